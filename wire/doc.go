@@ -1,0 +1,34 @@
+// Package wire is the vocabulary of Staffetta: what travels between gateways, relay nodes and
+// operators, and what a region's log holds. Bytes in, bytes out; no network, no clock.
+//
+// An institution submits a message for a fiscal code. The gateway turns it into a Record and
+// puts records for one region into a Block, compressed once. The owner region's leader wraps the
+// block, byte for byte, into a log Entry; applying the entry gives one Outcome per record.
+// Everything else that changes a group's state (profiles, sessions, claims, services, keys) is a
+// Command inside an entry of its own kind.
+//
+// Guarantees:
+//   - Every decoder bounds sizes before it allocates and refuses what it does not fully
+//     understand with an Error; see limits.go for the bounds and their reasons.
+//   - Equal values have equal bytes. Messages use Protobuf's wire format with the
+//     compatibility rule of package codec; frames (Block, Entry) have a version byte and a
+//     checksum, and an unknown version or kind is refused, never skipped.
+//   - No Error, String or Format method of this package shows a fiscal code, body or key.
+//
+// Map of the files:
+//
+//	id.go          regions, nodes, services, message ids
+//	recipient.go   the keyed hash of a fiscal code, anchor slots
+//	error.go       the closed list of error codes and its table to HTTP
+//	limits.go      every bound of the wire, with its reason
+//	record.go      one submission
+//	block.go       up to 128 records, compressed once
+//	evidence.go    salts, leaves, Merkle roots, erasure of a record
+//	entry.go       the envelope of a Raft log entry
+//	outcome.go     what the owner decided about a record
+//	command.go     batches of commands and their results
+//	citizen.go     sessions, profiles, preferences, inbox pages
+//	claim.go       ownership: claim, release, import
+//	directory.go   the federation's map, services, keys and directory
+//	relay.go       the calls of the relay protocol
+package wire
