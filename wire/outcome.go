@@ -68,9 +68,12 @@ type OutcomeKind uint8
 
 // The kinds of outcomes.
 const (
+	// Undecided: the block was not proposed, because of other records that have one of the
+	// kinds below. Nothing changed; send the record again, without those.
+	Undecided OutcomeKind = 0
 	// Decided: Verdict holds, and ID is the message's: for a retry, or a second submission under
 	// the same idempotency key, the first one's.
-	Decided OutcomeKind = 1 + iota
+	Decided OutcomeKind = iota
 	// KeyConflict: the idempotency key was used with another body. Nothing changed.
 	KeyConflict
 	// NeedContent: the record came as a digest and would be accepted. Nothing changed; send the
