@@ -1,0 +1,122 @@
+// Package founding reads the file that every founding node of a federation starts from: which
+// regions, nodes and gateways there are, and where. It is JSON, the same file for all, and is
+// used once, when a node's data directory is empty; from then on the federation's replicated
+// map is the truth.
+//
+//	{ "federation": "italia",
+//	  "regions":  [{"id": "lazio", "tag": 12}],
+//	  "nodes":    [{"id": "lazio-1", "region": "lazio", "addr": "10.0.0.1:7400", "voter": true}],
+//	  "gateways": [{"id": "gateway-1", "region": "lazio"}] }
+//
+// A region's tag is its number for ever, 0-1023 (ISTAT's region code is a good one). The anchor
+// slots are dealt evenly over the regions, in their order.
+package founding
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// BytesMax bounds the file: 2,048 nodes take some 300 KiB.
+const BytesMax = 1 << 20
+
+// File is the founding file.
+type File struct {
+	Federation string    `json:"federation"`
+	Regions    []Region  `json:"regions"`
+	Nodes      []Node    `json:"nodes"`
+	Gateways   []Gateway `json:"gateways,omitempty"`
+}
+
+// Region is a region group.
+type Region struct {
+	ID  wire.RegionID  `json:"id"`
+	Tag wire.RegionTag `json:"tag"`
+}
+
+// Node is a relay node; Voter says that it votes in the federation group.
+type Node struct {
+	ID     wire.NodeID   `json:"id"`
+	Region wire.RegionID `json:"region"`
+	Addr   string        `json:"addr"`
+	Voter  bool          `json:"voter,omitempty"`
+}
+
+// Gateway is a gateway and its home region.
+type Gateway struct {
+	ID     wire.GatewayID `json:"id"`
+	Region wire.RegionID  `json:"region"`
+}
+
+// Read reads and validates the file at path.
+func Read(path string) (*wire.Map, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("founding file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, BytesMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("founding file: %w", err)
+	}
+	m, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("founding file %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// Parse validates b, strictly: unknown fields and trailing data are errors.
+func Parse(b []byte) (*wire.Map, error) {
+	if len(b) > BytesMax {
+		return nil, fmt.Errorf("more than %d bytes", BytesMax)
+	}
+	var f File
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("data after the object")
+	}
+	return f.Map()
+}
+
+// Map deals the anchor slots and returns the validated founding map.
+func (f *File) Map() (*wire.Map, error) {
+	m := &wire.Map{Federation: f.Federation, Version: 1}
+	for _, r := range f.Regions {
+		m.Regions = append(m.Regions, wire.Region(r))
+	}
+	for _, n := range f.Nodes {
+		m.Nodes = append(m.Nodes, wire.Node(n))
+	}
+	for _, g := range f.Gateways {
+		m.Gateways = append(m.Gateways, wire.Gateway(g))
+	}
+	if len(m.Regions) > 0 {
+		m.SlotOwners = make([]wire.RegionTag, wire.Slots)
+		for s := range m.SlotOwners {
+			m.SlotOwners[s] = m.Regions[s*len(m.Regions)/wire.Slots].Tag
+		}
+	}
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// JSON is the file's text.
+func (f *File) JSON() []byte {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		panic(err) // the types have no value that can not be encoded
+	}
+	return append(b, '\n')
+}

@@ -1,0 +1,62 @@
+package founding
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+const good = `{"federation":"italia","regions":[{"id":"lazio","tag":12},{"id":"sicilia","tag":19}],
+"nodes":[{"id":"lazio-1","region":"lazio","addr":"127.0.0.1:1","voter":true},
+{"id":"sicilia-1","region":"sicilia","addr":"127.0.0.1:2"}]}`
+
+func TestParse(t *testing.T) {
+	m, err := Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dealt := map[wire.RegionID]int{}
+	for s := range wire.Slot(wire.Slots) {
+		dealt[m.Anchor(s)]++
+	}
+	if dealt["lazio"] != 512 || dealt["sicilia"] != 512 {
+		t.Errorf("slots dealt %v, want 512 each", dealt)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"unknown field":      {`"voter":true`, `"voter":true,"port":1`},
+		"trailing data":      {`}]}`, `}]} {}`},
+		"no voter":           {`,"voter":true`, ``},
+		"even voters":        {`"addr":"127.0.0.1:2"`, `"addr":"127.0.0.1:2","voter":true`},
+		"tag twice":          {`"tag":19`, `"tag":12`},
+		"tag out of range":   {`"tag":19`, `"tag":1024`},
+		"address twice":      {`127.0.0.1:2`, `127.0.0.1:1`},
+		"unknown region":     {`"region":"sicilia"`, `"region":"puglia"`},
+		"bad region name":    {`"id":"lazio"`, `"id":"Lazio"`},
+		"name twice":         {`"id":"sicilia-1"`, `"id":"lazio-1"`},
+		"no federation":      {`"federation":"italia"`, `"federation":""`},
+		"region with nobody": {`"id":"sicilia-1","region":"sicilia"`, `"id":"x-1","region":"lazio"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := strings.Replace(good, change[0], change[1], 1)
+			if bad == good {
+				t.Fatal("the change changes nothing")
+			}
+			if m, err := Parse([]byte(bad)); err == nil {
+				t.Errorf("accepted %+v", m)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := Parse(b); err == nil && m.Validate() != nil {
+			t.Error("parsed into a map that does not validate")
+		}
+	})
+}
