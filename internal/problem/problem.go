@@ -1,0 +1,100 @@
+package problem
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// TypePrefix begins every problem's type.
+const TypePrefix = "urn:staffetta:problem:"
+
+// Type is what a problem is, for ever: the last part of its URN, of [a-z0-9-].
+type Type string
+
+// URN is the type as it is answered.
+func (t Type) URN() string { return TypePrefix + string(t) }
+
+// Problem is a refusal or failure as its HTTP client sees it. It is an error, so that what reads
+// a request can return it through ordinary code.
+type Problem struct {
+	Type   Type
+	Title  string
+	Status int
+	Detail string
+	// RetryAfter is sent as a header, in whole seconds, rounded up; zero: none.
+	RetryAfter time.Duration
+}
+
+// Error shows title and detail.
+func (p Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Title + ": " + p.Detail
+}
+
+// With returns the problem with another detail.
+func (p Problem) With(detail string) Problem {
+	p.Detail = detail
+	return p
+}
+
+// The problems that every API can answer, besides those of the wire's codes.
+var (
+	// BodyTooLarge is answered before the body is read where its length was announced.
+	BodyTooLarge = Problem{Type: "body-too-large", Status: http.StatusRequestEntityTooLarge,
+		Title: "Payload too large"}
+	// BodyUnreadable: the connection ended or slept within the body.
+	BodyUnreadable = Problem{Type: "body-unreadable", Status: http.StatusBadRequest,
+		Title: "Bad request", Detail: "The request body could not be read to its end."}
+	// UnknownPath: nothing is served there.
+	UnknownPath = Problem{Type: "unknown-path", Status: http.StatusNotFound,
+		Title: "Not Found", Detail: "Nothing is served at this path."}
+	// MethodNotAllowed: something is served there, under another method.
+	MethodNotAllowed = Problem{Type: "method-not-allowed",
+		Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed",
+		Detail: "The path does not answer to this method."}
+	// Unexpected: a fault of ours, without a word about its cause.
+	Unexpected = Problem{Type: "internal", Status: http.StatusInternalServerError,
+		Title: "Internal server error", Detail: "The request could not be served."}
+)
+
+// body is the contract's order of members.
+type body struct {
+	Detail string `json:"detail"`
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Type   string `json:"type"`
+}
+
+// Write answers with p. Headers that the caller has set stay.
+func Write(w http.ResponseWriter, p Problem) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.RetryAfter > 0 {
+		seconds := (p.RetryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	if p.Status == http.StatusRequestEntityTooLarge {
+		// The rest of the body is not wanted.
+		h.Set("Connection", "close")
+	}
+	b, err := json.Marshal(body{Detail: p.Detail, Status: p.Status, Title: p.Title,
+		Type: p.Type.URN()})
+	if err != nil { // a detail that is not UTF-8
+		b = []byte(`{"detail":"","status":500,"title":"Internal server error",` +
+			`"type":"` + Unexpected.Type.URN() + `"}`)
+		p.Status = http.StatusInternalServerError
+	}
+	send(w, p.Status, b)
+}
+
+func send(w http.ResponseWriter, status int, b []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	w.Write(b) // a client that left is nobody to tell
+}
