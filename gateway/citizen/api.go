@@ -1,0 +1,171 @@
+package citizen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// API serves the citizens. It keeps no state; its methods are safe for concurrent use.
+type API struct {
+	// Set at construction.
+	cfg      Config
+	relay    Relay
+	log      *slog.Logger
+	inFlight chan struct{} // one element per request being worked on
+
+	logins      *prometheus.CounterVec
+	substitutes prometheus.Counter
+}
+
+// New makes an API. It starts nothing.
+func New(cfg Config) (*API, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		cfg: cfg, relay: cfg.Relay, log: cfg.Logger,
+		inFlight: make(chan struct{}, cfg.InFlightMax),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "staffetta_citizen_logins_total",
+			Help: "Logins by their result: opened, refused, failed.",
+		}, []string{"result"}),
+		substitutes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "staffetta_citizen_sender_substitutes_total",
+			Help: "Messages shown without their sender's names, because no node knew them in time.",
+		}),
+	}
+	if cfg.Registerer == nil {
+		return a, nil
+	}
+	for _, c := range []prometheus.Collector{a.logins, a.substitutes} {
+		if err := cfg.Registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("citizen: register metrics: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// Register adds every path of operations.go to mux. Other methods on these paths, and other
+// paths, are mux's.
+func (a *API) Register(mux *http.ServeMux) {
+	for op, work := range map[*operation]func(context.Context, *call) (any, error){
+		opTestLogin:     a.testLogin,
+		opSession:       a.session,
+		opLogout:        a.logout,
+		opGetProfile:    a.getProfile,
+		opSetProfile:    a.setProfile,
+		opGetPreference: a.getPreference,
+		opSetPreference: a.setPreference,
+		opListMessages:  a.listMessages,
+		opGetMessage:    a.getMessage,
+	} {
+		for _, path := range op.paths {
+			mux.Handle(op.method+" "+path, a.handler(op, work))
+		}
+	}
+}
+
+// call is one request with the session that it names.
+type call struct {
+	api    *API
+	w      http.ResponseWriter // to bound the body; the handler answers
+	r      *http.Request
+	token  wire.TokenHash
+	region wire.RegionID // of the token
+}
+
+// ask calls the region of the session.
+func (c *call) ask(ctx context.Context, m wire.Method, req, resp codec.Message) error {
+	return c.api.relay.CallRegion(ctx, c.region, m, req, resp)
+}
+
+func (a *API) handler(op *operation,
+	work func(context.Context, *call) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := a.serve(op, w, r, work)
+		if err != nil {
+			a.fail(w, r, op, err)
+			return
+		}
+		body, err := json.Marshal(answer, json.Deterministic(true))
+		if err != nil {
+			a.fail(w, r, op, fmt.Errorf("citizen: encode answer: %w", err))
+			return
+		}
+		problem.WriteJSONBytes(w, http.StatusOK, body)
+	})
+}
+
+// serve does one request and returns the body of its 200.
+func (a *API) serve(op *operation, w http.ResponseWriter, r *http.Request,
+	work func(context.Context, *call) (any, error)) (any, error) {
+	select {
+	case a.inFlight <- struct{}{}:
+		defer func() { <-a.inFlight }()
+	default:
+		return nil, refuse(problemBusy, "This gateway is busy.")
+	}
+	if a.relay.Hasher() == nil {
+		// Without its map the gateway knows no region: every token would look foreign.
+		return nil, refuse(problemUnavailable, "This gateway has not yet met its federation.")
+	}
+	c := &call{api: a, w: w, r: r}
+	if !op.open {
+		if err := c.authenticate(); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := work(r.Context(), c)
+	var local problem.Problem
+	if op.open || !errors.As(err, &local) {
+		return answer, err
+	}
+	// The refusal was found here, without the region. A dead session comes first; whether it is
+	// dead only the region knows. If it can not be asked, the refusal is true anyhow.
+	var s wire.Session
+	dead := c.ask(r.Context(), wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s)
+	if errors.Is(dead, wire.Unauthenticated) {
+		return nil, dead
+	}
+	return nil, err
+}
+
+// authenticate finds the region of the request's token. Whether the session exists is the
+// region's to say, in the call that follows.
+func (c *call) authenticate() error {
+	token := bearer(c.r.Header)
+	tag, ok := parseToken(token)
+	if !ok {
+		return refuse(problemSession, "The request needs a session's bearer token.")
+	}
+	region, ok := c.api.relay.RegionByTag(tag)
+	if !ok {
+		return refuse(problemSession, "The session does not exist or has ended.")
+	}
+	c.token, c.region = hashToken(token), region.ID
+	return nil
+}
+
+// fail answers a problem.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, op *operation, err error) {
+	p := problemOf(op, err)
+	if p.Status >= 500 && r.Context().Err() == nil {
+		a.log.Warn("citizen request failed", "operation", op.id, "problem", p.Type,
+			"error", wire.AsError(err).Code.String())
+	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	problem.Write(w, p)
+}

@@ -1,0 +1,125 @@
+package citizen
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+const (
+	// bodyDepthMax bounds the nesting of a body; the contract's deepest is 3.
+	bodyDepthMax = 64
+	// tokenTextMax bounds an Authorization header that is looked at; a token has 96 characters.
+	tokenTextMax = 256
+	// blockedMax bounds the services that a LEGACY profile blocks, languagesMax its languages.
+	blockedMax   = wire.ListMax
+	languagesMax = 16
+	// emailBytesMax is the longest address that SMTP can carry (RFC 5321, 4.5.3.1.3).
+	emailBytesMax = 254
+	// versionMax is the largest integer that every JSON reader keeps exact.
+	versionMax = 1<<53 - 1
+	// pageDefault is the page size when none is asked for. The contract declares no default: the
+	// service behind this path answers 12, what the app asks for, the retired one answered 100.
+	pageDefault = 12
+	// senderLookups bounds how many senders of one page are looked up at once, senderWait how
+	// long all of them together may take before the page shows substitutes.
+	senderLookups = 8
+	senderWait    = 2 * time.Second
+	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
+	// three groups. loginPause is the first pause between tries, doubled up to loginPauseMax.
+	loginWait     = 10 * time.Second
+	loginPause    = 50 * time.Millisecond
+	loginPauseMax = time.Second
+	// movesMax bounds how often a login follows a fiscal code to another region.
+	movesMax = 2
+	// retryAfter is when an answer may be better: a region elects a leader within seconds.
+	retryAfter = 2 * time.Second
+)
+
+// Relay is the way to the regions, as far as citizens need it: a *route.Router.
+type Relay interface {
+	// Hasher is nil until the gateway has met its federation. Until then nothing is answered.
+	Hasher() *wire.Hasher
+	Home() wire.Region
+	RegionByTag(tag wire.RegionTag) (wire.Region, bool)
+	RegionByID(id wire.RegionID) (wire.Region, bool)
+	// RegionOf names the owner of a code: the region that claimed it, or its anchor.
+	RegionOf(ctx context.Context, code fiscalcode.Code) (owner wire.RegionID, claimed bool,
+		err error)
+	// CallRegion asks the region's leader. Errors are *wire.Error.
+	CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
+		req, resp codec.Message) error
+	ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.ServiceAccess, error)
+}
+
+// TestLogin enables POST /test-login. It is for federations of tests: whoever knows the password
+// is any of the citizens.
+type TestLogin struct {
+	// Codes may log in, each with what an identity provider would say of them.
+	Codes map[fiscalcode.Code]TestCitizen
+	// Any lets every fiscal code in.
+	Any bool
+	// Password of all; default "test".
+	Password string
+}
+
+// TestCitizen is what an identity provider would say of a citizen. Empty names get a
+// placeholder, other empty fields stay absent.
+type TestCitizen struct {
+	Name        string
+	FamilyName  string
+	Email       string
+	DateOfBirth string // YYYY-MM-DD
+}
+
+// Config of an API.
+type Config struct {
+	Relay Relay // required
+	// TestLogin nil: /test-login answers 404.
+	TestLogin *TestLogin
+	// SessionTTL is how long a session lives; default 30 days, as the contract's login without
+	// a device key.
+	SessionTTL time.Duration
+	// InFlightMax bounds the requests worked on at once; more are answered 429 (500 where the
+	// contract has no 429). Default 1024: a request waits for a region a few milliseconds, and
+	// holds less than 1 MiB.
+	InFlightMax int
+	Logger      *slog.Logger          // default: none
+	Registerer  prometheus.Registerer // default: none
+}
+
+// withDefaults fills what is zero and reports everything that can not work.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	if c.Relay == nil {
+		errs = append(errs, errors.New("citizen: no relay"))
+	}
+	if c.SessionTTL < 0 {
+		errs = append(errs, errors.New("citizen: negative session lifetime"))
+	}
+	if c.InFlightMax < 0 {
+		errs = append(errs, errors.New("citizen: negative bound of requests in flight"))
+	}
+	if c.SessionTTL == 0 {
+		c.SessionTTL = 30 * 24 * time.Hour
+	}
+	if c.InFlightMax == 0 {
+		c.InFlightMax = 1024
+	}
+	if c.TestLogin != nil && c.TestLogin.Password == "" {
+		login := *c.TestLogin
+		login.Password = "test"
+		c.TestLogin = &login
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, errors.Join(errs...)
+}

@@ -1,0 +1,144 @@
+package citizen
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// page is the contract's PaginatedPublicMessagesCollection. Prev is the first item's id, to ask
+// for newer ones; Next the last item's, and there only when older ones remain.
+type page struct {
+	Items []any  `json:"items"`
+	Next  string `json:"next,omitzero"`
+	Prev  string `json:"prev,omitzero"`
+}
+
+// messageHead is the contract's CreatedMessageWithoutContent.
+type messageHead struct {
+	ID         string          `json:"id"`
+	FiscalCode fiscalcode.Code `json:"fiscal_code"`
+	CreatedAt  string          `json:"created_at"`
+	Service    wire.ServiceID  `json:"sender_service_id"`
+	TimeToLive uint32          `json:"time_to_live,omitzero"`
+}
+
+// enrichment is what the contract's EnrichedMessage has besides.
+type enrichment struct {
+	ServiceName      string             `json:"service_name"`
+	OrganizationName string             `json:"organization_name"`
+	OrganizationCode wire.InstitutionID `json:"organization_fiscal_code"`
+	Title            string             `json:"message_title"`
+	Category         category           `json:"category"`
+	Attachments      bool               `json:"has_attachments"`
+	Precondition     bool               `json:"has_precondition"`
+	Read             bool               `json:"is_read"`
+	Archived         bool               `json:"is_archived"`
+}
+
+// enrichedMessage is the contract's EnrichedMessage.
+type enrichedMessage struct {
+	messageHead
+	enrichment
+}
+
+// category is the contract's MessageCategory.
+type category struct {
+	Tag   string `json:"tag"`
+	RptID string `json:"rptId,omitzero"` // with PAYMENT
+}
+
+// listMessages lists the inbox, newest first. With minimum_id the page holds the newest ids above
+// it; when there are more than fit, next leads to the others.
+func (a *API) listMessages(ctx context.Context, c *call) (any, error) {
+	req, enrich, err := listOf(c)
+	if err != nil {
+		return nil, err
+	}
+	var got wire.InboxPage
+	if err := c.ask(ctx, wire.MethodListInbox, req, &got); err != nil {
+		return nil, err
+	}
+	out := page{Items: make([]any, 0, len(got.Items))}
+	var senders map[wire.ServiceID]sender
+	if enrich {
+		senders = a.senders(ctx, got.Items)
+	}
+	for i := range got.Items {
+		item := &got.Items[i]
+		head := headOf(item, got.FiscalCode)
+		if enrich {
+			out.Items = append(out.Items, enrichedMessage{head,
+				enrichmentOf(item, senders[item.Service])})
+		} else {
+			out.Items = append(out.Items, head)
+		}
+	}
+	if n := len(got.Items); n > 0 {
+		out.Prev = got.Items[0].ID.String()
+		if got.More {
+			out.Next = got.Items[n-1].ID.String()
+		}
+	}
+	return out, nil
+}
+
+// listOf reads the query of a list.
+func listOf(c *call) (req *wire.ListInbox, enrich bool, err error) {
+	q, err := query(c.r)
+	if err != nil {
+		return nil, false, err
+	}
+	req = &wire.ListInbox{Token: c.token}
+	if req.Size, err = q.pageSize(); err != nil {
+		return nil, false, err
+	}
+	if enrich, err = q.boolean("enrich_result_data"); err != nil {
+		return nil, false, err
+	}
+	if req.Archived, err = q.boolean("archived"); err != nil {
+		return nil, false, err
+	}
+	var given bool
+	if req.Before, given, err = q.messageID("maximum_id"); err != nil {
+		return nil, false, err
+	}
+	if given && req.Before.IsZero() { // zero would mean no bound; nothing is below the first id
+		req.Before = firstID
+	}
+	if req.After, _, err = q.messageID("minimum_id"); err != nil {
+		return nil, false, err
+	}
+	return req, enrich, nil
+}
+
+func headOf(item *wire.InboxItem, code fiscalcode.Code) messageHead {
+	return messageHead{ID: item.ID.String(), FiscalCode: code,
+		CreatedAt: item.ID.Time().String(), Service: item.Service, TimeToLive: item.TimeToLive}
+}
+
+func enrichmentOf(item *wire.InboxItem, from sender) enrichment {
+	return enrichment{
+		ServiceName: from.service, OrganizationName: from.organization,
+		OrganizationCode: from.code, Title: item.Subject, Category: categoryOf(item, from),
+		Attachments: item.Attachments,
+		// ONCE asks until the message was opened.
+		Precondition: item.Precondition == "ALWAYS" || item.Precondition == "ONCE" && !item.Read,
+		Read:         item.Read, Archived: item.Archived,
+	}
+}
+
+func categoryOf(item *wire.InboxItem, from sender) category {
+	switch item.Category {
+	case wire.PaymentCategory:
+		payee := item.Payee
+		if payee == "" {
+			payee = from.code
+		}
+		return category{Tag: "PAYMENT", RptID: string(payee) + item.Notice}
+	case wire.EUCovidCertCategory:
+		return category{Tag: "EU_COVID_CERT"}
+	}
+	return category{Tag: "GENERIC"}
+}

@@ -1,0 +1,225 @@
+package citizen
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// tokenAnswer is the contract's AccessToken.
+type tokenAnswer struct {
+	Token string `json:"token"`
+}
+
+// testLogin opens a session for a listed citizen without an identity provider. The first login of
+// a citizen claims the code for the home region.
+func (a *API) testLogin(ctx context.Context, c *call) (any, error) {
+	if a.cfg.TestLogin == nil {
+		return nil, refuse(problemMissing, "%s", opTestLogin.missing)
+	}
+	code, home, err := a.credentials(c)
+	if err != nil {
+		a.logins.WithLabelValues("refused").Inc()
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, loginWait)
+	defer cancel()
+	token, err := a.open(ctx, code, home)
+	var refused problem.Problem
+	switch {
+	case errors.As(err, &refused) && refused.Status < 500:
+		a.logins.WithLabelValues("refused").Inc()
+	case err != nil:
+		a.logins.WithLabelValues("failed").Inc()
+	default:
+		a.logins.WithLabelValues("opened").Inc()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tokenAnswer{token}, nil
+}
+
+// credentials reads the body {username, password, home_region?} and checks who it is. home is
+// empty when the citizen names none.
+func (a *API) credentials(c *call) (code fiscalcode.Code, home wire.RegionID, err error) {
+	o, err := readObject(c.w, c.r)
+	if err != nil {
+		return "", "", err
+	}
+	o.text("username", "FiscalCode", true, func(s string) bool {
+		code, err = fiscalcode.ParseLogin(s)
+		return err == nil
+	})
+	password := o.text("password", "string", true, func(string) bool { return true })
+	region := o.text("home_region", "name of a region", false, func(s string) bool {
+		return wire.RegionID(s).Valid()
+	})
+	if err := o.err(); err != nil {
+		return "", "", err
+	}
+	_, listed := a.cfg.TestLogin.Codes[code]
+	given, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(a.cfg.TestLogin.Password))
+	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 || !listed && !a.cfg.TestLogin.Any {
+		return "", "", refuse(problemCredentials, "Unknown citizen, or wrong password.")
+	}
+	if _, ok := a.relay.RegionByID(wire.RegionID(region)); !ok && region != "" {
+		return "", "", refuse(problemRegion, "This federation has no region %q.", region)
+	}
+	return code, wire.RegionID(region), nil
+}
+
+// open opens a session in the region that owns the code: named, or found. It follows the code
+// where it moved, unless a region was named.
+func (a *API) open(ctx context.Context, code fiscalcode.Code, named wire.RegionID) (string, error) {
+	region, err := a.homeOf(ctx, code, named)
+	if err != nil {
+		return "", err
+	}
+	for range 1 + movesMax {
+		token, err := a.openIn(ctx, code, region)
+		if err == nil {
+			return token, nil
+		}
+		e := wire.AsError(err)
+		if e.Code != wire.Moved {
+			return "", err
+		}
+		if named != "" && e.Region != named {
+			return "", refuse(problemOtherRegion, "%s", opTestLogin.conflict)
+		}
+		if _, ok := a.relay.RegionByID(e.Region); !ok || e.Region == region {
+			break
+		}
+		region = e.Region
+	}
+	return "", refuse(problemUnavailable, "The citizen's region could not be found.")
+}
+
+// homeOf picks the region to log in at: the owner of a claimed code, else the named region, else
+// the gateway's own. Without the directory the region asked decides, in its log.
+func (a *API) homeOf(ctx context.Context, code fiscalcode.Code,
+	named wire.RegionID) (wire.RegionID, error) {
+	owner, claimed, err := a.relay.RegionOf(ctx, code)
+	switch {
+	case err == nil && claimed && named != "" && named != owner:
+		return "", refuse(problemOtherRegion, "%s", opTestLogin.conflict)
+	case err == nil && claimed:
+		return owner, nil
+	case named != "":
+		return named, nil
+	}
+	return a.relay.Home().ID, nil
+}
+
+// openIn opens a session in one region. It retries with the same bytes until the context ends: a
+// login of the same token is the same login, however often it is applied.
+func (a *API) openIn(ctx context.Context, code fiscalcode.Code, id wire.RegionID) (string, error) {
+	region, ok := a.relay.RegionByID(id)
+	if !ok {
+		return "", wire.Errorf(wire.Unavailable, "no region in the map")
+	}
+	token, now := mintToken(region.Tag), wire.TimeOf(time.Now())
+	who := a.cfg.TestLogin.Codes[code].withNames()
+	login := &wire.Login{
+		Session: wire.Session{Token: hashToken(token), FiscalCode: code, Name: who.Name,
+			FamilyName: who.FamilyName, CreatedAt: now, ExpiresAt: now.Add(a.cfg.SessionTTL)},
+		Email: who.Email, DateOfBirth: who.DateOfBirth,
+	}
+	for pause := loginPause; ; pause = min(2*pause, loginPauseMax) {
+		var opened wire.Session
+		err := a.relay.CallRegion(ctx, id, wire.MethodLogin, login, &opened)
+		// Conflict: the region that should be claiming the code lost its leader meanwhile.
+		if err == nil || !wire.Retriable(err) && !errors.Is(err, wire.Conflict) {
+			return token, err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return "", wire.Errorf(wire.Unavailable, "login: %s", wire.AsError(err).Code)
+		case <-timer.C:
+		}
+	}
+}
+
+// The one level that a session can have: test logins count as SPID level 2, as in the contract.
+const spidLevel = "https://www.spid.gov.it/SpidL2"
+
+// publicSession is the contract's PublicSession without the tokens of services that are not here.
+type publicSession struct {
+	SpidLevel      string `json:"spidLevel,omitzero"`
+	ExpirationDate string `json:"expirationDate,omitzero"`
+}
+
+// fieldsPattern is the contract's list of fields: names in parentheses.
+var fieldsPattern = regexp.MustCompile(`^\(([a-zA-Z]{1,32}(,[a-zA-Z]{1,32}){0,31})?\)$`)
+
+// session tells a citizen's client about its session: everything, or the fields that it names.
+// A name that is not known here is one that has no value here.
+func (a *API) session(ctx context.Context, c *call) (any, error) {
+	names := map[string]bool{"spidLevel": true, "expirationDate": true}
+	q, err := query(c.r)
+	if err != nil {
+		return nil, err
+	}
+	if fields, ok, err := q.one("fields"); err != nil {
+		return nil, err
+	} else if ok {
+		if !fieldsPattern.MatchString(fields) {
+			return nil, refuse(problemParameter,
+				"value at fields is not a valid [list of names in parentheses]")
+		}
+		clear(names)
+		for _, name := range strings.Split(strings.Trim(fields, "()"), ",") {
+			names[name] = true
+		}
+	}
+	var s wire.Session
+	if err := c.ask(ctx, wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
+		return nil, err
+	}
+	var answer publicSession
+	if names["spidLevel"] {
+		answer.SpidLevel = spidLevel
+	}
+	if names["expirationDate"] {
+		answer.ExpirationDate = s.ExpiresAt.String()
+	}
+	return answer, nil
+}
+
+// success is the contract's SuccessResponse.
+type success struct {
+	Message string `json:"message"`
+}
+
+// logout ends the session. The region would accept the end of a session that does not exist; the
+// contract wants 401 for it, so it is looked up first.
+func (a *API) logout(ctx context.Context, c *call) (any, error) {
+	var s wire.Session
+	if err := c.ask(ctx, wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
+		return nil, err
+	}
+	err := c.ask(ctx, wire.MethodLogout, &wire.Logout{Token: c.token}, &empty{})
+	if err != nil {
+		return nil, err
+	}
+	return success{"ok"}, nil
+}
+
+// empty is the answer of a call that answers nothing.
+type empty struct{}
+
+// Fields declares the message.
+func (*empty) Fields(*codec.Codec) {}

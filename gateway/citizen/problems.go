@@ -1,0 +1,90 @@
+package citizen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// The problems of this API, documented in docs/problems.md.
+var (
+	problemBody      = problem.Problem{Type: "citizen-body", Status: 400, Title: "Bad request"}
+	problemParameter = problem.Problem{Type: "citizen-parameter", Status: 400,
+		Title: "Bad request"}
+	problemRegion = problem.Problem{Type: "citizen-region-unknown", Status: 400,
+		Title: "Bad request"}
+	problemSession     = problem.Problem{Type: "citizen-session", Status: 401, Title: "Unauthorized"}
+	problemCredentials = problem.Problem{Type: "citizen-credentials", Status: 401,
+		Title: "Unauthorized"}
+	problemMissing = problem.Problem{Type: "citizen-not-found", Status: 404,
+		Title: "Not found"}
+	problemConflict = problem.Problem{Type: "citizen-conflict", Status: 409,
+		Title: "Conflict"}
+	problemOtherRegion = problem.Problem{Type: "citizen-other-region", Status: 409,
+		Title: "Conflict"}
+	problemBusy = problem.Problem{Type: "citizen-busy", Status: 429,
+		Title: "Too many requests", RetryAfter: retryAfter}
+	problemUnavailable = problem.Problem{Type: "citizen-unavailable", Status: 500,
+		Title: "Internal server error", RetryAfter: retryAfter}
+	problemInternal = problem.Problem{Type: "citizen-internal", Status: 500,
+		Title: "Internal server error"}
+
+	problems = []problem.Problem{problemBody, problemParameter, problemRegion, problemSession,
+		problemCredentials, problemMissing, problemConflict, problemOtherRegion, problemBusy,
+		problemUnavailable, problemInternal}
+)
+
+// refuse gives a problem its detail, which goes to the citizen's client and names nothing
+// personal.
+func refuse(p problem.Problem, format string, args ...any) problem.Problem {
+	return p.With(fmt.Sprintf(format, args...))
+}
+
+// problemOf turns any error of an operation into a problem that the operation may answer.
+func problemOf(op *operation, err error) problem.Problem {
+	var p problem.Problem
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p = fromWire(op, &wire.Error{Code: wire.OutcomeUnknown})
+	default:
+		p = fromWire(op, wire.AsError(err))
+	}
+	switch {
+	case op.answers(p.Status):
+		return p
+	case p.Type == problemBusy.Type:
+		return problemUnavailable.With(p.Detail)
+	}
+	return problemInternal.With("The request could not be completed.")
+}
+
+// fromWire is the table from what a region answers. The contract has no 503: what is away now is
+// 500 with Retry-After, and a full queue is 429.
+func fromWire(op *operation, e *wire.Error) problem.Problem {
+	switch e.Code {
+	case wire.Unauthenticated, wire.Moved:
+		// Moved: the citizen now belongs to another region, and logs in there.
+		return problemSession.With("The session does not exist or has ended.")
+	case wire.NotFound:
+		return problemMissing.With(op.missing)
+	case wire.Conflict:
+		if e.Detail == "" {
+			return problemConflict.With(op.conflict)
+		}
+		return problemConflict.With(e.Detail)
+	case wire.Malformed, wire.TooLarge:
+		return refuse(problemBody, "The citizen's region refused the request: %s.", e.Detail)
+	case wire.Overloaded:
+		return problemBusy.With("The citizen's region is busy.")
+	case wire.NotLeader, wire.Unavailable, wire.NotReady:
+		return problemUnavailable.With("The citizen's region can not be reached now.")
+	case wire.OutcomeUnknown:
+		return problemUnavailable.With(
+			"The citizen's region did not answer in time. The change may have been made.")
+	}
+	return problemInternal.With("The request could not be completed.")
+}
