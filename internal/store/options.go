@@ -1,0 +1,117 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+)
+
+const (
+	// formatVersion is pinned: Pebble's format goes up only, so raising it is an upgrade step.
+	formatVersion = pebble.FormatValueSeparation
+	// separateBytes is the size from which values live outside the tables that compaction
+	// rewrites: blocks do, rows do not.
+	separateBytes = 1 << 10
+	// blockBytes is the unit of a cold read. Small and uncompressed, because a verdict's
+	// look-ups are random and rows of hashed keys hardly compress; blocks come compressed.
+	blockBytes = 4 << 10
+	// filterBits of a Bloom filter answer "no such key" without a read 99 times of 100.
+	filterBits = 10
+	// memTablesMax and sublevelsMax are where Commit waits for the disk; see makeRoom.
+	memTablesMax = 4
+	sublevelsMax = 16
+	// pebbleStops is where Pebble itself would stall. It is out of reach, because a stalled
+	// commit can not be woken when the disk has failed.
+	pebbleStops = 1 << 10
+	// filesMax bounds open files per store.
+	filesMax = 512
+)
+
+// options sets Pebble up for a light node: one compaction at a time, bounded caches, nothing
+// written while idle.
+func (d *DB) options(create bool) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          &brakeFS{FS: d.cfg.FS, fail: d.fail, closing: d.closing},
+		Cache:                       d.cfg.Cache,
+		CacheSize:                   cacheDefault,
+		DisableWAL:                  !d.cfg.Sync,
+		ErrorIfNotExists:            !create,
+		ErrorIfExists:               create,
+		FormatMajorVersion:          formatVersion,
+		MemTableSize:                uint64(d.cfg.MemTableBytes),
+		MemTableStopWritesThreshold: pebbleStops,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       pebbleStops,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                filesMax,
+		BytesPerSync:                1 << 20,
+		Logger:                      pebbleLog{log: d.cfg.Logger, fail: d.fail},
+		EventListener:               d.listener(),
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 1 },
+	}
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockBytes
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile {
+			return sstable.NoCompression
+		}
+	}
+	separate := pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: separateBytes,
+		MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.25}
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return separate }
+	return o
+}
+
+// listener turns what goes wrong in the background into a failure. Pebble calls it with its
+// locks held: it must not block nor call back.
+func (d *DB) listener() *pebble.EventListener {
+	progress := func() {
+		select {
+		case d.events <- struct{}{}:
+		default:
+		}
+	}
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			d.fail.set(fmt.Errorf("writing the state: %w", err))
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			d.fail.set(fmt.Errorf("damaged data in %s: %w", info.Path, info.Details))
+		},
+		FlushEnd:      func(pebble.FlushInfo) { progress() },
+		CompactionEnd: func(pebble.CompactionInfo) { progress() },
+	}
+}
+
+// pebbleLog gives Pebble's messages to the log. Keys of a state name citizens by hash only.
+type pebbleLog struct {
+	log  *slog.Logger
+	fail *failure
+}
+
+// Infof drops Pebble's narration of flushes and compactions.
+func (pebbleLog) Infof(string, ...any) {}
+
+// Errorf logs what Pebble can live with.
+func (p pebbleLog) Errorf(format string, args ...any) {
+	p.log.Error("database error", "error", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is Pebble's way to end the process. Where Pebble returns the error right after it,
+// which is wherever a write failed, the store fails instead and its owner stops in order.
+// Anything else is a broken invariant.
+func (p pebbleLog) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	p.fail.set(fmt.Errorf("database: %s", text))
+	if strings.HasPrefix(text, "MANIFEST ") && text != "MANIFEST not locked for writing" ||
+		strings.HasPrefix(text, "pebble: fatal commit error") {
+		return
+	}
+	p.log.Error("database invariant broken", "error", text)
+	panic("store: " + text)
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/staffetta/staffetta/wire"
+)
+
+var testIdentity = Identity{Federation: "italia", Group: "region/lazio", Key: [8]byte{1}, Format: 1}
+
+func testConfig(fs vfs.FS, sync bool) Config {
+	return Config{Dir: "/data/state", FS: fs, Sync: sync, Identity: testIdentity,
+		MemTableBytes: memTableMin}
+}
+
+func mustOpen(t *testing.T, cfg Config) *DB {
+	t.Helper()
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return d
+}
+
+// put commits entry i: one key per entry, so that a prefix of the history shows as such, and a
+// counter that every entry overwrites.
+func put(d *DB, i uint64) error {
+	b := d.NewBatch()
+	defer b.Close()
+	value := bytes.Repeat([]byte{byte(i)}, int(i*37%3000))
+	b.Set(fmt.Appendf(nil, "k/%08d", i), value, nil)
+	b.Set([]byte("n"), fmt.Append(nil, i), nil)
+	return d.Commit(b, positionOf(i), digestOf(i))
+}
+
+func positionOf(i uint64) wire.Position {
+	conf := i / 10 * 10
+	return wire.Position{Index: i, Term: 1 + i/7, Configuration: fmt.Appendf(nil, "members@%d", conf),
+		ConfigurationIndex: conf}
+}
+
+func digestOf(i uint64) [32]byte { return [32]byte{byte(i), byte(i >> 8), 7} }
+
+// checkHistory verifies that d holds exactly entries 1..Position, and returns that index.
+func checkHistory(t *testing.T, d *DB) uint64 {
+	t.Helper()
+	pos := d.Position()
+	index, digest := d.Digest()
+	if index != pos.Index || pos.Index > 0 && digest != digestOf(index) {
+		t.Fatalf("digest of index %d with position %d", index, pos.Index)
+	}
+	if pos.Index > 0 {
+		want := positionOf(pos.Index)
+		want.Installed = pos.Installed
+		if fmt.Sprint(pos) != fmt.Sprint(want) {
+			t.Fatalf("position %+v, want %+v", pos, want)
+		}
+		if n, _, err := d.Get([]byte("n")); err != nil || string(n) != fmt.Sprint(pos.Index) {
+			t.Fatalf("counter is %q (%v), position %d", n, err, pos.Index)
+		}
+	}
+	next := uint64(1)
+	err := d.Iterate([]byte("k/"), []byte("k0"), false, func(k, v []byte) (bool, error) {
+		if string(k) != fmt.Sprintf("k/%08d", next) {
+			t.Fatalf("entry %q where %d is due", k, next)
+		}
+		if want := bytes.Repeat([]byte{byte(next)}, int(next*37%3000)); !bytes.Equal(v, want) {
+			t.Fatalf("entry %d has another value", next)
+		}
+		next++
+		return true, nil
+	})
+	if err != nil {
+		t.Fatalf("Iterate: %v", err)
+	}
+	if next-1 != pos.Index {
+		t.Fatalf("%d entries, position %d", next-1, pos.Index)
+	}
+	return pos.Index
+}
+
+func TestReopen(t *testing.T) {
+	for _, sync := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sync=%v", sync), func(t *testing.T) {
+			fs := vfs.NewMem()
+			d := mustOpen(t, testConfig(fs, sync))
+			for i := uint64(1); i <= 300; i++ {
+				if err := put(d, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checkHistory(t, d)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			d = mustOpen(t, testConfig(fs, sync))
+			if got := checkHistory(t, d); got != 300 {
+				t.Errorf("position %d after reopening, want 300", got)
+			}
+			if err := put(d, 300); err == nil {
+				t.Error("a commit below the position was taken")
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Close(); err != ErrClosed {
+				t.Errorf("second Close: %v", err)
+			}
+			if _, _, err := d.Get([]byte("n")); err != ErrClosed {
+				t.Errorf("Get after Close: %v", err)
+			}
+		})
+	}
+}
+
+// move sends from's state to to, and returns the position it is as of.
+func move(from, to *DB) (wire.Position, error) {
+	stream, size, at, err := from.Checkpoint()
+	if err != nil {
+		return at, err
+	}
+	defer stream.Close()
+	w, err := to.Stage()
+	if err != nil {
+		return at, err
+	}
+	n, err := io.Copy(w, stream)
+	if err != nil {
+		w.Close()
+		return at, err
+	}
+	if n != size {
+		return at, fmt.Errorf("stream of %d bytes, %d announced", n, size)
+	}
+	return at, w.Close()
+}
+
+func TestInstall(t *testing.T) {
+	a := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer a.Close()
+	for i := uint64(1); i <= 200; i++ {
+		if err := put(a, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs := vfs.NewMem()
+	b := mustOpen(t, testConfig(fs, false))
+	if err := put(b, 1); err != nil {
+		t.Fatal(err)
+	}
+	at, err := move(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Install(wire.Position{Index: at.Index, Term: at.Term + 1}); err == nil {
+		t.Fatal("a state of another term was installed")
+	}
+	if got := checkHistory(t, b); got != 1 {
+		t.Fatalf("position %d after a refused Install, want 1", got)
+	}
+	if at, err = move(a, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Install(at); err != nil {
+		t.Fatal(err)
+	}
+	if got := checkHistory(t, b); got != 200 || !b.Position().Installed {
+		t.Errorf("position %+v, want 200 and installed", b.Position())
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = mustOpen(t, testConfig(fs, false))
+	defer b.Close()
+	if got := checkHistory(t, b); got != 200 || !b.Position().Installed {
+		t.Errorf("position %+v after reopening, want 200 and installed", b.Position())
+	}
+	if err := put(b, 201); err != nil {
+		t.Fatal(err)
+	}
+	if b.Position().Installed {
+		t.Error("still marked as installed after a commit")
+	}
+	names, err := fs.List("/data/state")
+	if got := strings.Join(names, " "); err != nil || got != "CURRENT LOCK db-000002" &&
+		got != "db-000002 CURRENT LOCK" && len(names) != 3 {
+		t.Errorf("directory holds %q (%v)", got, err)
+	}
+}
