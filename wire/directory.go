@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/staffetta/staffetta/internal/codec"
+import (
+	"crypto/sha256"
+
+	"github.com/staffetta/staffetta/internal/codec"
+)
 
 // Map is the federation: who takes part and which region anchors which slot.
 type Map struct {
@@ -189,6 +193,9 @@ type Service struct {
 
 // KeyHash is the SHA-256 of a subscription key; the key itself is stored nowhere.
 type KeyHash [32]byte
+
+// HashKey hashes a subscription key as an institution sends it.
+func HashKey(key string) KeyHash { return KeyHash(sha256.Sum256([]byte(key))) }
 
 // Fields declares the message.
 func (s *Service) Fields(c *codec.Codec) {

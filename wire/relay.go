@@ -206,6 +206,8 @@ type MessageView struct {
 	FeatureLevel FeatureLevel
 	Content      *Content
 	Read         bool
+	// ReadHidden: the citizen denies this sender the reading status; Read is then not to be shown.
+	ReadHidden bool
 }
 
 // Fields declares the message.
@@ -217,6 +219,7 @@ func (m *MessageView) Fields(c *codec.Codec) {
 	codec.Uint(c, 5, &m.FeatureLevel)
 	codec.Optional(c, 6, &m.Content)
 	codec.Bool(c, 7, &m.Read)
+	codec.Bool(c, 8, &m.ReadHidden)
 }
 
 // SenderProfileQuery asks whether a service may write to a citizen.
