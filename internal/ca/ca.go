@@ -1,0 +1,156 @@
+// Package ca issues the certificates of a federation that runs on one machine or in a test.
+//
+// Production brings certificates from its own authority; what they must look like is what Issue
+// makes: one URI that names the holder, for both ends of a TLS connection. Keys are ECDSA P-256.
+package ca
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/url"
+	"path"
+	"time"
+)
+
+// skew is how long before now a certificate is valid, for peers whose clock is behind.
+const skew = 5 * time.Minute
+
+// CA is a certificate authority. It is safe for concurrent use.
+type CA struct {
+	cert    *x509.Certificate
+	key     crypto.Signer
+	certPEM []byte
+	keyPEM  []byte
+}
+
+// New makes an authority, with a new key, that is valid for the given time.
+func New(federation string, validity time.Duration) (*CA, error) {
+	template, err := newTemplate(validity)
+	if err != nil {
+		return nil, err
+	}
+	template.Subject = pkix.Name{CommonName: "Staffetta CA of " + federation}
+	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return Load(encodeCert(der), keyPEM)
+}
+
+// Load reads an authority from what CertPEM and KeyPEM gave.
+func Load(certPEM, keyPEM []byte) (*CA, error) {
+	block, _ := pem.Decode(certPEM)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("ca: no PEM certificate")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("ca: certificate: %w", err)
+	}
+	if !cert.IsCA {
+		return nil, errors.New("ca: the certificate is not an authority's")
+	}
+	block, _ = pem.Decode(keyPEM)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("ca: no PEM private key")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("ca: key: %w", err)
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("ca: a key of type %T can not sign", parsed)
+	}
+	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(key.Public()) {
+		return nil, errors.New("ca: the key does not belong to the certificate")
+	}
+	return &CA{cert: cert, key: key, certPEM: certPEM, keyPEM: keyPEM}, nil
+}
+
+// CertPEM is the authority's certificate, what peers are verified with.
+func (c *CA) CertPEM() []byte { return c.certPEM }
+
+// KeyPEM is the authority's private key.
+func (c *CA) KeyPEM() []byte { return c.keyPEM }
+
+// Pool holds the authority's certificate.
+func (c *CA) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(c.cert)
+	return pool
+}
+
+// Issue makes a certificate and its key for the holder that id names, valid for the given time
+// but not longer than the authority itself.
+func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte, err error) {
+	template, err := newTemplate(validity)
+	if err != nil {
+		return nil, nil, err
+	}
+	if template.NotAfter.After(c.cert.NotAfter) {
+		template.NotAfter = c.cert.NotAfter
+	}
+	template.URIs = []*url.URL{id}
+	template.Subject = pkix.Name{CommonName: path.Base(id.Path)}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,
+		x509.ExtKeyUsageClientAuth}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ca: %w", err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key.Public(), c.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ca: issue %s: %w", id, err)
+	}
+	keyPEM, err = encodeKey(key)
+	return encodeCert(der), keyPEM, err
+}
+
+func newTemplate(validity time.Duration) (*x509.Certificate, error) {
+	if validity <= 0 {
+		return nil, fmt.Errorf("ca: a validity of %s", validity)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	now := time.Now()
+	return &x509.Certificate{
+		SerialNumber: serial,
+		NotBefore:    now.Add(-skew),
+		NotAfter:     now.Add(validity),
+	}, nil
+}
+
+func encodeCert(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func encodeKey(key crypto.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}

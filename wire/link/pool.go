@@ -1,0 +1,282 @@
+package link
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// pool holds the connections that this process dialled, at most one per peer and protocol, and
+// dials at most once at a time for each. A failed dial is followed by a pause, doubled each time.
+type pool struct {
+	link *Link
+
+	mu     sync.Mutex
+	closed bool
+	peers  map[peerKey]*peer
+	// live are all connections that are not closed, those retired from peers included.
+	live map[*outConn]struct{}
+}
+
+// peerKey is whom to reach, where and how. A node whose address changes is another key: the
+// connection to the old address ends by itself.
+type peerKey struct {
+	node  wire.NodeID // empty: whichever node is there
+	addr  string
+	proto string
+}
+
+// peer is guarded by the pool's mutex.
+type peer struct {
+	conn *outConn
+	dial *dialing
+
+	failures int
+	retryAt  time.Time
+	reason   *wire.Error // of the last failure
+}
+
+// dialing is a dial in progress. err is set before done is closed.
+type dialing struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	err    *wire.Error
+}
+
+// outConn is a connection that was dialled.
+type outConn struct {
+	pool *pool
+	key  peerKey
+	conn *quic.Conn
+	id   Identity
+
+	// proven says that the peer has answered something, hence accepted our certificate.
+	proven atomic.Bool
+
+	// Guarded by the pool's mutex.
+	uses    int
+	retired bool
+	timer   *time.Timer // retires the connection, then closes it
+}
+
+func newPool(l *Link) *pool {
+	return &pool{link: l, peers: map[peerKey]*peer{}, live: map[*outConn]struct{}{}}
+}
+
+// get returns a connection, which the caller must release, dialling when there is none. While
+// the peer's pause lasts it fails at once, or waits for its end when patient.
+func (p *pool) get(ctx context.Context, key peerKey, patient bool) (*outConn, *wire.Error) {
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, errStopping()
+		}
+		r := p.peer(key)
+		if r.conn != nil && r.conn.conn.Context().Err() != nil {
+			p.lost(r.conn)
+		}
+		if c := r.conn; c != nil {
+			c.uses++
+			p.mu.Unlock()
+			return c, nil
+		}
+		pause := time.Until(r.retryAt)
+		if r.dial == nil && pause > 0 {
+			reason := r.reason
+			p.mu.Unlock()
+			if !patient {
+				return nil, reason
+			}
+			if !sleep(ctx, p.link.stopping, pause) {
+				return nil, reason
+			}
+			continue
+		}
+		if r.dial == nil {
+			p.startDial(key, r)
+		}
+		d := r.dial
+		p.mu.Unlock()
+		select {
+		case <-d.done:
+			if d.err != nil {
+				return nil, d.err
+			}
+		case <-ctx.Done():
+			return nil, wire.Errorf(wire.Unavailable, "no connection to %s in time", key)
+		}
+	}
+}
+
+// peer returns the entry of key, forgetting idle ones when they become many. Called with mu.
+func (p *pool) peer(key peerKey) *peer {
+	if r := p.peers[key]; r != nil {
+		return r
+	}
+	if len(p.peers) >= idlePeersMax {
+		for k, r := range p.peers {
+			if r.conn == nil && r.dial == nil {
+				delete(p.peers, k)
+			}
+		}
+	}
+	r := &peer{}
+	p.peers[key] = r
+	return r
+}
+
+// startDial dials in the background, whoever waits for it. Called with mu.
+func (p *pool) startDial(key peerKey, r *peer) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialWait)
+	d := &dialing{done: make(chan struct{}), cancel: cancel}
+	r.dial = d
+	work := func() {
+		defer cancel()
+		c, err := p.link.dial(ctx, key)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		r.dial = nil
+		if err == nil && p.closed {
+			err = errStopping()
+			c.conn.CloseWithError(closeUnused, "stopping")
+		}
+		if err != nil {
+			p.failed(r, err)
+			d.err = err
+		} else {
+			p.adopt(r, c)
+		}
+		close(d.done)
+	}
+	if !p.link.spawn(work) {
+		cancel()
+		d.err = errStopping()
+		r.dial = nil
+		close(d.done)
+	}
+}
+
+// adopt takes a new connection into the pool. Called with mu.
+func (p *pool) adopt(r *peer, c *outConn) {
+	r.conn = c
+	p.live[c] = struct{}{}
+	p.link.stats.began(c.conn, outbound, c.key.proto, c.id.Role)
+	state := c.conn.ConnectionState()
+	age := connAge(p.link.cfg.ConnAgeMax, state.TLS.PeerCertificates[0].NotAfter)
+	age -= time.Duration(rand.Int64N(int64(max(age/10, 1)))) // not all at once
+	c.timer = time.AfterFunc(age, c.retire)
+	p.link.wg.Add(1) // never from zero: the dialling goroutine counts
+	context.AfterFunc(c.conn.Context(), c.ended)
+}
+
+// failed notes a failure and sets the pause after it. Called with mu.
+func (p *pool) failed(r *peer, reason *wire.Error) {
+	pause := min(backoffMin<<min(r.failures, 16), backoffMax)
+	pause = pause/2 + time.Duration(rand.Int64N(int64(pause/2)))
+	r.failures++
+	r.retryAt = time.Now().Add(pause)
+	r.reason = reason
+}
+
+// lost takes a connection out of use. A peer that never answered on it has refused us, or is not
+// well: that counts as a failed dial. Called with mu.
+func (p *pool) lost(c *outConn) {
+	r := p.peers[c.key]
+	if r == nil || r.conn != c {
+		return
+	}
+	r.conn = nil
+	if c.proven.Load() {
+		r.failures, r.retryAt = 0, time.Time{}
+		return
+	}
+	p.failed(r, errLost(c, context.Cause(c.conn.Context())))
+}
+
+// ended runs when the connection has ended, for whatever reason.
+func (c *outConn) ended() {
+	defer c.pool.link.wg.Done()
+	c.pool.mu.Lock()
+	c.timer.Stop()
+	c.pool.lost(c)
+	delete(c.pool.live, c)
+	c.pool.mu.Unlock()
+	c.pool.link.stats.ended(c.conn, outbound, c.key.proto, c.id.Role)
+	c.pool.link.log.Debug("connection ended", "peer", c.id, "protocol", c.key.proto,
+		"reason", context.Cause(c.conn.Context()))
+}
+
+// retire keeps new calls off the connection, which closes after the last one in progress, or
+// after ageGrace.
+func (c *outConn) retire() {
+	p := c.pool
+	p.mu.Lock()
+	if r := p.peers[c.key]; r != nil && r.conn == c {
+		r.conn = nil
+	}
+	c.retired = true
+	idle := c.uses == 0
+	if !idle {
+		c.timer = time.AfterFunc(ageGrace, c.closeAged)
+	}
+	p.mu.Unlock()
+	if idle {
+		c.closeAged()
+	}
+}
+
+func (c *outConn) closeAged() { c.conn.CloseWithError(closeAged, "too old") }
+
+// release gives back what get gave.
+func (c *outConn) release() {
+	c.pool.mu.Lock()
+	c.uses--
+	last := c.retired && c.uses == 0
+	c.pool.mu.Unlock()
+	if last {
+		c.closeAged()
+	}
+}
+
+// drop stops new calls from using a connection that turned out to be dead.
+func (c *outConn) drop() {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.pool.lost(c)
+}
+
+// close ends all dials and returns the connections to close.
+func (p *pool) close() []*quic.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, r := range p.peers {
+		if r.dial != nil {
+			r.dial.cancel()
+		}
+	}
+	var conns []*quic.Conn
+	for c := range p.live {
+		conns = append(conns, c.conn)
+	}
+	return conns
+}
+
+// sleep reports whether it slept to the end.
+func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-stop:
+	case <-ctx.Done():
+	}
+	return false
+}
