@@ -1,0 +1,168 @@
+package institution
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// KeyHeader carries the service's subscription key.
+const KeyHeader = "Ocp-Apim-Subscription-Key"
+
+// The contract's groups that this API knows. They belong to the institution.
+const (
+	scopeMessageWrite         = "ApiMessageWrite"
+	scopeLimitedMessageWrite  = "ApiLimitedMessageWrite" // wins over scopeMessageWrite
+	scopeMessageRead          = "ApiMessageRead"
+	scopeMessageReadAdvanced  = "ApiMessageReadAdvanced"
+	scopeMessageWriteAdvanced = "ApiMessageWriteAdvanced"
+	scopeThirdPartyWrite      = "ApiThirdPartyMessageWrite"
+	scopeWriteWithPayee       = "ApiMessageWriteWithPayee"
+	scopeWriteEUCovidCert     = "ApiMessageWriteEUCovidCert"
+	scopeLimitedProfileRead   = "ApiLimitedProfileRead"
+	scopeNoRateLimit          = "ApiNoRateLimit"
+	scopeRateLimit250         = "ApiRateLimit250"
+)
+
+// knownScope reports whether a group is one of the contract's. The rate groups and
+// ApiRemoteContentConfigurationWrite are not: alone, they let nobody in.
+func knownScope(s string) bool {
+	switch s {
+	case scopeMessageWrite, scopeLimitedMessageWrite, scopeMessageRead, scopeMessageReadAdvanced,
+		scopeMessageWriteAdvanced, scopeThirdPartyWrite, scopeWriteWithPayee,
+		scopeWriteEUCovidCert, scopeLimitedProfileRead, "ApiMessageWriteWithLegalData",
+		"ApiMessageWriteDefaultAddress", "ApiSubscriptionsFeedRead", "ApiServiceRead",
+		"ApiServiceWrite", "ApiServiceList", "ApiInfoRead":
+		return true
+	}
+	return false
+}
+
+// call is one request that came with a valid key, on its way through the checks.
+type call struct {
+	w           http.ResponseWriter
+	r           *http.Request
+	service     *wire.Service
+	institution *wire.Institution
+	hasher      *wire.Hasher
+}
+
+// handler admits a request, serves it, and answers the error that either returns.
+func (a *API) handler(serve func(*call) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{w: w, r: r}
+		err := a.admit(c)
+		if err == nil {
+			err = serve(c)
+		}
+		if err != nil {
+			a.refuse(c, err)
+		}
+	})
+}
+
+// admit checks key and rate.
+func (a *API) admit(c *call) error {
+	key := c.r.Header.Get(KeyHeader)
+	if key == "" {
+		return keyMissing
+	}
+	access, err := a.relay.ServiceByKey(c.r.Context(), wire.HashKey(key))
+	if errors.Is(err, wire.NotFound) {
+		return keyInvalid
+	}
+	if err != nil {
+		return relayFault(err)
+	}
+	c.service, c.institution = &access.Service, &access.Institution
+	left := a.rates.take(c.institution)
+	left.tell(c.w.Header(), a.rates.window)
+	if left.refused {
+		return left.refusal()
+	}
+	if c.hasher = a.relay.Hasher(); c.hasher == nil {
+		return wire.Errorf(wire.NotReady, "no directory key yet")
+	}
+	return nil
+}
+
+// refuse answers err.
+func (a *API) refuse(c *call, err error) {
+	var g gatewayRefusal
+	if errors.As(err, &g) {
+		if g.status == http.StatusUnauthorized {
+			c.w.Header().Set("WWW-Authenticate", `ApiKey name="`+KeyHeader+`", in="header"`)
+		}
+		a.stats.gatewayRefusal(g.status)
+		g.write(c.w)
+		return
+	}
+	p := problem.From(err)
+	if p.Status == http.StatusInternalServerError {
+		a.log.LogAttrs(c.r.Context(), slog.LevelError, "call failed",
+			slog.String("operation", c.r.Pattern), slog.String("problem", string(p.Type)),
+			slog.String("code", wire.AsError(err).Code.String()))
+	}
+	a.stats.refusals.WithLabelValues(string(p.Type)).Inc()
+	problem.Write(c.w, p)
+}
+
+// relayFault is an error of the relay on a call that was well-formed: the client may learn that
+// it should try again, or that the fault is ours.
+func relayFault(err error) error {
+	switch p := problem.FromWire(err); p.Status {
+	case http.StatusServiceUnavailable, http.StatusRequestEntityTooLarge:
+		return p
+	}
+	return &wire.Error{Code: wire.Internal}
+}
+
+// needScope requires one of the scopes.
+func (c *call) needScope(oneOf ...string) error {
+	known := false
+	for _, s := range c.institution.Scopes {
+		known = known || knownScope(s)
+	}
+	if !known {
+		return noValidScope
+	}
+	for _, s := range oneOf {
+		if c.institution.HasScope(s) {
+			return nil
+		}
+	}
+	return scopeMissing
+}
+
+// checkSource requires a client address that the service has authorized.
+func (a *API) checkSource(c *call) error {
+	if len(c.service.AuthorizedCIDRs) == 0 {
+		return nil
+	}
+	addr, ok := a.clientAddr(c.r)
+	if !ok {
+		return addressUnknown
+	}
+	if !inRanges(addr, c.service.AuthorizedCIDRs) {
+		return sourceForbidden
+	}
+	return nil
+}
+
+// pathCode reads the fiscal code in the path.
+func (c *call) pathCode() (fiscalcode.Code, error) {
+	code, err := fiscalcode.Parse(c.r.PathValue("fiscal_code"))
+	if err != nil {
+		return "", invalidFiscalCode
+	}
+	return code, nil
+}
+
+// authorizes reports whether the recipient is one of the service's authorized ones.
+func (c *call) authorizes(code fiscalcode.Code) bool {
+	return c.service.Authorizes(c.hasher.Recipient(code))
+}

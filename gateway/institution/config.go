@@ -1,0 +1,110 @@
+package institution
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// Relay is the federation as this API needs it. Errors are *wire.Error.
+type Relay interface {
+	NewID() wire.MessageID
+	// Hasher is nil until a node has been spoken to.
+	Hasher() *wire.Hasher
+	// Submit returns a Decided or KeyConflict outcome.
+	Submit(ctx context.Context, rec *wire.Record) (wire.Outcome, error)
+	FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
+		*wire.MessageView, error)
+	SenderProfile(ctx context.Context, code fiscalcode.Code, service wire.ServiceID) (
+		*wire.SenderProfile, error)
+	ServiceByKey(ctx context.Context, key wire.KeyHash) (*wire.ServiceAccess, error)
+}
+
+// Config says what an API works with.
+type Config struct {
+	Relay      Relay                 // required
+	Logger     *slog.Logger          // nil: slog.Default()
+	Registerer prometheus.Registerer // nil: metrics are kept and shown nowhere
+
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Empty: nobody's, and
+	// the client is whoever connects.
+	TrustedProxies []netip.Prefix
+
+	// RateWindow is the window of the rate limits; 0: the contract's 5 s.
+	RateWindow time.Duration
+	// RateCalls is how many calls an institution has per window; 0: the contract's 150.
+	RateCalls int
+	// RateCallsRaised is the same with the scope ApiRateLimit250; 0: the contract's 250.
+	RateCallsRaised int
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Relay == nil {
+		errs = append(errs, errors.New("institution: no relay"))
+	}
+	if c.RateWindow < 0 || c.RateCalls < 0 || c.RateCallsRaised < 0 {
+		errs = append(errs, errors.New("institution: negative rate limit"))
+	}
+	for _, p := range c.TrustedProxies {
+		if !p.IsValid() {
+			errs = append(errs, errors.New("institution: invalid trusted proxy"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// API serves the institutions. It is safe for concurrent use and holds no goroutines.
+type API struct {
+	relay   Relay
+	log     *slog.Logger
+	proxies []netip.Prefix
+	rates   *rates
+	stats   *stats
+
+	decoders sync.Pool // of *decoder
+}
+
+// New makes an API.
+func New(c Config) (*API, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	stats, err := newStats(c.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{relay: c.Relay, log: c.Logger, stats: stats,
+		rates: newRates(c.RateWindow, c.RateCalls, c.RateCallsRaised)}
+	for _, p := range c.TrustedProxies {
+		a.proxies = append(a.proxies, p.Masked())
+	}
+	a.decoders.New = func() any { return newDecoder() }
+	return a, nil
+}
+
+// Register serves the API's paths on mux, each with and without a trailing slash.
+func (a *API) Register(mux *http.ServeMux) {
+	for pattern, serve := range map[string]func(*call) error{
+		"POST /api/v1/messages":                   a.submitByBody,
+		"POST /api/v1/messages/{fiscal_code}":     a.submitByPath,
+		"GET /api/v1/messages/{fiscal_code}/{id}": a.readMessage,
+		"POST /api/v1/profiles":                   a.profileByBody,
+		"GET /api/v1/profiles/{fiscal_code}":      a.profileByPath,
+	} {
+		h := a.handler(serve)
+		mux.Handle(pattern, h)
+		mux.Handle(pattern+"/{$}", h)
+	}
+}

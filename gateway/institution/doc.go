@@ -1,0 +1,46 @@
+// Package institution is the HTTP API of the sending institutions: submit a message, learn what
+// became of it, ask whether a citizen can be written to.
+//
+// It speaks the public contract of the IO app, so that a client written for that changes only
+// its base URL: the same paths, header, fields, defaults, order of checks, titles and details.
+// Where that contract is silent or faulty, this one says more and breaks nothing:
+//
+//   - Malformed JSON is 400, not 500. Duplicate members, invalid UTF-8 (lone surrogate escapes
+//     included), text after the value and nesting deeper than 64 are malformed.
+//   - Problems always carry a type, see docs/problems.md. The answers of the contract's gateway
+//     (401, 429) keep its form {"statusCode","message"}.
+//   - 201 also tells status and, of a rejected message, rejection_reason; so does a later GET.
+//   - Idempotency-Key: the same key, service and recipient give the same message; with another
+//     body 409.
+//   - 429 also carries Retry-After, and every answer RateLimit and RateLimit-Policy as of
+//     draft-ietf-httpapi-ratelimit-headers-11. Each gateway counts for itself.
+//   - A timestamp without zone is read as UTC, and one that names no instant (30 February, 24
+//     o'clock) is refused.
+//   - A report on an invalid message names path and type. The value itself is shown only where
+//     it is short and can not be text or a fiscal code.
+//   - prescription_data and legal_data, which the contract has given up, are unknown members
+//     and dropped as such. default_addresses is checked and ignored.
+//   - A remote content's configuration_id must be well-formed; whether there is such a
+//     configuration is not checked, since remote content is not served yet.
+//   - payment_status is never answered: it would take a call to the payment platform.
+//
+// The checks of a submission run in the contract's order: key (401), rate (429), scopes, body
+// (413, 400), fiscal code in the path, Idempotency-Key, scopes of the payload, source address,
+// fiscal code in exactly one place, remote content, attachments, recipient of a limited sender,
+// amount. Then the owner region decides.
+//
+// Map of the files:
+//
+//	config.go    API: construction and routes
+//	admit.go     key, rate limit, scopes, source address: what comes before every call
+//	address.go   the client's address, behind proxies or not
+//	rate.go      calls per institution and window
+//	submit.go    POST messages
+//	decode.go    a JSON decoder that reports faults by path
+//	message.go   NewMessage, field for field
+//	rules.go     the values that fields may have
+//	read.go      GET message
+//	profile.go   profiles
+//	problems.go  every refusal
+//	stats.go     metrics
+package institution

@@ -1,0 +1,221 @@
+package institution
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// rule is what a string must keep. Names are the contract's, which clients show to people.
+type rule struct {
+	name string
+	// secret: free text, or something that may be a person's: a report never repeats it.
+	secret bool
+	keeps  func(value []byte) bool
+}
+
+var (
+	fiscalCodeRule = rule{typeFiscalCode, true, isFiscalCode}
+	levelRule      = rule{`"STANDARD" or "ADVANCED"`, false, isLevel}
+	emailRule      = rule{"string that represents an email address", true, isEmail}
+	subjectRule    = rule{"string of length >= 10 and < 121", true, isSubject}
+	markdownRule   = rule{"string of length >= 80 and < 10001", true, isMarkdown}
+	noticeRule     = rule{`string that matches the pattern "^[0123][0-9]{17}$"`, false, isNotice}
+
+	organizationRule = rule{`string that matches the pattern "^[0-9]{11}$"`, false,
+		isOrganization}
+	configurationRule = rule{`string that matches the pattern ` +
+		`"^[0-9a-hjkmnp-tv-zA-HJKMNP-TV-Z]{26}$"`, false, isULID}
+	preconditionRule = rule{`"ALWAYS" or "ONCE" or "NEVER"`, false, isPrecondition}
+	nonEmptyRule     = rule{"non empty string", true, isNonEmpty}
+	textRule         = rule{"string", true, isText}
+	timestampRule    = rule{"UTCISODateFromString or ISO 8601 date with offset", false,
+		isTimestamp}
+)
+
+func isFiscalCode(b []byte) bool {
+	_, err := fiscalcode.Parse(b)
+	return err == nil
+}
+
+func isLevel(b []byte) bool {
+	return string(b) == "STANDARD" || string(b) == "ADVANCED"
+}
+
+func isPrecondition(b []byte) bool {
+	return string(b) == "ALWAYS" || string(b) == "ONCE" || string(b) == "NEVER"
+}
+
+// isEmail is far from a mail server's rules, and close enough for an address without effect:
+// one @ with something visible on both sides.
+func isEmail(b []byte) bool {
+	at := bytes.IndexByte(b, '@')
+	return at > 0 && at < len(b)-1 && bytes.IndexByte(b[at+1:], '@') < 0 &&
+		wire.Visible(string(b))
+}
+
+func isSubject(b []byte) bool  { return within(b, 10, 120) }
+func isMarkdown(b []byte) bool { return within(b, 80, 10000) }
+func isNonEmpty(b []byte) bool { return len(b) > 0 }
+func isText([]byte) bool       { return true }
+
+func isNotice(b []byte) bool       { return len(b) == 18 && b[0] <= '3' && digits(b) }
+func isOrganization(b []byte) bool { return len(b) == 11 && digits(b) }
+
+func digits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// isULID is the contract's looser rule: the alphabet, either case, no bound on the first letter.
+func isULID(b []byte) bool {
+	if len(b) != 26 {
+		return false
+	}
+	for _, c := range b {
+		switch lower := c | 0x20; {
+		case c >= '0' && c <= '9':
+		case lower < 'a' || lower > 'z', lower == 'i', lower == 'l', lower == 'o', lower == 'u':
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether b has from min to max UTF-16 code units, the contract's measure of
+// length. b is UTF-8.
+func within(b []byte, min, max int) bool {
+	units := 0
+	for _, c := range b {
+		if c < 0x80 || c >= 0xC0 { // the first byte of a character
+			units++
+		}
+		if c >= 0xF0 { // of one beyond the basic plane: two units
+			units++
+		}
+	}
+	return units >= min && units <= max
+}
+
+// whole reads a JSON number as the contract's clients mean it: an IEEE double that is an integer
+// and not negative.
+func whole(raw []byte) (uint64, bool) {
+	if len(raw) <= 15 && digits(raw) {
+		n, err := strconv.ParseUint(string(raw), 10, 64)
+		return n, err == nil
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || f < 0 || f > 1<<53 || f != float64(uint64(f)) {
+		return 0, false
+	}
+	return uint64(f), true
+}
+
+// timestamp reads a timestamp; text has parsed it once to judge it, which is cheap.
+func (d *decoder) timestamp(field string) wire.Time {
+	t, _ := parseTimestamp([]byte(d.text(field, &timestampRule)))
+	return t
+}
+
+func isTimestamp(b []byte) bool {
+	_, ok := parseTimestamp(b)
+	return ok
+}
+
+// parseTimestamp reads YYYY-MM-DDTHH:MM:SS, a fraction of any length or none, then Z, an offset
+// [+-]HH:MM, or nothing, which means UTC. The instant must exist and fall into the years 0 to
+// 9999, or it could not be told again. Beyond milliseconds it is truncated.
+func parseTimestamp(b []byte) (wire.Time, bool) {
+	const form = "0000-00-00T00:00:00"
+	if len(b) < len(form) {
+		return 0, false
+	}
+	for i, f := range []byte(form) {
+		if f == '0' && (b[i] < '0' || b[i] > '9') || f != '0' && b[i] != f {
+			return 0, false
+		}
+	}
+	year, month, day := number(b[0:4]), number(b[5:7]), number(b[8:10])
+	hour, minute, second := number(b[11:13]), number(b[14:16]), number(b[17:19])
+	millis, rest, ok := fraction(b[len(form):])
+	if !ok || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	offset, ok := zone(rest)
+	if !ok {
+		return 0, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, millis*1e6, time.UTC)
+	if int(t.Month()) != month || t.Day() != day {
+		return 0, false
+	}
+	t = t.Add(-offset)
+	if t.Year() < 0 || t.Year() > 9999 {
+		return 0, false
+	}
+	return wire.TimeOf(t), true
+}
+
+func number(b []byte) int {
+	n := 0
+	for _, c := range b {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// fraction reads the milliseconds of ".123456", or nothing.
+func fraction(b []byte) (millis int, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != '.' {
+		return 0, b, true
+	}
+	i := 1
+	for weight := 100; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+		millis += int(b[i]-'0') * weight
+		weight /= 10
+	}
+	return millis, b[i:], i > 1
+}
+
+// zone reads nothing, Z, or [+-]HH:MM.
+func zone(b []byte) (time.Duration, bool) {
+	switch {
+	case len(b) == 0, len(b) == 1 && b[0] == 'Z':
+		return 0, true
+	case len(b) != 6, b[0] != '+' && b[0] != '-', b[3] != ':', !digits(b[1:3]), !digits(b[4:6]):
+		return 0, false
+	}
+	hours, minutes := number(b[1:3]), number(b[4:6])
+	if hours > 23 || minutes > 59 {
+		return 0, false
+	}
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if b[0] == '-' {
+		offset = -offset
+	}
+	return offset, true
+}
+
+// hidden stands for a value that a report does not repeat.
+const hidden = `"..."`
+
+// showable reports whether a scalar may be repeated: short, written without escapes, and nowhere
+// in it sixteen characters that could be a fiscal code, in either case.
+func showable(raw []byte) bool {
+	if len(raw) > shownBytesMax || bytes.IndexByte(raw, '\\') >= 0 {
+		return false
+	}
+	for i := 0; i+fiscalcode.Size <= len(raw); i++ {
+		if _, err := fiscalcode.ParseLogin(string(raw[i : i+fiscalcode.Size])); err == nil {
+			return false
+		}
+	}
+	return true
+}

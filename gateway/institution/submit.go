@@ -1,0 +1,185 @@
+package institution
+
+import (
+	"net/http"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/wire"
+)
+
+const (
+	idempotencyHeader   = "Idempotency-Key"
+	idempotencyBytesMax = 255
+
+	// contentBytesMax leaves room in a record for everything that is not content. Only
+	// third-party data and front matter can come near it.
+	contentBytesMax = wire.RecordBytesMax - 1<<10
+)
+
+func (a *API) submitByBody(c *call) error { return a.submit(c, false) }
+
+func (a *API) submitByPath(c *call) error {
+	// A rule of the contract's gateway, which comes before all others.
+	if c.institution.HasScope(scopeWriteEUCovidCert) {
+		return scopeMissing
+	}
+	return a.submit(c, true)
+}
+
+// submit runs the contract's checks in their order, then has the owner decide.
+func (a *API) submit(c *call, inPath bool) error {
+	if err := c.needScope(scopeMessageWrite, scopeLimitedMessageWrite); err != nil {
+		return err
+	}
+	rec, err := a.record(c, inPath)
+	if err != nil {
+		return err
+	}
+	return a.decide(c, rec)
+}
+
+// record makes the record that the request asks for. It shares no memory with the decoder, which
+// goes back before the owner is asked: that may take seconds.
+func (a *API) record(c *call, inPath bool) (*wire.Record, error) {
+	d := a.decoders.Get().(*decoder)
+	defer func() { d.reset(); a.decoders.Put(d) }()
+	body, err := problem.ReadBody(c.w, c.r, d.body, problem.BodyBytesMax)
+	if err != nil {
+		return nil, err
+	}
+	d.body = body
+	m := &d.message
+	if err := d.decodeMessage(m); err != nil {
+		return nil, err
+	}
+	var code fiscalcode.Code
+	if inPath {
+		if code, err = c.pathCode(); err != nil {
+			return nil, err
+		}
+	}
+	key, err := idempotencyKey(c.r)
+	if err != nil {
+		return nil, err
+	}
+	if code, err = a.checkMessage(c, m, code); err != nil {
+		return nil, err
+	}
+	if pay := m.content.Payment; pay != nil && !m.payeeGiven {
+		pay.Payee = c.service.Institution
+	}
+	content := codec.Marshal(make([]byte, 0, m.sizeHint()), &m.content)
+	if len(content) > contentBytesMax {
+		return nil, problem.BodyTooLarge.With("The message's content is too large.")
+	}
+	rec := &wire.Record{ID: a.relay.NewID(), Service: c.service.ID, FiscalCode: code,
+		TimeToLive: m.timeToLive, FeatureLevel: m.level, Content: content}
+	if key != "" {
+		rec.Idempotency = wire.IdempotencyOf(c.service.ID, key)
+		rec.Digest = rec.Canonical(c.hasher.Recipient(code))
+	}
+	return rec, nil
+}
+
+// checkMessage makes the checks that a well-formed message must pass, and returns its recipient.
+func (a *API) checkMessage(c *call, m *newMessage, code fiscalcode.Code) (
+	fiscalcode.Code, error) {
+	if err := c.payloadScopes(m); err != nil {
+		return "", err
+	}
+	if err := a.checkSource(c); err != nil {
+		return "", err
+	}
+	switch {
+	case code != "" && m.fiscalCode != "":
+		return "", badParameters.With(detailBothPlaces)
+	case code == "" && m.fiscalCode == "":
+		return "", badParameters.With(detailNoPlace)
+	case code == "":
+		code = m.fiscalCode
+	}
+	if third := m.content.ThirdParty; third != nil {
+		if third.ConfigurationID == "" {
+			return "", noConfiguration
+		}
+		if third.HasAttachments && m.level == wire.Standard {
+			return "", attachmentsForbidden
+		}
+	}
+	if c.institution.HasScope(scopeLimitedMessageWrite) && !c.authorizes(code) {
+		return "", recipientForbidden
+	}
+	pay, max := m.content.Payment, c.service.MaxAllowedPaymentAmount
+	if pay != nil && pay.Amount > max {
+		return "", amountOver(pay.Amount, max)
+	}
+	return code, nil
+}
+
+// payloadScopes requires the scopes that parts of a message need.
+func (c *call) payloadScopes(m *newMessage) error {
+	for _, need := range []struct {
+		used   bool
+		scope  string
+		detail string
+	}{
+		{m.content.EUCovidCert != nil, scopeWriteEUCovidCert, "an EUCovidCert message"},
+		{m.payeeGiven, scopeWriteWithPayee, "a payment message with payee"},
+		{m.level == wire.Advanced, scopeMessageWriteAdvanced, "a Premium message"},
+		{m.level == wire.Standard && m.content.ThirdParty != nil, scopeThirdPartyWrite,
+			"a third party message"},
+	} {
+		if need.used && !c.institution.HasScope(need.scope) {
+			return scopeMissing.With("You do not have enough permissions to send " + need.detail)
+		}
+	}
+	return nil
+}
+
+// decide hands the record to its owner and answers the verdict.
+func (a *API) decide(c *call, rec *wire.Record) error {
+	code := rec.FiscalCode // the record is the relay's from here on
+	out, err := a.relay.Submit(c.r.Context(), rec)
+	switch {
+	case err != nil:
+		return relayFault(err)
+	case out.Kind == wire.KeyConflict:
+		return keyConflict
+	case out.Kind != wire.Decided:
+		return wire.Errorf(wire.Internal, "outcome of kind %d", out.Kind)
+	}
+	a.stats.verdict(out.Verdict)
+	id := out.ID.String()
+	answer := make([]byte, 0, 128)
+	answer = append(append(answer, `{"id":"`...), id...)
+	answer = append(append(answer, `","status":"`...), out.Verdict.Status.String()...)
+	if out.Verdict.Status == wire.Rejected {
+		answer = append(append(answer, `","rejection_reason":"`...), reason(out.Verdict)...)
+	}
+	answer = append(answer, `"}`...)
+	c.w.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
+	problem.WriteJSONBytes(c.w, http.StatusCreated, answer)
+	return nil
+}
+
+// reason is a rejection's reason; the contract has a word for one that has no name here.
+func reason(v wire.Verdict) string {
+	if s := v.Reason.String(); s != "" {
+		return s
+	}
+	return "UNKNOWN"
+}
+
+// idempotencyKey reads the header; empty when there is none.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header[idempotencyHeader]
+	if len(values) == 0 {
+		return "", nil
+	}
+	if len(values) > 1 || len(values[0]) > idempotencyBytesMax || !wire.Visible(values[0]) {
+		return "", invalidIdempotencyKey
+	}
+	return values[0], nil
+}
