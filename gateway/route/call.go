@@ -1,0 +1,164 @@
+package route
+
+import (
+	"context"
+	"errors"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// repeatable says which calls are sent again after an unknown outcome. Reads are, and so are
+// Logout (a session that is gone stays gone) and Login (nobody can know the session's token
+// before the answer, and the same session twice is one session). The others are not: between two
+// copies another change may come in, which the second copy would undo or stumble over.
+func repeatable(m wire.Method) bool {
+	switch m {
+	case wire.MethodSubmit, wire.MethodFindMessage, wire.MethodSenderProfile, wire.MethodLogin,
+		wire.MethodLogout, wire.MethodGetSession, wire.MethodGetProfile,
+		wire.MethodGetPreference, wire.MethodListInbox, wire.MethodGetInbox:
+		return true
+	}
+	return false
+}
+
+// CallRegion makes a call to a region's leader and decodes its answer into resp, which may be
+// nil. It finds the leader and goes on until ctx ends, at most OwnerWait when ctx has no
+// deadline. Errors are the leader's own; Unavailable when surely nothing was appended;
+// OutcomeUnknown when something may have been. resp aliases nothing of the caller's.
+func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
+	req, resp codec.Message) error {
+	if _, err := r.known(); err != nil {
+		return err
+	}
+	o := r.owner(region)
+	if o == nil {
+		return wire.Errorf(wire.NotFound, "the map has no region %q", region)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.cfg.OwnerWait)
+		defer cancel()
+	}
+	c := call{method: m, req: wire.Encode(req), again: repeatable(m), wait: attemptWait}
+	if m == wire.MethodLogin {
+		c.wait = 0 // a first login claims the code, with two other groups to ask
+	}
+	answer, _, err := o.ask(ctx, r.cfg.Caller, c, r.stats)
+	if err != nil || resp == nil {
+		return err
+	}
+	return wire.Decode(answer, resp)
+}
+
+// RegionOf says which region owns a code, as far as the directory's hints go, and whether anyone
+// has claimed it: the owner of a code that nobody has claimed is its anchor.
+func (r *Router) RegionOf(ctx context.Context, code fiscalcode.Code) (owner wire.RegionID,
+	claimed bool, err error) {
+	f, err := r.known()
+	if err != nil {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.OwnerWait)
+	defer cancel()
+	e, err := r.ownerOf(ctx, f, f.hasher.Recipient(code), false)
+	if err != nil {
+		return "", false, err
+	}
+	return e.Region, e.State == wire.Claimed, nil
+}
+
+// FindMessage returns a message of a citizen. It asks the owner, then the code's anchor, which
+// may still hold what it refused before the code was claimed. NotFound only when both have said
+// so, or when the id's tag names no region; Unavailable when one of them can not be asked.
+func (r *Router) FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
+	*wire.MessageView, error) {
+	f, err := r.known()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := f.byTag[id.Tag()]; !ok {
+		return nil, errNoMessage
+	}
+	to := f.hasher.Recipient(code)
+	view := new(wire.MessageView)
+	asked, err := r.callOwner(ctx, f, to, wire.MethodFindMessage,
+		&wire.FindMessage{Recipient: to, ID: id}, view)
+	anchor := f.anchors[to.Slot()]
+	if !errors.Is(err, wire.NotFound) || anchor == "" || anchor == asked {
+		return orNil(view, err)
+	}
+	// The anchor knows that it released the code and may answer so: it has nothing more.
+	view = new(wire.MessageView)
+	err = r.CallRegion(ctx, anchor, wire.MethodFindMessage,
+		&wire.FindMessage{Recipient: to, ID: id}, view)
+	if errors.Is(err, wire.Moved) {
+		err = errNoMessage
+	}
+	return orNil(view, err)
+}
+
+var errNoMessage = &wire.Error{Code: wire.NotFound, Detail: "no such message"}
+
+// SenderProfile returns what a service may know of a citizen; NotFound covers no profile and a
+// disabled inbox.
+func (r *Router) SenderProfile(ctx context.Context, code fiscalcode.Code,
+	service wire.ServiceID) (*wire.SenderProfile, error) {
+	f, err := r.known()
+	if err != nil {
+		return nil, err
+	}
+	to := f.hasher.Recipient(code)
+	p := new(wire.SenderProfile)
+	_, err = r.callOwner(ctx, f, to, wire.MethodSenderProfile,
+		&wire.SenderProfileQuery{Recipient: to, Service: service}, p)
+	return orNil(p, err)
+}
+
+func orNil[T any](v *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// callOwner makes a read call to whoever owns the recipient and says whom it asked last. It
+// follows Moved by the rules of submission.moved, within OwnerWait.
+func (r *Router) callOwner(ctx context.Context, f *federation, to wire.Recipient,
+	m wire.Method, req, resp codec.Message) (wire.RegionID, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.OwnerWait)
+	defer cancel()
+	var e wire.DirectoryEntry
+	var err error
+	wait, known, fresh := submitPauseMin, false, false
+	for {
+		if !known {
+			if e, err = r.ownerOf(ctx, f, to, fresh); err == nil {
+				known = true
+			}
+		}
+		if known {
+			err = r.CallRegion(ctx, e.Region, m, req, resp)
+			moved := wire.AsError(err)
+			if moved == nil || moved.Code != wire.Moved {
+				return e.Region, err
+			}
+			r.stats.moved.Inc()
+			if moved.Region != "" && moved.Epoch > e.Epoch {
+				e = wire.DirectoryEntry{Region: moved.Region, Epoch: moved.Epoch,
+					State: wire.Claimed}
+				r.directory.learn(f, to, e)
+				continue
+			}
+			r.directory.denied(to, e.Epoch)
+			known, fresh = false, true
+		} else if errors.Is(err, wire.Overloaded) {
+			return "", err
+		}
+		if !pause(ctx, wait) {
+			return "", wire.Errorf(wire.Unavailable, "the recipient's owner was not found in time")
+		}
+		wait = min(2*wait, submitPauseMax)
+	}
+}

@@ -1,0 +1,40 @@
+// Package route takes a submission to the region that owns its recipient and brings back the
+// verdict; it does the same for reads and for citizens' calls.
+//
+// A fiscal code has one owner region at a time. Who it is stands in the federation's directory,
+// of which route keeps hints: asked of the home region's nodes in batches, cached with a bound,
+// kept true by the changes feed. A hint may be wrong at any moment. That is safe, because the
+// owner decides in its own log and a region that is not the owner says so.
+//
+// Records for one region collect in its lane. A few blocks per region are in flight; what arrives
+// meanwhile makes the next ones. So a lone record leaves at once, a crowd leaves in full blocks,
+// and a region that does not answer holds nobody else's records.
+//
+// Guarantees:
+//   - Submit returns the owner's final word, or an error and no verdict after wire.OwnerWait at
+//     the latest. Every retry sends the same record under the same id, and the owner answers a
+//     second copy with its first verdict: whatever happens on the way, a message is stored once.
+//   - Submissions that run side by side have no order among them, not even for one recipient. A
+//     submission that begins after another's return comes after it in the owner's log.
+//   - A key that was revoked is refused as soon as the feed has said so. A cached key is accepted
+//     while the feed is away, for the key grace at most.
+//   - Memory is bounded: waiting records per region, look-ups under way, every cache. At a bound
+//     the caller gets wire.Overloaded, a cache forgets.
+//
+// Map of the files:
+//
+//	config.go     what a router needs, its limits
+//	route.go      the router: New, Run, what it knows of the federation
+//	home.go       which home node is asked
+//	feed.go       the session with a home node: welcome, changes feed, freshness
+//	cache.go      bounded maps, and what the feed said lately
+//	directory.go  hints of owners
+//	resolve.go    looking owners up, in batches
+//	services.go   services by key and by id
+//	owner.go      calling a region's leader
+//	lane.go       the blocks of one region
+//	submit.go     one submission, from hint to verdict
+//	call.go       reads, and citizens' calls
+//	status.go     readiness, status
+//	stats.go      metrics
+package route

@@ -1,0 +1,112 @@
+package route
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// stats are the router's metrics, all named staffetta_route_….
+type stats struct {
+	submissions   *prometheus.CounterVec
+	submitSeconds prometheus.Histogram
+	moved         prometheus.Counter
+	retries       *prometheus.CounterVec
+	blockRecords  prometheus.Histogram
+	blockBytes    prometheus.Histogram
+	blockSeconds  *prometheus.HistogramVec
+	resolved      prometheus.Histogram
+	cacheHits     *prometheus.CounterVec
+	cacheMisses   *prometheus.CounterVec
+	feedEvents    prometheus.Counter
+	feedEnds      prometheus.Counter
+	router        *Router // for the values read at a scrape
+}
+
+// latencies are the buckets of times, in seconds, up to OwnerWait.
+var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+
+var (
+	waitingDesc = prometheus.NewDesc("staffetta_route_waiting_records",
+		"Records without a verdict yet, by owner region.", []string{"region"}, nil)
+	indexDesc = prometheus.NewDesc("staffetta_route_feed_index",
+		"Federation log index up to which the changes feed was followed.", nil, nil)
+	contactDesc = prometheus.NewDesc("staffetta_route_contact_seconds",
+		"Time since a home node was last known to hear from the federation's leader.", nil, nil)
+	cachedDesc = prometheus.NewDesc("staffetta_route_cached",
+		"Entries cached, by cache.", []string{"cache"}, nil)
+)
+
+func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "staffetta_route_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "staffetta_route_" + name, Help: help, Buckets: buckets})
+	}
+	feedEvents := counter("feed_events_total", "Changes that the feed brought.")
+	feedEnds := counter("feed_ends_total", "Sessions with home nodes that ended.")
+	moved := counter("moved_total", "Times a region answered that it is not the owner.")
+	s := &stats{
+		submissions: counter("submissions_total",
+			"Submissions by verdict, or by error where there was none.", "outcome"),
+		submitSeconds: histogram("submit_seconds", "Time from submission to verdict.", latencies),
+		moved:         moved.WithLabelValues(),
+		retries: counter("retries_total",
+			"Attempts to reach a leader that failed, by error.", "error"),
+		blockRecords: histogram("block_records", "Records per block.",
+			[]float64{1, 2, 4, 8, 16, 32, 64, 127, 128}),
+		blockBytes: histogram("block_bytes", "Compressed bytes per block.",
+			prometheus.ExponentialBuckets(512, 2, 12)),
+		blockSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "staffetta_route_block_seconds", Buckets: latencies,
+			Help: "Time from sending a block to its outcomes, retries included, by region."},
+			[]string{"region"}),
+		resolved: histogram("resolve_recipients", "Recipients per resolve call.",
+			prometheus.ExponentialBuckets(1, 4, 6)),
+		cacheHits:   counter("cache_hits_total", "Look-ups answered by a cache.", "cache"),
+		cacheMisses: counter("cache_misses_total", "Look-ups that a node was asked.", "cache"),
+		feedEvents:  feedEvents.WithLabelValues(),
+		feedEnds:    feedEnds.WithLabelValues(),
+		router:      r,
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{s.submissions, s.submitSeconds, moved, s.retries,
+		s.blockRecords, s.blockBytes, s.blockSeconds, s.resolved, s.cacheHits, s.cacheMisses,
+		feedEvents, feedEnds, s} {
+		errs = append(errs, reg.Register(c))
+	}
+	return s, errors.Join(errs...)
+}
+
+// Describe is prometheus.Collector's.
+func (s *stats) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{waitingDesc, indexDesc, contactDesc, cachedDesc} {
+		ch <- d
+	}
+}
+
+// Collect is prometheus.Collector's: it reads the router's present state.
+func (s *stats) Collect(ch chan<- prometheus.Metric) {
+	st := s.router.Status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for region, w := range st.Lanes {
+		gauge(waitingDesc, float64(w.Records), string(region))
+	}
+	gauge(indexDesc, float64(st.FeedIndex))
+	gauge(contactDesc, st.ContactSeconds)
+	gauge(cachedDesc, float64(st.CachedOwners), "directory")
+	gauge(cachedDesc, float64(st.CachedKeys), "key")
+	gauge(cachedDesc, float64(st.CachedServices), "service")
+}
+
+func (s *stats) submitted(o wire.Outcome, err error, took time.Duration) {
+	s.submissions.WithLabelValues(outcomeName(o, err)).Inc()
+	s.submitSeconds.Observe(took.Seconds())
+}
