@@ -1,0 +1,41 @@
+// Package federation is the federation group's replicated state: the map of regions and nodes,
+// the institutions and their services with hashed keys, and the directory that says which region
+// owns a fiscal code. Every node holds a replica and answers from it.
+//
+// Apply is pure: equal entries in equal order give equal state, results and digest on every
+// replica, however they are cut into batches. It reads no clock, no random and no network; time
+// is max(previous, the entry's).
+//
+// Guarantees:
+//   - A command that fails changes nothing and says why with a wire.Error. The commands of an
+//     entry are independent; each sees the effects of those before it.
+//   - An entry that can not be decoded, or holds a kind of command that this version does not
+//     know, stops the replica: skipping it would make replicas differ. A leader refuses it
+//     before it is logged; see Check.
+//   - Apply returns when the change is fsynced, so that a replica cut off from the leader still
+//     knows, after a restart, every key and service that it ever knew.
+//   - No fiscal code is stored or returned in clear. The codes of authorized recipients are
+//     hashes, and sealed for reading back.
+//
+// Rows, all below the store's own:
+//
+//	t                      the state's time
+//	m                      the map
+//	i/<institution>        an institution
+//	s/<service>            a service
+//	k/<hash of a key>      the service that has it
+//	d/<recipient>          what the directory says of one code, 3-12 bytes
+//
+// Map of the files:
+//
+//	config.go      what a caller gives
+//	state.go       open, snapshots, close
+//	apply.go       entries to batches, the digest
+//	commands.go    found, institutions, services, keys
+//	directory.go   compare-and-set on a code's entry; resolving
+//	read.go        look-ups
+//	feed.go        recent changes, for caches elsewhere
+//	rows.go        keys and values
+//	validate.go    what is refused
+//	service.go     a service as an operator gives it; sealing
+package federation

@@ -1,0 +1,81 @@
+package federation
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+var (
+	timeKey = []byte("t")
+	mapKey  = []byte("m")
+)
+
+func institutionKey(id wire.InstitutionID) []byte { return append([]byte("i/"), id...) }
+func serviceKey(id wire.ServiceID) []byte         { return append([]byte("s/"), id...) }
+func keyKey(h wire.KeyHash) []byte                { return append([]byte("k/"), h[:]...) }
+
+// directoryKey is an array so that a look-up leaves no garbage.
+func directoryKey(r wire.Recipient) [18]byte {
+	var k [18]byte
+	k[0], k[1] = 'd', '/'
+	copy(k[2:], r[:])
+	return k
+}
+
+// directoryRow is a wire.DirectoryEntry as it is stored: there are as many as citizens, so the
+// region is its tag.
+//
+//	state and active 1 | region tag u16 | epoch uvarint
+type directoryRow struct {
+	region wire.RegionTag
+	epoch  wire.Epoch
+	state  wire.DirectoryState
+	active bool
+}
+
+const activeBit = 0x80
+
+func (d directoryRow) encode(dst []byte) []byte {
+	flags := byte(d.state)
+	if d.active {
+		flags |= activeBit
+	}
+	dst = append(dst, flags)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(d.region))
+	return binary.AppendUvarint(dst, uint64(d.epoch))
+}
+
+func decodeDirectoryRow(b []byte) (directoryRow, error) {
+	if len(b) < 4 {
+		return directoryRow{}, fmt.Errorf("directory row of %d bytes", len(b))
+	}
+	d := directoryRow{state: wire.DirectoryState(b[0] &^ activeBit), active: b[0]&activeBit != 0,
+		region: wire.RegionTag(binary.LittleEndian.Uint16(b[1:]))}
+	epoch, n := binary.Uvarint(b[3:])
+	if n != len(b)-3 || d.state != wire.ClaimPending && d.state != wire.Claimed ||
+		d.region >= wire.RegionTags || epoch == 0 {
+		return directoryRow{}, fmt.Errorf("damaged directory row")
+	}
+	d.epoch = wire.Epoch(epoch)
+	return d, nil
+}
+
+// entry is the row as the wire says it, the claiming region included.
+func (d directoryRow) entry(f *founding) wire.DirectoryEntry {
+	if d.state == wire.Unclaimed {
+		return wire.DirectoryEntry{}
+	}
+	return wire.DirectoryEntry{Region: f.regions[d.region], Epoch: d.epoch, State: d.state,
+		Active: d.active}
+}
+
+// resolved is the row as who looks for an owner needs it: until a claim is finished, that is the
+// anchor.
+func (d directoryRow) resolved(f *founding, r wire.Recipient) wire.DirectoryEntry {
+	if d.state == wire.Claimed {
+		return d.entry(f)
+	}
+	return wire.DirectoryEntry{Region: f.anchor(r), State: d.state}
+}
