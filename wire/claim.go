@@ -155,9 +155,13 @@ func (m *EraseBlock) Fields(c *codec.Codec) {
 	codec.Bytes(c, 3, &m.Frame)
 }
 
-// Expire makes due work happen: sessions past their time, rejections past their retention. It
-// carries nothing: the entry's time says how far, at most ExpiryStepMax on.
-type Expire struct{}
+// Expire makes due work happen: sessions past their time, rejections past their retention. The
+// entry's time says how far, at most ExpiryStepMax on.
+type Expire struct {
+	// RejectionsBefore is the time up to which rejections go; zero: the contract's three years
+	// before the entry's time. It is the leader's setting, so it travels with the command.
+	RejectionsBefore Time
+}
 
 // Fields declares the message.
-func (m *Expire) Fields(*codec.Codec) {}
+func (m *Expire) Fields(c *codec.Codec) { codec.Int(c, 1, &m.RejectionsBefore) }
