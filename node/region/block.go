@@ -1,0 +1,165 @@
+package region
+
+import "github.com/staffetta/staffetta/wire"
+
+// applyBlock decides every record of a block, in order, each seeing the ones before it.
+func (s *State) applyBlock(c *change, frame []byte) (*wire.Outcomes, error) {
+	b, err := s.cfg.Coder.Decode(frame)
+	if err != nil {
+		return nil, err
+	}
+	if b.Erased {
+		return nil, wire.Malformedf("a rewritten block was submitted")
+	}
+	out := &wire.Outcomes{List: make([]wire.Outcome, len(b.Records))}
+	var refused positions // whole records whose content must not stay
+	accepted := 0
+	for i := range b.Records {
+		rec := &b.Records[i]
+		outcome, delivered, err := s.applyRecord(c, rec, i)
+		if err != nil {
+			return nil, err
+		}
+		out.List[i] = outcome
+		if delivered {
+			accepted++
+		} else if !rec.IsDigest() {
+			refused.add(i)
+		}
+	}
+	if accepted == 0 {
+		return out, nil
+	}
+	if err := c.setBlock(c.index, frame); err != nil {
+		return nil, err
+	}
+	if refused.empty() {
+		return out, nil
+	}
+	return out, c.setRow(erasureKey(c.index), &erasureRow{At: c.clock.Now, Positions: refused})
+}
+
+// applyRecord decides one record; delivered says that its content stays, at this position.
+func (s *State) applyRecord(c *change, rec *wire.Record, position int) (o wire.Outcome,
+	delivered bool, err error) {
+	r := rec.RecipientUnder(s.cfg.Hasher)
+	if rec.ID.IsZero() || r.IsZero() || rec.IsDigest() != (len(rec.Content) == 0) {
+		return o, false, wire.Malformedf("record %d has not the form that a leader lets pass",
+			position)
+	}
+	st, err := s.citizen(c, r)
+	if err != nil {
+		return o, false, err
+	}
+	if !s.decides(st, r) {
+		o, err = s.notOwner(c, st, r)
+		return o, false, err
+	}
+	verdict, known, err := s.known(c, r, rec.ID)
+	if err != nil || known {
+		return wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: verdict}, false, err
+	}
+	if !rec.Idempotency.IsZero() {
+		o, used, err := s.earlier(c, r, rec)
+		if err != nil || used {
+			return o, false, err
+		}
+	}
+	verdict, err = s.judge(c, r, st, rec.Service)
+	if err != nil {
+		return o, false, err
+	}
+	if verdict.Status == wire.Processed && rec.IsDigest() {
+		return wire.Outcome{Kind: wire.NeedContent}, false, nil
+	}
+	o = wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: verdict}
+	return o, verdict.Status == wire.Processed, s.keepRecord(c, r, rec, position, verdict)
+}
+
+// keepRecord writes the rows of a record that was decided.
+func (s *State) keepRecord(c *change, r wire.Recipient, rec *wire.Record, position int,
+	verdict wire.Verdict) error {
+	if verdict.Status == wire.Processed {
+		var summary wire.Summary
+		if err := wire.Decode(rec.Content, &summary); err != nil {
+			return err
+		}
+		var row inboxRow
+		row.fill(c.index, position, rec, &summary)
+		key := inboxKey(r, rec.ID)
+		if err := c.setRow(key[:], &row); err != nil {
+			return err
+		}
+	} else {
+		row := rejectedRow{Service: rec.Service, Reason: verdict.Reason,
+			TimeToLive: rec.TimeToLive, FeatureLevel: rec.FeatureLevel,
+			Idempotency: rec.Idempotency, At: c.clock.Now}
+		key := rejectedKey(r, rec.ID)
+		if err := c.setRow(key[:], &row); err != nil {
+			return err
+		}
+		c.rejected = append(c.rejected, key[1:]...)
+	}
+	s.noteID(c, r, rec.ID)
+	if rec.Idempotency.IsZero() {
+		return nil
+	}
+	key, row := idempotencyKey(r, rec.Idempotency), newIdempotencyRow(rec.ID, rec.Digest)
+	return c.set(key[:], row[:])
+}
+
+// noteID tells the filter of recent ids about a new row.
+func (s *State) noteID(c *change, r wire.Recipient, id wire.MessageID) {
+	s.recent.add(r, id)
+	c.clock.NewestID = max(c.clock.NewestID, id.Time())
+}
+
+// known returns the verdict of an id that has one.
+func (s *State) known(c *change, r wire.Recipient, id wire.MessageID) (v wire.Verdict, ok bool,
+	err error) {
+	if s.recent.unknown(r, id) {
+		return v, false, nil
+	}
+	return lookUp(r, id, c.getWide)
+}
+
+// lookUp reads the verdict of an id from the rows.
+func lookUp(r wire.Recipient, id wire.MessageID,
+	get func(*wideKey) ([]byte, bool, error)) (v wire.Verdict, ok bool, err error) {
+	key := inboxKey(r, id)
+	if _, ok, err = get(&key); err != nil || ok {
+		return wire.Verdict{Status: wire.Processed}, ok, err
+	}
+	key = rejectedKey(r, id)
+	value, ok, err := get(&key)
+	if err != nil || !ok {
+		return v, false, err
+	}
+	var row rejectedRow
+	if err := decodeRow(key[:], value, &row); err != nil {
+		return v, false, err
+	}
+	return row.verdict(), true, nil
+}
+
+// earlier answers a record whose idempotency key was used before.
+func (s *State) earlier(c *change, r wire.Recipient, rec *wire.Record) (o wire.Outcome, used bool,
+	err error) {
+	key := idempotencyKey(r, rec.Idempotency)
+	value, ok, err := c.getWide(&key)
+	if err != nil || !ok {
+		return o, false, err
+	}
+	if len(value) != len(idempotencyRow{}) {
+		return o, false, errDamaged(key[:])
+	}
+	row := idempotencyRow(value)
+	if row.digest() != rec.Digest {
+		return wire.Outcome{Kind: wire.KeyConflict}, true, nil
+	}
+	verdict, ok, err := lookUp(r, row.id(), c.getWide)
+	if err == nil && !ok {
+		err = errDamaged(key[:]) // the key lives exactly as long as its message
+	}
+	return wire.Outcome{Kind: wire.Decided, ID: row.id(), Verdict: verdict}, true, err
+}

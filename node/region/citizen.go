@@ -1,0 +1,175 @@
+package region
+
+import (
+	"github.com/staffetta/staffetta/wire"
+)
+
+func (s *State) login(c *change, l *wire.Login) (wire.Result, error) {
+	if err := checkLogin(l, c.clock.Now); err != nil {
+		return wire.Fail(err), nil
+	}
+	r := s.cfg.Hasher.Recipient(l.Session.FiscalCode)
+	own, err := c.ownership(r)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	switch own.State {
+	case wire.Released:
+		return wire.Fail(movedTo(own)), nil
+	case wire.NotOwned, wire.Claiming:
+		return failf(wire.Conflict, "this region does not own the fiscal code yet")
+	}
+	var there wire.Session
+	ok, err := c.getRow(sessionKey(l.Session.Token), &there)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if ok {
+		if there.FiscalCode != l.Session.FiscalCode || there.ExpiresAt <= c.clock.Now {
+			return failf(wire.Conflict, "the token is taken")
+		}
+		return wire.OK(&there), nil // the same login again
+	}
+	if err := c.endSession(r); err != nil {
+		return wire.Result{}, err
+	}
+	if err := c.beginSession(r, &l.Session); err != nil {
+		return wire.Result{}, err
+	}
+	return wire.OK(&l.Session), s.ensureProfile(c, r, l)
+}
+
+func checkLogin(l *wire.Login, now wire.Time) *wire.Error {
+	t := &l.Session
+	switch {
+	case t.Token == wire.TokenHash{}:
+		return wire.Malformedf("login without token")
+	case !t.FiscalCode.Valid():
+		return wire.Malformedf("login without a valid fiscal code")
+	case !shortText(t.Name, nameBytesMax) || !shortText(t.FamilyName, nameBytesMax):
+		return wire.Malformedf("name is not text of at most %d bytes", nameBytesMax)
+	case !shortText(l.Email, emailBytesMax):
+		return wire.Malformedf("email is not text of at most %d bytes", emailBytesMax)
+	case !shortText(l.DateOfBirth, len("2006-01-02")):
+		return wire.Malformedf("date of birth is not YYYY-MM-DD")
+	case t.ExpiresAt <= now:
+		return wire.Malformedf("the session is over before it begins")
+	case t.ExpiresAt > now.Add(SessionMax):
+		return wire.Malformedf("session of more than %v", SessionMax)
+	}
+	return nil
+}
+
+func (c *change) beginSession(r wire.Recipient, t *wire.Session) error {
+	if err := c.setRow(sessionKey(t.Token), t); err != nil {
+		return err
+	}
+	if err := c.set(dueSessionKey(t.ExpiresAt, t.Token), r[:]); err != nil {
+		return err
+	}
+	return c.set(recipientKey(currentPrefix, r), t.Token[:])
+}
+
+// endSession removes the citizen's session, if there is one.
+func (c *change) endSession(r wire.Recipient) error {
+	current := recipientKey(currentPrefix, r)
+	v, ok, err := c.get(current)
+	if err != nil || !ok {
+		return err
+	}
+	if len(v) != len(wire.TokenHash{}) {
+		return errDamaged(current)
+	}
+	token := wire.TokenHash(v)
+	var t wire.Session
+	if ok, err = c.getRow(sessionKey(token), &t); err != nil {
+		return err
+	}
+	if ok {
+		if err := c.del(dueSessionKey(t.ExpiresAt, token)); err != nil {
+			return err
+		}
+	}
+	if err := c.del(sessionKey(token)); err != nil {
+		return err
+	}
+	return c.del(current)
+}
+
+func (s *State) logout(c *change, m *wire.Logout) (wire.Result, error) {
+	var t wire.Session
+	ok, err := c.getRow(sessionKey(m.Token), &t)
+	if err != nil || !ok {
+		return wire.OK(nil), err
+	}
+	return wire.OK(nil), c.endSession(s.cfg.Hasher.Recipient(t.FiscalCode))
+}
+
+// citizenOf returns the citizen of a session with the profile, or the reason why there is none.
+func (s *State) citizenOf(c *change, token wire.TokenHash) (r wire.Recipient, row profileRow,
+	refusal *wire.Error, err error) {
+	var t wire.Session
+	ok, err := c.getRow(sessionKey(token), &t)
+	if err != nil {
+		return r, row, nil, err
+	}
+	if !ok || t.ExpiresAt <= c.clock.Now {
+		return r, row, noSession(), nil
+	}
+	r = s.cfg.Hasher.Recipient(t.FiscalCode)
+	ok, err = c.getRow(recipientKey(profilePrefix, r), &row)
+	if err == nil && !ok {
+		err = errDamaged(recipientKey(profilePrefix, r)) // a login makes it
+	}
+	return r, row, nil, err
+}
+
+func noSession() *wire.Error { return wire.Errorf(wire.Unauthenticated, "no valid session") }
+
+func (s *State) setPreference(c *change, m *wire.SetPreference) (wire.Result, error) {
+	p := &m.Preference
+	if !p.Service.Valid() || p.ReadStatus > wire.No {
+		return failf(wire.Malformed, "preference without a valid service")
+	}
+	r, row, refusal, err := s.citizenOf(c, m.Token)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	switch {
+	case refusal != nil:
+		return wire.Fail(refusal), nil
+	case row.Profile.Mode == wire.Legacy:
+		return failf(wire.Conflict, "The profile's preference mode is LEGACY.")
+	case p.SettingsVersion != row.Profile.SettingsVersion:
+		return failf(wire.Conflict, "Settings version %d is not the latest version.",
+			p.SettingsVersion)
+	}
+	_, there, err := c.get(preferenceKey(r, p.SettingsVersion, p.Service))
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if !there && row.Preferences >= preferencesMax {
+		return failf(wire.Conflict, "%d preferences are stored, no more fit", preferencesMax)
+	}
+	if err := s.putPreference(c, r, p); err != nil {
+		return wire.Result{}, err
+	}
+	if !there {
+		row.Preferences++
+		err = s.putProfile(c, r, &row)
+	}
+	return wire.OK(p), err
+}
+
+// putPreference writes the row and the cache.
+func (s *State) putPreference(c *change, r wire.Recipient, p *wire.Preference) error {
+	k := choiceKey{recipient: r, version: p.SettingsVersion, service: p.Service}
+	s.standings.putChoice(k, wire.TriOf(p.Inbox))
+	return c.setRow(preferenceKey(r, p.SettingsVersion, p.Service), p)
+}
+
+// putProfile writes the row; the cache reads it again.
+func (s *State) putProfile(c *change, r wire.Recipient, row *profileRow) error {
+	s.standings.dropCitizen(r)
+	return c.setRow(recipientKey(profilePrefix, r), row)
+}

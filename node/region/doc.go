@@ -1,0 +1,46 @@
+// Package region is a region's replicated state: who its citizens are and what they chose (the
+// activation registry), what was sent to them (the inboxes), and the blocks that carried it (the
+// message log).
+//
+// The state changes only by applying the entries of the region's Raft log, in order. Apply is a
+// pure function of state and entry: it reads no clock, no randomness and no map in its order, so
+// every replica writes the same bytes. Time comes from the entries and never runs backwards.
+//
+// Guarantees:
+//   - A message id gets one verdict, for ever, and at most one inbox row; an idempotency key of
+//     a service for a citizen names one message. Retries are answered with the first verdict,
+//     in the same block, in a later one, and after a restart.
+//   - A verdict is decided only while this region owns the recipient, or holds its anchor slot
+//     and nobody claimed it. Once released, a code is refused here for ever.
+//   - A message that was refused is not kept: without any accepted record its block is not
+//     stored, and otherwise its record is erased from the block, see erase.go.
+//   - Everything one call of Apply changes is committed with position and digest as one batch.
+//     The digest is a chain over the entries, so it does not depend on how they were batched.
+//   - What can not be decoded, or is of an unknown kind, ends Apply with an error: a replica
+//     that does not understand its log stops.
+//
+// Citizens are named by wire.Recipient, a keyed hash, in every key; a fiscal code in clear stands
+// only in profiles, sessions and the records of delivered messages.
+//
+// Map of the files:
+//
+//	config.go    what a caller gives, and every bound of the state
+//	keys.go      the key layout
+//	rows.go      the values
+//	state.go     opening, closing, positions, snapshots
+//	apply.go     entries to changes
+//	change.go    the uncommitted changes of one Apply, readable, and their digest
+//	block.go     applying a block
+//	verdict.go   the rules that accept or refuse a record
+//	standing.go  the cache of what a verdict needs
+//	recent.go    a filter that knows fresh ids without asking the disk
+//	claim.go     slots, claims, releases, imports
+//	citizen.go   sessions and preferences
+//	profile.go   the registry entry and its update
+//	expire.go    sessions and rejections past their time
+//	erase.go     refused content leaves its block
+//	admit.go     what a leader checks before it proposes
+//	read.go      what senders and operators ask
+//	inbox.go     what citizens ask
+//	content.go   decoded blocks for reading
+package region

@@ -1,0 +1,139 @@
+package region
+
+import (
+	"encoding/binary"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// The first byte of a key says what it holds. All numbers are big endian, so keys sort as they
+// count. No key holds a fiscal code.
+//
+//	a <slot 2>                           slot grant: the slot's epoch
+//	b <index 8>                          block: its frame, as it travelled
+//	d j <time 8> <index 8>               due: the rejections that an entry decided
+//	d s <time 8> <token hash 32>         due: the end of a session
+//	d x <index 8>                        due: content to erase from a block; index order is time order
+//	i <recipient 16> <id 16>             inbox row of a delivered message
+//	j <recipient 16> <id 16>             rejected message
+//	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
+//	n                                    the clock
+//	o <recipient 16>                     ownership
+//	p <recipient 16> <version 8> <service>  preference under a settings version
+//	r <recipient 16>                     registry: the profile
+//	s <token hash 32>                    session
+//	t <recipient 16>                     the citizen's one session: its token hash
+//	w <recipient 16>                     work pending for the leader
+const (
+	slotPrefix        = 'a'
+	blockPrefix       = 'b'
+	duePrefix         = 'd'
+	inboxPrefix       = 'i'
+	rejectedPrefix    = 'j'
+	idempotencyPrefix = 'k'
+	clockPrefix       = 'n'
+	ownerPrefix       = 'o'
+	preferencePrefix  = 'p'
+	profilePrefix     = 'r'
+	sessionPrefix     = 's'
+	currentPrefix     = 't'
+	pendingPrefix     = 'w'
+
+	dueRejected = 'j'
+	dueSession  = 's'
+	dueErasure  = 'x'
+)
+
+// wideKey is a key of one byte and twice sixteen: rows of messages and idempotency keys, which
+// are looked up for every record and must not cost an allocation each.
+type wideKey [33]byte
+
+func newWideKey(prefix byte, r wire.Recipient, tail [16]byte) (k wideKey) {
+	k[0] = prefix
+	copy(k[1:], r[:])
+	copy(k[17:], tail[:])
+	return k
+}
+
+func inboxKey(r wire.Recipient, id wire.MessageID) wideKey {
+	return newWideKey(inboxPrefix, r, id)
+}
+
+func rejectedKey(r wire.Recipient, id wire.MessageID) wideKey {
+	return newWideKey(rejectedPrefix, r, id)
+}
+
+func idempotencyKey(r wire.Recipient, i wire.Idempotency) wideKey {
+	return newWideKey(idempotencyPrefix, r, i)
+}
+
+// tail is the id or idempotency key that the key ends with.
+func (k *wideKey) tail() [16]byte { return [16]byte(k[17:]) }
+
+// isWide reports whether key has the form of a wideKey of messages.
+func isWide(key []byte) bool {
+	return len(key) == len(wideKey{}) && key[0] >= inboxPrefix && key[0] <= idempotencyPrefix
+}
+
+func recipientKey(prefix byte, r wire.Recipient) []byte {
+	return append(append(make([]byte, 0, 17), prefix), r[:]...)
+}
+
+func slotKey(s wire.Slot) []byte {
+	return binary.BigEndian.AppendUint16([]byte{slotPrefix}, uint16(s))
+}
+
+func blockKey(index uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9), blockPrefix), index)
+}
+
+func clockKey() []byte { return []byte{clockPrefix} }
+
+func sessionKey(t wire.TokenHash) []byte {
+	return append(append(make([]byte, 0, 33), sessionPrefix), t[:]...)
+}
+
+// preferencesKey begins every preference of a citizen under one settings version.
+func preferencesKey(r wire.Recipient, version int64) []byte {
+	k := append(append(make([]byte, 0, 64), preferencePrefix), r[:]...)
+	return binary.BigEndian.AppendUint64(k, uint64(version))
+}
+
+func preferenceKey(r wire.Recipient, version int64, service wire.ServiceID) []byte {
+	return append(preferencesKey(r, version), service...)
+}
+
+// dueKey begins with kind and time; tail makes it unique.
+func dueKey(kind byte, at wire.Time, tail []byte) []byte {
+	k := append(make([]byte, 0, 10+len(tail)), duePrefix, kind)
+	return append(binary.BigEndian.AppendUint64(k, uint64(at)), tail...)
+}
+
+func dueRejectedKey(at wire.Time, index uint64) []byte {
+	return dueKey(dueRejected, at, binary.BigEndian.AppendUint64(nil, index))
+}
+
+func dueSessionKey(at wire.Time, t wire.TokenHash) []byte { return dueKey(dueSession, at, t[:]) }
+
+// dueRange holds everything of a kind that is due at now or before.
+func dueRange(kind byte, now wire.Time) (lower, upper []byte) {
+	return []byte{duePrefix, kind}, dueKey(kind, max(now, 0)+1, nil)
+}
+
+// erasureKey has no time: a block's index grows with it.
+func erasureKey(block uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{duePrefix, dueErasure}, block)
+}
+
+// after is the smallest key above every key that begins with prefix, whose last byte is not 255.
+func after(prefix []byte) []byte {
+	k := append([]byte(nil), prefix...)
+	for i := len(k) - 1; i >= 0; i-- {
+		if k[i]++; k[i] != 0 {
+			return k[:i+1]
+		}
+	}
+	return nil // all bytes were 255: no upper bound; printable prefixes never are
+}
+
+func bigEndian(b []byte) uint64 { return binary.BigEndian.Uint64(b) }

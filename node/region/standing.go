@@ -1,0 +1,189 @@
+package region
+
+import (
+	"sync"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// What one entry of a cache costs, keys, values and the map's own room, measured roughly.
+const (
+	standingBytes   = 64
+	preferenceBytes = 160
+	recentBytes     = 24
+)
+
+// standing is what a verdict needs to know of a citizen, apart from preferences.
+type standing struct {
+	State       wire.OwnershipState
+	Mode        wire.Mode
+	HasProfile  bool
+	Active      bool
+	Preferences bool // some preference exists under Version
+	Blocks      bool // LEGACY: the profile blocks the inbox for some service
+	Version     int64
+}
+
+// choiceKey names a preference.
+type choiceKey struct {
+	recipient wire.Recipient
+	version   int64
+	service   wire.ServiceID
+}
+
+// standings caches standings and preferences, absent ones too. Whatever it holds equals the
+// state as of the last change: Apply fills it, and drops what it writes. Others only peek.
+type standings struct {
+	mu       sync.Mutex
+	citizens generations[wire.Recipient, standing]
+	choices  generations[choiceKey, wire.Tri]
+}
+
+func newStandings(bytes int64) *standings {
+	s := &standings{}
+	s.citizens.max = int(bytes * 3 / 4 / standingBytes)
+	s.choices.max = int(bytes / 4 / preferenceBytes)
+	s.clear()
+	return s
+}
+
+func (s *standings) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.citizens.clear()
+	s.choices.clear()
+}
+
+func (s *standings) citizen(r wire.Recipient) (standing, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.citizens.get(r)
+}
+
+// peek is citizen for readers beside Apply; it changes nothing.
+func (s *standings) peek(r wire.Recipient) (standing, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.citizens.peek(r)
+}
+
+func (s *standings) putCitizen(r wire.Recipient, st standing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.citizens.put(r, st)
+}
+
+// dropCitizen forgets a citizen whose ownership or profile is being written.
+func (s *standings) dropCitizen(r wire.Recipient) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.citizens.drop(r)
+}
+
+func (s *standings) choice(k choiceKey) (wire.Tri, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.choices.get(k)
+}
+
+func (s *standings) putChoice(k choiceKey, t wire.Tri) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.choices.put(k, t)
+}
+
+// generations is a map bounded by max entries: when the young half is full, the old half goes.
+// What is used stays.
+type generations[K comparable, V any] struct {
+	max        int
+	young, old map[K]V
+}
+
+func (g *generations[K, V]) clear() { g.young, g.old = map[K]V{}, map[K]V{} }
+
+func (g *generations[K, V]) peek(k K) (V, bool) {
+	if v, ok := g.young[k]; ok {
+		return v, true
+	}
+	v, ok := g.old[k]
+	return v, ok
+}
+
+func (g *generations[K, V]) get(k K) (V, bool) {
+	if v, ok := g.young[k]; ok {
+		return v, true
+	}
+	v, ok := g.old[k]
+	if ok {
+		g.put(k, v)
+	}
+	return v, ok
+}
+
+func (g *generations[K, V]) put(k K, v V) {
+	if len(g.young) >= max(g.max/2, 1) {
+		g.young, g.old = g.old, g.young
+		clear(g.young)
+	}
+	g.young[k] = v
+}
+
+func (g *generations[K, V]) drop(k K) {
+	delete(g.young, k)
+	delete(g.old, k)
+}
+
+// citizen returns the standing of r as the change sees it.
+func (s *State) citizen(c *change, r wire.Recipient) (standing, error) {
+	if st, ok := s.standings.citizen(r); ok {
+		return st, nil
+	}
+	st, err := s.readStanding(c, r)
+	if err == nil {
+		s.standings.putCitizen(r, st)
+	}
+	return st, err
+}
+
+func (s *State) readStanding(c *change, r wire.Recipient) (standing, error) {
+	var own wire.Ownership
+	if _, err := c.getRow(recipientKey(ownerPrefix, r), &own); err != nil {
+		return standing{}, err
+	}
+	st := standing{State: own.State}
+	if own.State != wire.Owned {
+		return st, nil
+	}
+	var row profileRow
+	ok, err := c.getRow(recipientKey(profilePrefix, r), &row)
+	if err != nil || !ok {
+		return st, err
+	}
+	st.HasProfile, st.Active = true, row.active()
+	st.Mode, st.Version = row.Profile.Mode, row.Profile.SettingsVersion
+	st.Preferences = row.Preferences > 0
+	for _, b := range row.Profile.Blocked {
+		st.Blocks = st.Blocks || b.Channels&wire.ChannelInbox != 0
+	}
+	return st, nil
+}
+
+// choice returns what the citizen explicitly chose for the inbox of a service.
+func (s *State) choice(c *change, r wire.Recipient, version int64, service wire.ServiceID) (
+	wire.Tri, error) {
+	k := choiceKey{recipient: r, version: version, service: service}
+	if t, ok := s.standings.choice(k); ok {
+		return t, nil
+	}
+	var p wire.Preference
+	ok, err := c.getRow(preferenceKey(r, version, service), &p)
+	if err != nil {
+		return wire.Unset, err
+	}
+	t := wire.Unset
+	if ok {
+		t = wire.TriOf(p.Inbox)
+	}
+	s.standings.putChoice(k, t)
+	return t, nil
+}

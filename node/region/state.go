@@ -1,0 +1,160 @@
+package region
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// State is a region's replicated state. Apply, Install and Close are called by one goroutine,
+// everything else by any.
+type State struct {
+	// Set at construction.
+	cfg       Config
+	db        *store.DB
+	standings *standings
+	contents  *contents
+
+	clock atomic.Pointer[clock]
+	slots atomic.Pointer[slotTable]
+
+	// Owned by Apply.
+	change *change
+	recent *recent
+	failed error // what ended Apply, for ever
+
+	pendingMu sync.Mutex
+	pending   chan struct{} // guarded by pendingMu; closed when work was added
+}
+
+// slotTable holds the epoch of every anchor slot that was granted, plus one; 0: not granted.
+type slotTable [wire.Slots]uint64
+
+func (t *slotTable) has(r wire.Recipient) bool { return t[r.Slot()] != 0 }
+
+// Open opens the state below cfg.Store.Dir, or makes an empty one. Caches start empty, so it
+// takes the same time however large the state is.
+func Open(cfg Config) (*State, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{})}
+	s.standings = newStandings(cfg.CacheBytes / 2)
+	s.contents = newContents(cfg.CacheBytes * 3 / 8)
+	s.recent = newRecent(cfg.CacheBytes / 8)
+	if err := s.load(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("region state: %w", err)
+	}
+	return s, nil
+}
+
+// load takes over what is on disk, at Open and after Install.
+func (s *State) load() error {
+	var k clock
+	if _, err := s.getRow(clockKey(), &k); err != nil {
+		return err
+	}
+	var slots slotTable
+	lower := []byte{slotPrefix}
+	err := s.db.Iterate(lower, after(lower), false, func(key, v []byte) (bool, error) {
+		epoch, ok := decodeSlotEpoch(v)
+		if len(key) != 3 || !ok || int(key[1])<<8|int(key[2]) >= wire.Slots {
+			return false, errDamaged(key)
+		}
+		slots[int(key[1])<<8|int(key[2])] = epoch + 1
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	s.clock.Store(&k)
+	s.slots.Store(&slots)
+	s.standings.clear()
+	s.contents.clear()
+	s.recent.reset(k.NewestID)
+	s.wake()
+	return nil
+}
+
+// Close makes what is applied durable and releases the database.
+func (s *State) Close() error { return s.db.Close() }
+
+// Err delivers the error that stopped the database, once; the owner must stop the group.
+func (s *State) Err() <-chan error { return s.db.Err() }
+
+// Store is the database below, for its metrics.
+func (s *State) Store() *store.DB { return s.db }
+
+// Position is how far the state is applied, in memory.
+func (s *State) Position() wire.Position { return s.db.Position() }
+
+// Flush makes everything applied durable and answers the position read back from disk.
+func (s *State) Flush() (wire.Position, error) { return s.db.Flush() }
+
+// Checkpoint streams the state as of the position that it answers.
+func (s *State) Checkpoint() (stream io.ReadCloser, size int64, at wire.Position, err error) {
+	return s.db.Checkpoint()
+}
+
+// Stage receives another replica's checkpoint. Close verifies it and makes it durable.
+func (s *State) Stage() (io.WriteCloser, error) { return s.db.Stage() }
+
+// Install switches to the state received by Stage, durably and as a whole. It must be the state
+// at the position at; otherwise nothing changes.
+func (s *State) Install(at wire.Position) error {
+	if err := s.db.Install(at); err != nil {
+		return err
+	}
+	s.failed = nil
+	return s.load()
+}
+
+// Digest is the chain over everything written up to index.
+func (s *State) Digest() (index uint64, sum [32]byte) { return s.db.Digest() }
+
+// Now is the state's time: the latest of any entry applied.
+func (s *State) Now() wire.Time { return s.clock.Load().Now }
+
+// Slots is how many anchor slots the region holds.
+func (s *State) Slots() int {
+	n := 0
+	for _, epoch := range s.slots.Load() {
+		if epoch != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// getRow decodes a committed row into m, which must be zero and copy what it keeps.
+func (s *State) getRow(key []byte, m codec.Message) (ok bool, err error) {
+	v, ok, err := s.db.Get(key)
+	if err != nil || !ok {
+		return false, err
+	}
+	return true, decodeRow(key, v, m)
+}
+
+// decodeRow decodes a value of the state, which can only fail when the database is damaged.
+func decodeRow(key, value []byte, m codec.Message) error {
+	if err := wire.Decode(value, m); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged(key), err)
+	}
+	return nil
+}
+
+// errDamaged names the kind of a row that does not decode.
+func errDamaged(key []byte) error {
+	return fmt.Errorf("region state is damaged: row of kind %q", key[:min(1, len(key))])
+}
