@@ -64,13 +64,12 @@ func (c *Coder) Close() {
 type Builder struct {
 	body  []byte
 	count int
-	ratio int // decoded over compressed bytes of the last block sealed, to foresee the next
 }
 
 // Add appends a record, or reports false when the block is full and must be sealed first. A
 // record of up to RecordBytesMax always fits into an empty block; a larger one never does.
 func (b *Builder) Add(r *Record) bool {
-	if b.count == BlockRecordsMax || b.count > 0 && len(b.body) >= BlockCloseBytes*max(b.ratio, 1) {
+	if b.count == BlockRecordsMax || b.count > 0 && len(b.body) >= BlockCloseBytes {
 		return false
 	}
 	if b.count == 0 {
@@ -80,7 +79,7 @@ func (b *Builder) Add(r *Record) bool {
 	b.body = append(b.body, 0, 0, 0)
 	b.body = codec.Marshal(b.body, r)
 	size := len(b.body) - start - 3
-	if size > RecordBytesMax || b.count > 0 && len(b.body) > BlockDecodedClose {
+	if size > RecordBytesMax {
 		b.body = b.body[:start]
 		return false
 	}
@@ -103,7 +102,6 @@ func (b *Builder) Seal(c *Coder) []byte {
 	}
 	rand.Read(b.body[:SeedSize]) // never fails
 	frame := frameBlock(c, b.body, b.count, 0)
-	b.ratio = len(b.body) / (len(frame) - blockHeader)
 	b.body, b.count = b.body[:0], 0
 	return frame
 }

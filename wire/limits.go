@@ -8,11 +8,10 @@ const (
 	// BlockRecordsMax closes a block. 128 records have most of the compression ratio there is
 	// (4.4 of 4.4 against blocks of 512) and keep a random read at one decode of 0.3 MB.
 	BlockRecordsMax = 128
-	// BlockCloseBytes closes a block at about 64 KiB compressed, foreseen from the block before.
-	BlockCloseBytes = 64 << 10
-	// BlockDecodedClose closes a block below 1 MiB of records, so that even text that does not
-	// compress stays under BlockBytesMax.
-	BlockDecodedClose = 960 << 10
+	// BlockCloseBytes of records close a block: about 64 KiB compressed, at the four to one that
+	// texts give. With the last record on top it stays under BlockBytesMax even when nothing
+	// compresses.
+	BlockCloseBytes = 256 << 10
 	// BlockBytesMax is the hard cap of a block's frame. It bounds what a leader holds in flight,
 	// and stays far below the 64 MiB at which raft-wal accepts an entry that it can not read.
 	BlockBytesMax = 1 << 20

@@ -1,0 +1,165 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/staffetta/staffetta/internal/codec"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// messages are all messages of the wire, one value each.
+func messages() []codec.Message {
+	return []codec.Message{new(Error), new(Record), new(Content), new(Flag), new(Date),
+		new(Payment), new(ThirdParty), new(EUCovidCert), new(Summary), new(Verdict), new(Outcome),
+		new(Outcomes), new(Command), new(Commands), new(Result), new(Results), new(Session),
+		new(Login), new(Logout), new(Blocked), new(Profile), new(SetProfile), new(ProfileUpdate),
+		new(Preference), new(SetPreference), new(GetPreference), new(SessionRef), new(ListInbox),
+		new(InboxPage), new(InboxItem), new(GetInbox), new(InboxMessage), new(Ownership),
+		new(GrantSlots), new(ClaimIntent), new(ClaimAbort), new(Release), new(Handover), new(Row),
+		new(Import), new(Noted), new(EraseBlock), new(Expire), new(Map), new(Region), new(Node),
+		new(Gateway), new(Institution), new(Service), new(ServiceMetadata), new(SetKey),
+		new(DirectoryEntry), new(DirectoryOp), new(DirectoryOps), new(DirectoryResult),
+		new(DirectoryResults), new(Hello), new(Welcome), new(Resolve), new(Resolved),
+		new(ServiceByKey), new(ServiceByID), new(ServiceAccess), new(Feed), new(FeedFrame),
+		new(FeedEvent), new(FindMessage), new(MessageView), new(SenderProfileQuery),
+		new(SenderProfile), new(ReleaseBatch), new(Clock), new(ServiceSpec)}
+}
+
+// fill sets every field of v to something that is not zero.
+func fill(r *rand.Rand, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint8:
+		v.SetUint(1 + r.Uint64N(255))
+	case reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1 + r.Uint64N(1<<15))
+	case reflect.Int64:
+		v.SetInt(1 + r.Int64N(1<<50) - 1<<49)
+	case reflect.Float64:
+		v.SetFloat(r.Float64() + 1)
+	case reflect.String:
+		v.SetString(fmt.Sprintf("s%d", r.Uint32()))
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(r, v.Index(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range 2 {
+			fill(r, v.Index(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(r, v.Elem())
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(r, v.Field(i))
+		}
+	default:
+		panic("no filling for " + v.Type().String())
+	}
+}
+
+// TestEveryFieldTravels fails for a field that Fields forgot, or declared twice.
+func TestEveryFieldTravels(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, m := range messages() {
+		fill(r, reflect.ValueOf(m).Elem())
+		got := reflect.New(reflect.TypeOf(m).Elem()).Interface().(codec.Message)
+		if err := Decode(Encode(m), got); err != nil {
+			t.Errorf("%T: %v", m, err)
+		} else if !reflect.DeepEqual(got, m) {
+			t.Errorf("%T: got %+v, want %+v", m, got, m)
+		}
+	}
+}
+
+// TestListOfMessagesIsComplete fails for a message that messages does not name.
+func TestListOfMessagesIsComplete(t *testing.T) {
+	named := map[string]bool{}
+	for _, m := range messages() {
+		named[reflect.TypeOf(m).Elem().Name()] = true
+	}
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(text), "\n") {
+			head, ok := strings.CutSuffix(strings.SplitN(line, ") Fields(", 2)[0], "")
+			if !ok || !strings.HasPrefix(line, "func (") || !strings.Contains(line, ") Fields(") {
+				continue
+			}
+			name := head[strings.LastIndex(head, "*")+1:]
+			if !named[name] {
+				t.Errorf("%s: message %s is not in messages()", f.Name(), name)
+			}
+		}
+	}
+}
+
+// TestGolden holds the bytes of every message, so that no change of a field's number or type
+// goes unseen. A field may be added; what stands here must go on decoding.
+func TestGolden(t *testing.T) {
+	const file = "testdata/messages.golden"
+	r := rand.New(rand.NewPCG(3, 4))
+	var out bytes.Buffer
+	for _, m := range messages() {
+		fill(r, reflect.ValueOf(m).Elem())
+		fmt.Fprintf(&out, "%s %s\n", reflect.TypeOf(m).Elem().Name(), hex.EncodeToString(Encode(m)))
+	}
+	golden(t, file, out.Bytes())
+}
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: the bytes changed; got\n%s", file, got)
+	}
+}
+
+func FuzzDecodeMessages(f *testing.F) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for i, m := range messages() {
+		fill(r, reflect.ValueOf(m).Elem())
+		f.Add(uint8(i), Encode(m))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, b []byte) {
+		list := messages()
+		m := list[int(which)%len(list)]
+		if Decode(b, m) != nil {
+			return
+		}
+		again := messages()[int(which)%len(list)]
+		if err := Decode(Encode(m), again); err != nil {
+			t.Fatalf("%T does not decode again: %v", m, err)
+		}
+	})
+}
