@@ -1,0 +1,139 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// promoteLag is how far behind a member may be that is given a vote: a voter that is far behind
+// holds up every commit when another one is lost.
+const promoteLag = 1000
+
+// Members answers the group's membership as this replica knows it.
+func (g *Group) Members() ([]Member, error) {
+	f := g.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, g.proposeError(err)
+	}
+	return toMembers(f.Configuration()), nil
+}
+
+// AddNonvoter makes node a member that receives the log and does not vote; it is how every new
+// member begins. Adding a member again changes nothing.
+//
+// Membership changes are the leader's, one at a time; errors are those of Propose.
+func (g *Group) AddNonvoter(ctx context.Context, node wire.NodeID) error {
+	if !node.Valid() {
+		return wire.Errorf(wire.Malformed, "not a node's name")
+	}
+	if m, err := g.member(node); err != nil || m != nil {
+		return err
+	}
+	return g.change(ctx, func(d time.Duration) raft.Future {
+		return g.raft.AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, d)
+	})
+}
+
+// Promote gives a member a vote. One that does not answer or is far behind is refused with
+// Conflict.
+func (g *Group) Promote(ctx context.Context, node wire.NodeID) error {
+	m, err := g.member(node)
+	if err != nil || m != nil && m.Voter {
+		return err
+	}
+	if m == nil {
+		return wire.Errorf(wire.NotFound, "not a member of the group")
+	}
+	behind, there := g.peers.lag(node, g.raft.CurrentTerm(), g.raft.LastIndex())
+	if !there || behind > promoteLag {
+		return wire.Errorf(wire.Conflict, "the member is %d entries behind or does not answer",
+			behind)
+	}
+	return g.change(ctx, func(d time.Duration) raft.Future {
+		return g.raft.AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, d)
+	})
+}
+
+// Remove ends a node's membership. The node should be running, so that it learns of it; one that
+// is not must never be started again on its old data (hashicorp/raft#524).
+func (g *Group) Remove(ctx context.Context, node wire.NodeID) error {
+	if m, err := g.member(node); err != nil || m == nil {
+		return err
+	}
+	return g.change(ctx, func(d time.Duration) raft.Future {
+		return g.raft.RemoveServer(raft.ServerID(node), 0, d)
+	})
+}
+
+// TransferLeadership hands leadership to the voter that is furthest; it returns when this node
+// no longer leads. Unavailable when nobody took it.
+func (g *Group) TransferLeadership(ctx context.Context) error {
+	if err := g.running(); err != nil {
+		return err
+	}
+	if g.raft.State() != raft.Leader {
+		return g.notLeader()
+	}
+	err := g.bounded(ctx, func() error {
+		return await(g.raft.LeadershipTransfer(), g.ended, g.config.guards)
+	})
+	if err != nil && !errors.Is(err, raft.ErrNotLeader) {
+		return wire.Errorf(wire.Unavailable, "nobody took over leadership")
+	}
+	return nil
+}
+
+// member answers node's membership on the leader, nil when there is none.
+func (g *Group) member(node wire.NodeID) (*Member, error) {
+	if err := g.running(); err != nil {
+		return nil, err
+	}
+	if g.raft.State() != raft.Leader {
+		return nil, g.notLeader()
+	}
+	all, err := g.Members()
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Node == node {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (g *Group) change(ctx context.Context, propose func(time.Duration) raft.Future) error {
+	err := g.bounded(ctx, func() error {
+		return await(propose(g.config.Timing.Enqueue), g.ended, g.config.guards)
+	})
+	if err == nil || errors.Is(err, errOver) {
+		return asUnknown(err)
+	}
+	return g.proposeError(err)
+}
+
+var errOver = errors.New("caller stopped waiting")
+
+func asUnknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wire.Errorf(wire.OutcomeUnknown, "the caller stopped waiting")
+}
+
+// bounded waits for f at most until ctx is over. Operators call it, a few times a year.
+func (g *Group) bounded(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errOver
+	}
+}

@@ -1,0 +1,122 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	"go.etcd.io/bbolt"
+)
+
+// segmentBytes is the size at which raft-wal begins a new file. A new file costs some fsyncs of
+// its metadata, every 4,096 blocks of 64 KiB at this size.
+const segmentBytes = 256 << 20
+
+const (
+	boltFile = "raft.db"
+	lockFile = "LOCK"
+)
+
+// Stores is where a group keeps its log and its votes.
+type Stores struct {
+	log    raft.LogStore
+	stable raft.StableStore
+	dir    string // empty in memory
+	close  func() error
+}
+
+// NewMemoryStores returns stores that live as long as they are referenced; a group may be opened
+// on them again and finds everything. They are for tests in virtual time.
+func NewMemoryStores() *Stores {
+	m := newMemory()
+	return &Stores{log: m, stable: m, close: func() error { return nil }}
+}
+
+// openStores opens or creates what c asks for.
+func openStores(c *Config) (*Stores, error) {
+	if c.Stores != nil {
+		s := *c.Stores
+		s.close = func() error { return nil }
+		return &s, nil
+	}
+	if c.LogStore == LogMemory {
+		return NewMemoryStores(), nil
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	unlock, err := lockDir(filepath.Join(c.Dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("open log: %s is in use by another process: %w", c.Dir, err)
+	}
+	s, err := openFiles(c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open log in %s: %w", c.Dir, err), unlock())
+	}
+	closeFiles := s.close
+	s.dir, s.close = c.Dir, func() error { return errors.Join(closeFiles(), unlock()) }
+	return s, nil
+}
+
+func openFiles(c *Config) (*Stores, error) {
+	if c.LogStore == LogBolt {
+		if exists(filepath.Join(c.Dir, metadb.FileName)) {
+			return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogWAL)
+		}
+		return openBolt(filepath.Join(c.Dir, boltFile))
+	}
+	if exists(filepath.Join(c.Dir, boltFile)) {
+		return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogBolt)
+	}
+	return openWAL(c.Dir, newHclog(c.Logger))
+}
+
+func openWAL(dir string, logger hclog.Logger) (*Stores, error) {
+	w, err := wal.Open(dir, wal.WithLogger(logger), wal.WithSegmentSize(segmentBytes),
+		wal.WithSegmentFiler(segment.NewFiler(dir, newWALFiles())))
+	if err != nil {
+		return nil, err
+	}
+	return &Stores{log: w, stable: w, close: w.Close}, nil
+}
+
+func openBolt(path string) (*Stores, error) {
+	b, err := raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true,
+		BoltOptions: &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType}})
+	if err != nil {
+		return nil, err
+	}
+	return &Stores{log: b, stable: b, close: b.Close}, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// bytes is the log's size on disk.
+func (s *Stores) bytes() int64 {
+	if s.dir == "" {
+		return 0
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0
+	}
+	var total int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+	}
+	return total
+}
