@@ -1,0 +1,321 @@
+package citizen
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// federation is a Relay with the semantics of regions, in memory: what the contract says of
+// sessions, profiles, preferences and inboxes. Every call travels as bytes.
+type federation struct {
+	hasher *wire.Hasher
+	home   wire.RegionID
+
+	mu       sync.Mutex
+	regions  []wire.Region
+	citizens map[fiscalcode.Code]*citizen
+	sessions map[wire.TokenHash]wire.Session
+	services map[wire.ServiceID]*wire.ServiceAccess
+	calls    map[wire.Method]int
+	// fault, when it is not nil, may fail a call before it is applied, or after.
+	fault func(m wire.Method, applied bool) error
+	// deaf makes RegionOf and ServiceByID fail; slow makes ServiceByID wait for its caller's end.
+	deaf   error
+	slow   bool
+	asking int // ServiceByID calls under way
+	most   int // and the most there were
+}
+
+type citizen struct {
+	owner       wire.RegionID
+	profile     wire.Profile
+	preferences map[wire.ServiceID]wire.Preference
+	inbox       []wire.InboxMessage // any order
+}
+
+const (
+	serviceA = wire.ServiceID("01GQQDPM127KFGG6T3660D5TXD")
+	serviceB = wire.ServiceID("01GQQDPM127KFGG6T3660D5TXE")
+	payeeA   = wire.InstitutionID("01234567890")
+)
+
+func newFederation() *federation {
+	return &federation{
+		hasher: wire.NewHasher(wire.DirectoryKey{1}), home: "lazio",
+		regions: []wire.Region{{ID: "lazio", Tag: 0}, {ID: "sicilia", Tag: 1023},
+			{ID: "veneto", Tag: 7}},
+		citizens: map[fiscalcode.Code]*citizen{},
+		sessions: map[wire.TokenHash]wire.Session{},
+		calls:    map[wire.Method]int{},
+		services: map[wire.ServiceID]*wire.ServiceAccess{
+			serviceA: {Service: wire.Service{ID: serviceA, Institution: payeeA, Name: "Anagrafe"},
+				Institution: wire.Institution{ID: payeeA, Name: "Comune di Prova"}},
+			serviceB: {Service: wire.Service{ID: serviceB, Institution: payeeA, Name: "Tributi"},
+				Institution: wire.Institution{ID: payeeA, Name: "Comune di Prova"}},
+		},
+	}
+}
+
+func (f *federation) Hasher() *wire.Hasher { return f.hasher }
+
+func (f *federation) Home() wire.Region {
+	r, _ := f.RegionByID(f.home)
+	return r
+}
+
+func (f *federation) RegionByTag(tag wire.RegionTag) (wire.Region, bool) {
+	m := wire.Map{Regions: f.regions}
+	return m.RegionByTag(tag)
+}
+
+func (f *federation) RegionByID(id wire.RegionID) (wire.Region, bool) {
+	m := wire.Map{Regions: f.regions}
+	return m.RegionByID(id)
+}
+
+func (f *federation) RegionOf(_ context.Context, code fiscalcode.Code) (wire.RegionID, bool,
+	error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deaf != nil {
+		return "", false, f.deaf
+	}
+	if c := f.citizens[code]; c != nil {
+		return c.owner, true, nil
+	}
+	return "veneto", false, nil // an anchor
+}
+
+func (f *federation) ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.ServiceAccess,
+	error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asking++
+	f.most = max(f.most, f.asking)
+	defer func() { f.asking-- }()
+	if f.slow {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return nil, ctx.Err()
+	}
+	if f.deaf != nil {
+		return nil, f.deaf
+	}
+	if s := f.services[id]; s != nil {
+		return s, nil
+	}
+	return nil, wire.NotFound
+}
+
+func (f *federation) CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
+	req, resp codec.Message) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[m]++
+	if ctx.Err() != nil {
+		return wire.Errorf(wire.OutcomeUnknown, "the caller left")
+	}
+	if f.fault != nil {
+		if err := f.fault(m, false); err != nil {
+			return err
+		}
+	}
+	answer, err := f.apply(region, m, wire.Encode(req))
+	if err != nil {
+		return wire.AsError(err)
+	}
+	if f.fault != nil {
+		if err := f.fault(m, true); err != nil {
+			return err
+		}
+	}
+	return wire.Decode(wire.Encode(answer), resp)
+}
+
+func decode[T any, P interface {
+	*T
+	codec.Message
+}](b []byte) (T, error) {
+	var v T
+	err := wire.Decode(b, P(&v))
+	return v, err
+}
+
+func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec.Message, error) {
+	switch m {
+	case wire.MethodLogin:
+		l, err := decode[wire.Login](b)
+		if err != nil {
+			return nil, err
+		}
+		return f.login(region, l)
+	case wire.MethodLogout:
+		l, err := decode[wire.Logout](b)
+		delete(f.sessions, l.Token)
+		return &empty{}, err
+	}
+	// Every other request begins with the session's token.
+	ref, err := decode[wire.SessionRef](b)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := f.sessions[ref.Token]
+	if !ok || s.ExpiresAt <= wire.TimeOf(time.Now()) {
+		return nil, wire.Unauthenticated
+	}
+	c := f.citizens[s.FiscalCode]
+	if c.owner != region {
+		return nil, wire.Unauthenticated
+	}
+	switch m {
+	case wire.MethodGetSession:
+		return &s, nil
+	case wire.MethodGetProfile:
+		return &c.profile, nil
+	case wire.MethodSetProfile:
+		q, _ := decode[wire.SetProfile](b)
+		return c.setProfile(q.Update)
+	case wire.MethodGetPreference:
+		q, _ := decode[wire.GetPreference](b)
+		return c.preference(q.Service)
+	case wire.MethodSetPreference:
+		q, _ := decode[wire.SetPreference](b)
+		return c.setPreference(q.Preference)
+	case wire.MethodListInbox:
+		q, _ := decode[wire.ListInbox](b)
+		return c.list(q), nil
+	case wire.MethodGetInbox:
+		q, _ := decode[wire.GetInbox](b)
+		for i := range c.inbox {
+			if c.inbox[i].Item.ID == q.ID {
+				return &c.inbox[i], nil
+			}
+		}
+		return nil, wire.NotFound
+	}
+	return nil, wire.UnknownKind
+}
+
+func (f *federation) login(region wire.RegionID, l wire.Login) (codec.Message, error) {
+	s := l.Session
+	c := f.citizens[s.FiscalCode]
+	if c != nil && c.owner != region {
+		return nil, &wire.Error{Code: wire.Moved, Region: c.owner, Epoch: 1}
+	}
+	if c == nil {
+		c = &citizen{owner: region, preferences: map[wire.ServiceID]wire.Preference{},
+			profile: wire.Profile{FiscalCode: s.FiscalCode, Name: s.Name, FamilyName: s.FamilyName,
+				Email: l.Email, SpidEmail: l.Email, DateOfBirth: l.DateOfBirth,
+				SettingsVersion: -1}}
+		f.citizens[s.FiscalCode] = c
+	}
+	for token, other := range f.sessions {
+		if other.FiscalCode == s.FiscalCode {
+			delete(f.sessions, token)
+		}
+	}
+	f.sessions[s.Token] = s
+	return &s, nil
+}
+
+func (c *citizen) setProfile(u wire.ProfileUpdate) (codec.Message, error) {
+	p := &c.profile
+	if u.Version != p.Version {
+		return nil, wire.Errorf(wire.Conflict, "Version %d is not the latest version.", u.Version)
+	}
+	if u.SetMode && u.Mode == wire.Legacy && p.Mode != wire.Legacy {
+		return nil, wire.Errorf(wire.Conflict, "The mode can not return to LEGACY.")
+	}
+	set := func(v *bool, t wire.Tri) {
+		if t != wire.Unset {
+			*v = t == wire.Yes
+		}
+	}
+	set(&p.InboxEnabled, u.Inbox)
+	set(&p.WebhookEnabled, u.Webhook)
+	set(&p.EmailEnabled, u.EmailOn)
+	if u.Email != "" && u.Email != p.Email {
+		p.Email, p.EmailValidated = u.Email, false
+	}
+	if u.AcceptedTos != 0 {
+		if p.AcceptedTos == 0 {
+			p.InboxEnabled, p.WebhookEnabled = true, true
+		}
+		p.AcceptedTos = u.AcceptedTos
+	}
+	if u.SetLanguages {
+		p.Languages = u.Languages
+	}
+	if u.SetBlocked {
+		p.Blocked = u.Blocked
+	}
+	if u.SetMode && u.Mode != p.Mode {
+		p.Mode, p.SettingsVersion, p.Blocked = u.Mode, p.SettingsVersion+1, nil
+		clear(c.preferences)
+	}
+	p.Reminder, p.PushContent, p.LastAppVersion = u.Reminder, u.PushContent, u.LastAppVersion
+	p.Version++
+	return p, nil
+}
+
+func (c *citizen) preference(id wire.ServiceID) (codec.Message, error) {
+	if c.profile.Mode == wire.Legacy {
+		return nil, wire.Conflict
+	}
+	if p, ok := c.preferences[id]; ok {
+		return &p, nil
+	}
+	on := c.profile.Mode == wire.Auto
+	return &wire.Preference{Service: id, SettingsVersion: c.profile.SettingsVersion, Inbox: on,
+		Email: on, Webhook: on}, nil
+}
+
+func (c *citizen) setPreference(p wire.Preference) (codec.Message, error) {
+	if c.profile.Mode == wire.Legacy || p.SettingsVersion != c.profile.SettingsVersion {
+		return nil, wire.Errorf(wire.Conflict, "The settings version is %d.",
+			c.profile.SettingsVersion)
+	}
+	c.preferences[p.Service] = p
+	return &p, nil
+}
+
+func (c *citizen) list(q wire.ListInbox) *wire.InboxPage {
+	page := &wire.InboxPage{FiscalCode: c.profile.FiscalCode}
+	sorted := slices.SortedFunc(slices.Values(c.inbox), func(a, b wire.InboxMessage) int {
+		return strings.Compare(string(b.Item.ID[:]), string(a.Item.ID[:]))
+	})
+	for _, m := range sorted {
+		id := string(m.Item.ID[:])
+		if m.Item.Archived != q.Archived || id <= string(q.After[:]) ||
+			!q.Before.IsZero() && id >= string(q.Before[:]) {
+			continue
+		}
+		if len(page.Items) == int(q.Size) {
+			page.More = true
+			break
+		}
+		page.Items = append(page.Items, m.Item)
+	}
+	return page
+}
+
+// deliver puts a message into an inbox, as the region's apply would.
+func (f *federation) deliver(code fiscalcode.Code, m wire.InboxMessage) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.citizens[code]
+	if c == nil {
+		panic(fmt.Sprintf("no such citizen among %d", len(f.citizens)))
+	}
+	m.FiscalCode = code
+	c.inbox = append(c.inbox, m)
+}
