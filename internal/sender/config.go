@@ -100,14 +100,3 @@ func (c *Config) complete() (endpoint string, err error) {
 	}
 	return endpoint, errors.Join(problems...)
 }
-
-// newTransport keeps one connection per concurrent request, over HTTP/1.1: each request then
-// fails alone when a connection breaks.
-func newTransport(connections int) *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = connections, connections, connections
-	t.DisableCompression = true
-	t.ForceAttemptHTTP2 = false
-	t.ResponseHeaderTimeout = attemptTimeout
-	return t
-}

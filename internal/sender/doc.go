@@ -17,13 +17,14 @@
 //
 // Files:
 //
-//	config.go    what a run needs
-//	run.go       a run: feed, workers, writer
-//	lines.go     the input, cut into bounded lines
-//	key.go       what names a line for ever
-//	attempt.go   one request, and what its answer means
-//	retry.go     when to try again
-//	results.go   the results file: resume, check, append
-//	stats.go     counts and the summary
-//	progress.go  the progress line of a terminal
+//	config.go     what a run needs
+//	run.go        a run: feed, workers, writer
+//	lines.go      the input, cut into bounded lines
+//	key.go        what names a line for ever
+//	transport.go  connections to the gateway
+//	attempt.go    one request, and what its answer means
+//	retry.go      when to try again
+//	results.go    the results file: resume, check, append
+//	stats.go      counts and the summary
+//	progress.go   the progress line of a terminal
 package sender

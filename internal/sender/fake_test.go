@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fault is what a fake gateway does to one attempt. They come in pairs: what fails before the
@@ -35,7 +36,8 @@ var everyFault = []fault{refuse, unavailable, limited, unknown, broken, mute, ga
 
 // gatewayFake keeps messages by idempotency key, as a gateway does.
 type gatewayFake struct {
-	key string // that it accepts
+	key     string        // that it accepts
+	latency time.Duration // of a request without a fault
 
 	mu       sync.Mutex
 	plan     func(key string, attempt int) fault
@@ -145,6 +147,7 @@ func (g *gatewayFake) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer.WriteHeader(whole.Code)
 		answer.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
 	default:
+		time.Sleep(g.latency)
 		g.ServeHTTP(answer, r)
 	}
 	return answer.Result(), nil

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/sender"
+	"golang.org/x/term"
+)
+
+// keyEnv is where the key of a service may be given without showing it to other users of the
+// machine, as a command line does.
+const keyEnv = "STAFFETTA_KEY"
+
+// exitInterrupted is what shells expect of a process that a Ctrl-C ended.
+const exitInterrupted = 130
+
+// keyFlags say what the service's key is.
+type keyFlags struct{ key, file string }
+
+func (f *keyFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.key, "key", "", "key of the service; other users of the machine "+
+		"can see it here,\nso prefer --key-file or the variable "+keyEnv)
+	cmd.Flags().StringVar(&f.file, "key-file", "", "file with the key of the service")
+	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
+}
+
+// read returns the key; empty when none is given.
+func (f *keyFlags) read() (string, error) {
+	switch {
+	case f.key != "":
+		return f.key, nil
+	case f.file == "":
+		return os.Getenv(keyEnv), nil
+	}
+	file, err := os.Open(f.file)
+	if err != nil {
+		return "", fmt.Errorf("--key-file: %w", err)
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, 4096))
+	if err != nil {
+		return "", fmt.Errorf("--key-file: %w", err)
+	}
+	key := strings.TrimSpace(string(b))
+	if key == "" {
+		return "", fmt.Errorf("--key-file: %s is empty", f.file)
+	}
+	return key, nil
+}
+
+type sendFlags struct {
+	gateway, file, results, ca string
+	key                        keyFlags
+	concurrency                int
+	giveUp                     time.Duration
+	quiet                      bool
+}
+
+func newSendCommand() *cobra.Command {
+	var flags sendFlags
+	cmd := &cobra.Command{
+		Use:   "send --gateway URL --key-file FILE --file messages.ndjson [--results out.ndjson]",
+		Short: "Send a file of messages, each of them once",
+		Long: `Send a file of messages: one a line, each a NewMessage as POST /api/v1/messages takes it,
+with its fiscal_code.
+
+No message is sent twice, whatever is retried, interrupted or run again: each request carries an
+idempotency key that follows from the text of its line, and from how many equal lines stand before
+it (two equal lines are two messages). So the same file, sent again, gets the first answers; lines
+may be added, changed and removed without sending the others again.
+
+With --results, every line gets a result line with the same number, in the same order: line,
+idempotency_key, http_status, id, status, rejection_reason, error. Running the command again
+with the same file and results finishes what is left: lines without a result, and lines that
+ended for lack of an answer ("retriable": true).
+
+Requests are tried again after network errors, 408, 425, 429 and 5xx, as the gateway's
+Retry-After asks. Ctrl-C lets requests under way finish. The exit code is 0 when every line has
+a verdict, REJECTED included, 1 when lines ended in an error or the run could not go on, and
+130 after Ctrl-C.`,
+		Example: `  staffetta send --gateway http://127.0.0.1:8080 --key-file key.txt \
+    --file messages.ndjson --results out.ndjson`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSend(cmd, &flags) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.gateway, "gateway", "", "base URL of a gateway, as http://127.0.0.1:8080")
+	flags.key.register(cmd)
+	f.StringVar(&flags.file, "file", "", "file of messages; - is standard input")
+	f.StringVar(&flags.results, "results", "", "file of results; - is standard output, where "+
+		"nothing is resumed")
+	f.IntVar(&flags.concurrency, "concurrency", sender.ConcurrencyDefault,
+		fmt.Sprintf("requests at a time, at most %d", sender.ConcurrencyMax))
+	f.DurationVar(&flags.giveUp, "give-up", sender.GiveUpDefault,
+		"how long one line is tried before it counts as failed")
+	f.StringVar(&flags.ca, "ca", "", "file with the authorities (PEM) of a gateway's certificate")
+	f.BoolVar(&flags.quiet, "quiet", false, "no progress and no summary")
+	cmd.MarkFlagRequired("gateway")
+	cmd.MarkFlagRequired("file")
+	return cmd
+}
+
+func runSend(cmd *cobra.Command, flags *sendFlags) (err error) {
+	key, err := flags.key.read()
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return errors.New("no key: give --key-file, --key or the variable " + keyEnv)
+	}
+	config := sender.Config{Gateway: flags.gateway, Key: key, Concurrency: flags.concurrency,
+		GiveUp: flags.giveUp}
+	if flags.ca != "" {
+		if config.Transport, err = sender.TransportWithRoots(flags.ca,
+			flags.concurrency); err != nil {
+			return fmt.Errorf("--ca: %w", err)
+		}
+	}
+	in, size, err := openInput(flags.file, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	config.In, config.Size = in, size
+
+	summaryTo := cmd.OutOrStdout()
+	switch flags.results {
+	case "":
+	case "-":
+		config.Results, summaryTo = sender.NewResults(cmd.OutOrStdout()), cmd.ErrOrStderr()
+	default:
+		if config.Results, err = sender.OpenResults(flags.results); err != nil {
+			return err
+		}
+	}
+	if config.Results != nil {
+		defer func() { err = errors.Join(err, config.Results.Close()) }()
+	}
+	meter := flags.meter(cmd.ErrOrStderr())
+	if meter != nil {
+		config.Progress = meter.Update
+	}
+	s, err := sender.New(config)
+	if err != nil {
+		return err
+	}
+	summary, err := s.Run(cmd.Context())
+	if meter != nil {
+		meter.Close()
+	}
+	if !flags.quiet {
+		summary.Write(summaryTo)
+	}
+	return sendError(&summary, err)
+}
+
+// sendError is a run's end as an exit code and a reason.
+func sendError(summary *sender.Summary, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &exitError{exitInterrupted, errors.New("interrupted; the same command again " +
+			"finishes the rest")}
+	case err != nil:
+		return err
+	case summary.Failed > 0:
+		return fmt.Errorf("%d of %d lines ended in an error", summary.Failed, summary.Lines)
+	}
+	return nil
+}
+
+// meter draws on a terminal only; elsewhere a progress line is noise.
+func (f *sendFlags) meter(w io.Writer) *sender.Meter {
+	file, ok := w.(*os.File)
+	if f.quiet || !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return sender.NewMeter(file)
+}
+
+// openInput opens the file of messages; its size is 0 when it has none.
+func openInput(path string, stdin io.Reader) (io.ReadCloser, int64, error) {
+	if path == "-" {
+		return io.NopCloser(bufio.NewReader(stdin)), 0, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("--file: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("--file: %w", err)
+	}
+	return f, info.Size(), nil
+}
