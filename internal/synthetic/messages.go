@@ -49,6 +49,7 @@ type Payment struct {
 // Messages invents messages, one after the other. It is not safe for concurrent use.
 type Messages struct {
 	seed      uint64
+	median    int
 	rng       *rand.Rand
 	zipf      *rand.Zipf
 	templates [templatesMax]*template
@@ -61,9 +62,17 @@ type Messages struct {
 	notice [18]byte
 }
 
+// MedianBytes is the median size of a message as JSON, as institutions' messages have it.
+const MedianBytes = 1400
+
 // NewMessages returns the generator of a seed.
-func NewMessages(seed uint64) *Messages {
-	m := &Messages{seed: seed, rng: newRand("messages", seed, 0)}
+func NewMessages(seed uint64) *Messages { return NewMessagesOf(seed, MedianBytes) }
+
+// NewMessagesOf returns a generator of messages whose median size is about medianBytes, from
+// 500 to 4,000; outside of these the bounds of a single message bend it.
+func NewMessagesOf(seed uint64, medianBytes int) *Messages {
+	m := &Messages{seed: seed, median: max(medianBytes, around+100),
+		rng: newRand("messages", seed, 0)}
 	m.zipf = rand.NewZipf(m.rng, zipfExponent, zipfOffset, templatesMax-1)
 	return m
 }
@@ -72,7 +81,7 @@ func NewMessages(seed uint64) *Messages {
 func (m *Messages) Next() Message {
 	n := m.zipf.Uint64()
 	if m.templates[n] == nil {
-		m.templates[n] = compose(m.seed, n)
+		m.templates[n] = compose(m.seed, n, m.median)
 	}
 	t, r := m.templates[n], m.rng
 	m.due = eraFirst.Add(time.Duration(r.IntN(eraDays)) * 24 * time.Hour)

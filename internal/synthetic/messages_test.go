@@ -100,6 +100,25 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+func TestMessagesOf(t *testing.T) {
+	for _, want := range []int{500, 2500, 4000} {
+		messages := NewMessagesOf(1, want)
+		var sizes []int
+		for range 5000 {
+			m := messages.Next()
+			check(t, &m)
+			sizes = append(sizes, len(m.AppendJSON(nil, "AAAAAA00A00A000A")))
+		}
+		slices.Sort(sizes)
+		if got := sizes[len(sizes)/2]; got < want*3/4 || got > want*5/4 {
+			t.Errorf("median %d, want about %d", got, want)
+		}
+		if got := sizes[len(sizes)-1]; got > 10<<10 {
+			t.Errorf("a message of %d bytes", got)
+		}
+	}
+}
+
 func TestMessagesDeterministic(t *testing.T) {
 	a, b, other := NewMessages(3), NewMessages(3), NewMessages(4)
 	same := 0
