@@ -1,0 +1,253 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+const (
+	// claimsBatch bounds how many claims one round drives.
+	claimsBatch = 256
+	// claimsRetry is how soon a round that could not finish is tried again.
+	claimsRetry = 200 * time.Millisecond
+)
+
+// claims drives what the region's log has pending, on the leader: claims of fiscal codes, and
+// directory entries to bring up to date. Everything it does is idempotent, so that any leader
+// can go on from any point.
+//
+//	log: ClaimIntent → directory: OpClaim → anchor: Release → log: Import → directory: OpOwn,
+//	OpSetActive → log: Noted
+type claims struct {
+	n *Node
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	waits map[wire.Recipient][]chan error
+}
+
+// claim logs the intent to own a code and waits until this region owns it (nil), another one
+// does (Moved), or ctx ends.
+func (c *claims) claim(ctx context.Context, r wire.Recipient) error {
+	entry, err := c.n.federation.Directory(r)
+	if err != nil {
+		return err
+	}
+	if entry.State != wire.Unclaimed && entry.Region != c.n.cfg.Region {
+		return &wire.Error{Code: wire.Moved, Region: entry.Region, Epoch: entry.Epoch}
+	}
+	done := make(chan error, 1)
+	c.mu.Lock()
+	c.waits[r] = append(c.waits[r], done)
+	c.mu.Unlock()
+	defer c.forget(r, done)
+
+	var owned wire.Ownership
+	err = c.n.regionQueue.do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r}, &owned)
+	if err != nil || owned.State == wire.Owned {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return wire.Errorf(wire.Unavailable, "the claim is not finished yet")
+	}
+}
+
+func (c *claims) forget(r wire.Recipient, done chan error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.waits[r]
+	for i := range list {
+		if list[i] == done {
+			c.waits[r] = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(c.waits[r]) == 0 {
+		delete(c.waits, r)
+	}
+}
+
+// tell ends the waits for a code.
+func (c *claims) tell(r wire.Recipient, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, done := range c.waits[r] {
+		select {
+		case done <- err:
+		default:
+		}
+	}
+}
+
+// run drives pending work for as long as this node leads the region.
+func (c *claims) run(ctx context.Context) error {
+	for {
+		changed := c.n.region.PendingChanged()
+		pending, err := c.n.region.Pending(claimsBatch)
+		if err != nil {
+			return err
+		}
+		var retry <-chan time.Time
+		if len(pending) > 0 {
+			if err := c.round(ctx, pending); err == nil {
+				continue
+			} else if ctx.Err() == nil {
+				c.n.log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
+					len(pending)), slog.String("reason", err.Error()))
+			}
+			retry = time.After(claimsRetry)
+		}
+		select {
+		case <-changed:
+		case <-retry:
+		case <-ctx.Done():
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// round brings each pending item one step on. An error leaves the rest for the next round.
+func (c *claims) round(ctx context.Context, pending []wire.Pending) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	results, err := c.updateDirectory(ctx, pending)
+	if err != nil {
+		return err
+	}
+	var commands []wire.Command
+	releases := map[wire.RegionID][]wire.Release{}
+	add := func(kind wire.CommandKind, m codec.Message) {
+		commands = append(commands, wire.Command{Kind: kind, Body: wire.Encode(m)})
+	}
+	for i, p := range pending {
+		entry, anchor := results[i].Entry, c.n.anchor(p.Recipient)
+		switch {
+		case p.State == wire.Owned && results[i].OK:
+			add(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
+		case p.State == wire.Owned:
+			c.n.log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
+				slog.String("region", string(entry.Region)), slog.Uint64("epoch",
+					uint64(entry.Epoch)))
+			add(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
+		case !results[i].OK:
+			add(wire.CmdClaimAbort, &wire.ClaimAbort{Recipient: p.Recipient,
+				Region: entry.Region, Epoch: entry.Epoch})
+			c.tell(p.Recipient, &wire.Error{Code: wire.Moved, Region: entry.Region,
+				Epoch: entry.Epoch})
+		case anchor == c.n.cfg.Region:
+			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch})
+		default:
+			releases[anchor] = append(releases[anchor], wire.Release{Recipient: p.Recipient,
+				To: c.n.cfg.Region, Epoch: entry.Epoch})
+		}
+	}
+	err = c.collect(ctx, releases, add)
+	if len(commands) == 0 {
+		return err
+	}
+	applied, e := c.n.regionQueue.submit(ctx, commands)
+	if e != nil {
+		return e
+	}
+	for i := range applied {
+		if e := c.settle(commands[i], applied[i]); e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// updateDirectory runs the operations that pending asks for and returns one result per item.
+func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
+	[]wire.DirectoryResult, error) {
+	var ops wire.DirectoryOps
+	last := make([]int, len(pending)) // the operation whose result stands for the item
+	for i, p := range pending {
+		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.n.cfg.Region, Epoch: p.Epoch}
+		if p.State == wire.Claiming {
+			op.Kind, op.Epoch = wire.OpClaim, 1
+			ops.List = append(ops.List, op)
+		} else {
+			own, active := op, op
+			own.Kind, active.Kind, active.Active = wire.OpOwn, wire.OpSetActive, p.Active
+			ops.List = append(ops.List, own, active)
+		}
+		last[i] = len(ops.List) - 1
+	}
+	answer, err := c.n.callFederation(ctx, wire.MethodFederation, wire.Encode(&ops))
+	if err != nil {
+		return nil, err
+	}
+	var results wire.DirectoryResults
+	if err := wire.Decode(answer, &results); err != nil {
+		return nil, err
+	}
+	if len(results.List) != len(ops.List) {
+		return nil, wire.Errorf(wire.Internal, "%d results for %d operations",
+			len(results.List), len(ops.List))
+	}
+	chosen := make([]wire.DirectoryResult, len(pending))
+	for i, at := range last {
+		chosen[i] = results.List[at]
+	}
+	return chosen, nil
+}
+
+// collect asks each anchor to release codes and adds an Import for every handover.
+func (c *claims) collect(ctx context.Context, releases map[wire.RegionID][]wire.Release,
+	add func(wire.CommandKind, codec.Message)) error {
+	var failed error
+	for anchor, list := range releases {
+		answer, err := c.n.callRegion(ctx, anchor, wire.MethodRelease,
+			wire.Encode(&wire.ReleaseBatch{List: list}))
+		var results wire.Results
+		if err == nil {
+			err = wire.Decode(answer, &results)
+		}
+		if err == nil && len(results.List) != len(list) {
+			err = wire.Errorf(wire.Internal, "%d results for %d releases", len(results.List),
+				len(list))
+		}
+		if err != nil {
+			failed = err // the other anchors' codes go on
+			continue
+		}
+		for i, r := range results.List {
+			if r.Err != nil {
+				failed = r.Err
+				continue
+			}
+			m := wire.Import{Recipient: list[i].Recipient, Epoch: list[i].Epoch}
+			if failed = wire.Decode(r.Body, &m.Handover); failed == nil {
+				add(wire.CmdImport, &m)
+			}
+		}
+	}
+	return failed
+}
+
+// settle looks at a command's result and ends the waits for an imported code.
+func (c *claims) settle(command wire.Command, result wire.Result) error {
+	if result.Err != nil {
+		return result.Err
+	}
+	if command.Kind == wire.CmdImport {
+		var m wire.Import
+		if err := wire.Decode(command.Body, &m); err != nil {
+			return err
+		}
+		c.tell(m.Recipient, nil)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package node
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// Config says who a node is and where it lives. Required unless a default is given.
+type Config struct {
+	ID     wire.NodeID
+	Region wire.RegionID
+	// Founding is the map that the federation starts from, used when Dir is fresh.
+	Founding *wire.Map
+	// DirectoryKey is the federation's secret under which fiscal codes are hashed.
+	DirectoryKey wire.DirectoryKey
+	// Dir is the data directory, made when missing.
+	Dir string
+	// LogStore is "wal" (default) or "bolt".
+	LogStore string
+
+	// PacketConn is the node's UDP socket, closed by the caller after Run.
+	PacketConn net.PacketConn
+	// Certificate is called for each handshake, so that it can be rotated.
+	Certificate func() (*tls.Certificate, error)
+	Roots       *x509.CertPool
+
+	// EraseAfter is how long refused content may stay in its block, at most 30 days; default
+	// 24 hours.
+	EraseAfter time.Duration
+	// RejectionRetention is how long a rejection stays readable; default three years.
+	RejectionRetention time.Duration
+	// MinFreeBytes of disk below which submissions are refused; default 256 MiB.
+	MinFreeBytes uint64
+
+	Logger     *slog.Logger          // default: discard
+	Registerer prometheus.Registerer // default: a private one
+
+	// For tests: the file system of the states (default: the disk), the Raft logs by group
+	// (default: LogStore below Dir), and the wall clock.
+	FS     vfs.FS
+	Stores func(group string) *consensus.Stores
+	Now    func() time.Time
+}
+
+func (c *Config) setDefaults() {
+	if c.LogStore == "" {
+		c.LogStore = "wal"
+	}
+	if c.EraseAfter == 0 {
+		c.EraseAfter = 24 * time.Hour
+	}
+	if c.RejectionRetention == 0 {
+		c.RejectionRetention = 3 * 365 * 24 * time.Hour
+	}
+	if c.MinFreeBytes == 0 {
+		c.MinFreeBytes = 256 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// validate reports all problems at once.
+func (c *Config) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.ID.Valid(), "node id %q is not 1-%d of [a-z0-9-]", c.ID, wire.NameBytesMax)
+	check(c.Region.Valid(), "region %q is not 1-%d of [a-z0-9-]", c.Region, wire.NameBytesMax)
+	check(c.Dir != "", "no data directory")
+	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
+	check(c.DirectoryKey != wire.DirectoryKey{}, "no directory key")
+	check(c.PacketConn != nil, "no UDP socket")
+	check(c.Certificate != nil && c.Roots != nil, "no certificate or roots")
+	check(c.EraseAfter > 0 && c.EraseAfter <= 30*24*time.Hour, "erase-after is not in (0, 30 days]")
+	if check(c.Founding != nil, "no founding map"); c.Founding != nil {
+		n, ok := c.Founding.Node(c.ID)
+		check(ok && n.Region == c.Region, "the founding map has no node %s in region %s", c.ID, c.Region)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// owner is the content of a data directory's owner.json: whose it is. It is written last when a
+// directory is made and checked first when it is opened.
+type owner struct {
+	Format     int           `json:"format"`
+	Federation string        `json:"federation"`
+	Region     wire.RegionID `json:"region"`
+	Node       wire.NodeID   `json:"node"`
+}
+
+const (
+	ownerFile   = "owner.json"
+	lockFile    = "lock"
+	ownerFormat = 1
+)
+
+// dataDir is an opened data directory, held by a lock until closed.
+type dataDir struct {
+	path string
+	lock *os.File
+}
+
+// openDataDir makes the directory for o, or opens the one that o made before. It refuses a
+// directory of somebody else, one that another process uses, and one with data but no owner.
+func openDataDir(path string, o owner) (*dataDir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("data directory %s is used by another process", path)
+	}
+	d := &dataDir{path: path, lock: lock}
+	if err := d.checkOwner(o); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *dataDir) checkOwner(o owner) error {
+	name := filepath.Join(d.path, ownerFile)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return d.claim(o)
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	var have owner
+	if err := json.Unmarshal(b, &have); err != nil {
+		return fmt.Errorf("data directory: %s is damaged: %w", name, err)
+	}
+	if have != o {
+		return fmt.Errorf("data directory %s belongs to node %s of region %s in federation %s "+
+			"(format %d), not to node %s of region %s in federation %s (format %d)", d.path,
+			have.Node, have.Region, have.Federation, have.Format,
+			o.Node, o.Region, o.Federation, o.Format)
+	}
+	return nil
+}
+
+// claim writes the owner into a fresh directory.
+func (d *dataDir) claim(o owner) error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		if n := e.Name(); n != lockFile && n != ownerFile+".tmp" && n != "lost+found" {
+			return fmt.Errorf("data directory %s has %s but no %s: not a node's directory, or "+
+				"one that was half written", d.path, n, ownerFile)
+		}
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(d.path, ownerFile, b); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
+}
+
+// writeSynced writes a file by rename; on return it is durable.
+func writeSynced(dir, name string, b []byte) error {
+	tmp := filepath.Join(dir, name+".tmp")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	parent, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+func (d *dataDir) sub(elem ...string) string {
+	return filepath.Join(append([]string{d.path}, elem...)...)
+}
+
+// close releases the lock; nil-safe, for nodes without a directory on disk.
+func (d *dataDir) close() error { return d.lock.Close() }

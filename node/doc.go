@@ -1,0 +1,29 @@
+// Package node is the relay node: one process that holds a replica of its region's group and a
+// replica of the federation's, and serves both over one UDP port.
+//
+// A gateway sends a block to the leader of the region that owns its recipients; the leader
+// checks it whole, proposes it, and answers what every replica decided at apply. Citizens'
+// calls, claims and the federation's services and keys go the same way, as commands.
+//
+// Guarantees:
+//   - An answer that says a thing was done was given after it was fsynced on a majority of the
+//     group's voters and applied here.
+//   - Answers of a region's reads are linearizable; answers from the federation's replica
+//     (owners, services, keys) may be as old as the last contact with its leader.
+//   - A node starts only on a data directory that it made itself, for the same federation,
+//     region and name; it stops, with the reason, when its state can no longer be trusted.
+//
+// Map of the files:
+//
+//	config.go       Config and its validation
+//	datadir.go      the data directory, its owner and its lock
+//	node.go         New and Run: opening, duties, stopping
+//	queue.go        commands of one moment share one log entry
+//	submit.go       blocks: checks before Propose, outcomes after
+//	region.go       the calls on citizens and messages
+//	federation.go   the calls on owners, services, keys and the feed
+//	claim.go        the leader drives claims and directory updates
+//	duties.go       what a leader does unasked: slots, expiry, erasure, founding
+//	clock.go        a leader whose clock is wrong does not propose
+//	status.go       health and status
+package node

@@ -1,0 +1,171 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/wire"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// housePeriod is how often a region's leader looks for due work; looking writes nothing.
+	housePeriod = 10 * time.Second
+	// erasuresBatch bounds the blocks rewritten per look.
+	erasuresBatch = 16
+	// dutyPause separates the tries of a duty that failed.
+	dutyPause = 200 * time.Millisecond
+)
+
+// whileLeading runs duty each time this node leads the group, with a context that ends when it
+// does not any more. It returns when ctx ends, after the duty did.
+func (n *Node) whileLeading(ctx context.Context, g *consensus.Group,
+	duty func(context.Context) error) error {
+	watch, cancel := g.Watch()
+	defer cancel()
+	stop, done := func() {}, make(chan error, 1)
+	running := false
+	for {
+		select {
+		case l, open := <-watch:
+			if !open { // the group ended
+				watch = nil
+			}
+			if l.Self == running {
+				continue
+			}
+			if running {
+				stop()
+				if err := <-done; err != nil {
+					return err
+				}
+				running = false
+				continue
+			}
+			running = true
+			var dutyCtx context.Context
+			dutyCtx, stop = context.WithCancel(ctx)
+			go func() { done <- duty(dutyCtx) }()
+		case err := <-done:
+			// A duty ends early only when it can not go on.
+			stop()
+			return err
+		case <-ctx.Done():
+			stop()
+			if running {
+				return <-done
+			}
+			return nil
+		}
+	}
+}
+
+// leadRegion is what a region's leader does unasked.
+func (n *Node) leadRegion(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.clock.run(ctx) })
+	g.Go(func() error {
+		if !n.persist(ctx, n.grantSlots) {
+			return nil
+		}
+		return n.claims.run(ctx)
+	})
+	g.Go(func() error { return n.keepHouse(ctx) })
+	return g.Wait()
+}
+
+// leadFederation is what the federation's leader does unasked: it founds the federation.
+func (n *Node) leadFederation(ctx context.Context) error {
+	n.persist(ctx, func(ctx context.Context) error {
+		if err := n.federationGroup.Read(ctx); err != nil {
+			return err
+		}
+		if _, founded := n.federation.Map(); founded {
+			return nil
+		}
+		n.log.Info("founding the federation", "federation", n.cfg.Founding.Federation)
+		return n.federationQueue.do(ctx, wire.CmdFound, n.cfg.Founding, nil)
+	})
+	<-ctx.Done()
+	return nil
+}
+
+// persist repeats f until it succeeds (true) or ctx ends.
+func (n *Node) persist(ctx context.Context, f func(context.Context) error) bool {
+	for {
+		err := f(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil && !wire.Retriable(err) {
+			n.log.Warn("a leader's duty failed", "reason", err.Error())
+		}
+		select {
+		case <-time.After(dutyPause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// grantSlots logs the anchor slots that the map deals to the region, once.
+func (n *Node) grantSlots(ctx context.Context) error {
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return err
+	}
+	if n.region.Slots() > 0 {
+		return nil
+	}
+	m, ok := n.federation.Map()
+	if !ok {
+		return wire.Errorf(wire.NotReady, "the federation has no map yet")
+	}
+	grant := wire.GrantSlots{SlotEpoch: m.Version}
+	for s := range wire.Slot(wire.Slots) {
+		if m.Anchor(s) == n.cfg.Region {
+			grant.Slots = append(grant.Slots, s)
+		}
+	}
+	if len(grant.Slots) == 0 {
+		return nil
+	}
+	return n.regionQueue.do(ctx, wire.CmdGrantSlots, &grant, nil)
+}
+
+// keepHouse makes due work happen: expiry, and the erasure of refused content.
+func (n *Node) keepHouse(ctx context.Context) error {
+	tick := time.NewTicker(housePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		err := n.houseRound(ctx)
+		if err != nil && ctx.Err() == nil && !wire.Retriable(err) {
+			n.log.LogAttrs(ctx, slog.LevelWarn, "due work failed",
+				slog.String("reason", err.Error()))
+		}
+	}
+}
+
+func (n *Node) houseRound(ctx context.Context) error {
+	if err := n.mayPropose(ctx); err != nil {
+		return err
+	}
+	now := n.clockNow()
+	var errs []error
+	if expire, due := n.region.Expire(now); due {
+		errs = append(errs, n.regionQueue.do(ctx, wire.CmdExpire, &expire, nil))
+	}
+	erasures, err := n.region.DueErasures(now, erasuresBatch)
+	errs = append(errs, err)
+	for i := range erasures {
+		errs = append(errs, n.regionQueue.do(ctx, wire.CmdErase, &erasures[i], nil))
+	}
+	return errors.Join(errs...)
+}

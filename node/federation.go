@@ -1,0 +1,177 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+const (
+	// protocolVersion is the relay protocol's, in Hello and Welcome.
+	protocolVersion = 1
+	// feedPeriod is how often a feed speaks when nothing changes.
+	feedPeriod = time.Second
+)
+
+// handleFederation registers the calls that any node answers from its replica of the federation
+// group, and those of operators and other nodes that its leader answers.
+func (n *Node) handleFederation() {
+	edge := []link.Role{link.RoleGateway, link.RoleOperator}
+	n.link.Handle(wire.MethodHello, n.hello, edge...)
+	n.link.Handle(wire.MethodGetMap, n.getMap, link.RoleOperator, link.RoleGateway)
+	lookUp(n, wire.MethodResolve, n.resolve)
+	lookUp(n, wire.MethodServiceByKey, func(q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
+		return n.federation.ServiceByKey(q.Key)
+	})
+	lookUp(n, wire.MethodServiceByID, func(q *wire.ServiceByID) (*wire.ServiceAccess, error) {
+		return n.federation.ServiceByID(q.ID)
+	})
+	n.link.HandleStream(wire.MethodFeed, n.feed, link.RoleGateway)
+	n.link.Handle(wire.MethodFederation, n.directory, link.RoleNode)
+
+	administer[wire.Institution](n, wire.MethodPutInstitution, wire.CmdPutInstitution)
+	administer[wire.SetKey](n, wire.MethodSetKey, wire.CmdSetKey)
+	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
+}
+
+// lookUp registers a read of the local replica.
+func lookUp[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
+	f func(PQ) (PA, error)) {
+	n.link.Handle(m, func(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		a, err := f(q)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	}, link.RoleGateway, link.RoleOperator)
+}
+
+// administer registers an operator's call that is one command of the federation's log.
+func administer[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind) {
+	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		return nil, n.federate(ctx, kind, q)
+	}, link.RoleOperator)
+}
+
+// federate proposes a command to the federation group, when this node leads it.
+func (n *Node) federate(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
+	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
+		return &wire.Error{Code: wire.NotLeader, Leader: leader}
+	}
+	return n.federationQueue.do(ctx, kind, m, nil)
+}
+
+func (n *Node) hello(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var h wire.Hello
+	if err := wire.Decode(req, &h); err != nil {
+		return nil, err
+	}
+	if h.Version != protocolVersion {
+		return nil, wire.Errorf(wire.UnknownKind, "relay protocol %d, %d is spoken here",
+			h.Version, protocolVersion)
+	}
+	m, ok := n.federation.Map()
+	if !ok {
+		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
+	}
+	return wire.Encode(&wire.Welcome{Version: protocolVersion, Node: n.cfg.ID,
+		Region: n.cfg.Region, Key: n.cfg.DirectoryKey, Map: *m}), nil
+}
+
+func (n *Node) getMap(context.Context, link.Identity, []byte) ([]byte, error) {
+	m, ok := n.federation.Map()
+	if !ok {
+		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
+	}
+	return wire.Encode(m), nil
+}
+
+func (n *Node) resolve(q *wire.Resolve) (*wire.Resolved, error) {
+	if len(q.Recipients) > wire.ResolveMax {
+		return nil, wire.Errorf(wire.TooLarge, "%d recipients, %d allowed", len(q.Recipients),
+			wire.ResolveMax)
+	}
+	index, entries, err := n.federation.Resolve(nil, q.Recipients)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Resolved{Index: index, Entries: entries}, nil
+}
+
+// feed streams the changes of the replica to a gateway until it goes away.
+func (n *Node) feed(ctx context.Context, _ link.Identity, req []byte,
+	send func([]byte) error) error {
+	var f wire.Feed
+	if err := wire.Decode(req, &f); err != nil {
+		return err
+	}
+	beat := time.NewTicker(feedPeriod)
+	defer beat.Stop()
+	for from := f.From; ; {
+		frame, changed := n.federation.Feed(from)
+		frame.ContactMillis = uint64(n.federationContact().Milliseconds())
+		if err := send(wire.Encode(frame)); err != nil {
+			return err
+		}
+		from = frame.Index
+		select {
+		case <-changed:
+		case <-beat.C:
+		case <-ctx.Done():
+			return nil
+		case <-n.stopping:
+			return wire.Errorf(wire.NotReady, "the node is stopping")
+		}
+	}
+}
+
+// directory answers MethodFederation: a region's leader brings the directory up to date. A node
+// speaks for its own region only.
+func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var ops wire.DirectoryOps
+	if err := wire.Decode(req, &ops); err != nil {
+		return nil, err
+	}
+	if len(ops.List) > wire.CommandsMax {
+		return nil, wire.Errorf(wire.TooLarge, "%d operations", len(ops.List))
+	}
+	for i := range ops.List {
+		if ops.List[i].Region != from.Region {
+			return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
+		}
+	}
+	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
+		return nil, &wire.Error{Code: wire.NotLeader, Leader: leader}
+	}
+	var results wire.DirectoryResults
+	if err := n.federationQueue.do(ctx, wire.CmdDirectory, &ops, &results); err != nil {
+		return nil, err
+	}
+	return wire.Encode(&results), nil
+}
+
+// putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
+// here, before anything is logged.
+func (n *Node) putService(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var spec wire.ServiceSpec
+	if err := wire.Decode(req, &spec); err != nil {
+		return nil, err
+	}
+	s, err := federation.NewService(spec, n.hasher)
+	if err != nil {
+		return nil, err
+	}
+	return nil, n.federate(ctx, wire.CmdPutService, s)
+}

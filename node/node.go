@@ -1,0 +1,313 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// cacheBytes is the Pebble block cache that the node's two states share.
+	cacheBytes = 16 << 20
+	// diskPeriod is how often free disk space is looked at.
+	diskPeriod = 5 * time.Second
+)
+
+// Node is one relay node. Its exported methods may be called concurrently.
+type Node struct {
+	// Set at construction.
+	cfg             Config
+	log             *slog.Logger
+	dir             *dataDir
+	hasher          *wire.Hasher
+	coder           *wire.Coder
+	cache           *pebble.Cache
+	link            *link.Link
+	leaders         *link.Leaders
+	region          *region.State
+	federation      *federation.State
+	regionGroup     *consensus.Group
+	federationGroup *consensus.Group
+	regionQueue     *queue
+	federationQueue *queue
+	claims          *claims
+	clock           *clock
+	stopping        chan struct{} // closed when Run begins to stop
+
+	diskFull atomic.Bool
+}
+
+// New opens the data directory, both states and both groups, or says why it can not. Nothing
+// is served before Run. A Node that was made must be Run, which also closes it.
+func New(cfg Config) (_ *Node, err error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
+		stopping: make(chan struct{})}
+	n.dir, err = openDataDir(cfg.Dir, owner{Format: ownerFormat, Node: cfg.ID,
+		Federation: cfg.Founding.Federation, Region: cfg.Region})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if n.coder, err = wire.NewCoder(2); err != nil {
+		return nil, err
+	}
+	if err := n.openLink(); err != nil {
+		return nil, err
+	}
+	if err := n.openStates(); err != nil {
+		return nil, err
+	}
+	if err := n.openGroups(); err != nil {
+		return nil, err
+	}
+	n.registerMetrics()
+	return n, nil
+}
+
+func (n *Node) openLink() error {
+	key, err := n.resetKey()
+	if err != nil {
+		return err
+	}
+	n.link, err = link.New(link.Config{
+		Federation: n.cfg.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
+		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Addr: n.addr, ResetKey: key,
+		Logger: n.log, Registerer: n.cfg.Registerer,
+	})
+	if err != nil {
+		return err
+	}
+	self := n.link.Self()
+	if self.Role != link.RoleNode || self.Name != string(n.cfg.ID) ||
+		self.Region != n.cfg.Region {
+		return fmt.Errorf("the certificate is for %s, not for node %s of region %s", self,
+			n.cfg.ID, n.cfg.Region)
+	}
+	n.leaders = link.NewLeaders(n.link)
+	n.handleRegion()
+	n.handleFederation()
+	return nil
+}
+
+// resetKey is the node's stateless reset key: kept, so that peers notice a restart at once.
+func (n *Node) resetKey() (*[32]byte, error) {
+	const name = "reset.key"
+	key := new([32]byte)
+	b, err := os.ReadFile(n.dir.sub(name))
+	if err == nil && len(b) == len(key) {
+		copy(key[:], b)
+		return key, nil
+	}
+	rand.Read(key[:])
+	if err := writeSynced(n.dir.path, name, key[:]); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	return key, nil
+}
+
+func (n *Node) openStates() (err error) {
+	n.cache = pebble.NewCache(cacheBytes)
+	config := func(group, dir string, sync bool) store.Config {
+		return store.Config{Dir: n.dir.sub(dir, "state"), FS: n.cfg.FS, Sync: sync,
+			Cache: n.cache, Logger: n.log.With("group", group),
+			Identity: store.Identity{Federation: n.cfg.Founding.Federation, Group: group,
+				Key: n.cfg.DirectoryKey.Fingerprint()}}
+	}
+	n.federation, err = federation.Open(federation.Config{Hasher: n.hasher, Logger: n.log,
+		Store: config(federationGroup, "federation", true)})
+	if err != nil {
+		return fmt.Errorf("federation state: %w", err)
+	}
+	n.region, err = region.Open(region.Config{Region: n.cfg.Region, Hasher: n.hasher,
+		Coder: n.coder, Logger: n.log, EraseAfter: n.cfg.EraseAfter,
+		RejectionRetention: n.cfg.RejectionRetention,
+		Store:              config(regionGroup(n.cfg.Region), "region", false)})
+	if err != nil {
+		return fmt.Errorf("region state: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) openGroups() (err error) {
+	var regionMembers, federationMembers []consensus.Member
+	for _, node := range n.cfg.Founding.Nodes {
+		federationMembers = append(federationMembers,
+			consensus.Member{Node: node.ID, Voter: node.Voter})
+		if node.Region == n.cfg.Region {
+			regionMembers = append(regionMembers, consensus.Member{Node: node.ID, Voter: true})
+		}
+	}
+	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine,
+		timing consensus.Timing) (*consensus.Group, error) {
+		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
+			LogStore: n.cfg.LogStore, Bootstrap: members, State: state, Timing: timing,
+			Transport: n.link.Raft(group), Logger: n.log.With("group", group),
+			Registerer: n.cfg.Registerer}
+		if n.cfg.Stores != nil {
+			cfg.Stores = n.cfg.Stores(group)
+		}
+		g, err := consensus.Open(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("group %s: %w", group, err)
+		}
+		return g, nil
+	}
+	n.federationGroup, err = open(federationGroup, "federation", federationMembers,
+		n.federation, consensus.FederationTiming())
+	if err != nil {
+		return err
+	}
+	n.regionGroup, err = open(regionGroup(n.cfg.Region), "region", regionMembers, n.region,
+		consensus.RegionTiming())
+	if err != nil {
+		return err
+	}
+	n.federationQueue = newQueue(n.federationGroup, n.clockNow)
+	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
+	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
+	n.clock = newClock(n)
+	return nil
+}
+
+// Run serves until ctx ends (nil) or the node can not go on (why). It returns after everything
+// that it started has ended and all files are closed.
+func (n *Node) Run(ctx context.Context) error {
+	// The groups and the link outlive the duties, which need them to end well.
+	groups, stopGroups := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopGroups()
+	g, ctx := errgroup.WithContext(ctx)
+	base, baseCtx := errgroup.WithContext(groups)
+	base.Go(func() error { return n.regionGroup.Run(baseCtx) })
+	base.Go(func() error { return n.federationGroup.Run(baseCtx) })
+	base.Go(func() error { return n.link.Run(baseCtx) })
+	g.Go(func() error { // what ends below ends what is above
+		select {
+		case <-baseCtx.Done():
+			return context.Cause(baseCtx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error { return n.regionQueue.run(ctx) })
+	g.Go(func() error { return n.federationQueue.run(ctx) })
+	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
+	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
+	g.Go(func() error { return n.watchDisk(ctx) })
+	g.Go(func() error { return fatal(ctx, "region state", n.region.Err()) })
+	g.Go(func() error { return fatal(ctx, "federation state", n.federation.Err()) })
+	g.Go(func() error {
+		<-ctx.Done()
+		close(n.stopping)
+		return nil
+	})
+	err := g.Wait()
+	stopGroups()
+	return errors.Join(err, base.Wait(), n.close())
+}
+
+// fatal waits for a background error of a state's database, after which nothing it says can be
+// trusted.
+func fatal(ctx context.Context, what string, errs <-chan error) error {
+	select {
+	case err := <-errs:
+		return fmt.Errorf("%s: %w", what, err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// close releases what New opened, as far as it came. A state belongs to its group once that is
+// open; why a group failed is what its Run returned.
+func (n *Node) close() error {
+	var errs []error
+	if n.regionGroup != nil {
+		n.regionGroup.Close()
+	} else if n.region != nil {
+		errs = append(errs, n.region.Close())
+	}
+	if n.federationGroup != nil {
+		n.federationGroup.Close()
+	} else if n.federation != nil {
+		errs = append(errs, n.federation.Close())
+	}
+	if n.cache != nil {
+		n.cache.Unref()
+	}
+	if n.coder != nil {
+		n.coder.Close()
+	}
+	return errors.Join(append(errs, n.dir.close())...)
+}
+
+// clockNow is the wall clock.
+func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
+
+// watchDisk refuses submissions while the disk is nearly full, before a write fails.
+func (n *Node) watchDisk(ctx context.Context) error {
+	tick := time.NewTicker(diskPeriod)
+	defer tick.Stop()
+	for {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(n.dir.path, &fs); err == nil {
+			full := fs.Bavail*uint64(fs.Bsize) < n.cfg.MinFreeBytes
+			if n.diskFull.Swap(full) != full {
+				n.log.Warn("free disk space crossed the bound", "full", full,
+					"bound_bytes", n.cfg.MinFreeBytes)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) registerMetrics() {
+	n.cfg.Registerer.MustRegister(
+		n.region.Store().Collector(), n.federation.Collector(),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_full",
+			Help: "1 while submissions are refused for want of disk space."},
+			func() float64 { return boolGauge(n.diskFull.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_clock_skew_seconds",
+			Help: "How far the leader's clock is ahead of its region's median; 0 on followers."},
+			func() float64 { return n.clock.current().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",
+			Help: "1 when the node can do its job, as /health says."},
+			func() float64 { return boolGauge(n.Health().Ready) }),
+	)
+}
+
+func boolGauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Region is the replica of the region's state, for checkers.
+func (n *Node) Region() *region.State { return n.region }

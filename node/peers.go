@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// currentMap is the federation's map as this replica knows it; before the federation is founded,
+// the map that it will be founded with.
+func (n *Node) currentMap() *wire.Map {
+	if n.federation != nil {
+		if m, ok := n.federation.Map(); ok {
+			return m
+		}
+	}
+	return n.cfg.Founding
+}
+
+// addr is where a node listens.
+func (n *Node) addr(id wire.NodeID) (string, bool) {
+	node, ok := n.currentMap().Node(id)
+	return node.Addr, ok
+}
+
+// nodesOf are the nodes of a region, this one included.
+func (n *Node) nodesOf(region wire.RegionID) []wire.NodeID {
+	var ids []wire.NodeID
+	for _, node := range n.currentMap().Nodes {
+		if node.Region == region {
+			ids = append(ids, node.ID)
+		}
+	}
+	return ids
+}
+
+// voters are the nodes that vote in the federation group.
+func (n *Node) voters() []wire.NodeID {
+	var ids []wire.NodeID
+	for _, node := range n.currentMap().Nodes {
+		if node.Voter {
+			ids = append(ids, node.ID)
+		}
+	}
+	return ids
+}
+
+// anchor is the region that owns the code while nobody has claimed it.
+func (n *Node) anchor(r wire.Recipient) wire.RegionID { return n.currentMap().Anchor(r.Slot()) }
+
+// callRegion calls the leader of another region. Only calls that may be repeated go this way.
+func (n *Node) callRegion(ctx context.Context, region wire.RegionID, m wire.Method,
+	req []byte) ([]byte, error) {
+	return n.leaders.Call(ctx, regionGroup(region), n.nodesOf(region), m, req, true)
+}
+
+// callFederation calls the federation's leader; the call does not leave the process when that is
+// this node. Only calls that may be repeated go this way.
+func (n *Node) callFederation(ctx context.Context, m wire.Method, req []byte) ([]byte, error) {
+	return n.leaders.Call(ctx, federationGroup, n.voters(), m, req, true)
+}
+
+// federationGroup and regionGroup name the Raft groups.
+const federationGroup = "federation"
+
+func regionGroup(region wire.RegionID) string { return "region/" + string(region) }

@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// handleRegion registers the calls on this region's citizens and messages. The leader answers
+// them, after a barrier, so that a read sees everything acknowledged before it.
+func (n *Node) handleRegion() {
+	n.link.Handle(wire.MethodSubmit, n.submit, link.RoleGateway)
+	n.link.Handle(wire.MethodLogin, n.login, link.RoleGateway)
+	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
+	n.link.Handle(wire.MethodClock, n.tellClock, link.RoleNode)
+
+	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
+	change[wire.SetProfile](n, wire.MethodSetProfile, wire.CmdSetProfile)
+	change[wire.SetPreference](n, wire.MethodSetPreference, wire.CmdSetPreference)
+
+	read(n, wire.MethodFindMessage, func(q *wire.FindMessage) (*wire.MessageView, error) {
+		return n.region.FindMessage(*q)
+	})
+	read(n, wire.MethodSenderProfile,
+		func(q *wire.SenderProfileQuery) (*wire.SenderProfile, error) {
+			return n.region.SenderProfile(*q)
+		})
+	read(n, wire.MethodGetSession, func(q *wire.SessionRef) (*wire.Session, error) {
+		return n.region.Session(q.Token, n.clockNow())
+	})
+	read(n, wire.MethodGetProfile, func(q *wire.SessionRef) (*wire.Profile, error) {
+		return n.region.Profile(q.Token, n.clockNow())
+	})
+	read(n, wire.MethodGetPreference, func(q *wire.GetPreference) (*wire.Preference, error) {
+		return n.region.Preference(*q, n.clockNow())
+	})
+	read(n, wire.MethodListInbox, func(q *wire.ListInbox) (*wire.InboxPage, error) {
+		return n.region.ListInbox(*q, n.clockNow())
+	})
+	read(n, wire.MethodGetInbox, func(q *wire.GetInbox) (*wire.InboxMessage, error) {
+		return n.region.GetInbox(*q, n.clockNow())
+	})
+}
+
+// message is a pointer to T that is a message.
+type message[T any] interface {
+	*T
+	codec.Message
+}
+
+// read registers a linearizable read of the region's state.
+func read[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
+	f func(PQ) (PA, error)) {
+	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		if err := n.regionGroup.Read(ctx); err != nil {
+			return nil, err
+		}
+		a, err := f(q)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	}, link.RoleGateway)
+}
+
+// change registers a call that is one command of the region's log. The request is decoded here
+// only to refuse what the log must not hold; the command carries its canonical encoding.
+func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind) {
+	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		if err := n.mayPropose(ctx); err != nil {
+			return nil, err
+		}
+		results, err := n.regionQueue.submit(ctx,
+			[]wire.Command{{Kind: kind, Body: wire.Encode(q)}})
+		if err != nil {
+			return nil, err
+		}
+		if results[0].Err != nil {
+			return nil, results[0].Err
+		}
+		return results[0].Body, nil
+	}, link.RoleGateway)
+}
+
+// login answers MethodLogin. A code that this region does not own yet is claimed first, which
+// takes a round to the directory and one to the anchor.
+func (n *Node) login(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var l wire.Login
+	if err := wire.Decode(req, &l); err != nil {
+		return nil, err
+	}
+	if !l.Session.FiscalCode.Valid() {
+		return nil, wire.Malformedf("login without a valid fiscal code")
+	}
+	if err := n.mayPropose(ctx); err != nil {
+		return nil, err
+	}
+	recipient := n.hasher.Recipient(l.Session.FiscalCode)
+	owned, _, err := n.region.Ownership(recipient)
+	if err != nil {
+		return nil, err
+	}
+	if owned.State == wire.NotOwned || owned.State == wire.Claiming {
+		if err := n.claims.claim(ctx, recipient); err != nil {
+			return nil, err
+		}
+	}
+	var session wire.Session
+	err = n.regionQueue.do(ctx, wire.CmdLogin, &l, &session)
+	if errors.Is(err, wire.Conflict) {
+		// The claim ended between check and apply, in favour of somebody else.
+		return nil, wire.Errorf(wire.Unavailable, "the fiscal code is being claimed")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(&session), nil
+}
+
+// release answers MethodRelease: another region's leader drives a claim of a code that is
+// anchored here.
+func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var batch wire.ReleaseBatch
+	if err := wire.Decode(req, &batch); err != nil {
+		return nil, err
+	}
+	if len(batch.List) > wire.CommandsMax {
+		return nil, wire.Errorf(wire.TooLarge, "%d releases", len(batch.List))
+	}
+	if err := n.mayPropose(ctx); err != nil {
+		return nil, err
+	}
+	commands := make([]wire.Command, len(batch.List))
+	for i := range batch.List {
+		if batch.List[i].To != from.Region {
+			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
+		}
+		commands[i] = wire.Command{Kind: wire.CmdRelease, Body: wire.Encode(&batch.List[i])}
+	}
+	results, err := n.regionQueue.submit(ctx, commands)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(&wire.Results{List: results}), nil
+}

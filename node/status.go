@@ -1,0 +1,81 @@
+package node
+
+import (
+	"time"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/adminhttp"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// contactMax is the silence of the federation's leader after which a node says so.
+const contactMax = 10 * time.Second
+
+// Status is what a node says of itself at /status.
+type Status struct {
+	ID     wire.NodeID        `json:"id"`
+	Region wire.RegionID      `json:"region"`
+	Groups []consensus.Status `json:"groups"`
+}
+
+// Status returns the node's status.
+func (n *Node) Status() Status {
+	return Status{ID: n.cfg.ID, Region: n.cfg.Region, Groups: []consensus.Status{
+		n.regionGroup.Status(), n.federationGroup.Status()}}
+}
+
+// Health says whether the node can do its job: serve its region. A federation out of reach
+// degrades it (known citizens and services go on), and does not stop it.
+func (n *Node) Health() adminhttp.Health {
+	var h adminhttp.Health
+	if err := n.regionGroup.Ready(); err != nil {
+		h.Reasons = append(h.Reasons, regionGroup(n.cfg.Region)+": "+err.Error())
+	}
+	if _, ok := n.federation.Map(); !ok {
+		h.Reasons = append(h.Reasons, "the federation's map is not known yet")
+	}
+	if n.region.Slots() == 0 && n.anchorsSlots() {
+		h.Reasons = append(h.Reasons, "the region's anchor slots are not granted yet")
+	}
+	if n.diskFull.Load() {
+		h.Reasons = append(h.Reasons, "the disk is nearly full: submissions are refused")
+	}
+	if skew := n.clock.current(); skew.Abs() > wire.ClockSkewMax {
+		h.Reasons = append(h.Reasons, "the clock is "+skew.String()+" off its majority's")
+	}
+	if err := n.federationGroup.Ready(); err != nil {
+		h.Degraded = append(h.Degraded, "federation: "+err.Error()+
+			": claims and changes of services wait")
+	} else if c := n.federationContact(); c > contactMax {
+		h.Degraded = append(h.Degraded, "federation: no contact for "+
+			c.Round(time.Second).String())
+	}
+	h.Ready = len(h.Reasons) == 0
+	return h
+}
+
+// anchorsSlots reports whether the map deals slots to this node's region.
+func (n *Node) anchorsSlots() bool {
+	m := n.currentMap()
+	r, ok := m.RegionByID(n.cfg.Region)
+	for _, tag := range m.SlotOwners {
+		if ok && tag == r.Tag {
+			return true
+		}
+	}
+	return false
+}
+
+// federationContact is how long ago this replica heard from the federation's leader.
+func (n *Node) federationContact() time.Duration {
+	if n.federationGroup.IsLeader() {
+		return 0
+	}
+	return n.federationGroup.Status().LastContact
+}
+
+func (c *clock) current() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.skew
+}

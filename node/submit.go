@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// submit answers MethodSubmit: one block for this region, from a gateway. On return without an
+// error and with decided outcomes, the block is fsynced on a majority and applied here.
+//
+// The frame is checked whole before it may reach the log, since whatever is in the log must be
+// applied by every replica: bounds and checksum first, then every record's form. A block that
+// holds a record which this region does not own, or whose id is out of time, is not proposed;
+// the outcomes name those records and leave the others undecided.
+func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byte, error) {
+	if err := n.mayPropose(ctx); err != nil {
+		return nil, err
+	}
+	block, err := n.coder.Decode(frame)
+	if err != nil {
+		return nil, err
+	}
+	if block.Erased {
+		return nil, wire.Malformedf("a rewritten block can not be submitted")
+	}
+	for i := range block.Records {
+		if err := block.Records[i].Validate(); err != nil {
+			return nil, err
+		}
+	}
+	now := n.clockNow()
+	if outcomes := n.region.Admit(block, now); outcomes != nil {
+		return wire.Encode(&wire.Outcomes{List: outcomes}), nil
+	}
+	answer, err := n.regionGroup.Propose(ctx, wire.EncodeEntry(wire.BlockEntry, now, frame))
+	if err != nil {
+		return nil, err
+	}
+	outcomes, ok := answer.(*wire.Outcomes)
+	if !ok || len(outcomes.List) != len(block.Records) {
+		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
+	}
+	return wire.Encode(outcomes), nil
+}
+
+// mayPropose refuses early what Propose would refuse late, before work is done for it.
+func (n *Node) mayPropose(ctx context.Context) error {
+	if leader, _ := n.regionGroup.Leader(); leader != n.cfg.ID {
+		return &wire.Error{Code: wire.NotLeader, Leader: leader}
+	}
+	if n.diskFull.Load() {
+		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
+	}
+	return n.clock.trusted(ctx)
+}

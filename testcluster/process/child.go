@@ -1,0 +1,104 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopWait is how long a child has to stop cleanly before it is killed.
+	stopWait = 15 * time.Second
+	// diesEarly: a child that lives shorter than this, diesEarlyMax times in a row, is not
+	// started again: something is wrong that a restart does not mend.
+	diesEarly    = 5 * time.Second
+	diesEarlyMax = 10
+)
+
+// child is one process of the federation, started again when it dies.
+type child struct {
+	id      string
+	args    []string
+	binary  string
+	logPath string
+	restart bool
+	event   func(format string, args ...any)
+	changed func() // called after each start
+
+	// Guarded by mu.
+	mu  sync.Mutex
+	pid int // 0 while it does not run
+}
+
+// PID is the running process's id, or 0.
+func (c *child) PID() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pid
+}
+
+func (c *child) setPID(pid int) {
+	c.mu.Lock()
+	c.pid = pid
+	c.mu.Unlock()
+}
+
+// run keeps the process running until ctx ends, then stops it. The error says that the process
+// ended and is not to be started again.
+func (c *child) run(ctx context.Context) error {
+	// The kernel kills the child when the thread that started it ends (Pdeathsig), so that
+	// nothing outlives a killed parent: the thread has to stay for as long.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for early := 0; ; {
+		started := time.Now()
+		err := c.once(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.event("%s ended: %v", c.id, err)
+		if !c.restart {
+			return nil
+		}
+		if early++; time.Since(started) >= diesEarly {
+			early = 0
+		}
+		if early == diesEarlyMax {
+			return fmt.Errorf("%s dies again and again; see %s", c.id, c.logPath)
+		}
+		select {
+		case <-time.After(restartPause):
+		case <-ctx.Done():
+			return nil
+		}
+		c.event("%s is started again", c.id)
+	}
+}
+
+// once starts the process and waits for its end.
+func (c *child) once(ctx context.Context) error {
+	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, c.binary, c.args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	// A terminal's Ctrl-C reaches this process alone, which then stops its children in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopWait
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.setPID(cmd.Process.Pid)
+	c.changed()
+	err = cmd.Wait()
+	c.setPID(0)
+	return err
+}

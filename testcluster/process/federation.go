@@ -1,0 +1,286 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/localfile"
+	"golang.org/x/sync/errgroup"
+)
+
+// Federation is a federation of processes. Its methods may be called concurrently.
+type Federation struct {
+	// Set by New.
+	cfg         Config
+	layout      *layout
+	provisioned *provisioned
+	people      []person
+	nodes       []node
+	gateways    []gateway
+	ready       chan struct{}
+
+	events sync.Mutex // serialises lines of events
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	serviced bool // ready: local.json exists and follows changes
+}
+
+type node struct {
+	*child
+	file localfile.Node
+}
+
+type gateway struct {
+	*child
+	file localfile.Gateway
+}
+
+// New prepares the directory; nothing runs before Run.
+func New(cfg Config) (*Federation, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dir = dir
+	if err := free(cfg.HTTP); err != nil {
+		return nil, err
+	}
+	f := &Federation{cfg: cfg, ready: make(chan struct{})}
+	if f.layout, err = f.cfg.prepare(); err != nil {
+		return nil, err
+	}
+	f.followLayout()
+	if f.provisioned, err = f.cfg.readProvisioned(); err != nil {
+		return nil, err
+	}
+	f.people = f.cfg.people()
+	if err := f.cfg.writePeople(f.people); err != nil {
+		return nil, err
+	}
+	if err := f.removeLocal(); err != nil { // of a run that was killed
+		return nil, err
+	}
+	return f, f.children()
+}
+
+// free reports whether the address can be listened on, before anything is made for it.
+func free(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("the gateway's address: %w", err)
+	}
+	return ln.Close()
+}
+
+// followLayout makes an earlier run's regions, nodes and gateways hold.
+func (f *Federation) followLayout() {
+	l := f.layout.founding
+	f.cfg.Regions = nil
+	for _, r := range l.Regions {
+		f.cfg.Regions = append(f.cfg.Regions, string(r.ID))
+	}
+	f.cfg.Nodes, f.cfg.Gateways = len(l.Nodes)/len(l.Regions), len(l.Gateways)
+}
+
+// children describes the processes.
+func (f *Federation) children() error {
+	c := &f.cfg
+	child := func(id string, args ...string) *child {
+		return &child{id: id, binary: c.Binary, logPath: c.path("logs", id+".log"),
+			restart: c.Restart, event: f.event, changed: f.writeLocal,
+			args: append(append(args, c.pki(id)...), "--log-level", c.LogLevel)}
+	}
+	homes := map[string][]string{}
+	for _, n := range f.layout.founding.Nodes {
+		admin, err := freeAddr()
+		if err != nil {
+			return err
+		}
+		id, region := string(n.ID), string(n.Region)
+		homes[region] = append(homes[region], n.Addr)
+		f.nodes = append(f.nodes, node{
+			child: child(id, "node", "--id", id, "--region", region, "--listen", n.Addr,
+				"--admin", admin, "--dir", c.path("nodes", id),
+				"--founding", c.path(FoundingFile), "--directory-key", c.path(DirectoryKeyFile),
+				"--log-store", c.LogStore),
+			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
+				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})
+	}
+	for i, g := range f.layout.founding.Gateways {
+		admin, err := freeAddr()
+		if err != nil {
+			return err
+		}
+		addr := c.HTTP
+		if i > 0 {
+			if addr, err = freeAddr(); err != nil {
+				return err
+			}
+		}
+		args := []string{"gateway", "--http", addr, "--admin", admin,
+			"--test-login", c.path(testLoginFile)}
+		for _, home := range homes[string(g.Region)] {
+			args = append(args, "--node", home)
+		}
+		f.gateways = append(f.gateways, gateway{child: child(string(g.ID), args...),
+			file: localfile.Gateway{ID: string(g.ID), URL: "http://" + addr,
+				Admin: "http://" + admin}})
+	}
+	return nil
+}
+
+// Ready is closed when the federation serves and local.json says how to reach it.
+func (f *Federation) Ready() <-chan struct{} { return f.ready }
+
+// Dir is the federation's directory, absolute.
+func (f *Federation) Dir() string { return f.cfg.Dir }
+
+// File is what local.json says now.
+func (f *Federation) File() *localfile.File {
+	file := &localfile.File{Services: f.provisioned.Services,
+		Citizens: f.cfg.localCitizens(f.people)}
+	for _, n := range f.nodes {
+		n.file.PID = n.PID()
+		file.Nodes = append(file.Nodes, n.file)
+	}
+	for _, g := range f.gateways {
+		g.file.PID = g.PID()
+		file.Gateways = append(file.Gateways, g.file)
+	}
+	return file
+}
+
+// Run starts everything and keeps it running until ctx ends (nil), or says what can not go on.
+// It returns after every child has ended: gateways first, so that nodes answer to the last.
+func (f *Federation) Run(ctx context.Context) error {
+	nodes, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNodes()
+	below, belowCtx := errgroup.WithContext(nodes)
+	above, aboveCtx := errgroup.WithContext(ctx)
+	for _, n := range f.nodes {
+		below.Go(func() error { return n.run(belowCtx) })
+	}
+	above.Go(func() error { return f.start(aboveCtx, above) })
+	above.Go(func() error {
+		select {
+		case <-belowCtx.Done():
+			return context.Cause(belowCtx)
+		case <-aboveCtx.Done():
+			return nil
+		}
+	})
+	err := above.Wait()
+	stopNodes()
+	return errors.Join(err, below.Wait(), f.removeLocal())
+}
+
+// start brings the federation up in order: nodes, services, gateways, citizens.
+func (f *Federation) start(ctx context.Context, gateways *errgroup.Group) error {
+	wait, cancel := context.WithTimeout(ctx, f.cfg.ReadyWait)
+	defer cancel()
+	for _, g := range f.gateways {
+		gateways.Go(func() error { return g.run(ctx) })
+	}
+	err := f.startIn(wait)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (f *Federation) startIn(ctx context.Context) error {
+	for _, n := range f.nodes {
+		if err := f.awaitHealth(ctx, n.id, n.file.Admin); err != nil {
+			return err
+		}
+	}
+	if !f.provisioned.Done {
+		if err := f.cfg.provision(ctx, f.provisioned, f.people); err != nil {
+			return err
+		}
+	}
+	for _, g := range f.gateways {
+		if err := f.awaitHealth(ctx, g.id, g.file.Admin); err != nil {
+			return err
+		}
+	}
+	if !f.provisioned.Done {
+		if err := f.cfg.activate(ctx, f.gateways[0].file.URL, f.people); err != nil {
+			return err
+		}
+		f.provisioned.Done = true
+		if err := f.cfg.writeProvisioned(f.provisioned); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	f.serviced = true
+	f.mu.Unlock()
+	f.writeLocal()
+	close(f.ready)
+	return nil
+}
+
+// awaitHealth waits until a process says that it is ready.
+func (f *Federation) awaitHealth(ctx context.Context, id, admin string) error {
+	client := &http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/health", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := client.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready; see %s", id, f.cfg.path("logs", id+".log"))
+		}
+	}
+}
+
+// writeLocal brings local.json up to date, once the federation is ready.
+func (f *Federation) writeLocal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.serviced {
+		return
+	}
+	if err := localfile.Write(f.cfg.path(localfile.Name), f.File()); err != nil {
+		f.event("local.json can not be written: %v", err)
+	}
+}
+
+// removeLocal removes local.json, since nothing runs any more.
+func (f *Federation) removeLocal() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.serviced = false
+	if err := os.Remove(f.cfg.path(localfile.Name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (f *Federation) event(format string, args ...any) {
+	f.events.Lock()
+	defer f.events.Unlock()
+	fmt.Fprintf(f.cfg.Events, format+"\n", args...)
+}

@@ -1,0 +1,324 @@
+// Package virtual runs a federation in one process and in virtual time: the product's own nodes
+// and router, real Raft over real QUIC on a simulated network, Pebble on file systems in memory,
+// inside a testing/synctest bubble. A minute of elections and cuts takes a second.
+//
+// Everything belongs to the bubble that New is called in, and ends with the test's cleanup.
+package virtual
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+const (
+	federationName = "virtual"
+	certificateAge = 365 * 24 * time.Hour
+	// patience bounds every wait of the harness, in virtual time.
+	patience = 2 * time.Minute
+)
+
+// World is a federation and its network. Its methods are for one goroutine, the test's.
+type World struct {
+	// Set at construction.
+	t      *testing.T
+	net    *network
+	ca     *ca.CA
+	found  *wire.Map
+	key    wire.DirectoryKey
+	logger *slog.Logger
+
+	nodes    []*Node
+	gateways int
+}
+
+// Node is one relay node, running or crashed. Its data survives.
+type Node struct {
+	ID     wire.NodeID
+	Region wire.RegionID
+
+	w      *World
+	addr   *net.UDPAddr
+	dir    string
+	fs     *vfs.MemFS
+	stores map[string]*consensus.Stores
+	cert   *tls.Certificate
+
+	// While running.
+	Node *node.Node
+	host *host
+	stop context.CancelFunc
+	done chan error
+}
+
+// New founds and starts a federation of regions with so many nodes each, the first up to seven
+// of them voters, and waits until it serves.
+func New(t *testing.T, nodes int, regions ...wire.RegionID) *World {
+	t.Helper()
+	authority, err := ca.New(federationName, certificateAge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &World{t: t, net: newNetwork(), ca: authority, key: wire.DirectoryKey{1, 2, 3},
+		logger: slog.New(slog.NewTextHandler(t.Output(),
+			&slog.HandlerOptions{Level: slog.LevelWarn}))}
+	file := founding.File{Federation: federationName}
+	for i, r := range regions {
+		file.Regions = append(file.Regions, founding.Region{ID: r, Tag: wire.RegionTag(i + 1)})
+	}
+	voters := min(7, nodes*len(regions))
+	voters -= 1 - voters%2
+	for i := range nodes * len(regions) {
+		region := regions[i%len(regions)]
+		n := &Node{w: w, Region: region,
+			ID:   wire.NodeID(fmt.Sprintf("%s-%d", region, i/len(regions)+1)),
+			addr: &net.UDPAddr{IP: net.IPv4(10, 0, 0, byte(i+1)).To4(), Port: 7400},
+			dir:  t.TempDir(), fs: vfs.NewCrashableMem(), stores: map[string]*consensus.Stores{}}
+		n.cert = w.issue(link.Identity{Federation: federationName, Role: link.RoleNode,
+			Region: region, Name: string(n.ID)})
+		w.nodes = append(w.nodes, n)
+		file.Nodes = append(file.Nodes, founding.Node{ID: n.ID, Region: region,
+			Addr: n.addr.String(), Voter: i < voters})
+	}
+	if w.found, err = file.Map(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, n := range w.nodes {
+			n.halt()
+		}
+	})
+	for _, n := range w.nodes {
+		n.Start()
+	}
+	w.AwaitReady()
+	return w
+}
+
+func (w *World) issue(id link.Identity) *tls.Certificate {
+	certPEM, keyPEM, err := w.ca.Issue(id.URI(), certificateAge)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &cert
+}
+
+func always(cert *tls.Certificate) func() (*tls.Certificate, error) {
+	return func() (*tls.Certificate, error) { return cert, nil }
+}
+
+// Hasher hashes fiscal codes as the federation does.
+func (w *World) Hasher() *wire.Hasher { return wire.NewHasher(w.key) }
+
+// Nodes are a region's nodes, or all for "".
+func (w *World) Nodes(region wire.RegionID) (list []*Node) {
+	for _, n := range w.nodes {
+		if region == "" || n.Region == region {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// Start runs the node on what it has.
+func (n *Node) Start() {
+	n.w.t.Helper()
+	n.host = n.w.net.plug(n.addr)
+	var err error
+	n.Node, err = node.New(node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
+		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
+		Certificate: always(n.cert), Roots: n.w.ca.Pool(), FS: n.fs, MinFreeBytes: 1,
+		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
+			if n.stores[group] == nil {
+				n.stores[group] = consensus.NewMemoryStores()
+			}
+			return n.stores[group]
+		}})
+	if err != nil {
+		n.host.unplug()
+		n.w.t.Fatalf("%s does not start: %v", n.ID, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop, n.done = cancel, make(chan error, 1)
+	go func() { n.done <- n.Node.Run(ctx) }()
+}
+
+// halt ends the process, cleanly; it does nothing when there is none.
+func (n *Node) halt() error {
+	if n.Node == nil {
+		return nil
+	}
+	n.stop()
+	err := <-n.done
+	n.host.unplug()
+	n.Node = nil
+	return err
+}
+
+// Stop ends the process as SIGTERM does.
+func (n *Node) Stop() {
+	n.w.t.Helper()
+	if err := n.halt(); err != nil {
+		n.w.t.Errorf("%s: %v", n.ID, err)
+	}
+}
+
+// Crash ends the process as a loss of power does: nothing leaves it any more, and of what its
+// states had not synced a random part is lost. The Raft log is synced at every append.
+func (n *Node) Crash() {
+	n.w.t.Helper()
+	n.w.net.silence(n.addr.String(), true)
+	left := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rand.IntN(101),
+		RNG: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))})
+	n.halt()
+	n.fs = left
+	n.w.net.silence(n.addr.String(), false)
+}
+
+// Wipe forgets everything the node ever stored. It must not run.
+func (n *Node) Wipe() {
+	n.fs, n.stores, n.dir = vfs.NewCrashableMem(), map[string]*consensus.Stores{}, n.w.t.TempDir()
+}
+
+// Running reports whether the process runs.
+func (n *Node) Running() bool { return n.Node != nil }
+
+// Status is a group's status at the node: "region" or "federation".
+func (n *Node) Status(group string) consensus.Status {
+	s := n.Node.Status()
+	if group == "federation" {
+		return s.Groups[1]
+	}
+	return s.Groups[0]
+}
+
+// AwaitReady waits until every running node says that it is ready.
+func (w *World) AwaitReady() {
+	w.t.Helper()
+	w.Await("every node is ready", func() bool {
+		for _, n := range w.nodes {
+			if n.Running() && !n.Node.Health().Ready {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Await waits in virtual time until the condition holds.
+func (w *World) Await(what string, holds func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("after %s it is still not so that %s", patience, what)
+		}
+	}
+}
+
+// Leader waits for a region's leader that a majority follows, and returns it.
+func (w *World) Leader(region wire.RegionID) (leader *Node) {
+	w.t.Helper()
+	w.Await("region "+string(region)+" has a leader", func() bool {
+		votes := map[wire.NodeID]int{}
+		running := w.Nodes(region)
+		for _, n := range running {
+			if n.Running() {
+				votes[n.Status("region").Leader]++
+			}
+		}
+		for _, n := range running {
+			if n.Running() && votes[n.ID] > len(running)/2 &&
+				n.Status("region").Role == "leader" {
+				leader = n
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// Isolate cuts the node off from everybody, both ways.
+func (n *Node) Isolate() { n.w.net.silence(n.addr.String(), true) }
+
+// Deafen cuts the way from one node to another; the way back stays.
+func (w *World) Deafen(from, to *Node) { w.net.cut(from.addr.String(), to.addr.String(), true) }
+
+// Mend undoes every cut.
+func (w *World) Mend() { w.net.mend() }
+
+// Gateway is the routing part of a gateway, at home in a region.
+type Gateway struct {
+	*route.Router
+	Link *link.Link
+
+	host *host
+	stop context.CancelFunc
+	done chan error
+}
+
+// Gateway starts a gateway and waits until it is ready. It ends with the test, or by Stop.
+func (w *World) Gateway(home wire.RegionID) *Gateway {
+	w.t.Helper()
+	w.gateways++
+	g := &Gateway{done: make(chan error, 2)}
+	g.host = w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 1, byte(w.gateways)).To4(), Port: 7400})
+	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleGateway,
+		Region: home, Name: fmt.Sprintf("gateway-%d", w.gateways)})
+	var nodes []string
+	for _, n := range w.Nodes(home) {
+		nodes = append(nodes, n.addr.String())
+	}
+	var err error
+	g.Link, err = link.New(link.Config{Federation: federationName, PacketConn: g.host.conn,
+		Certificate: always(cert), Roots: w.ca.Pool(),
+		Addr: func(id wire.NodeID) (string, bool) {
+			n, ok := w.found.Node(id)
+			return n.Addr, ok
+		}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	g.Router, err = route.New(route.Config{Caller: g.Link, Nodes: nodes, Region: home,
+		Logger: w.logger.With("gateway", w.gateways)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stop = cancel
+	go func() { g.done <- g.Router.Run(ctx) }()
+	go func() { g.done <- g.Link.Run(ctx) }()
+	w.t.Cleanup(g.Stop)
+	w.Await("the gateway is ready", func() bool { return g.Ready() == nil })
+	return g
+}
+
+// Stop ends the gateway. It may be called again.
+func (g *Gateway) Stop() {
+	if g.stop == nil {
+		return
+	}
+	g.stop()
+	<-g.done
+	<-g.done
+	g.host.unplug()
+	g.stop = nil
+}
