@@ -9,18 +9,23 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
+// readOnly says which calls change nothing.
+func readOnly(m wire.Method) bool {
+	switch m {
+	case wire.MethodFindMessage, wire.MethodSenderProfile, wire.MethodGetSession,
+		wire.MethodGetProfile, wire.MethodGetPreference, wire.MethodListInbox,
+		wire.MethodGetInbox:
+		return true
+	}
+	return false
+}
+
 // repeatable says which calls are sent again after an unknown outcome. Reads are, and so are
 // Logout (a session that is gone stays gone) and Login (nobody can know the session's token
 // before the answer, and the same session twice is one session). The others are not: between two
 // copies another change may come in, which the second copy would undo or stumble over.
 func repeatable(m wire.Method) bool {
-	switch m {
-	case wire.MethodSubmit, wire.MethodFindMessage, wire.MethodSenderProfile, wire.MethodLogin,
-		wire.MethodLogout, wire.MethodGetSession, wire.MethodGetProfile,
-		wire.MethodGetPreference, wire.MethodListInbox, wire.MethodGetInbox:
-		return true
-	}
-	return false
+	return readOnly(m) || m == wire.MethodLogin || m == wire.MethodLogout
 }
 
 // CallRegion makes a call to a region's leader and decodes its answer into resp, which may be
@@ -46,6 +51,9 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 		c.wait = 0 // a first login claims the code, with two other groups to ask
 	}
 	answer, _, err := o.ask(ctx, r.cfg.Caller, c, r.stats)
+	if errors.Is(err, wire.OutcomeUnknown) && readOnly(m) {
+		err = wire.Errorf(wire.Unavailable, "region %s: the answer was lost", region)
+	}
 	if err != nil || resp == nil {
 		return err
 	}
@@ -153,7 +161,7 @@ func (r *Router) callOwner(ctx context.Context, f *federation, to wire.Recipient
 			}
 			r.directory.denied(to, e.Epoch)
 			known, fresh = false, true
-		} else if errors.Is(err, wire.Overloaded) {
+		} else if hopeless(err) {
 			return "", err
 		}
 		if !pause(ctx, wait) {

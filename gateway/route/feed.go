@@ -24,6 +24,8 @@ const (
 	// followPauseMin and followPauseMax bound the pause after all home nodes were tried.
 	followPauseMin = 50 * time.Millisecond
 	followPauseMax = time.Second
+	// faultsMax bounds the nodes whose fault is remembered; a home region has a handful.
+	faultsMax = 64
 	// contactMax caps what a node may say, far above every grace, to keep the arithmetic sound.
 	contactMax = 10 * 365 * 24 * time.Hour
 )
@@ -34,10 +36,10 @@ type feedState struct {
 	mu      sync.Mutex
 	node    wire.NodeID // whose feed runs; empty: none
 	index   uint64
-	began   bool      // a frame came, ever
-	frameAt time.Time // the last frame's arrival
-	freshAt time.Time // a home node's replica is known to have been in contact then
-	lastErr string    // why the last session ended
+	began   bool              // a frame came, ever
+	frameAt time.Time         // the last frame's arrival
+	freshAt time.Time         // a home node's replica is known to have been in contact then
+	faults  map[string]string // by node: why its last session ended; empty while one runs
 }
 
 // fresh reports how long ago a home node was in contact with the federation's leader, and false
@@ -83,15 +85,17 @@ func (r *Router) follow(ctx context.Context, start func(*owner)) error {
 	return nil
 }
 
-// ended notes why a session ended; the same reason again is not logged again.
+// ended notes why a session ended; a node's reason is logged once, until a session runs again.
 func (r *Router) ended(p link.Peer, err error) {
 	why := "the node ended the feed"
 	if err != nil {
 		why = wire.AsError(err).Error()
 	}
 	r.feed.mu.Lock()
-	again := r.feed.lastErr == why
-	r.feed.node, r.feed.lastErr = "", why
+	again := r.feed.faults[p.Addr] == why
+	if r.feed.node = ""; len(r.feed.faults) < faultsMax {
+		r.feed.faults[p.Addr] = why
+	}
 	r.feed.mu.Unlock()
 	r.stats.feedEnds.Inc()
 	if !again {
@@ -158,7 +162,8 @@ func (r *Router) cameAlive(s *session) {
 		return
 	}
 	r.feed.mu.Lock()
-	r.feed.node, r.feed.lastErr = s.peer.Node, ""
+	r.feed.node = s.peer.Node
+	clear(r.feed.faults)
 	index := r.feed.index
 	r.feed.mu.Unlock()
 	r.cfg.Logger.Info("feed follows", "node", s.peer.Node, "addr", s.peer.Addr, "index", index)

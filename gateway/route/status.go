@@ -2,6 +2,8 @@ package route
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,9 @@ import (
 // notice a dead node and to try two others.
 const frameLate = 10 * time.Second
 
+// faultsShown bounds the nodes whose fault Ready tells.
+const faultsShown = 5
+
 // Ready returns nil when the router can do its job: a home node has answered and its feed runs.
 // Otherwise NotReady with the reason.
 func (r *Router) Ready() error {
@@ -19,8 +24,10 @@ func (r *Router) Ready() error {
 	r.feed.mu.Lock()
 	defer r.feed.mu.Unlock()
 	why := ""
-	if r.feed.lastErr != "" {
-		why = " (last: " + r.feed.lastErr + ")"
+	for i, addr := range slices.Sorted(maps.Keys(r.feed.faults)) {
+		if i < faultsShown {
+			why += "; " + addr + ": " + r.feed.faults[addr]
+		}
 	}
 	switch {
 	case r.fed.Load() == nil:

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
@@ -83,7 +84,7 @@ func (s *submission) run(ctx context.Context) (wire.Outcome, error) {
 		next := lookUpAgain
 		if s.known || s.lookUp(ctx, fresh) {
 			o, next = s.trip(ctx)
-		} else if wire.AsError(s.last).Code == wire.Overloaded {
+		} else if hopeless(s.last) {
 			return o, s.last
 		}
 		switch next {
@@ -156,14 +157,18 @@ func (s *submission) trip(ctx context.Context) (wire.Outcome, step) {
 // failed reads the error of a whole block.
 func (s *submission) failed(err error) step {
 	s.last = err
-	switch e := wire.AsError(err); e.Code {
+	switch wire.AsError(err).Code {
 	case wire.NotLeader, wire.Unavailable, wire.NotReady, wire.OutcomeUnknown, wire.Moved:
-		if e == errStopping {
-			return finished
+		if !hopeless(err) {
+			return lookUpAgain
 		}
-		return lookUpAgain
 	}
 	return finished
+}
+
+// hopeless tells an error that trying again within this call does not help.
+func hopeless(err error) bool {
+	return errors.Is(err, wire.Overloaded) || errors.Is(err, errStopping)
 }
 
 // answered reads what the owner decided.

@@ -1,0 +1,243 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// held starts a router whose region sicilia answers blocks only when release is called.
+func held(t *testing.T, change func(*Config)) (w *world, r *Router, release func()) {
+	w = newWorld(t, "lazio", "sicilia")
+	r = w.router(change)
+	open := make(chan struct{})
+	w.set(func() {
+		w.hook = func(ctx context.Context, _ link.Peer, m wire.Method, _ []byte) ([]byte, error,
+			bool) {
+			if m == wire.MethodSubmit {
+				select {
+				case <-open:
+				case <-ctx.Done():
+					return nil, wire.Errorf(wire.OutcomeUnknown, "lost"), true
+				}
+			}
+			return nil, nil, false
+		}
+	})
+	return w, r, sync.OnceFunc(func() { close(open) })
+}
+
+func sizes(r *region) (n []int) {
+	for _, ids := range r.log {
+		n = append(n, len(ids))
+	}
+	return n
+}
+
+func TestLoneRecordLeavesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "lazio")
+		r := w.router()
+		code := w.citizen(1, "lazio", true)
+		for range 5 {
+			began := time.Now()
+			if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("a lone record took %s, want no waiting at all", took)
+			}
+		}
+	})
+}
+
+func TestWhatWaitsFillsTheNextBlock(t *testing.T) {
+	for _, c := range []struct{ inFlight, submitted int }{{1, 100}, {2, 100}, {1, 300}} {
+		synctest.Test(t, func(t *testing.T) {
+			w, r, release := held(t, func(c2 *Config) { c2.Limits.BlocksInFlight = c.inFlight })
+			var wg sync.WaitGroup
+			for i := range c.submitted {
+				code := w.citizen(i, "sicilia", true)
+				wg.Go(func() {
+					if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+						t.Error(err)
+					}
+				})
+				if i < c.inFlight {
+					synctest.Wait() // one record in each block that is under way
+				}
+			}
+			synctest.Wait()
+			release()
+			wg.Wait()
+			got := sizes(w.regions["sicilia"])
+			slices.Sort(got)
+			rest := c.submitted - c.inFlight
+			if want := c.inFlight + (rest+wire.BlockRecordsMax-1)/wire.BlockRecordsMax; len(got) != want {
+				t.Errorf("%d in flight: blocks of %v, want %d blocks", c.inFlight, got, want)
+			}
+			for _, n := range got[:c.inFlight] {
+				if n != 1 {
+					t.Errorf("first blocks of %v records, want 1", got)
+				}
+			}
+		})
+	}
+}
+
+func TestOverload(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"records": {WaitingRecords: 10},
+		"bytes":   {WaitingBytes: 10*(itemBytes+len("a subject of ten")+len("text")+8) - 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, r, release := held(t, func(c *Config) { c.Limits = limits })
+			var wg sync.WaitGroup
+			accepted, refused := 0, 0
+			var mu sync.Mutex
+			for i := range 30 {
+				code := w.citizen(i, "sicilia", true)
+				wg.Go(func() {
+					_, err := r.Submit(t.Context(), record(r, code))
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err == nil:
+						accepted++
+					case errors.Is(err, wire.Overloaded):
+						refused++
+					default:
+						t.Errorf("%s: got %v, want a verdict or overloaded", name, err)
+					}
+				})
+			}
+			synctest.Wait()
+			mu.Lock()
+			if refused < 19 {
+				t.Errorf("%s: %d refused at once, want those beyond the bound", name, refused)
+			}
+			mu.Unlock()
+			// Another region has room.
+			if _, err := r.resolver.ask(wire.Recipient{1}); err != nil {
+				t.Error(err)
+			}
+			release()
+			wg.Wait()
+			if accepted < 9 || accepted > 10 || accepted+refused != 30 {
+				t.Errorf("%s: %d accepted, %d refused; want about 10 and the rest", name, accepted,
+					refused)
+			}
+			code := w.citizen(1, "sicilia", true)
+			if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+				t.Errorf("%s: after the crowd: got %v, want a verdict", name, err)
+			}
+		})
+	}
+}
+
+func TestCallerThatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r, release := held(t, func(c *Config) { c.Limits.BlocksInFlight = 1 })
+		code := w.citizen(1, "sicilia", true)
+		submit := func(ctx context.Context) (*wire.Record, chan error) {
+			rec, done := record(r, code), make(chan error, 1)
+			go func() {
+				_, err := r.Submit(ctx, rec)
+				done <- err
+			}()
+			synctest.Wait()
+			return rec, done
+		}
+		sentCtx, leaveSent := context.WithCancel(t.Context())
+		waitCtx, leaveWaiting := context.WithCancel(t.Context())
+		sent, sentDone := submit(sentCtx)
+		waiting, waitingDone := submit(waitCtx)
+		last, lastDone := submit(t.Context())
+		leaveSent()
+		leaveWaiting()
+		for _, done := range []chan error{sentDone, waitingDone} {
+			if err := <-done; !errors.Is(err, wire.Unavailable) {
+				t.Errorf("left: got %v, want unavailable", err)
+			}
+		}
+		release()
+		if err := <-lastDone; err != nil {
+			t.Error(err)
+		}
+		reg := w.regions["sicilia"]
+		if _, ok := reg.messages[waiting.ID]; ok {
+			t.Error("a record was sent after its caller had left the queue")
+		}
+		if _, ok := reg.messages[sent.ID]; !ok {
+			t.Error("a record under way was lost with its caller")
+		}
+		if _, ok := reg.messages[last.ID]; !ok {
+			t.Error("the record behind was lost")
+		}
+		if lane := r.Status().Lanes["sicilia"]; lane.Records != 0 || lane.Bytes != 0 {
+			t.Errorf("lane holds %v after all were answered", lane)
+		}
+	})
+}
+
+func TestRefusedBlockIsSeparated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r, release := held(t, func(c *Config) { c.Limits.BlocksInFlight = 1 })
+		bad := w.citizen(7, "sicilia", true)
+		badTo := w.hash.Recipient(bad)
+		w.set(func() {
+			w.regions["sicilia"].blockErr = func(n int) error {
+				if n > 1 {
+					return wire.Malformedf("one of them")
+				}
+				return nil
+			}
+			w.regions["sicilia"].outcome = func(rec *wire.Record) (wire.Outcome, bool) {
+				return wire.Outcome{Kind: wire.KeyConflict}, rec.RecipientUnder(w.hash) == badTo
+			}
+		})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			code := w.citizen(i, "sicilia", true)
+			wg.Go(func() {
+				o, err := r.Submit(t.Context(), record(r, code))
+				if want := code == bad; err != nil || (o.Kind == wire.KeyConflict) != want {
+					t.Errorf("got %v, %v", o, err)
+				}
+			})
+		}
+		synctest.Wait()
+		release()
+		wg.Wait()
+		for _, n := range sizes(w.regions["sicilia"]) {
+			if n != 1 {
+				t.Errorf("a block of %d was applied, want single records", n)
+			}
+		}
+	})
+}
+
+func TestOutcomesThatDoNotFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "lazio")
+		r := w.router()
+		code := w.citizen(1, "lazio", true)
+		w.set(func() {
+			w.hook = func(_ context.Context, _ link.Peer, m wire.Method, _ []byte) ([]byte, error,
+				bool) {
+				return wire.Encode(&wire.Outcomes{List: make([]wire.Outcome, 2)}), nil,
+					m == wire.MethodSubmit
+			}
+		})
+		if o, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.Unavailable) {
+			t.Errorf("got %v, %v, want no verdict", o, err)
+		}
+	})
+}
