@@ -14,10 +14,6 @@ import (
 const (
 	// depthMax bounds the nesting of what is skipped; the deepest known member is at 4.
 	depthMax = 64
-	// faultsMax bounds the lines of a report. Everything after is left out.
-	faultsMax = 20
-	// shownBytesMax bounds a value that a report repeats.
-	shownBytesMax = 100
 	// keptBytesMax is the largest buffer that a decoder keeps for the next message. Nine of ten
 	// messages are below 4 KiB.
 	keptBytesMax = 32 << 10
@@ -291,43 +287,4 @@ func (d *decoder) null() bool {
 	}
 	_, d.err = d.json.ReadValue()
 	return d.err == nil
-}
-
-// wrong reports a value that is not even of the right kind, and skips it.
-func (d *decoder) wrong(field, want string, show bool) {
-	switch d.json.PeekKind() {
-	case '{':
-		d.fault(field, "{...}", want)
-		d.skip()
-		return
-	case '[':
-		d.fault(field, "[...]", want)
-		d.skip()
-		return
-	}
-	raw, err := d.json.ReadValue()
-	if err != nil {
-		d.err = err
-		return
-	}
-	shown := hidden
-	if raw[0] == 'n' || show && showable(raw) {
-		shown = string(raw)
-	}
-	d.fault(field, shown, want)
-}
-
-// fault adds a line to the report.
-func (d *decoder) fault(field, shown, want string) {
-	if d.faults++; d.faults > faultsMax {
-		return
-	}
-	if d.faults > 1 {
-		d.report.WriteByte('\n')
-	}
-	d.report.WriteString("value " + shown + " at ")
-	for _, p := range d.path {
-		d.report.WriteString(p + ".")
-	}
-	d.report.WriteString(field + " is not a valid [" + want + "]")
 }

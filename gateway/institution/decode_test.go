@@ -80,90 +80,123 @@ func TestTolerated(t *testing.T) {
 	}
 }
 
-// One broken value each, and the line that reports it.
+// line is the report of one broken value.
+func line(value, path, want string) string {
+	return "value " + value + " at root" + path + " is not a valid [" + want + "]"
+}
+
+// The contract's names of the types.
+const (
+	typeDate     = "UTCISODateFromString or ISO 8601 date with offset"
+	typeTTL      = "integer >= 3600 and <= 604800"
+	typeAmount   = "integer >= 1 and <= 9999999999"
+	typeLevel    = `"STANDARD" or "ADVANCED"`
+	typeNotice   = `string that matches the pattern "^[0123][0-9]{17}$"`
+	typePayee    = `string that matches the pattern "^[0-9]{11}$"`
+	typeULID     = `string that matches the pattern "^[0-9a-hjkmnp-tv-zA-HJKMNP-TV-Z]{26}$"`
+	typeSubject  = "string of length >= 10 and < 121"
+	typeMarkdown = "string of length >= 80 and < 10001"
+
+	goodAmount = `"amount":1,`
+	goodNotice = `"notice_number":"012345678901234567"`
+)
+
+func inTop(member string) string { return `{` + member + `,` + message("", "")[1:] }
+
+func inContent(member string) string { return message("", `,`+member) }
+
+func inPayment(members string) string { return inContent(`"payment_data":{` + members + `}`) }
+
+func inThird(member string) string {
+	return inContent(`"third_party_data":{"id":"x",` + member + `}`)
+}
+
+// invalidValues are bodies with one broken value each: the value as a report shows it, its path
+// and type.
+var invalidValues = []struct{ body, value, path, want string }{
+	{`[]`, "[...]", "", "NewMessage"},
+	{`null`, "null", "", "NewMessage"},
+	{`"` + active + `"`, hidden, "", "NewMessage"},
+	{`{}`, "undefined", ".content", "MessageContent"},
+	{`{"content":3}`, "3", ".content", "MessageContent"},
+	{`{"content":{"markdown":"` + text + `"}}`, "undefined", ".content.subject", typeSubject},
+	{`{"content":{"subject":"` + subject + `"}}`, "undefined", ".content.markdown", typeMarkdown},
+	{strings.Replace(message("", ""), subject, "too short", 1), hidden, ".content.subject",
+		typeSubject},
+
+	{inTop(`"fiscal_code":"rccmnl83s18d969h"`), hidden, ".fiscal_code", typeFiscalCode},
+	{inTop(`"fiscal_code":""`), hidden, ".fiscal_code", typeFiscalCode},
+	{inTop(`"fiscal_code":"AAAAAA00A00A000ſ"`), hidden, ".fiscal_code", typeFiscalCode},
+	{inTop(`"fiscal_code":null`), "null", ".fiscal_code", typeFiscalCode},
+	{inTop(`"fiscal_code":12`), hidden, ".fiscal_code", typeFiscalCode},
+	{inTop(`"time_to_live":3599`), "3599", ".time_to_live", typeTTL},
+	{inTop(`"time_to_live":604801`), "604801", ".time_to_live", typeTTL},
+	{inTop(`"time_to_live":3600.5`), "3600.5", ".time_to_live", typeTTL},
+	{inTop(`"time_to_live":1e999`), "1e999", ".time_to_live", typeTTL},
+	{inTop(`"time_to_live":"3600"`), `"3600"`, ".time_to_live", typeTTL},
+	{inTop(`"time_to_live":1` + strings.Repeat("0", 200)), hidden, ".time_to_live", typeTTL},
+	{inTop(`"feature_level_type":"advanced"`), `"advanced"`, ".feature_level_type", typeLevel},
+	{inTop(`"feature_level_type":"` + strings.Repeat("A", 99) + `"`), hidden,
+		".feature_level_type", typeLevel},
+	{inTop(`"feature_level_type":"xx` + strings.ToLower(active) + `"`), hidden,
+		".feature_level_type", typeLevel},
+	{inTop(`"default_addresses":1`), "1", ".default_addresses", "NewMessageDefaultAddresses"},
+	{inTop(`"default_addresses":{"email":"nobody"}`), hidden, ".default_addresses.email",
+		"string that represents an email address"},
+
+	{inContent(`"require_secure_channels":"yes"`), `"yes"`, ".content.require_secure_channels",
+		"boolean"},
+	{inContent(`"require_secure_channels":null`), "null", ".content.require_secure_channels",
+		"boolean"},
+	{inContent(`"due_date":"2026-02-30T00:00:00Z"`), `"2026-02-30T00:00:00Z"`, ".content.due_date",
+		typeDate},
+	{inContent(`"due_date":null`), "null", ".content.due_date", typeDate},
+
+	{inPayment(goodNotice), "undefined", ".content.payment_data.amount", typeAmount},
+	{inPayment(`"amount":1`), "undefined", ".content.payment_data.notice_number", typeNotice},
+	{inPayment(goodNotice + `,"amount":-1`), "-1", ".content.payment_data.amount", typeAmount},
+	{inPayment(goodNotice + `,"amount":0`), "0", ".content.payment_data.amount", typeAmount},
+	{inPayment(goodNotice + `,"amount":10000000000`), "10000000000", ".content.payment_data.amount",
+		typeAmount},
+	{inPayment(goodAmount + `"notice_number":"412345678901234567"`), `"412345678901234567"`,
+		".content.payment_data.notice_number", typeNotice},
+	{inPayment(goodAmount + goodNotice + `,"payee":{}`), "undefined",
+		".content.payment_data.payee.fiscal_code", typePayee},
+	{inPayment(goodAmount + goodNotice + `,"payee":{"fiscal_code":"1"}`), `"1"`,
+		".content.payment_data.payee.fiscal_code", typePayee},
+	{inPayment(goodAmount + goodNotice + `,"payee":null`), "null", ".content.payment_data.payee",
+		"Payee"},
+
+	{inContent(`"third_party_data":{}`), "undefined", ".content.third_party_data.id",
+		"non empty string"},
+	{inThird(`"summary":""`), hidden, ".content.third_party_data.summary", "non empty string"},
+	{inThird(`"original_sender":1`), hidden, ".content.third_party_data.original_sender",
+		"non empty string"},
+	{inThird(`"has_precondition":"SOMETIMES"`), `"SOMETIMES"`,
+		".content.third_party_data.has_precondition", `"ALWAYS" or "ONCE" or "NEVER"`},
+	{inThird(`"configuration_id":"01ARZ3NDEKTSV4RRFFQ69G5FAU"`),
+		`"01ARZ3NDEKTSV4RRFFQ69G5FAU"`, ".content.third_party_data.configuration_id", typeULID},
+	{inThird(`"original_receipt_date":"x"`), `"x"`,
+		".content.third_party_data.original_receipt_date", typeDate},
+	{inContent(`"eu_covid_cert":{}`), "undefined", ".content.eu_covid_cert.auth_code", "string"},
+	{inContent(`"eu_covid_cert":{"auth_code":{"a":[]}}`), "{...}",
+		".content.eu_covid_cert.auth_code", "string"},
+}
+
 func TestInvalidValues(t *testing.T) {
-	const fiscal = "[" + typeFiscalCode + "]"
-	third := func(member string) string {
-		return message("", `,"third_party_data":{"id":"x",`+member+`}`)
-	}
-	pay := func(members string) string { return message("", `,"payment_data":{`+members+`}`) }
-	const amount = `"amount":1`
-	const notice = `"notice_number":"012345678901234567"`
-	top := func(member string) string { return `{` + member + `,` + message("", "")[1:] }
-	for body, want := range map[string]string{
-		`[]`:               "value [...] at root is not a valid [NewMessage]",
-		`null`:             "value null at root is not a valid [NewMessage]",
-		`"` + active + `"`: `value "..." at root is not a valid [NewMessage]`,
-		`{}`:               "value undefined at root.content is not a valid [MessageContent]",
-		`{"content":3}`:    "value 3 at root.content is not a valid [MessageContent]",
-		`{"content":{"markdown":"` + text + `"}}`: "value undefined at root.content.subject is " +
-			"not a valid [string of length >= 10 and < 121]",
-		`{"content":{"subject":"` + subject + `"}}`: "value undefined at root.content.markdown " +
-			"is not a valid [string of length >= 80 and < 10001]",
-		strings.Replace(message("", ""), subject, "too short", 1): `value "..." at ` +
-			"root.content.subject is not a valid [string of length >= 10 and < 121]",
-
-		top(`"fiscal_code":"rccmnl83s18d969h"`): `value "..." at root.fiscal_code is not a valid ` + fiscal,
-		top(`"fiscal_code":""`):                 `value "..." at root.fiscal_code is not a valid ` + fiscal,
-		top(`"fiscal_code":"AAAAAA00A00A000ſ"`): `value "..." at root.fiscal_code is not a valid ` + fiscal,
-		top(`"fiscal_code":null`):               `value null at root.fiscal_code is not a valid ` + fiscal,
-		top(`"fiscal_code":12`):                 `value "..." at root.fiscal_code is not a valid ` + fiscal,
-		top(`"time_to_live":3599`):              "value 3599 at root.time_to_live is not a valid [integer >= 3600 and <= 604800]",
-		top(`"time_to_live":604801`):            "value 604801 at root.time_to_live is not a valid [integer >= 3600 and <= 604800]",
-		top(`"time_to_live":3600.5`):            "value 3600.5 at root.time_to_live is not a valid [integer >= 3600 and <= 604800]",
-		top(`"time_to_live":1e999`):             "value 1e999 at root.time_to_live is not a valid [integer >= 3600 and <= 604800]",
-		top(`"time_to_live":"3600"`):            `value "3600" at root.time_to_live is not a valid [integer >= 3600 and <= 604800]`,
-		top(`"feature_level_type":"advanced"`):  `value "advanced" at root.feature_level_type is not a valid ["STANDARD" or "ADVANCED"]`,
-		top(`"feature_level_type":"` + strings.Repeat("A", 99) + `"`): `value "..." at ` +
-			`root.feature_level_type is not a valid ["STANDARD" or "ADVANCED"]`,
-		top(`"feature_level_type":"xx` + strings.ToLower(active) + `"`): `value "..." at ` +
-			`root.feature_level_type is not a valid ["STANDARD" or "ADVANCED"]`,
-		top(`"default_addresses":1`): "value 1 at root.default_addresses is not a valid [NewMessageDefaultAddresses]",
-		top(`"default_addresses":{"email":"nobody"}`): `value "..." at root.default_addresses.email ` +
-			"is not a valid [string that represents an email address]",
-
-		message("", `,"require_secure_channels":"yes"`): `value "yes" at root.content.require_secure_channels is not a valid [boolean]`,
-		message("", `,"require_secure_channels":null`):  `value null at root.content.require_secure_channels is not a valid [boolean]`,
-		message("", `,"due_date":"2026-02-30T00:00:00Z"`): `value "2026-02-30T00:00:00Z" at ` +
-			`root.content.due_date is not a valid [UTCISODateFromString or ISO 8601 date with offset]`,
-		message("", `,"due_date":null`): `value null at root.content.due_date is not a valid ` +
-			`[UTCISODateFromString or ISO 8601 date with offset]`,
-
-		pay(notice):                           "value undefined at root.content.payment_data.amount is not a valid [integer >= 1 and <= 9999999999]",
-		pay(amount):                           `value undefined at root.content.payment_data.notice_number is not a valid [string that matches the pattern "^[0123][0-9]{17}$"]`,
-		pay(notice + `,"amount":-1`):          "value -1 at root.content.payment_data.amount is not a valid [integer >= 1 and <= 9999999999]",
-		pay(notice + `,"amount":0`):           "value 0 at root.content.payment_data.amount is not a valid [integer >= 1 and <= 9999999999]",
-		pay(notice + `,"amount":10000000000`): "value 10000000000 at root.content.payment_data.amount is not a valid [integer >= 1 and <= 9999999999]",
-		pay(amount + `,"notice_number":"412345678901234567"`): `value "412345678901234567" at ` +
-			`root.content.payment_data.notice_number is not a valid [string that matches the pattern "^[0123][0-9]{17}$"]`,
-		pay(amount + `,` + notice + `,"payee":{}`): "value undefined at root.content.payment_data." +
-			`payee.fiscal_code is not a valid [string that matches the pattern "^[0-9]{11}$"]`,
-		pay(amount + `,` + notice + `,"payee":{"fiscal_code":"1"}`): `value "1" at root.content.payment_data.` +
-			`payee.fiscal_code is not a valid [string that matches the pattern "^[0-9]{11}$"]`,
-		pay(amount + `,` + notice + `,"payee":null`): `value null at root.content.payment_data.payee is not a valid [Payee]`,
-
-		message("", `,"third_party_data":{}`):   "value undefined at root.content.third_party_data.id is not a valid [non empty string]",
-		third(`"summary":""`):                   `value "..." at root.content.third_party_data.summary is not a valid [non empty string]`,
-		third(`"original_sender":1`):            `value "..." at root.content.third_party_data.original_sender is not a valid [non empty string]`,
-		third(`"has_precondition":"SOMETIMES"`): `value "SOMETIMES" at root.content.third_party_data.has_precondition is not a valid ["ALWAYS" or "ONCE" or "NEVER"]`,
-		third(`"configuration_id":"01ARZ3NDEKTSV4RRFFQ69G5FAU"`): `value "01ARZ3NDEKTSV4RRFFQ69G5FAU" at ` +
-			`root.content.third_party_data.configuration_id is not a valid [string that matches the pattern "^[0-9a-hjkmnp-tv-zA-HJKMNP-TV-Z]{26}$"]`,
-		third(`"original_receipt_date":"x"`):                   `value "x" at root.content.third_party_data.original_receipt_date is not a valid [UTCISODateFromString or ISO 8601 date with offset]`,
-		message("", `,"eu_covid_cert":{}`):                     "value undefined at root.content.eu_covid_cert.auth_code is not a valid [string]",
-		message("", `,"eu_covid_cert":{"auth_code":{"a":[]}}`): "value {...} at root.content.eu_covid_cert.auth_code is not a valid [string]",
-	} {
-		_, kind, detail := decode(t, body)
-		if kind != "invalid-message" || detail != want {
-			t.Errorf("%s:\ngot  %s %s\nwant invalid-message %s", body, kind, detail, want)
+	for _, c := range invalidValues {
+		_, kind, detail := decode(t, c.body)
+		if want := line(c.value, c.path, c.want); kind != "invalid-message" || detail != want {
+			t.Errorf("%s:\ngot  %s %s\nwant invalid-message %s", c.body, kind, detail, want)
 		}
 	}
 }
 
 func TestReport(t *testing.T) {
 	_, _, detail := decode(t, `{"time_to_live":1,"content":{"subject":"","markdown":true}}`)
-	want := "value 1 at root.time_to_live is not a valid [integer >= 3600 and <= 604800]\n" +
-		`value "..." at root.content.subject is not a valid [string of length >= 10 and < 121]` +
-		"\n" + `value "..." at root.content.markdown is not a valid [string of length >= 80 and < 10001]`
+	want := line("1", ".time_to_live", integerType(3600, 604800)) + "\n" +
+		line(hidden, ".content.subject", subjectRule.name) + "\n" +
+		line(hidden, ".content.markdown", markdownRule.name)
 	if detail != want {
 		t.Errorf("got  %s\nwant %s", detail, want)
 	}

@@ -36,7 +36,8 @@
 //	address.go   the client's address, behind proxies or not
 //	rate.go      calls per institution and window
 //	submit.go    POST messages
-//	decode.go    a JSON decoder that reports faults by path
+//	decode.go    a JSON decoder without a tree
+//	report.go    what it says of invalid values
 //	message.go   NewMessage, field for field
 //	rules.go     the values that fields may have
 //	read.go      GET message

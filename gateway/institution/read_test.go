@@ -147,11 +147,12 @@ func TestReadRefused(t *testing.T) {
 		status        int
 		kind, title   string
 	}{
-		"no scope":       {"writer", active + "/" + id, 403, "scope-missing", titleNotAllowed},
-		"bad code":       {"full", "abc/" + id, 400, "invalid-fiscal-code", "Invalid " + typeFiscalCode},
-		"source address": {"elsewhere", active + "/" + id, 403, "source-address-forbidden", titleNotAllowed},
-		"other service":  {"other", active + "/" + id, 403, "not-the-sender", titleNotAllowed},
-		"other citizen":  {"full", unwilling + "/" + id, 404, "message-not-found", "Message not found"},
+		"no scope": {"writer", active + "/" + id, 403, "scope-missing", titleNotAllowed},
+		"bad code": {"full", "abc/" + id, 400, "invalid-fiscal-code", "Invalid " + typeFiscalCode},
+		"source address": {"elsewhere", active + "/" + id, 403,
+			"source-address-forbidden", titleNotAllowed},
+		"other service": {"other", active + "/" + id, 403, "not-the-sender", titleNotAllowed},
+		"other citizen": {"full", unwilling + "/" + id, 404, "message-not-found", "Message not found"},
 		"no such id": {"full", active + "/01HZY3V9W2K8Q4R6T0B5N7M1CX", 404, "message-not-found",
 			"Message not found"},
 		"not an id": {"full", active + "/1", 404, "message-not-found", "Message not found"},

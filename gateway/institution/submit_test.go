@@ -73,8 +73,74 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
-// Every refusal of a submission, in the contract's order: each row breaks one rule and, where it
-// can, rules that come later, which must not show.
+const thirdMember = `,"third_party_data":{"id":"x","configuration_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV"`
+
+const lacksScopeFor = "You do not have enough permissions to send "
+
+func payFor(amount int, more string) string {
+	return fmt.Sprintf(`,"payment_data":{"amount":%d,"notice_number":"012345678901234567"%s}`,
+		amount, more)
+}
+
+func advanced(content string) string {
+	return `{"feature_level_type":"ADVANCED",` + message(active, content)[1:]
+}
+
+// refusals is every refusal of a submission, in the contract's order: each row breaks one rule
+// and, where it can, rules that come later, which must not show.
+var refusals = map[string]struct {
+	service, path, body        string
+	status                     int
+	wantType, wantTitle, about string
+}{
+	"no scope at all": {"rateonly", "", "{", 403, "no-valid-scope",
+		"User has no valid scopes", "You are not part of any valid scope, you should ask the " +
+			"administrator to give you the required permissions."},
+	"other scopes": {"reader", "", "{", 403, "scope-missing", titleNotAllowed,
+		detailNotAllowed},
+	"empty body": {"full", "", " ", 400, "malformed-json", titleInvalid,
+		"The request body is empty."},
+	"body before path": {"full", "/abc", `{}`, 400, "invalid-message", titleInvalid,
+		"value undefined at root.content is not a valid [MessageContent]"},
+	"lower case in path": {"plain", "/" + strings.ToLower(active), advanced(""), 400,
+		"invalid-fiscal-code", "Invalid " + typeFiscalCode,
+		`value ["..."] at [root] is not a valid [` + typeFiscalCode + `]`},
+	"covid certificate": {"elsewhere", "", message("", `,"eu_covid_cert":{"auth_code":""}`),
+		403, "scope-missing", titleNotAllowed, lacksScopeFor + "an EUCovidCert message"},
+	"payee": {"plain", "", message("", payFor(1, `,"payee":{"fiscal_code":"00000000000"}`)),
+		403, "scope-missing", titleNotAllowed, lacksScopeFor + "a payment message with payee"},
+	"premium": {"plain", "", advanced(""), 403, "scope-missing", titleNotAllowed,
+		lacksScopeFor + "a Premium message"},
+	"third party": {"plain", "", message("", thirdMember+`}`), 403, "scope-missing",
+		titleNotAllowed, lacksScopeFor + "a third party message"},
+	"source address": {"elsewhere", "", message("", ""), 403, "source-address-forbidden",
+		titleNotAllowed, detailNotAllowed},
+	"two places": {"limited", "/" + active, message(active, ""), 400, "bad-parameters",
+		"Bad parameters", "The fiscalcode parameter must be specified in the path or in the " +
+			"payload but not in both"},
+	"no place": {"limited", "", message("", ""), 400, "bad-parameters", "Bad parameters",
+		"The fiscalcode parameter must be specified in the path or in the payload"},
+	"no configuration": {"full", "", message(active,
+		`,"third_party_data":{"id":"x","has_attachments":true}`), 403,
+		"configuration-id-missing", "No configuration id for remote content",
+		"You did not send any configuration id for your remote content in third_party_data"},
+	"attachments": {"poor", "", message(active, thirdMember+`,"has_attachments":true}`+payFor(2, "")),
+		403, "attachments-forbidden", "Attachments call forbidden", "You are not allowed to " +
+			"send messages with attachmens with STANDARD messages, please use ADVANCED"},
+	"recipient": {"limited", "", message(active, payFor(999_999, "")), 403,
+		"recipient-forbidden", "Recipient forbidden",
+		"You are not allowed to issue requests for the recipient."},
+	"amount": {"full", "", message(active, payFor(100_001, "")), 400,
+		"payment-amount-exceeded", "Error while sending payment metadata",
+		"The requested amount (100001 cents) exceeds the maximum allowed for this service " +
+			"(100000 cents)"},
+	"no amount allowed": {"poor", "", message(active, payFor(1, "")), 400,
+		"payment-amount-exceeded", "Error while sending payment metadata",
+		"The requested amount (1 cents) exceeds the maximum allowed for this service (0 cents)"},
+	"covid institutions in the path": {"covid", "/" + active, message("", ""), 403,
+		"scope-missing", titleNotAllowed, detailNotAllowed},
+}
+
 func TestSubmitRefused(t *testing.T) {
 	b := newBench(t)
 	b.service("rateonly", "ApiNoRateLimit")
@@ -84,68 +150,7 @@ func TestSubmitRefused(t *testing.T) {
 	b.service("covid", "ApiMessageWrite", "ApiMessageWriteEUCovidCert", "ApiNoRateLimit")
 	b.service("elsewhere", everyScope...).Service.AuthorizedCIDRs = []string{"10.0.0.0/8"}
 	b.service("poor", everyScope...).Service.MaxAllowedPaymentAmount = 0
-
-	third := `,"third_party_data":{"id":"x","configuration_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV"`
-	pay := func(amount int, more string) string {
-		return fmt.Sprintf(`,"payment_data":{"amount":%d,"notice_number":"012345678901234567"%s}`,
-			amount, more)
-	}
-	advanced := func(content string) string {
-		return `{"feature_level_type":"ADVANCED",` + message(active, content)[1:]
-	}
-	const more = "You do not have enough permissions to send "
-	for name, c := range map[string]struct {
-		service, path, body        string
-		status                     int
-		wantType, wantTitle, about string
-	}{
-		"no scope at all": {"rateonly", "", "{", 403, "no-valid-scope",
-			"User has no valid scopes", "You are not part of any valid scope, you should ask the " +
-				"administrator to give you the required permissions."},
-		"other scopes": {"reader", "", "{", 403, "scope-missing", titleNotAllowed,
-			detailNotAllowed},
-		"empty body": {"full", "", " ", 400, "malformed-json", titleInvalid,
-			"The request body is empty."},
-		"body before path": {"full", "/abc", `{}`, 400, "invalid-message", titleInvalid,
-			"value undefined at root.content is not a valid [MessageContent]"},
-		"lower case in path": {"plain", "/" + strings.ToLower(active), advanced(""), 400,
-			"invalid-fiscal-code", "Invalid " + typeFiscalCode,
-			`value ["..."] at [root] is not a valid [` + typeFiscalCode + `]`},
-		"covid certificate": {"elsewhere", "", message("", `,"eu_covid_cert":{"auth_code":""}`),
-			403, "scope-missing", titleNotAllowed, more + "an EUCovidCert message"},
-		"payee": {"plain", "", message("", pay(1, `,"payee":{"fiscal_code":"00000000000"}`)),
-			403, "scope-missing", titleNotAllowed, more + "a payment message with payee"},
-		"premium": {"plain", "", advanced(""), 403, "scope-missing", titleNotAllowed,
-			more + "a Premium message"},
-		"third party": {"plain", "", message("", third+`}`), 403, "scope-missing",
-			titleNotAllowed, more + "a third party message"},
-		"source address": {"elsewhere", "", message("", ""), 403, "source-address-forbidden",
-			titleNotAllowed, detailNotAllowed},
-		"two places": {"limited", "/" + active, message(active, ""), 400, "bad-parameters",
-			"Bad parameters", "The fiscalcode parameter must be specified in the path or in the " +
-				"payload but not in both"},
-		"no place": {"limited", "", message("", ""), 400, "bad-parameters", "Bad parameters",
-			"The fiscalcode parameter must be specified in the path or in the payload"},
-		"no configuration": {"full", "", message(active,
-			`,"third_party_data":{"id":"x","has_attachments":true}`), 403,
-			"configuration-id-missing", "No configuration id for remote content",
-			"You did not send any configuration id for your remote content in third_party_data"},
-		"attachments": {"poor", "", message(active, third+`,"has_attachments":true}`+pay(2, "")),
-			403, "attachments-forbidden", "Attachments call forbidden", "You are not allowed to " +
-				"send messages with attachmens with STANDARD messages, please use ADVANCED"},
-		"recipient": {"limited", "", message(active, pay(999_999, "")), 403,
-			"recipient-forbidden", "Recipient forbidden",
-			"You are not allowed to issue requests for the recipient."},
-		"amount": {"full", "", message(active, pay(100_001, "")), 400,
-			"payment-amount-exceeded", "Error while sending payment metadata",
-			"The requested amount (100001 cents) exceeds the maximum allowed for this service " +
-				"(100000 cents)"},
-		"no amount allowed": {"poor", "", message(active, pay(1, "")), 400,
-			"payment-amount-exceeded", "Error while sending payment metadata",
-			"The requested amount (1 cents) exceeds the maximum allowed for this service (0 cents)"},
-		"covid institutions in the path": {"covid", "/" + active, message("", ""), 403,
-			"scope-missing", titleNotAllowed, detailNotAllowed},
-	} {
+	for name, c := range refusals {
 		t.Run(name, func(t *testing.T) {
 			a := b.doc.DoAny(t, b.mux, request(c.service, "POST", "/messages"+c.path, c.body))
 			kind, title, detail := problemOf(t, a)

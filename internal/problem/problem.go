@@ -79,10 +79,6 @@ func Write(w http.ResponseWriter, p Problem) {
 		seconds := (p.RetryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
-	if p.Status == http.StatusRequestEntityTooLarge {
-		// The rest of the body is not wanted.
-		h.Set("Connection", "close")
-	}
 	b, err := json.Marshal(body{Detail: p.Detail, Status: p.Status, Title: p.Title,
 		Type: p.Type.URN()})
 	if err != nil { // a detail that is not UTF-8
