@@ -268,7 +268,9 @@ func TestFeedLeavesANodeThatIsCutOff(t *testing.T) {
 			w.feeds = nil
 		})
 		time.Sleep(5 * time.Minute)
-		if n := len(w.feeds); n < 10 || n > 60 {
+		var n int
+		w.set(func() { n = len(w.feeds) })
+		if n < 10 || n > 60 {
 			t.Errorf("%d sessions in five minutes of being cut off, want a few", n)
 		}
 	})
@@ -298,6 +300,7 @@ func TestFeedReset(t *testing.T) {
 			delete(w.services, "01A")
 		})
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if s := r.Status(); s.CachedKeys != 0 || s.CachedOwners != 0 || s.FeedIndex != w.index {
 			t.Errorf("after a reset: %+v, want empty caches at index %d", s, w.index)
 		}
