@@ -171,29 +171,20 @@ func (d *decoder) missing(field, want string) {
 
 // skip passes over a value of any size and shape.
 func (d *decoder) skip() {
-	for d.err == nil {
-		tok, err := d.json.ReadToken()
-		switch {
-		case err != nil:
-			d.err = err
-			return
-		case d.json.StackDepth() > depthMax:
-			d.err = errDepth
-			return
-		}
-		switch tok.Kind() {
-		case '{', '[':
-			d.skipRest(d.json.StackDepth() - 1)
-		}
+	if d.err != nil {
 		return
 	}
-}
-
-// skipRest passes over what is open above the given depth.
-func (d *decoder) skipRest(depth int) {
-	for d.err == nil && d.json.StackDepth() > depth {
-		if _, d.err = d.json.ReadToken(); d.json.StackDepth() > depthMax {
+	outside := d.json.StackDepth()
+	for {
+		if _, d.err = d.json.ReadToken(); d.err != nil {
+			return
+		}
+		switch depth := d.json.StackDepth(); {
+		case depth > depthMax:
 			d.err = errDepth
+			return
+		case depth == outside:
+			return
 		}
 	}
 }
