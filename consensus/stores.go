@@ -41,6 +41,12 @@ func NewMemoryStores() *Stores {
 	return &Stores{log: m, stable: m, close: func() error { return nil }}
 }
 
+// FirstIndex is the index of the oldest entry in the log, 0 when it is empty or unreadable.
+func (s *Stores) FirstIndex() uint64 {
+	index, _ := s.log.FirstIndex()
+	return index
+}
+
 // openStores opens or creates what c asks for.
 func openStores(c *Config) (*Stores, error) {
 	if c.Stores != nil {

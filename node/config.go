@@ -46,9 +46,10 @@ type Config struct {
 	Registerer prometheus.Registerer // default: a private one
 
 	// For tests: the file system of the states (default: the disk), the Raft logs by group
-	// (default: LogStore below Dir), and the wall clock.
+	// (default: LogStore below Dir), the groups' timing, and the wall clock.
 	FS     vfs.FS
 	Stores func(group string) *consensus.Stores
+	Timing func(group string) consensus.Timing
 	Now    func() time.Time
 }
 
@@ -74,9 +75,20 @@ func (c *Config) setDefaults() {
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}
+	if c.Timing == nil {
+		c.Timing = timing
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+}
+
+// timing is how groups are timed: the federation's is spread over the country.
+func timing(group string) consensus.Timing {
+	if group == federationGroup {
+		return consensus.FederationTiming()
+	}
+	return consensus.RegionTiming()
 }
 
 // validate reports all problems at once.

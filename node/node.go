@@ -161,11 +161,11 @@ func (n *Node) openGroups() (err error) {
 			regionMembers = append(regionMembers, consensus.Member{Node: node.ID, Voter: true})
 		}
 	}
-	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine,
-		timing consensus.Timing) (*consensus.Group, error) {
+	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine) (
+		*consensus.Group, error) {
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
-			LogStore: n.cfg.LogStore, Bootstrap: members, State: state, Timing: timing,
-			Transport: n.link.Raft(group), Logger: n.log.With("group", group),
+			LogStore: n.cfg.LogStore, Bootstrap: members, State: state, Timing: n.cfg.Timing(group),
+			Transport: n.link.Raft(group), Logger: n.log,
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)
@@ -177,12 +177,11 @@ func (n *Node) openGroups() (err error) {
 		return g, nil
 	}
 	n.federationGroup, err = open(federationGroup, "federation", federationMembers,
-		n.federation, consensus.FederationTiming())
+		n.federation)
 	if err != nil {
 		return err
 	}
-	n.regionGroup, err = open(regionGroup(n.cfg.Region), "region", regionMembers, n.region,
-		consensus.RegionTiming())
+	n.regionGroup, err = open(regionGroup(n.cfg.Region), "region", regionMembers, n.region)
 	if err != nil {
 		return err
 	}

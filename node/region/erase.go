@@ -1,6 +1,7 @@
 package region
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
@@ -18,39 +19,20 @@ import (
 // first: at most limit, and as many as fit into one entry. The leader proposes each as a
 // CmdErase.
 func (s *State) DueErasures(now wire.Time, limit int) ([]wire.EraseBlock, error) {
-	type due struct {
-		block uint64
-		row   erasureRow
-	}
-	var work []due
-	lower := []byte{duePrefix, dueErasure}
-	err := s.db.Iterate(lower, after(lower), false, func(k, v []byte) (bool, error) {
-		var d due
-		if len(k) != 10 {
-			return false, errDamaged(k)
-		}
-		if err := decodeRow(k, v, &d.row); err != nil {
-			return false, err
-		}
-		if len(work) >= limit || d.row.At.Add(s.cfg.EraseAfter) > now {
-			return false, nil
-		}
-		d.block = bigEndian(k[2:])
-		work = append(work, d)
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
 	var list []wire.EraseBlock
 	size := 0
-	for _, d := range work {
-		e, err := s.rewrite(d.block, &d.row)
+	for from := uint64(0); len(list) < limit; {
+		index, row, ok, err := s.nextErasure(from)
+		if err != nil || !ok || row.At.Add(s.cfg.EraseAfter) > now {
+			return list, err
+		}
+		e, err := s.rewrite(index, &row)
 		if err != nil {
 			return nil, err
 		}
+		from = index + 1
 		if e == nil {
-			continue // rewritten since
+			continue // can not be rewritten, or was since
 		}
 		if size += len(e.Frame); size > eraseBytesMax && len(list) > 0 {
 			break
@@ -58,6 +40,19 @@ func (s *State) DueErasures(now wire.Time, limit int) ([]wire.EraseBlock, error)
 		list = append(list, *e)
 	}
 	return list, nil
+}
+
+// nextErasure returns the first block from an index on that has content to erase.
+func (s *State) nextErasure(from uint64) (index uint64, row erasureRow, ok bool, err error) {
+	upper := after([]byte{duePrefix, dueErasure})
+	err = s.db.Iterate(erasureKey(from), upper, false, func(k, v []byte) (bool, error) {
+		if len(k) != 10 {
+			return false, errDamaged(k)
+		}
+		index, ok = binary.BigEndian.Uint64(k[2:]), true
+		return false, decodeRow(k, v, &row)
+	})
+	return index, row, ok, err
 }
 
 // rewrite makes the frame of a block without what its due row names.

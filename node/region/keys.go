@@ -135,5 +135,3 @@ func after(prefix []byte) []byte {
 	}
 	return nil // all bytes were 255: no upper bound; printable prefixes never are
 }
-
-func bigEndian(b []byte) uint64 { return binary.BigEndian.Uint64(b) }

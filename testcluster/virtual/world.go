@@ -41,6 +41,7 @@ type World struct {
 	found  *wire.Map
 	key    wire.DirectoryKey
 	logger *slog.Logger
+	timing func(group string) consensus.Timing
 
 	nodes    []*Node
 	gateways int
@@ -69,11 +70,19 @@ type Node struct {
 // of them voters, and waits until it serves.
 func New(t *testing.T, nodes int, regions ...wire.RegionID) *World {
 	t.Helper()
+	return NewTimed(t, nil, nodes, regions...)
+}
+
+// NewTimed is New with another timing of the groups; nil is the product's.
+func NewTimed(t *testing.T, timing func(group string) consensus.Timing, nodes int,
+	regions ...wire.RegionID) *World {
+	t.Helper()
 	authority, err := ca.New(federationName, certificateAge)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &World{t: t, net: newNetwork(), ca: authority, key: wire.DirectoryKey{1, 2, 3},
+		timing: timing,
 		logger: slog.New(slog.NewTextHandler(t.Output(),
 			&slog.HandlerOptions{Level: slog.LevelWarn}))}
 	file := founding.File{Federation: federationName}
@@ -146,6 +155,7 @@ func (n *Node) Start() {
 	n.Node, err = node.New(node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
 		Certificate: always(n.cert), Roots: n.w.ca.Pool(), FS: n.fs, MinFreeBytes: 1,
+		Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {
 				n.stores[group] = consensus.NewMemoryStores()
@@ -208,6 +218,11 @@ func (n *Node) Status(group string) consensus.Status {
 		return s.Groups[1]
 	}
 	return s.Groups[0]
+}
+
+// FirstLogIndex is where the region's log begins; above 1 when a snapshot stands for the rest.
+func (n *Node) FirstLogIndex() uint64 {
+	return n.stores["region/"+string(n.Region)].FirstIndex()
 }
 
 // AwaitReady waits until every running node says that it is ready.

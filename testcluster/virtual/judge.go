@@ -1,0 +1,75 @@
+package virtual
+
+import (
+	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/testcluster"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// Judge mends the network, starts what is down, waits until the replicas agree, and holds the
+// history against what is there. It is every test's end.
+func (w *World) Judge(h *testcluster.History) {
+	w.t.Helper()
+	w.Mend()
+	for _, n := range w.nodes {
+		if !n.Running() {
+			n.Start()
+		}
+	}
+	w.AwaitReady()
+	w.AwaitAgreement()
+	for _, err := range testcluster.Check(h.Submissions(), w.inbox) {
+		w.t.Error(err)
+	}
+	if h.Acknowledged() == 0 && len(h.Submissions()) > 0 {
+		w.t.Error("nothing was acknowledged: the test proves nothing")
+	}
+}
+
+// AwaitAgreement waits until every replica of every group stands at the same index with the same
+// digest. Equal index and other digests fail at once.
+func (w *World) AwaitAgreement() {
+	w.t.Helper()
+	groups := map[wire.RegionID]bool{}
+	for _, n := range w.nodes {
+		groups[n.Region] = true
+	}
+	agree := func(list []*Node, group string) bool {
+		digests := map[uint64]string{}
+		for _, n := range list {
+			s := n.Status(group)
+			if d, seen := digests[s.DigestIndex]; seen && d != s.Digest {
+				w.t.Fatalf("%s of %s differs from a replica at index %d", group, n.ID,
+					s.DigestIndex)
+			}
+			digests[s.DigestIndex] = s.Digest
+		}
+		return len(digests) == 1
+	}
+	w.Await("all replicas agree", func() bool {
+		for r := range groups {
+			if !agree(w.Nodes(r), "region") {
+				return false
+			}
+		}
+		return agree(w.nodes, "federation")
+	})
+}
+
+// inbox reads a recipient's messages in log order from the region that owns the code; no other
+// may have any.
+func (w *World) inbox(to wire.Recipient) (all []region.Placed, err error) {
+	seen := map[wire.RegionID]bool{}
+	for _, n := range w.nodes {
+		if seen[n.Region] {
+			continue
+		}
+		seen[n.Region] = true
+		placed, err := n.Node.Region().Messages(to)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, placed...)
+	}
+	return all, nil
+}
