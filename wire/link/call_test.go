@@ -230,6 +230,40 @@ func TestHandlersAtTheirBound(t *testing.T) {
 	})
 }
 
+// A caller that gives up must not make room for more while its handlers still run.
+func TestAbandonedHandlersCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		release := make(chan struct{})
+		node := w.joinWith(idLazio1, 1, nil, func(l *Link) {
+			l.Handle(methodBlock, func(context.Context, Identity, []byte) ([]byte, error) {
+				<-release
+				return nil, nil
+			}, RoleGateway)
+		})
+		gateway := w.join(idGateway, 2, knows(node))
+		for range 2 { // waves, each abandoned after a second
+			var wg sync.WaitGroup
+			for range callStreamsMax {
+				wg.Go(func() {
+					gateway.Call(within(t, time.Second), Peer{Node: "lazio-1"}, methodBlock, nil)
+				})
+			}
+			wg.Wait()
+			time.Sleep(time.Second)
+		}
+		if got := node.value(t, "staffetta_link_streams", "kind", "call"); got != callStreamsMax {
+			t.Errorf("got %v handlers, want %d", got, callStreamsMax)
+		}
+		close(release)
+		time.Sleep(time.Second)
+		_, err := gateway.Call(within(t, time.Second), Peer{Node: "lazio-1"}, methodBlock, nil)
+		if err != nil {
+			t.Errorf("after the handlers returned: %v", err)
+		}
+	})
+}
+
 func TestRequestsBeyondMemoryAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -39,7 +39,8 @@ type stamp struct {
 // LoadCertificate reads a PEM certificate (with its intermediates, if any), its key and the
 // authorities that peers' certificates must come from. It refuses, saying why, files that are
 // missing, malformed or do not belong together, and a certificate that peers would refuse:
-// expired, from another authority, naming no identity or another federation.
+// expired, from another authority, naming no identity or another federation. An empty federation
+// stands for the one that the certificate names.
 func LoadCertificate(certFile, keyFile, caFile, federation string) (*Credentials, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -112,6 +113,13 @@ func (c *Credentials) read(federation string) (*tls.Certificate, Identity, error
 	if err != nil {
 		return nil, Identity{}, fmt.Errorf("certificate %s with key %s: %w",
 			c.certFile, c.keyFile, err)
+	}
+	if federation == "" {
+		id, err := identityOf(cert.Leaf)
+		if err != nil {
+			return nil, Identity{}, fmt.Errorf("%s: %w", c.certFile, err)
+		}
+		federation = id.Federation
 	}
 	id, err := checkOwn(&cert, c.Roots, federation)
 	if err != nil {

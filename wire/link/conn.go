@@ -125,8 +125,6 @@ func (c *streamConn) end() {
 	c.link.stats.opened(c.dir, kindRaft).Dec()
 	if c.dialled != nil {
 		c.dialled.release()
-	} else {
-		c.stream.ReleaseStreamCredit()
 	}
 }
 

@@ -4,8 +4,9 @@ import "time"
 
 // The bounds of a link. Frames are bounded by wire.FrameBytesMax.
 const (
-	// callStreamsMax bounds the calls in progress on one connection. A stream's credit is given
-	// back only when its handler has returned, so QUIC itself makes the caller wait at the bound.
+	// callStreamsMax bounds the calls in progress on one connection. A stream counts until its
+	// answer was written, which is after its handler has returned, whatever the caller did: so
+	// QUIC itself makes the caller wait at the bound.
 	callStreamsMax = 1024
 	// requestBytesMax bounds the requests in memory of all callers together; at the bound the
 	// answer is Overloaded. 128 MiB are some 2,000 full blocks.

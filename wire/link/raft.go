@@ -146,7 +146,6 @@ func (l *Link) acceptRaft(c *inConn, s *quic.Stream, group string) {
 	l.mu.Unlock()
 	if r == nil {
 		abort(s, abortRefused)
-		s.ReleaseStreamCredit()
 		return
 	}
 	conn := l.newConn(s, c.key.id, inbound, nil)

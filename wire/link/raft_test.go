@@ -119,8 +119,12 @@ func TestRaftStreamCloseReleasesTheBlocked(t *testing.T) {
 		blockedWrite(dialled)  // released by the peer's Close
 		blockedWrite(accepted) // released by its own
 		time.Sleep(time.Second)
+		begun := time.Now()
 		accepted.Close()
 		wg.Wait()
+		if got := time.Since(begun); got > 10*testLatency {
+			t.Errorf("released after %s", got)
+		}
 		dialled.Close()
 
 		dialled, accepted = pair(t, b, a, FederationGroup)
@@ -222,6 +226,10 @@ func TestRaftStreamsAreAuthorised(t *testing.T) {
 			if accepted := errors.Is(err, os.ErrDeadlineExceeded); accepted != c.want {
 				t.Errorf("%s to %s: got %v, want accepted %t", c.from.self, c.group, err, c.want)
 			}
+		}
+		// A gateway is not even let in.
+		if got := a.value(t, "staffetta_link_refused_total", "reason", "forbidden"); got == 0 {
+			t.Error("a gateway has a raft connection")
 		}
 	})
 }

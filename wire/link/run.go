@@ -222,7 +222,6 @@ func listenConfig() *quic.Config {
 		MaxConnectionReceiveWindow:     relayConnWindowMax,
 		MaxIncomingStreams:             callStreamsMax,
 		MaxIncomingUniStreams:          -1,
-		RequireStreamCreditRelease:     true,
 	}
 }
 

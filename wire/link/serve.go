@@ -41,7 +41,6 @@ func (l *Link) serveStream(c *inConn, s *quic.Stream) {
 		l.acceptRaft(c, s, h.group)
 		return
 	}
-	defer s.ReleaseStreamCredit()
 	switch {
 	case refusal == nil:
 		l.serveCall(c, s, h)

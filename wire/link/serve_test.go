@@ -262,6 +262,16 @@ func TestRunEndsEverything(t *testing.T) {
 		if got := time.Since(begun); got > 100*time.Millisecond {
 			t.Errorf("stopping took %s", got)
 		}
+		other := w.join(idGateway, 3, nil)
+		third := w.join(idLazio2, 4, nil)
+		mustEcho(t, other, Peer{Addr: third.addr})
+		if err := other.stop(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * testLatency)
+		if got := third.value(t, "staffetta_link_connections"); got != 0 {
+			t.Errorf("got %v connections, want the peer told of the end", got)
+		}
 		_, err := gateway.Call(context.Background(), to, methodEcho, nil)
 		wantCode(t, err, wire.Unavailable)
 		if err := gateway.Run(context.Background()); err == nil {
