@@ -162,10 +162,11 @@ func TestCallerThatLeaves(t *testing.T) {
 		last, lastDone := submit(t.Context())
 		leaveSent()
 		leaveWaiting()
-		for _, done := range []chan error{sentDone, waitingDone} {
-			if err := <-done; !errors.Is(err, wire.Unavailable) {
-				t.Errorf("left: got %v, want unavailable", err)
-			}
+		if err := <-sentDone; !errors.Is(err, wire.OutcomeUnknown) {
+			t.Errorf("left while under way: got %v, want the unknown told", err)
+		}
+		if err := <-waitingDone; !errors.Is(err, wire.Unavailable) {
+			t.Errorf("left the queue: got %v, want unavailable", err)
 		}
 		release()
 		if err := <-lastDone; err != nil {
@@ -236,8 +237,8 @@ func TestOutcomesThatDoNotFit(t *testing.T) {
 					m == wire.MethodSubmit
 			}
 		})
-		if o, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.Unavailable) {
-			t.Errorf("got %v, %v, want no verdict", o, err)
+		if o, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.OutcomeUnknown) {
+			t.Errorf("got %v, %v, want the unknown told", o, err)
 		}
 	})
 }

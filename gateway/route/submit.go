@@ -20,9 +20,10 @@ const (
 // before), or KeyConflict. The verdict is durable on a majority of the owner's voters.
 //
 // Errors: Malformed or TooLarge when the record can not be sent; Overloaded when too much waits
-// for the region; Unavailable when there is no verdict within OwnerWait, or when ctx ended
-// before. After Overloaded nothing was appended. After Unavailable the record may still be
-// decided: only a submission with the same id, or the same idempotency key, is safe.
+// for the region; Unavailable when there is no verdict within OwnerWait, or ctx ended before.
+// After these nothing was appended. OutcomeUnknown instead of the last two when a copy was sent
+// whose answer was lost: it may still be decided, and only a submission under the same id, or the
+// same idempotency key, is safe.
 //
 // The record's content is read until Submit returns, and not afterwards.
 func (r *Router) Submit(ctx context.Context, rec *wire.Record) (wire.Outcome, error) {
@@ -48,7 +49,11 @@ func (r *Router) submit(ctx context.Context, rec *wire.Record, deadline time.Tim
 	defer cancel()
 	s := submission{router: r, f: f, rec: *rec, deadline: deadline,
 		to: f.hasher.Recipient(rec.FiscalCode)}
-	return s.run(ctx)
+	o, err := s.run(ctx)
+	if err != nil && s.unknown && wire.Retriable(err) {
+		err = wire.Errorf(wire.OutcomeUnknown, "no verdict in time: the owner's answer was lost")
+	}
+	return o, err
 }
 
 // submission is one record's search for its verdict. Owned by one Submit.
@@ -238,14 +243,10 @@ func (s *submission) outOfTime() step {
 	return sendAgain
 }
 
-// gaveUp is the error when time is up. It is always Unavailable: whether the record was applied
-// can be asked only with its id or idempotency key.
+// gaveUp is the error when time is up.
 func (s *submission) gaveUp() error {
 	why := "the owner did not answer"
-	switch {
-	case s.unknown:
-		why = "the owner's answer was lost"
-	case s.last != nil:
+	if s.last != nil {
 		why = wire.AsError(s.last).Detail
 	}
 	return wire.Errorf(wire.Unavailable, "no verdict in time: %s", why)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,7 +93,7 @@ func storm(t *testing.T, w *world, r *Router, n int) map[wire.RegionID][]wire.Me
 			rec := record(r, code)
 			for {
 				o, err := r.Submit(t.Context(), rec)
-				if errors.Is(err, wire.Unavailable) {
+				if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
 					continue // as the institution would, under the same id
 				}
 				if err != nil || o.Kind != wire.Decided || o.ID != rec.ID {
@@ -256,7 +257,8 @@ func TestClaimInProgressIsWaitedFor(t *testing.T) {
 }
 
 func TestDeadRegionHoldsNobodyElse(t *testing.T) {
-	for _, state := range []fault{silent, refusing, leaderless, forgetful} {
+	for state, want := range map[fault]wire.Code{refusing: wire.Unavailable,
+		leaderless: wire.Unavailable, silent: wire.OutcomeUnknown, forgetful: wire.OutcomeUnknown} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "lazio", "sicilia")
 			r := w.router()
@@ -267,12 +269,16 @@ func TestDeadRegionHoldsNobodyElse(t *testing.T) {
 				}
 			})
 			var wg sync.WaitGroup
+			var told atomic.Int32
 			for range 300 {
 				wg.Go(func() {
 					began := time.Now()
 					_, err := r.Submit(t.Context(), record(r, dead))
-					if !errors.Is(err, wire.Unavailable) {
-						t.Errorf("dead region: got %v, want unavailable", err)
+					if errors.Is(err, want) {
+						told.Add(1)
+					} else if !errors.Is(err, wire.Unavailable) && // was never sent
+						!errors.Is(err, wire.OutcomeUnknown) { // left during the last attempt
+						t.Errorf("dead region: got %v, want %v", err, want)
 					}
 					if took := time.Since(began); took > wire.OwnerWait {
 						t.Errorf("dead region answered after %s, want at most %s", took, wire.OwnerWait)
@@ -290,6 +296,9 @@ func TestDeadRegionHoldsNobodyElse(t *testing.T) {
 				}
 			}
 			wg.Wait()
+			if told.Load() == 0 {
+				t.Errorf("state %d: nobody was told %v", state, want)
+			}
 		})
 	}
 }
@@ -325,8 +334,8 @@ func TestOutOfTime(t *testing.T) {
 			}
 		})
 		before := len(w.regions["sicilia"].messages)
-		if o, err := r.Submit(t.Context(), rec); !errors.Is(err, wire.Unavailable) {
-			t.Errorf("after a lost answer: got %v, %v, want no verdict", o, err)
+		if o, err := r.Submit(t.Context(), rec); !errors.Is(err, wire.OutcomeUnknown) {
+			t.Errorf("after a lost answer: got %v, %v, want the unknown told", o, err)
 		}
 		if got := len(w.regions["sicilia"].messages); got != before {
 			t.Error("a second id was minted although the first may be applied")
@@ -410,6 +419,7 @@ func TestBeforeFirstContactAndAfterRun(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		synctest.Wait()
 		code := w.citizen(1, "lazio", true)
+		r.RegionOf(ctx, code)
 		w.set(func() { w.down[addr("lazio", 1)] = silent })
 		waiting := make(chan error, 1)
 		go func() {
@@ -422,8 +432,8 @@ func TestBeforeFirstContactAndAfterRun(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("Run: got %v, want nil", err)
 		}
-		if err := <-waiting; !errors.Is(err, wire.Unavailable) {
-			t.Errorf("waiting when the router stopped: got %v, want unavailable", err)
+		if err := <-waiting; !errors.Is(err, wire.OutcomeUnknown) {
+			t.Errorf("sent when the router stopped: got %v, want the unknown told", err)
 		}
 		if _, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.Unavailable) {
 			t.Errorf("after Run: got %v, want unavailable", err)
