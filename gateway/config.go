@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// Config is what a gateway is made of. The gateway closes the listeners when Run ends; the
+// link's socket stays its caller's.
+type Config struct {
+	// HTTP takes the clients' connections. Required.
+	HTTP net.Listener
+	// TLS for them. nil: clear text, HTTP/1.1 and HTTP/2 alike.
+	TLS *tls.Config
+	// Admin takes the operator's connections. nil: none.
+	Admin net.Listener
+	// Link to the nodes. Its certificate says which gateway this is and its home region; logger
+	// and registerer are filled in, Listen must be false.
+	Link link.Config
+	// Nodes are addresses of home nodes, host:port, for the first contact. Required.
+	Nodes []string
+
+	// TestLogin enables the test login. nil: it does not exist.
+	TestLogin *citizen.TestLogin
+	// SessionTTL is how long a citizen's session lives. 0: package citizen's default.
+	SessionTTL time.Duration
+	// KeyGrace is how long known keys are accepted while the federation is away. 0: 24 hours.
+	KeyGrace time.Duration
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// DrainWait is how long requests under way may take once Run's context has ended. 0: 15 s,
+	// more than a submission can wait.
+	DrainWait time.Duration
+	Limits    Limits
+
+	// Logger. nil: nothing is logged.
+	Logger *slog.Logger
+	// Registry collects and shows the metrics. nil: a new one.
+	Registry *prometheus.Registry
+}
+
+// Limits bound what clients can hold. Zero fields have the documented default.
+type Limits struct {
+	// Connections from clients at once; more wait in the listener's backlog. Default 8,192.
+	Connections int
+	// Requests worked on at once; more are refused with Retry-After. Default 16,384: twice what
+	// one region's lane may hold, so that a region that is away does not shut out the others.
+	Requests int
+	// Route bounds the router.
+	Route route.Limits
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.HTTP == nil {
+		errs = append(errs, errors.New("no HTTP listener"))
+	}
+	if len(c.Nodes) == 0 {
+		errs = append(errs, errors.New("no home node's address"))
+	}
+	if c.Link.Listen {
+		errs = append(errs, errors.New("a gateway's link does not listen"))
+	}
+	if c.SessionTTL < 0 || c.KeyGrace < 0 || c.DrainWait < 0 {
+		errs = append(errs, errors.New("a duration is negative"))
+	}
+	if c.Limits.Connections < 0 || c.Limits.Requests < 0 {
+		errs = append(errs, errors.New("a limit is negative"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	if c.DrainWait == 0 {
+		c.DrainWait = 15 * time.Second
+	}
+	if c.Limits.Connections == 0 {
+		c.Limits.Connections = 8192
+	}
+	if c.Limits.Requests == 0 {
+		c.Limits.Requests = 16384
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/internal/problem"
+)
+
+// edge is around every request: it gives it an id, the headers that every answer has, a place
+// among those worked on, an answer when nothing is served there or the handler fails, and an
+// entry in metrics and the debug log.
+type edge struct {
+	// Set at construction.
+	mux         *http.ServeMux
+	requestsMax int64
+	log         *slog.Logger
+	stats       *stats
+
+	requests    atomic.Int64
+	connections atomic.Int64
+}
+
+func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
+	reg prometheus.Registerer) (*edge, error) {
+	e := &edge{mux: mux, requestsMax: int64(requestsMax), log: log}
+	var err error
+	e.stats, err = newStats(reg, e)
+	return e, err
+}
+
+// ServeHTTP is http.Handler's.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	id := newRequestID()
+	a := &answer{ResponseWriter: w, request: r}
+	setHeaders(w.Header(), id)
+	defer func() {
+		if v := recover(); v != nil {
+			e.failed(a, id, v)
+		}
+		e.done(a, id, time.Since(began))
+	}()
+	defer e.requests.Add(-1)
+	if e.requests.Add(1) > e.requestsMax {
+		problem.Write(a, busy(r))
+		return
+	}
+	e.mux.ServeHTTP(a, r)
+}
+
+// setHeaders sets what every answer has. It carries no page and no script, belongs into no frame
+// and is nobody else's to read.
+func setHeaders(h http.Header, id string) {
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Strict-Transport-Security", "max-age=15552000; includeSubDomains")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Request-Id", id)
+}
+
+// newRequestID names a request in our own logs and for the client. A client's own id is not
+// taken over: it may say anything, and would end in the logs.
+func newRequestID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// busy refuses a request above the bound: with 503, or where the contract of the citizens' API
+// knows no 503, with 500.
+func busy(r *http.Request) problem.Problem {
+	p := problem.FromWire(errBusy)
+	for _, prefix := range [...]string{"/api/v1/", "/openapi/"} {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			return p
+		}
+	}
+	p.Status = http.StatusInternalServerError
+	return p
+}
+
+// failed answers a request whose handler panicked, if that is still possible. The panic's value
+// may hold parts of the request and is not logged; the stack shows code, not data.
+func (e *edge) failed(a *answer, id string, v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		a.status = statusAborted
+		panic(v)
+	}
+	e.stats.panics.Inc()
+	e.log.Error("request failed by panic", "request", id, "route", routeOf(a.request),
+		"type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	if a.status != 0 { // half an answer: the client must not take it for a whole one
+		a.status = statusAborted
+		panic(http.ErrAbortHandler)
+	}
+	problem.Write(a, problem.Unexpected)
+}
+
+// statusAborted stands in metrics for an answer that was cut off.
+const statusAborted = 499
+
+func (e *edge) done(a *answer, id string, took time.Duration) {
+	status := a.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	route := routeOf(a.request)
+	e.stats.observe(route, status, took)
+	e.log.Debug("request", "request", id, "route", route, "status", status, "took", took)
+}
+
+// routeOf names what served a request: its pattern, never its path.
+func routeOf(r *http.Request) string {
+	if r.Pattern == "" {
+		return "none"
+	}
+	return strings.TrimSuffix(r.Pattern, "/{$}")
+}
+
+// answer notes the status, and replaces the mux's own texts by problems. Handlers set
+// Request.Pattern first, so an error without a pattern is the mux's.
+type answer struct {
+	http.ResponseWriter
+	request  *http.Request
+	status   int
+	replaced bool
+}
+
+// WriteHeader is http.ResponseWriter's.
+func (a *answer) WriteHeader(status int) {
+	if status < 200 { // an interim answer
+		a.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if a.status != 0 {
+		return
+	}
+	if a.request.Pattern == "" && !a.replaced && status >= 400 {
+		if p, ok := muxProblem(status); ok {
+			a.replaced = true
+			a.Header().Del("Content-Length")
+			problem.Write(replacement{a}, p)
+			return
+		}
+	}
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write is http.ResponseWriter's.
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.replaced {
+		return len(b), nil // the text that was replaced
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap gives http.ResponseController the server's own writer.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// replacement writes the problem that replaces the mux's text.
+type replacement struct{ *answer }
+
+func (r replacement) Write(b []byte) (int, error) { return r.ResponseWriter.Write(b) }
+
+func muxProblem(status int) (problem.Problem, bool) {
+	switch status {
+	case http.StatusNotFound:
+		return problem.UnknownPath, true
+	case http.StatusMethodNotAllowed:
+		return problem.MethodNotAllowed, true
+	}
+	return problem.Problem{}, false
+}

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/institution"
+	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/internal/adminhttp"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/sync/errgroup"
+)
+
+// Gateway is one gateway process.
+type Gateway struct {
+	// Set at construction.
+	cfg    Config
+	self   link.Identity
+	link   *link.Link
+	router *route.Router
+	edge   *edge
+
+	draining atomic.Bool
+}
+
+// New checks everything that can be checked without the network and wires the parts. It takes
+// over the listeners: when it fails they are closed.
+func New(cfg Config) (*Gateway, error) {
+	g, err := build(cfg)
+	if err != nil {
+		if cfg.HTTP != nil {
+			cfg.HTTP.Close()
+		}
+		if cfg.Admin != nil {
+			cfg.Admin.Close()
+		}
+	}
+	return g, err
+}
+
+func build(cfg Config) (*Gateway, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg}
+	cfg.Link.Logger, cfg.Link.Registerer = cfg.Logger, cfg.Registry
+	var err error
+	if g.link, err = link.New(cfg.Link); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.self = g.link.Self(); g.self.Role != link.RoleGateway {
+		return nil, fmt.Errorf("gateway: the certificate is of %s, no gateway", g.self)
+	}
+	g.router, err = route.New(route.Config{Caller: g.link, Nodes: cfg.Nodes,
+		Region: g.self.Region, KeyGrace: cfg.KeyGrace, Limits: cfg.Limits.Route,
+		Logger: cfg.Logger, Registerer: cfg.Registry})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	mux, err := g.routes()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.edge, err = newEdge(mux, cfg.Limits.Requests, cfg.Logger, cfg.Registry); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return g, nil
+}
+
+// routes registers every public path.
+func (g *Gateway) routes() (*http.ServeMux, error) {
+	mux := http.NewServeMux()
+	institutions, err := institution.New(institution.Config{Relay: g.router,
+		Logger: g.cfg.Logger, Registerer: g.cfg.Registry, TrustedProxies: g.cfg.TrustedProxies})
+	if err != nil {
+		return nil, err
+	}
+	institutions.Register(mux)
+	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
+		SessionTTL: g.cfg.SessionTTL, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
+	if err != nil {
+		return nil, err
+	}
+	citizens.Register(mux)
+	return mux, registerDocuments(mux)
+}
+
+// Run serves until ctx ends, or until it can not: the link's socket or a listener fails. When
+// ctx ends, requests under way are finished within DrainWait first. It returns after every
+// goroutine that it started, nil when ctx ended. It is called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	// The way to the federation outlives ctx, for the requests that are being drained.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, inner := errgroup.WithContext(inner)
+	group.Go(func() error {
+		if err := g.link.Run(inner); err != nil {
+			return err
+		}
+		return ended(inner, "the link")
+	})
+	group.Go(func() error { return g.router.Run(inner) })
+	if g.cfg.Admin != nil {
+		admin := adminhttp.New(g.Health, func() any { return g.Status() }, g.cfg.Registry)
+		group.Go(func() error {
+			return adminhttp.Serve(inner, g.cfg.Admin, admin, g.cfg.Logger)
+		})
+	}
+	group.Go(func() error {
+		defer stop()
+		return g.serve(ctx, inner)
+	})
+	g.cfg.Logger.Info("gateway started", "gateway", g.self.Name, "region", g.self.Region,
+		"http", g.cfg.HTTP.Addr().String(), "tls", g.cfg.TLS != nil)
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	g.cfg.Logger.Info("gateway stopped", "gateway", g.self.Name)
+	return err
+}
+
+// ended is the error of a part that ended although nobody told it to.
+func ended(ctx context.Context, what string) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("gateway: %s ended", what)
+}
+
+// Ready returns nil when the gateway can do its job now.
+func (g *Gateway) Ready() error {
+	if g.draining.Load() {
+		return wire.Errorf(wire.NotReady, "the gateway is stopping")
+	}
+	return g.router.Ready()
+}
+
+// Health is what /health says.
+func (g *Gateway) Health() adminhttp.Health {
+	h := adminhttp.Health{Ready: true, Degraded: g.router.Degraded()}
+	if err := g.Ready(); err != nil {
+		h.Ready, h.Reasons = false, []string{wire.AsError(err).Detail}
+	}
+	return h
+}
+
+// Status is what /status says.
+type Status struct {
+	ID string `json:"id"`
+	route.Status
+	Connections int64 `json:"connections"`
+	Requests    int64 `json:"requests"`
+	Draining    bool  `json:"draining"`
+}
+
+// Status returns how the gateway is now.
+func (g *Gateway) Status() Status {
+	return Status{ID: g.self.Name, Status: g.router.Status(),
+		Connections: g.edge.connections.Load(), Requests: g.edge.requests.Load(),
+		Draining: g.draining.Load()}
+}
