@@ -179,6 +179,9 @@ func TestConfig(t *testing.T) {
 		strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("got %v, want three problems", err)
 	}
+	if _, err := New(Config{Relay: newFederation(), SessionTTL: sessionMax + 1}); err == nil {
+		t.Error("a session of more than a year passes")
+	}
 	if _, err := New(Config{Relay: newFederation()}); err != nil {
 		t.Error(err)
 	}

@@ -32,6 +32,8 @@ const (
 	// long all of them together may take before the page shows substitutes.
 	senderLookups = 8
 	senderWait    = 2 * time.Second
+	// sessionMax bounds a session's life; a region takes no longer one.
+	sessionMax = 365 * 24 * time.Hour
 	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
 	// three groups. loginPause is the first pause between tries, doubled up to loginPauseMax.
 	loginWait     = 10 * time.Second
@@ -84,8 +86,8 @@ type Config struct {
 	Relay Relay // required
 	// TestLogin nil: /test-login answers 404.
 	TestLogin *TestLogin
-	// SessionTTL is how long a session lives; default 30 days, as the contract's login without
-	// a device key.
+	// SessionTTL is how long a session lives, at most 365 days; default 30 days, as the
+	// contract's login without a device key.
 	SessionTTL time.Duration
 	// InFlightMax bounds the requests worked on at once; more are answered 429 (500 where the
 	// contract has no 429). Default 1024: a request waits for a region a few milliseconds, and
@@ -101,8 +103,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Relay == nil {
 		errs = append(errs, errors.New("citizen: no relay"))
 	}
-	if c.SessionTTL < 0 {
-		errs = append(errs, errors.New("citizen: negative session lifetime"))
+	if c.SessionTTL < 0 || c.SessionTTL > sessionMax {
+		errs = append(errs, errors.New("citizen: session lifetime not within 365 days"))
 	}
 	if c.InFlightMax < 0 {
 		errs = append(errs, errors.New("citizen: negative bound of requests in flight"))

@@ -461,7 +461,8 @@ func TestInFlightBound(t *testing.T) {
 			t.Error("429 without Retry-After")
 		}
 		// Where the contract has no 429.
-		b.do("POST", "/test-login", "", validBody(opTestLogin), 500)
+		got := b.do("POST", "/test-login", "", validBody(opTestLogin), 500)
+		b.want(got, map[string]any{"type": problemUnavailable.Type.URN()})
 		close(leave)
 		<-done
 		b.fed.fault = nil

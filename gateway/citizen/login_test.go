@@ -2,6 +2,7 @@ package citizen
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,18 +59,41 @@ func TestTestLogin(t *testing.T) {
 		`{` + user + `,"password":"test"`:    400,
 		`{` + user + `,"password":"test"} x`: 400,
 		`{` + user + `,"password":"test"}{}`: 400,
-		`{` + user + `,"password":"test","password":"test"}`:               400,
-		`{` + user + `,"password":"test","pass\u0077ord":"test"}`:          400,
-		`{` + user + `,"password":"test","x":` + nest(63) + `}`:            200,
-		`{` + user + `,"password":"test","x":` + nest(64) + `}`:            400,
-		`{` + user + `,"password":"test","x":` + nest(100_000) + `}`:       400,
-		`{` + user + `,"password":"te` + "\xff" + `st"}`:                   400,
-		`{` + user + `,"password":"` + strings.Repeat("x", 300_000) + `"}`: 400,
+		`{` + user + `,"password":"test","password":"test"}`:                  400,
+		`{` + user + `,"password":"test","pass\u0077ord":"test"}`:             400,
+		`{` + user + `,"password":"test","x":"\"` + nest(90) + `"}`:           200,
+		`{` + user + `,"password":"test","x":"\\",` + `"y":` + nest(90) + `}`: 400,
+		`{` + user + `,"password":"test","x":` + nest(63) + `}`:               200,
+		`{` + user + `,"password":"test","x":` + nest(64) + `}`:               400,
+		`{` + user + `,"password":"test","x":` + nest(100_000) + `}`:          400,
+		`{` + user + `,"password":"te` + "\xff" + `st"}`:                      400,
+		`{` + user + `,"password":"` + strings.Repeat("x", 300_000) + `"}`:    400,
 	} {
 		if got := login(body, want); want >= 400 {
 			if strings.Contains(got["detail"].(string), string(codeA)) {
 				t.Errorf("the problem repeats the fiscal code")
 			}
+		}
+	}
+}
+
+// What is wrong with the JSON itself is told by kind and place.
+func TestBodyReport(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"a":1,"\u0061":2}`:             "two members of one name",
+		`{"x":{"a":1,"a":2}}`:            "two members of one name",
+		`{"a":1`:                         "not valid JSON, from byte 6 on",
+		"{\"a\":\"\xff\"}":               "not valid JSON, from byte 6 on",
+		`{} []`:                          "follows the JSON object",
+		`{} nonsense`:                    "not valid JSON",
+		``:                               "not valid JSON, from byte 0 on",
+		`[1]`:                            "not a JSON object",
+		nest(65):                         "deeper than 64",
+		strings.Repeat(`{"a":`, 200_000): "deeper than 64",
+	} {
+		_, err := parseObject([]byte(body))
+		if got := fmt.Sprint(err); !strings.Contains(got, want) {
+			t.Errorf("%.40q: got %q, want %q", body, got, want)
 		}
 	}
 }
@@ -118,8 +142,12 @@ func TestLoginFindsTheOwner(t *testing.T) {
 			return &wire.Error{Code: wire.Moved, Region: to}
 		}
 		b.do("POST", "/test-login", "", `{"username":"`+string(codeB)+`","password":"test"}`, 500)
-		if moved > 1+movesMax {
-			t.Errorf("to %q: followed %d times", to, moved)
+		most := 1 + movesMax
+		if to != "veneto" {
+			most = 1 // nowhere else to ask
+		}
+		if moved > most {
+			t.Errorf("to %q: asked %d times, want at most %d", to, moved, most)
 		}
 	}
 }

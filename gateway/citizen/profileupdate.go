@@ -1,7 +1,6 @@
 package citizen
 
 import (
-	"math"
 	"net/mail"
 	"regexp"
 	"slices"
@@ -21,8 +20,12 @@ var (
 	languagePattern = regexp.MustCompile(`^[a-z]{2}_[A-Z]{2}$`)
 )
 
-// appVersionMax bounds last_app_version, whose pattern does not.
-const appVersionMax = 64
+// The region's bounds on what the contract leaves open: the length of last_app_version, and the
+// number of the accepted terms.
+const (
+	appVersionMax = 32
+	tosVersionMax = 1 << 20
+)
 
 // parseProfile reads the contract's Profile. Only version is required; null is no value for
 // anything. Members that are not the citizen's to change (name, fiscal_code, …) are ignored, as
@@ -62,13 +65,13 @@ func parseProfile(o *object) (*wire.ProfileUpdate, error) {
 
 // parseTos reads accepted_tos_version, a number that may have decimals.
 func parseTos(o *object) float64 {
-	const name, want = "accepted_tos_version", "number >= 1"
+	const name, want = "accepted_tos_version", "number >= 1 and <= 1048576"
 	v, ok := o.get(name, want, false, "0")
 	if !ok {
 		return 0
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
-	if err != nil || f < 1 || f > math.MaxInt32 {
+	if err != nil || f < 1 || f > tosVersionMax {
 		o.fault(name, want)
 		return 0
 	}
