@@ -1,0 +1,155 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+)
+
+func TestAnswers(t *testing.T) {
+	for in, want := range map[string]string{
+		"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nab":                      "201 ab",
+		"HTTP/1.1 201 Created\r\ncontent-length:2\r\nX: y\r\n\r\nabHTTP":           "201 ab",
+		"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n": "503 ab",
+		"HTTP/1.1 204 \r\nContent-Length: 0\r\n\r\n":                               "204 ",
+		"HTTP/1.1 201 Created\r\nContent-Length: -2\r\n\r\nab":                     "",
+		"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nab":                      "",
+		"HTTP/1.1 201 Created\r\nContent-Length: 65537\r\n\r\n":                    "",
+		"HTTP/1.1 400 x\r\nConnection: close\r\n\r\nab":                            "400 ab",
+		"HTTP/1.1 201 Created\r\n\r\nab":                                           "",
+		"HTTP/1.0 201 Created\r\nContent-Length: 2\r\n\r\nab":                      "",
+		"HTTP/1.1 20":                               "",
+		"HTTP/1.1 abc\r\n\r\n":                      "",
+		"HTTP/1.1 100 Continue\r\n\r\n":             "",
+		"HTTP/1.1 201 " + strings.Repeat("x", 9000): "",
+	} {
+		c := &conn{in: bufio.NewReaderSize(strings.NewReader(in), 4096)}
+		status, body, err := c.read()
+		got := ""
+		if err == nil {
+			got = strconv.Itoa(status) + " " + string(body)
+		}
+		if got != want {
+			t.Errorf("%.60q: got %q, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nab"))
+	f.Add([]byte("HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := &conn{in: bufio.NewReaderSize(bytes.NewReader(in), 4096)}
+		if _, body, err := c.read(); err == nil && len(body) > answerBytesMax {
+			t.Errorf("a body of %d bytes", len(body))
+		}
+	})
+}
+
+// Over TCP, against a server that closes connections when it likes.
+func TestRealConnections(t *testing.T) {
+	n := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		switch n++; n % 4 {
+		case 0:
+			w.Header().Set("Connection", "close")
+		case 1:
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(201)
+		io.WriteString(w, `{"id":"01","status":"PROCESSED"}`)
+	}))
+	defer server.Close()
+	r, err := Run(t.Context(), Config{Gateways: []string{server.URL}, Key: "K", Concurrency: 1,
+		Count: 100, Codes: []fiscalcode.Code{"AAAAAA00A00A000A"}})
+	if err != nil || r.Messages != 75 || r.Errors["connection broken"] != 25 {
+		t.Errorf("%d messages, errors %v, %v", r.Messages, r.Errors, err)
+	}
+}
+
+// What the generator costs itself: by hand, and as net/http would do it. The server's part is
+// the same in both.
+func BenchmarkByHand(b *testing.B) {
+	server := fastServer(b)
+	config := benchConfig(server.URL)
+	config.Count = int64(b.N)
+	cpu := processor(b)
+	r, err := Run(b.Context(), config)
+	if err != nil || r.Messages != int64(b.N) {
+		b.Fatal(r, err)
+	}
+	b.ReportMetric(float64((processor(b)-cpu).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+func BenchmarkNetHTTP(b *testing.B) {
+	server := fastServer(b)
+	config := benchConfig(server.URL)
+	if err := config.complete(); err != nil {
+		b.Fatal(err)
+	}
+	corpus := newCorpus(&config)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	cpu := processor(b)
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		var request []byte
+		t := newTally()
+		for pb.Next() {
+			var n int
+			request, n = corpus.next(request[:0])
+			req, _ := http.NewRequest("POST", server.URL+"/api/v1/messages",
+				bytes.NewReader(request[len(request)-n:]))
+			req.Header.Set("Ocp-Apim-Subscription-Key", "K")
+			req.Header.Set("Content-Type", "application/json")
+			start := time.Now()
+			resp, err := transport.RoundTrip(req)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			t.answered(resp.StatusCode, body, time.Since(start))
+		}
+	})
+	b.ReportMetric(float64((processor(b)-cpu).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+func benchConfig(url string) Config {
+	return Config{Gateways: []string{url}, Key: "K", Codes: []fiscalcode.Code{"AAAAAA00A00A000A"}}
+}
+
+func fastServer(b *testing.B) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(201)
+		io.WriteString(w, `{"id":"01","status":"PROCESSED"}`)
+	}))
+	b.Cleanup(server.Close)
+	return server
+}
+
+// processor is the time that this process has used.
+func processor(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := errors.Join(syscall.Getrusage(syscall.RUSAGE_SELF, &u)); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

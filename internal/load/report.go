@@ -1,0 +1,142 @@
+package load
+
+import (
+	"time"
+)
+
+// Report is the result of a run. Its JSON is an interface for other programs: fields are added,
+// never renamed.
+type Report struct {
+	Seed        uint64  `json:"seed"`
+	Concurrency int     `json:"concurrency"`
+	Rate        float64 `json:"rate_per_second,omitempty"` // offered; absent in a closed loop
+	MedianBytes int     `json:"median_bytes,omitempty"`
+	Seconds     float64 `json:"seconds"`
+
+	Messages   int64            `json:"messages"` // answered with a verdict
+	Throughput float64          `json:"messages_per_second"`
+	Verdicts   map[string]int64 `json:"verdicts"`
+	Errors     map[string]int64 `json:"errors"` // by HTTP status, or why there was no answer
+	BodyBytes  float64          `json:"body_bytes_per_message"`
+	Latency    Latency          `json:"latency_ms"`
+
+	Processes []ProcessReport `json:"processes,omitempty"`
+	// Federation sums the processes.
+	Federation *Costs `json:"federation,omitempty"`
+	// Generator is this process; its memory is that of the moment.
+	Generator Costs `json:"generator"`
+	// Incomplete says why costs are not whole: a process died or was started again.
+	Incomplete []string `json:"incomplete,omitempty"`
+}
+
+// Latency is in milliseconds: in a closed loop from sending, at a rate from the moment that the
+// message was due, to the answer. Messages without a verdict are not in it.
+type Latency struct {
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+	// Late is how much later than due a message was sent at worst: much means that there were
+	// too few connections for the rate.
+	Late float64 `json:"late_max,omitempty"`
+}
+
+// Costs are what messages cost a process, or several.
+type Costs struct {
+	CPUSeconds     float64 `json:"cpu_seconds"`
+	CPUPerThousand float64 `json:"cpu_seconds_per_1000_messages"`
+	RSSBytes       int64   `json:"rss_bytes"`
+	RSSPeakBytes   int64   `json:"rss_peak_bytes,omitempty"`
+	WireBytes      float64 `json:"wire_bytes_per_message,omitempty"`
+	// DiskBytes is the growth of directories, WrittenBytes what was sent to storage; in both,
+	// all replicas count.
+	DiskBytes    float64 `json:"disk_bytes_per_message,omitempty"`
+	WrittenBytes float64 `json:"written_bytes_per_message,omitempty"`
+}
+
+// ProcessReport is what the run cost one process.
+type ProcessReport struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Region string `json:"region,omitempty"`
+	PID    int    `json:"pid"`
+	Costs
+}
+
+func newReport(c *Config, t *tally, elapsed time.Duration, before, after *sample,
+	peaks map[string]memory) *Report {
+	r := &Report{Seed: c.Seed, Concurrency: c.Concurrency, Rate: c.Rate,
+		MedianBytes: c.MedianBytes, Seconds: elapsed.Seconds(), Verdicts: t.verdicts,
+		Errors: t.errors, Latency: latencyOf(t)}
+	if c.Rate > 0 {
+		r.Latency.Late = milliseconds(t.late)
+	}
+	for _, n := range t.verdicts {
+		r.Messages += n
+	}
+	answered := float64(max(r.Messages, 1))
+	r.BodyBytes = float64(t.bodies) / answered
+	r.Throughput = float64(r.Messages) / max(elapsed.Seconds(), 1e-9)
+	r.Generator = costs(&processSample{usage: before.self}, &processSample{usage: after.self},
+		answered)
+	earlier := make(map[string]*processSample)
+	for i := range before.processes {
+		earlier[before.processes[i].ID] = &before.processes[i]
+	}
+	for i := range after.processes {
+		a := &after.processes[i]
+		b := earlier[a.ID]
+		switch {
+		case a.err != nil:
+			r.Incomplete = append(r.Incomplete, a.ID+": "+a.err.Error())
+			continue
+		case b == nil || b.err != nil || b.started != a.started || b.PID != a.PID:
+			r.Incomplete = append(r.Incomplete, a.ID+": was started meanwhile")
+			b = &processSample{disk: a.disk}
+		}
+		p := ProcessReport{ID: a.ID, Kind: a.Kind, Region: a.Region, PID: a.PID,
+			Costs: costs(b, a, answered)}
+		p.RSSPeakBytes = max(peaks[a.ID].peak, a.rss)
+		r.Processes = append(r.Processes, p)
+	}
+	if len(r.Processes) > 0 {
+		r.Federation = new(Costs)
+		for i := range r.Processes {
+			r.Federation.add(&r.Processes[i].Costs)
+		}
+	}
+	return r
+}
+
+func costs(before, after *processSample, messages float64) Costs {
+	cpu := (after.cpu - before.cpu).Seconds()
+	return Costs{CPUSeconds: cpu, CPUPerThousand: cpu / messages * 1000, RSSBytes: after.rss,
+		WireBytes:    float64(after.wire-before.wire) / messages,
+		DiskBytes:    float64(after.disk-before.disk) / messages,
+		WrittenBytes: float64(after.written-before.written) / messages}
+}
+
+func (c *Costs) add(o *Costs) {
+	c.CPUSeconds += o.CPUSeconds
+	c.CPUPerThousand += o.CPUPerThousand
+	c.RSSBytes += o.RSSBytes
+	c.RSSPeakBytes += o.RSSPeakBytes
+	c.WireBytes += o.WireBytes
+	c.DiskBytes += o.DiskBytes
+	c.WrittenBytes += o.WrittenBytes
+}
+
+func latencyOf(t *tally) Latency {
+	if t.latency.TotalCount() == 0 {
+		return Latency{}
+	}
+	at := func(percentile float64) float64 {
+		return float64(t.latency.ValueAtPercentile(percentile)) / 1000
+	}
+	return Latency{Mean: t.latency.Mean() / 1000, P50: at(50), P90: at(90), P99: at(99),
+		P999: at(99.9), Max: float64(t.latency.Max()) / 1000}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,82 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+const mebibyte = 1 << 20
+
+// Write writes the report for people.
+func (r *Report) Write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d messages in %.1f s: %.0f a second over %d connections", r.Messages,
+		r.Seconds, r.Throughput, r.Concurrency)
+	if r.Rate > 0 {
+		fmt.Fprintf(&b, ", %.0f offered", r.Rate)
+	}
+	fmt.Fprintf(&b, "\n%.0f bytes of body a message, seed %d\n\n", r.BodyBytes, r.Seed)
+	l := &r.Latency
+	fmt.Fprintf(&b, "latency ms  mean %.2f  p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f\n",
+		l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max)
+	if r.Rate > 0 {
+		fmt.Fprintf(&b, "            from the moment due; sent up to %.2f ms late\n", l.Late)
+	}
+	b.WriteByte('\n')
+	writeCounts(&b, r.Verdicts, "")
+	writeCounts(&b, r.Errors, "error ")
+	b.WriteByte('\n')
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "process\tCPU s/1000\tRSS MiB\tpeak MiB\twire B\tdisk B\twritten B\t\n")
+	row := func(name string, c *Costs) {
+		fmt.Fprintf(table, "%s\t%.3f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t\n", name, c.CPUPerThousand,
+			float64(c.RSSBytes)/mebibyte, float64(c.RSSPeakBytes)/mebibyte, c.WireBytes,
+			c.DiskBytes, c.WrittenBytes)
+	}
+	for i := range r.Processes {
+		row(r.Processes[i].ID, &r.Processes[i].Costs)
+	}
+	if r.Federation != nil {
+		row("federation", r.Federation)
+	}
+	row("(generator)", &r.Generator)
+	table.Flush()
+	b.WriteString("CPU seconds for 1,000 messages; wire, disk and written bytes a message.\n")
+	for _, why := range r.Incomplete {
+		fmt.Fprintf(&b, "incomplete: %s\n", why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeCounts(b *strings.Builder, counts map[string]int64, prefix string) {
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(b, "%9d  %s%s\n", counts[kind], prefix, kind)
+	}
+}
+
+// Write writes the report for people.
+func (r *IdleReport) Write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d processes, idle for %.1f s; the binary has %.1f MB\n\n", len(r.Processes),
+		r.Seconds, float64(r.BinaryBytes)/1e6)
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "process\tCPU %\tRSS MiB\tpeak MiB\twire B/s\t leads\n")
+	for i := range r.Processes {
+		p := &r.Processes[i]
+		fmt.Fprintf(table, "%s\t%.2f\t%.1f\t%.1f\t%.0f\t %s\n", p.ID, p.CPUPercent,
+			float64(p.RSSMeanBytes)/mebibyte, float64(p.RSSPeakBytes)/mebibyte,
+			p.WireBytesPerSecond, strings.Join(p.Leads, " "))
+	}
+	table.Flush()
+	b.WriteString("CPU in percent of one core.\n")
+	for _, why := range r.Incomplete {
+		fmt.Fprintf(&b, "incomplete: %s\n", why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
