@@ -282,6 +282,21 @@ func TestRequestsBeyondMemoryAreRefused(t *testing.T) {
 	})
 }
 
+// Requests that are refused unread must not fill the connection with half-closed streams.
+func TestRefusedRequestsDoNotLeak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		node := w.join(idLazio1, 1, nil)
+		gateway := w.join(idGateway, 2, knows(node))
+		req := make([]byte, 20<<10)
+		for range callStreamsMax + 10 {
+			_, err := gateway.Call(within(t, time.Minute), Peer{Node: "lazio-1"}, 77, req)
+			wantCode(t, err, wire.UnknownKind)
+		}
+		mustEcho(t, gateway, Peer{Node: "lazio-1"})
+	})
+}
+
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -311,10 +326,12 @@ func TestStream(t *testing.T) {
 			count++
 			return nil
 		}
-		if err := gateway.Stream(within(t, time.Minute), to, methodCount, []byte{200}, next); err != nil || count != 200 {
+		err := gateway.Stream(within(t, time.Minute), to, methodCount, []byte{200}, next)
+		if err != nil || count != 200 {
 			t.Fatalf("got %d frames, %v, want 200", count, err)
 		}
-		if err := gateway.Stream(within(t, time.Minute), to, methodCount, []byte{0}, next); err != nil {
+		err = gateway.Stream(within(t, time.Minute), to, methodCount, []byte{0}, next)
+		if err != nil {
 			t.Fatalf("no frames: %v", err)
 		}
 		own := errors.New("enough")
@@ -322,7 +339,7 @@ func TestStream(t *testing.T) {
 			func([]byte) error { return own }); err != own {
 			t.Errorf("got %v, want the receiver's own error", err)
 		}
-		err := gateway.Stream(within(t, time.Minute), to, methodFail, []byte{1},
+		err = gateway.Stream(within(t, time.Minute), to, methodFail, []byte{1},
 			func([]byte) error { return nil })
 		wantCode(t, err, wire.NotReady)
 		ctx, cancel := context.WithCancel(context.Background())

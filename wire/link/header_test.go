@@ -34,8 +34,9 @@ func TestHeaderBytes(t *testing.T) {
 			}
 		}
 	}
-	if got := string(appendFrame(nil, statusFrame, []byte("ciao"))); got != "\x03\x04\x00\x00\x00ciao" {
-		t.Errorf("got frame %q", got)
+	want := "\x03\x04\x00\x00\x00ciao"
+	if got := string(appendFrame(nil, statusFrame, []byte("ciao"))); got != want {
+		t.Errorf("got frame %q, want %q", got, want)
 	}
 }
 

@@ -289,6 +289,10 @@ func TestLoadCertificate(t *testing.T) {
 	if err != nil || got.Identity.String() != idLazio1 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
+	got, err = LoadCertificate(cert, key, roots, "") // whichever it names
+	if err != nil || got.Identity.Federation != testFederation {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	for _, c := range []struct{ cert, key, roots, federation, want string }{
 		{missing, key, roots, testFederation, "no such file"},
 		{cert, missing, roots, testFederation, "no such file"},

@@ -36,6 +36,9 @@ func TestMalformedStreams(t *testing.T) {
 		change(b)
 		return append(b, "abc"...)
 	}
+	zeroMethod := func(b []byte) { b[headerMethodAt], b[headerMethodAt+1] = 0, 0 }
+	withGroup := func(b []byte) { b[headerFederationAt]--; b[headerGroupAt]++ }
+	raft := header{purpose: purposeRaft, federation: testFederation, group: FederationGroup}
 	for name, c := range map[string]struct {
 		sent []byte
 		want wire.Code
@@ -44,13 +47,13 @@ func TestMalformedStreams(t *testing.T) {
 		"magic":       {encode(func(b []byte) { b[0] = 'X' }), wire.Malformed},
 		"version":     {encode(func(b []byte) { b[headerVersionAt] = 9 }), wire.UnknownKind},
 		"purpose":     {encode(func(b []byte) { b[headerPurposeAt] = 9 }), wire.UnknownKind},
-		"no method":   {encode(func(b []byte) { b[headerMethodAt], b[headerMethodAt+1] = 0, 0 }), wire.Malformed},
+		"no method":   {encode(zeroMethod), wire.Malformed},
 		"long name":   {encode(func(b []byte) { b[headerFederationAt] = 200 }), wire.Malformed},
-		"group":       {encode(func(b []byte) { b[headerFederationAt]--; b[headerGroupAt]++ }), wire.Malformed},
+		"group":       {encode(withGroup), wire.Malformed},
 		"huge":        {encode(func(b []byte) { b[headerLengthAt+3] = 0xff }), wire.TooLarge},
 		"longer":      {append(encode(func([]byte) {}), 'd'), wire.Malformed},
 		"not a call":  {[]byte("GET / HTTP/1.1\r\nHost: lazio-1\r\n\r\n"), wire.Malformed},
-		"raft":        {(&header{purpose: purposeRaft, federation: testFederation, group: "federation"}).append(nil), wire.Malformed},
+		"raft":        {raft.append(nil), wire.Malformed},
 		"other names": {encode(func(b []byte) { b[headerSize] = 'x' }), wire.WrongFederation},
 	} {
 		t.Run(name, func(t *testing.T) {
