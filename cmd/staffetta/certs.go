@@ -1,0 +1,25 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// certFlags name a process's certificate.
+type certFlags struct{ cert, key, ca string }
+
+func (f *certFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.cert, "cert", "", "file with this process's certificate (PEM); "+
+		"its URI says who it is")
+	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
+	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
+	for _, name := range []string{"cert", "key", "ca"} {
+		cmd.MarkFlagRequired(name)
+	}
+}
+
+// load reads the files, or says what is wrong with them. A new certificate in their place is
+// taken up without a restart. An empty federation stands for the certificate's.
+func (f *certFlags) load(federation string) (*link.Credentials, error) {
+	return link.LoadCertificate(f.cert, f.key, f.ca, federation)
+}

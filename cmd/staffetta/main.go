@@ -1,0 +1,108 @@
+// Command staffetta is everything there is of Staffetta in one binary: the relay node, the
+// gateway, a local federation, and the tools of institutions, operators and testers.
+//
+// Flags and signals are handled here and nowhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "staffetta:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// run runs one command line. Tests call it as main does.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "staffetta",
+		Short: "A federated relay that carries public institutions' messages to citizens",
+		Long: `Staffetta carries messages of public institutions to citizens by fiscal code,
+through regional relay nodes that replicate them with Raft.
+
+Start here:
+
+  staffetta local     a whole federation on this machine, with a first message sent`,
+		Version:           version(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddCommand(newLocalCommand(), newNodeCommand(), newGatewayCommand(), newSendCommand(),
+		newAdminCommand())
+	return root
+}
+
+// version is the module's version, or the commit that the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v
+}
+
+// exitError carries an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return 1
+}
+
+// logFlags are the flags of every long-running command.
+type logFlags struct{ level string }
+
+func (f *logFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
+}
+
+// logger writes JSON lines to the command's standard error.
+func (f *logFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", f.level)
+	}
+	return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(),
+		&slog.HandlerOptions{Level: level})), nil
+}
