@@ -171,8 +171,7 @@ func (d *DB) flush(h *handle) error {
 	}
 	select {
 	case <-done:
-		return nil
 	case <-d.fail.done:
-		return d.fail.get()
 	}
+	return d.fail.get()
 }

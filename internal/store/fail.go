@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (f *failure) wedged() bool {
 // owner must stop the group. What was committed and not flushed is lost and must be replayed.
 func (d *DB) Err() <-chan error { return d.fail.report }
 
-// brakeFS is the file system that Pebble sees.
+// brakeFS is the file system that Pebble sees. It keeps Pebble from doing harm after a failure.
 type brakeFS struct {
 	vfs.FS
 	fail    *failure
@@ -72,7 +73,7 @@ type brakeFS struct {
 
 // Create is what every flush and compaction begins with, without holding Pebble's locks.
 func (b *brakeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := b.fail.get(); err != nil {
+	if err := b.fail.get(); err != nil && !sensitive(name) {
 		timer := time.NewTimer(brakeWait)
 		defer timer.Stop()
 		select {
@@ -81,7 +82,113 @@ func (b *brakeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 		}
 		return nil, err
 	}
-	return b.FS.Create(name, c)
+	return b.wrap(name, func() (vfs.File, error) { return b.FS.Create(name, c) })
+}
+
+// ReuseForWrite is how a new log takes the place of an old one.
+func (b *brakeFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File,
+	error) {
+	return b.wrap(newname, func() (vfs.File, error) {
+		return b.FS.ReuseForWrite(oldname, newname, c)
+	})
+}
+
+// wrap opens a file for writing. A sensitive one that can not be opened is replaced by one in
+// memory, whose content nobody reads.
+func (b *brakeFS) wrap(name string, open func() (vfs.File, error)) (vfs.File, error) {
+	err := b.fail.get()
+	var f vfs.File
+	if err == nil {
+		f, err = open()
+	}
+	if err != nil && sensitive(name) {
+		b.fail.set(fmt.Errorf("writing the state: %w", err))
+		f, err = vfs.NewMem().Create("lost", category)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &brakeFile{File: f, fail: b.fail, sensitive: sensitive(name)}, nil
+}
+
+// sensitive reports the files whose errors Pebble v2.1.7 does not survive: the last write or the
+// sync of a blob file dereferences nil (cockroachdb/pebble#6129), and a write-ahead log that can
+// not be closed or begun ends the process with its locks in disorder.
+func sensitive(name string) bool {
+	return strings.HasSuffix(name, ".blob") || strings.HasSuffix(name, ".log")
+}
+
+// brakeFile is a file that Pebble writes. Once the store has failed nothing more is written, so
+// that what failed is never referred to by what comes after it.
+type brakeFile struct {
+	vfs.File
+	fail *failure
+	// sensitive files report no error. A blob's is met again at the table that belongs to it, a
+	// log's by Commit, which looks at the failure before it acknowledges.
+	sensitive bool
+}
+
+func (f *brakeFile) guard(write func() error) error {
+	err := f.fail.get()
+	if err == nil {
+		if err = write(); err != nil {
+			f.fail.set(fmt.Errorf("writing the state: %w", err))
+		}
+	}
+	if f.sensitive {
+		return nil
+	}
+	return err
+}
+
+// Write appends p.
+func (f *brakeFile) Write(p []byte) (n int, err error) {
+	err = f.guard(func() (err error) {
+		n, err = f.File.Write(p)
+		return err
+	})
+	if err == nil {
+		n = len(p)
+	}
+	return n, err
+}
+
+// Sync makes the file durable.
+func (f *brakeFile) Sync() error { return f.guard(f.File.Sync) }
+
+// SyncData makes the file's content durable.
+func (f *brakeFile) SyncData() error { return f.guard(f.File.SyncData) }
+
+// Remove keeps everything once the store has failed: what Pebble takes for replaced may be what
+// a restart finds.
+func (b *brakeFS) Remove(name string) error {
+	if err := b.fail.get(); err != nil {
+		return err
+	}
+	return b.FS.Remove(name)
+}
+
+// OpenDir returns a directory whose Sync stops the store when it fails and then reports success,
+// because Pebble panics otherwise, on a goroutine where nobody can catch it. Nothing that was
+// done after it is acknowledged: Commit and Flush look at the failure last.
+func (b *brakeFS) OpenDir(name string) (vfs.File, error) {
+	d, err := b.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &brakeDir{File: d, fail: b.fail}, nil
+}
+
+type brakeDir struct {
+	vfs.File
+	fail *failure
+}
+
+func (d *brakeDir) Sync() error {
+	if err := d.File.Sync(); err != nil {
+		d.fail.set(fmt.Errorf("syncing a directory: %w", err))
+	}
+	return nil
 }
 
 // Unwrap lets Pebble find the file system below.

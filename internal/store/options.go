@@ -1,9 +1,12 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,14 +31,16 @@ const (
 	// pebbleStops is where Pebble itself would stall. It is out of reach, because a stalled
 	// commit can not be woken when the disk has failed.
 	pebbleStops = 1 << 10
+	// openWait is how long an Open whose disk has failed may take to say so.
+	openWait = 500 * time.Millisecond
 	// filesMax bounds open files per store.
 	filesMax = 512
 )
 
 // options sets Pebble up for a light node: one compaction at a time, bounded caches, nothing
 // written while idle.
-func (d *DB) options(create bool) *pebble.Options {
-	o := &pebble.Options{
+func (d *DB) options(create bool, o *opening) *pebble.Options {
+	opts := &pebble.Options{
 		FS:                          &brakeFS{FS: d.cfg.FS, fail: d.fail, closing: d.closing},
 		Cache:                       d.cfg.Cache,
 		CacheSize:                   cacheDefault,
@@ -51,25 +56,25 @@ func (d *DB) options(create bool) *pebble.Options {
 		MaxOpenFiles:                filesMax,
 		BytesPerSync:                1 << 20,
 		Logger:                      pebbleLog{log: d.cfg.Logger, fail: d.fail},
-		EventListener:               d.listener(),
+		EventListener:               d.listener(o),
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 1 },
 	}
-	for i := range o.Levels {
-		o.Levels[i].BlockSize = blockBytes
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
-		o.Levels[i].Compression = func() *sstable.CompressionProfile {
+	for i := range opts.Levels {
+		opts.Levels[i].BlockSize = blockBytes
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
+		opts.Levels[i].Compression = func() *sstable.CompressionProfile {
 			return sstable.NoCompression
 		}
 	}
 	separate := pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: separateBytes,
 		MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.25}
-	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return separate }
-	return o
+	opts.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return separate }
+	return opts
 }
 
 // listener turns what goes wrong in the background into a failure. Pebble calls it with its
 // locks held: it must not block nor call back.
-func (d *DB) listener() *pebble.EventListener {
+func (d *DB) listener(o *opening) *pebble.EventListener {
 	progress := func() {
 		select {
 		case d.events <- struct{}{}:
@@ -79,6 +84,7 @@ func (d *DB) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			d.fail.set(fmt.Errorf("writing the state: %w", err))
+			o.retrying()
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			d.fail.set(fmt.Errorf("damaged data in %s: %w", info.Path, info.Details))
@@ -86,6 +92,53 @@ func (d *DB) listener() *pebble.EventListener {
 		FlushEnd:      func(pebble.FlushInfo) { progress() },
 		CompactionEnd: func(pebble.CompactionInfo) { progress() },
 	}
+}
+
+// opening is one attempt to open a database.
+type opening struct{ abandoned atomic.Bool }
+
+// retrying ends the calling goroutine, a flush that Pebble would retry for ever, when nobody waits
+// for the database any more. Its lock is released on the way out.
+func (o *opening) retrying() {
+	if o.abandoned.Load() {
+		runtime.Goexit()
+	}
+}
+
+// openPebble opens db-number. When the disk fails meanwhile Pebble may not return, nor stop
+// trying; then the attempt is abandoned, with what it holds in memory, since the process can do
+// nothing but end.
+func (d *DB) openPebble(number uint64, create bool) (*pebble.DB, error) {
+	type opened struct {
+		db  *pebble.DB
+		err error
+	}
+	o, done := &opening{}, make(chan opened, 1)
+	go func() {
+		var r opened
+		r.err = d.guarded(func() (err error) {
+			r.db, err = pebble.Open(d.at.path(dbName(number)), d.options(create, o))
+			return err
+		})
+		done <- r
+	}()
+	var r opened
+	select {
+	case r = <-done:
+	case <-d.fail.done:
+		timer := time.NewTimer(openWait)
+		defer timer.Stop()
+		select {
+		case r = <-done:
+		case <-timer.C:
+			o.abandoned.Store(true)
+			return nil, d.fail.get()
+		}
+	}
+	if err := d.fail.get(); err != nil && r.err == nil {
+		return nil, errors.Join(err, r.db.Close())
+	}
+	return r.db, r.err
 }
 
 // pebbleLog gives Pebble's messages to the log. Keys of a state name citizens by hash only.

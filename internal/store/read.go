@@ -48,7 +48,11 @@ func IterateFrom(r pebble.Reader, lower, upper []byte, reverse bool,
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer func() {
+		if closing := it.Close(); err == nil {
+			err = closing
+		}
+	}()
 	start, next := it.First, it.Next
 	if reverse {
 		start, next = it.Last, it.Prev

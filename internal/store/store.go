@@ -146,7 +146,7 @@ func (d *DB) create() error {
 	if err := syncDir(d.cfg.FS, d.cfg.Dir); err != nil {
 		return err
 	}
-	db, err := pebble.Open(d.at.path(dbName(1)), d.options(true))
+	db, err := d.openPebble(1, true)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (d *DB) putIdentity(h *handle) error {
 
 // openDatabase opens db-number and checks that it is this group's and whole.
 func (d *DB) openDatabase(number uint64) (*handle, *applied, error) {
-	db, err := pebble.Open(d.at.path(dbName(number)), d.options(false))
+	db, err := d.openPebble(number, false)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dbName(number), err)
 	}
@@ -230,7 +230,9 @@ func (d *DB) Close() error {
 	if !d.fail.wedged() { // its locks are lost, closing it would wait for ever
 		d.release(h)
 		<-h.gone
-		err = errors.Join(err, h.err)
+		if d.fail.get() == nil { // otherwise closing only says again what was reported
+			err = errors.Join(err, h.err)
+		}
 	}
 	if err = errors.Join(err, d.lock.Close()); err != nil {
 		return fmt.Errorf("store: closing: %w", err)

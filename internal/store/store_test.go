@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -39,9 +42,11 @@ func put(d *DB, i uint64) error {
 }
 
 func positionOf(i uint64) wire.Position {
-	conf := i / 10 * 10
-	return wire.Position{Index: i, Term: 1 + i/7, Configuration: fmt.Appendf(nil, "members@%d", conf),
-		ConfigurationIndex: conf}
+	pos := wire.Position{Index: i, Term: 1 + i/7, ConfigurationIndex: i / 10 * 10}
+	if pos.ConfigurationIndex > 0 {
+		pos.Configuration = fmt.Appendf(nil, "members@%d", pos.ConfigurationIndex)
+	}
+	return pos
 }
 
 func digestOf(i uint64) [32]byte { return [32]byte{byte(i), byte(i >> 8), 7} }
@@ -187,8 +192,163 @@ func TestInstall(t *testing.T) {
 		t.Error("still marked as installed after a commit")
 	}
 	names, err := fs.List("/data/state")
-	if got := strings.Join(names, " "); err != nil || got != "CURRENT LOCK db-000002" &&
-		got != "db-000002 CURRENT LOCK" && len(names) != 3 {
-		t.Errorf("directory holds %q (%v)", got, err)
+	slices.Sort(names)
+	if got, want := strings.Join(names, " "), "CURRENT LOCK db-000002"; err != nil || got != want {
+		t.Errorf("directory holds %q (%v), want %q", got, err, want)
+	}
+}
+
+// A checkpoint of a database without write-ahead log holds what was flushed. This shows why
+// Checkpoint flushes first.
+func TestCheckpointNeedsFlush(t *testing.T) {
+	fs := vfs.NewMem()
+	d := mustOpen(t, testConfig(fs, false))
+	defer d.Close()
+	for i := uint64(1); i <= 50; i++ {
+		if err := put(d, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.live.Checkpoint("/bare"); err != nil {
+		t.Fatal(err)
+	}
+	bare, err := pebble.Open("/bare", d.options(false, &opening{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	a, err := readApplied(bare, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.pos.Index == 50 {
+		t.Error("Pebble's checkpoint holds what was never flushed: the flush is needed no more")
+	}
+	stream, _, at, err := d.Checkpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if at.Index != 50 {
+		t.Errorf("checkpoint as of index %d, want 50", at.Index)
+	}
+}
+
+func TestPositionReadBack(t *testing.T) {
+	d := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer d.Close()
+	if err := put(d, 1); err != nil {
+		t.Fatal(err)
+	}
+	durable := &pebble.IterOptions{OnlyReadGuaranteedDurable: true}
+	if a, err := readApplied(d.live.DB, durable); err != nil || a.pos.Index != 0 {
+		t.Errorf("index %d is durable before Flush (%v)", a.pos.Index, err)
+	}
+	if pos, err := d.Flush(); err != nil || pos.Index != 1 {
+		t.Errorf("Flush: index %d, %v", pos.Index, err)
+	}
+	before := d.Stats().Flushes
+	if pos, err := d.Flush(); err != nil || pos.Index != 1 {
+		t.Errorf("second Flush: index %d, %v", pos.Index, err)
+	}
+	if got := d.Stats().Flushes; got != before {
+		t.Errorf("%d flushes with nothing to write, want %d", got, before)
+	}
+}
+
+// Reads that began before an Install go on reading the state of before.
+func TestInstallUnderReaders(t *testing.T) {
+	src := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer src.Close()
+	for i := uint64(1); i <= 20; i++ {
+		if err := put(src, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs := vfs.NewMem()
+	d := mustOpen(t, testConfig(fs, false))
+	if err := put(d, 1); err != nil {
+		t.Fatal(err)
+	}
+	at, err := move(src, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.View(func(r pebble.Reader) error {
+		if err := d.Install(at); err != nil {
+			return err
+		}
+		if n, _, err := GetFrom(r, nil, []byte("n")); err != nil || string(n) != "1" {
+			return fmt.Errorf("the old view reads %q (%v)", n, err)
+		}
+		if n, _, err := d.Get([]byte("n")); err != nil || string(n) != "20" {
+			return fmt.Errorf("a new read reads %q (%v)", n, err)
+		}
+		if _, err := fs.Stat("/data/state/db-000001"); err != nil {
+			return fmt.Errorf("the old database went while it was read: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := fs.Stat("/data/state/db-000001"); err == nil {
+		t.Error("the old database is still there")
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIterate(t *testing.T) {
+	d := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer d.Close()
+	b := d.NewIndexedBatch()
+	defer b.Close()
+	for _, k := range []string{"a", "b", "c", "d"} {
+		b.Set([]byte(k), []byte(k+k), nil)
+	}
+	if v, ok, err := GetFrom(b, []byte("x"), []byte("c")); err != nil || !ok || string(v) != "xcc" {
+		t.Errorf("batch reads %q, %v, %v", v, ok, err)
+	}
+	if err := d.Commit(b, positionOf(1), digestOf(1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		lower, upper string
+		reverse      bool
+		stop, want   string
+	}{
+		{"a", "z", false, "", "aabbccdd"}, {"b", "d", false, "", "bbcc"},
+		{"b", "d", true, "", "ccbb"}, {"a", "z", true, "c", "ddcc"}, {"x", "z", true, "", ""},
+	} {
+		got := ""
+		err := d.Iterate([]byte(c.lower), []byte(c.upper), c.reverse,
+			func(k, v []byte) (bool, error) { got += string(v); return string(k) != c.stop, nil })
+		if err != nil || got != c.want {
+			t.Errorf("Iterate %+v: got %q, %v", c, got, err)
+		}
+	}
+	if _, ok, err := d.Get([]byte("absent")); ok || err != nil {
+		t.Errorf("Get of an absent key: %v, %v", ok, err)
+	}
+	if err := d.Iterate(nil, nil, false, func(_, _ []byte) (bool, error) {
+		return true, io.ErrNoProgress
+	}); err != io.ErrNoProgress {
+		t.Errorf("the callback's error came back as %v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	d := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer d.Close()
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(d.Collector())
+	families, err := reg.Gather()
+	if err != nil || len(families) != 8 {
+		t.Errorf("%d metrics, %v", len(families), err)
+	}
+	if d.DiskBytes() == 0 {
+		t.Error("no disk space is used")
 	}
 }
