@@ -44,14 +44,15 @@ type Group struct {
 	transfer transferGuard
 
 	// ending: no new calls. ended: the library is being shut down, nobody waits any longer.
-	ending  atomic.Bool
-	ended   chan struct{}
-	failed  chan struct{} // closed with failure set
-	failure error
-	fail    sync.Once
-	stop    sync.Once
-	stopErr error
-	workers sync.WaitGroup
+	ending   atomic.Bool
+	ended    chan struct{}
+	fail     sync.Once
+	failure  error         // set before failed is closed
+	failed   chan struct{} // closed by the first fatal
+	closing  atomic.Bool
+	closeErr error         // set before closed is closed
+	closed   chan struct{} // closed when everything is
+	workers  sync.WaitGroup
 }
 
 // Open brings log and state of this replica into agreement and starts it. It refuses, with
@@ -86,7 +87,8 @@ func open(c Config, stores *Stores) (*Group, error) {
 		inFlight: semaphore.NewWeighted(inFlightBytes),
 		reads:    make(chan *read),
 		ended:    make(chan struct{}), failed: make(chan struct{}),
-		peers: newPeers(c.Self, c.hooks.now), watcher: newWatcher(),
+		closed: make(chan struct{}),
+		peers:  newPeers(c.Self, c.hooks.now), watcher: newWatcher(),
 	}
 	g.transfer.limit = 5 * c.Timing.Election
 	g.stats = newStats(g)
@@ -95,7 +97,7 @@ func open(c Config, stores *Stores) (*Group, error) {
 		return nil, err
 	}
 	if err := g.stats.register(c.Group, c.Registerer); err != nil {
-		return nil, errors.Join(err, g.Close())
+		return nil, errors.Join(err, g.stopRaft())
 	}
 	return g, nil
 }

@@ -30,8 +30,12 @@ func (g *Group) Run(ctx context.Context) error {
 // OutcomeUnknown or NotReady. It may be called more than once.
 func (g *Group) Close() error {
 	g.ending.Store(true)
-	g.stop.Do(func() { g.stopErr = g.shutDown() })
-	return g.stopErr
+	if g.closing.CompareAndSwap(false, true) {
+		g.closeErr = g.shutDown()
+		close(g.closed)
+	}
+	<-g.closed
+	return g.closeErr
 }
 
 // fatal ends the group with a reason; the first one counts. It does not wait, so that it may be
@@ -68,20 +72,10 @@ func (g *Group) otherVoters() bool {
 }
 
 func (g *Group) shutDown() error {
-	down := g.raft.Shutdown()
-	close(g.ended)
-	closeTransport(g.trans)
+	err := g.stopRaft()
 	failure := g.failureNow()
 	if errors.Is(failure, ErrStalled) {
-		// The library waits for the disk, maybe for ever. Whatever is closed now could still be
-		// written to.
 		return failure
-	}
-	err := down.Error()
-	g.workers.Wait()
-	g.stats.unregister()
-	if err != nil {
-		err = fmt.Errorf("stop raft: %w", err)
 	}
 	if failure == nil {
 		if _, ferr := g.config.State.Flush(); ferr != nil {
@@ -91,6 +85,26 @@ func (g *Group) shutDown() error {
 	err = errors.Join(failure, err, g.stores.close(), g.config.State.Close())
 	g.logger.Info("group stopped", "err", err)
 	return err
+}
+
+// stopRaft ends the library, our goroutines, every stream and everyone who waits.
+func (g *Group) stopRaft() error {
+	g.ending.Store(true)
+	down := g.raft.Shutdown()
+	close(g.ended)
+	closeTransport(g.trans)
+	g.stats.unregister()
+	if errors.Is(g.failureNow(), ErrStalled) {
+		// The library waits for the disk, maybe for ever. Whatever were closed now could still
+		// be written to.
+		return nil
+	}
+	err := down.Error()
+	g.workers.Wait()
+	if err != nil {
+		return fmt.Errorf("stop raft: %w", err)
+	}
+	return nil
 }
 
 func (g *Group) failureNow() error {

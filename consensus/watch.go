@@ -57,7 +57,7 @@ func (g *Group) observe(changes <-chan raft.Observation) {
 			last = now
 			g.watcher.publish(now)
 		}
-		if g.raft.State() == raft.Shutdown {
+		if g.raft.State() == raft.Shutdown && !g.ending.Load() {
 			// The library shuts itself down when its own removal is committed.
 			g.fatal(ErrRemoved)
 		}
