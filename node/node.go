@@ -49,6 +49,7 @@ type Node struct {
 	claims          *claims
 	clock           *clock
 	stopping        chan struct{} // closed when Run begins to stop
+	opened          time.Time
 
 	diskFull atomic.Bool
 }
@@ -61,7 +62,7 @@ func New(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
-		stopping: make(chan struct{})}
+		stopping: make(chan struct{}), opened: time.Now()}
 	n.dir, err = openDataDir(cfg.Dir, owner{Format: ownerFormat, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
 	if err != nil {
