@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,10 +58,10 @@ func FuzzAnswer(f *testing.F) {
 
 // Over TCP, against a server that closes connections when it likes.
 func TestRealConnections(t *testing.T) {
-	n := 0
+	var n atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		switch n++; n % 4 {
+		switch n.Add(1) % 4 {
 		case 0:
 			w.Header().Set("Connection", "close")
 		case 1:
