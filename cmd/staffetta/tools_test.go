@@ -207,3 +207,12 @@ func TestBenchRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestToolsAreCommands(t *testing.T) {
+	for _, args := range [][]string{{"send"}, {"bench"}, {"bench", "idle"}} {
+		cmd, _, err := newRootCommand().Find(args)
+		if err != nil || cmd.Name() != args[len(args)-1] {
+			t.Errorf("%v: found %q, %v", args, cmd.Name(), err)
+		}
+	}
+}
