@@ -116,9 +116,13 @@ func (c *cluster) start(ids ...wire.NodeID) {
 func (c *cluster) stop(id wire.NodeID) error {
 	r := c.nodes[id]
 	r.cancel()
-	err := <-r.done
-	r.Group = nil
-	return err
+	defer func() { r.Group = nil }()
+	select {
+	case err := <-r.done:
+		return err
+	case <-time.After(time.Minute):
+		return errors.New("does not stop")
+	}
 }
 
 // kill ends a replica as a crash does: what was not durable is gone.

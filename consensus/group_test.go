@@ -50,6 +50,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 		c.start()
 		c.leader()
 		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
 		wg := c.load(ctx, 8)
 		for range 5 {
 			time.Sleep(3 * time.Second)

@@ -25,6 +25,7 @@ const (
 	guardEntryCap = "entry-cap" // raft-wal accepts what it can not read
 	guardChecksum = "checksum"  // raft-wal does not check what it reads
 	guardGap      = "gap"       // bolt accepts a log with a hole
+	guardVersions = "versions"  // only these build together and have the fixes
 
 	// Log against state.
 	guardReplay         = "replay"          // an entry is applied once

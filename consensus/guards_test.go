@@ -79,6 +79,7 @@ func TestBusyOldLeaderHeals(t *testing.T) {
 		c.start()
 		c.leader()
 		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
 		wg := c.load(ctx, 16)
 		for range 4 {
 			l := c.leader()
@@ -109,6 +110,7 @@ func TestPipelineNeverParks(t *testing.T) {
 		l := c.leader()
 		follower := c.nodes[c.others(l.id)[0]]
 		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
 		wg := c.load(ctx, 64)
 		time.Sleep(time.Second)
 		for range 5 {
@@ -194,6 +196,7 @@ func TestFailedDiskEndsTheLeader(t *testing.T) {
 				c.start()
 				c.leader()
 				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
 				wg := c.load(ctx, 8)
 				time.Sleep(time.Second)
 				l := c.leader()

@@ -14,6 +14,7 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
 )
 
@@ -83,12 +84,12 @@ func openFiles(c *Config) (*Stores, error) {
 	if exists(filepath.Join(c.Dir, boltFile)) {
 		return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogBolt)
 	}
-	return openWAL(c.Dir, newHclog(c.Logger))
+	return openWALOn(c.Dir, newWALFiles(), newHclog(c.Logger))
 }
 
-func openWAL(dir string, logger hclog.Logger) (*Stores, error) {
+func openWALOn(dir string, files types.VFS, logger hclog.Logger) (*Stores, error) {
 	w, err := wal.Open(dir, wal.WithLogger(logger), wal.WithSegmentSize(segmentBytes),
-		wal.WithSegmentFiler(segment.NewFiler(dir, newWALFiles())))
+		wal.WithSegmentFiler(segment.NewFiler(dir, files)))
 	if err != nil {
 		return nil, err
 	}
