@@ -97,8 +97,10 @@ func (d *DB) guarded(f func() error) (err error) {
 	return f()
 }
 
-// makeRoom waits while the disk is behind: too many write buffers not yet flushed, or too many
-// tables not yet compacted. It asks Pebble once per half write buffer, since asking costs.
+// makeRoom waits while the disk is behind: too much in write buffers not yet flushed, or too many
+// tables not yet compacted. It asks Pebble once per half write buffer, since asking costs. Write
+// buffers are counted by their bytes: after Open Pebble begins with small ones, and flushes none
+// until they add up to half a full one, so that a number of them would be waited for in vain.
 func (d *DB) makeRoom(h *handle, size int) error {
 	d.unchecked += size
 	if d.unchecked < d.cfg.MemTableBytes/2 {
@@ -107,7 +109,8 @@ func (d *DB) makeRoom(h *handle, size int) error {
 	d.unchecked = 0
 	for {
 		m := h.Metrics()
-		if m.MemTable.Count <= memTablesMax && m.Levels[0].Sublevels <= sublevelsMax {
+		if m.MemTable.Size <= uint64(memTablesMax*d.cfg.MemTableBytes) &&
+			m.Levels[0].Sublevels <= sublevelsMax {
 			return nil
 		}
 		timer := time.NewTimer(roomPoll)

@@ -1,0 +1,142 @@
+// Package operator makes an operator's calls to a federation, over the link, under an operator's
+// certificate. The federation's leader answers them; the client finds it.
+package operator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// Config says who the operator is and where to begin.
+type Config struct {
+	Credentials *link.Credentials
+	// Nodes are addresses of relay nodes, host:port; one that answers is enough.
+	Nodes  []string
+	Logger *slog.Logger // default: discard
+}
+
+// Client is an operator at work. Its methods may be called concurrently.
+type Client struct {
+	link    *link.Link
+	leaders *link.Leaders
+	nodes   []string
+	view    atomic.Pointer[wire.Map] // nil until the first answer
+	stop    context.CancelFunc
+	done    chan error
+	conn    net.PacketConn
+}
+
+// New opens a socket; it calls nobody yet.
+func New(cfg Config) (*Client, error) {
+	conn, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		return nil, fmt.Errorf("operator: %w", err)
+	}
+	c := &Client{nodes: cfg.Nodes, conn: conn, done: make(chan error, 1)}
+	c.link, err = link.New(link.Config{PacketConn: conn, Addr: c.addr, Logger: cfg.Logger,
+		Federation:  cfg.Credentials.Identity.Federation,
+		Certificate: cfg.Credentials.Certificate, Roots: cfg.Credentials.Roots})
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("operator: %w", err)
+	}
+	c.leaders = link.NewLeaders(c.link)
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	go func() { c.done <- c.link.Run(ctx) }()
+	return c, nil
+}
+
+// Close ends every call under way.
+func (c *Client) Close() error {
+	c.stop()
+	err := <-c.done
+	c.conn.Close()
+	return err
+}
+
+func (c *Client) addr(id wire.NodeID) (string, bool) {
+	m := c.view.Load()
+	if m == nil {
+		return "", false
+	}
+	n, ok := m.Node(id)
+	return n.Addr, ok
+}
+
+// Map asks a node for the federation's map.
+func (c *Client) Map(ctx context.Context) (*wire.Map, error) {
+	var last error = wire.Errorf(wire.Unavailable, "no node's address is known")
+	for _, addr := range c.nodes {
+		answer, err := c.link.Call(ctx, link.Peer{Addr: addr}, wire.MethodGetMap, nil)
+		if err != nil {
+			last = err
+			continue
+		}
+		m := new(wire.Map)
+		if err := wire.Decode(answer, m); err != nil {
+			return nil, err
+		}
+		c.view.Store(m)
+		return m, nil
+	}
+	return nil, last
+}
+
+// call calls the federation's leader. Every operator's call may be repeated.
+func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) error {
+	view := c.view.Load()
+	if view == nil {
+		var err error
+		if view, err = c.Map(ctx); err != nil {
+			return err
+		}
+	}
+	var voters []wire.NodeID
+	for _, n := range view.Nodes {
+		if n.Voter {
+			voters = append(voters, n.ID)
+		}
+	}
+	_, err := c.leaders.Call(ctx, "federation", voters, m, wire.Encode(req), true)
+	return err
+}
+
+// PutInstitution creates or replaces an institution.
+func (c *Client) PutInstitution(ctx context.Context, i wire.Institution) error {
+	return c.call(ctx, wire.MethodPutInstitution, &i)
+}
+
+// PutService creates or replaces a service. Zero key hashes keep the keys it has.
+func (c *Client) PutService(ctx context.Context, s wire.ServiceSpec) error {
+	return c.call(ctx, wire.MethodPutService, &s)
+}
+
+// RevokeKey makes a key worthless. On return every gateway whose node reaches the federation's
+// leader refuses it within a second.
+func (c *Client) RevokeKey(ctx context.Context, service wire.ServiceID, name wire.KeyName) error {
+	return c.call(ctx, wire.MethodSetKey, &wire.SetKey{Service: service, Name: name})
+}
+
+// RotateKey replaces a key by key, of which only the hash leaves this process.
+func (c *Client) RotateKey(ctx context.Context, service wire.ServiceID, name wire.KeyName,
+	key string) error {
+	return c.call(ctx, wire.MethodSetKey,
+		&wire.SetKey{Service: service, Name: name, Hash: wire.HashKey(key)})
+}
+
+// NewKey makes a subscription key: 128 random bits in hexadecimal.
+func NewKey() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
