@@ -1,0 +1,60 @@
+package process_test
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// mailingSize is how many messages are under way when something is killed.
+const mailingSize = 2000
+
+// TestKills kills, under `staffetta send`, a region's leader, a follower, the gateway and
+// everything. Each time every line ends with the verdict that its recipient deserves, and every
+// inbox holds what was acknowledged and nothing else.
+func TestKills(t *testing.T) {
+	t.Parallel()
+	f := startLocal(t, "--demo=false", "--regions", "lazio,lombardia", "--citizens", "3")
+	told := ledger{}
+	for i, c := range []struct {
+		name string
+		kill func(t *testing.T)
+	}{
+		{"leader", func(t *testing.T) { f.killChild(leader(t, f.file(), "lazio").ID) }},
+		{"follower", func(t *testing.T) {
+			file := f.file()
+			lead := leader(t, file, "lombardia").ID
+			for _, n := range file.Nodes {
+				if n.Region == "lombardia" && n.ID != lead {
+					f.killChild(n.ID)
+					return
+				}
+			}
+		}},
+		{"gateway", func(*testing.T) { f.killChild("gateway-1") }},
+		{"everything", func(*testing.T) { f.kill(); f.start() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := f.file()
+			m := newMailing(t, file, uint64(i), mailingSize)
+			s := m.send(t, file, filepath.Join(t.TempDir(), "results.ndjson"))
+			s.awaitUnderWay(mailingSize)
+			c.kill(t)
+			results := s.wait()
+			told.note(t, m, results)
+
+			// The same file again, without the results: every line meets its first verdict.
+			file = f.file()
+			again := m.send(t, file, filepath.Join(t.TempDir(), "again.ndjson")).wait()
+			for i := range again {
+				if i < len(results) && again[i] != results[i] {
+					t.Fatalf("line %d sent again: got %+v, want %+v", i+1, again[i], results[i])
+				}
+			}
+			told.check(t, file)
+			awaitAgreement(t, file)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package process_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// binary is the staffetta executable, built once for all tests.
+var binary string
+
+// federationsAtOnce is how many tests run at a time. Most of a test's time is waiting, for
+// elections and restarts, so it is not bound to the number of cores.
+const federationsAtOnce = "4"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "staffetta-process-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "staffetta")
+	build := exec.Command("go", "build", "-o", binary,
+		"github.com/staffetta/staffetta/cmd/staffetta")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build staffetta:", err)
+		return 1
+	}
+	flag.Set("test.parallel", federationsAtOnce)
+	return m.Run()
+}
