@@ -38,13 +38,19 @@ func (g *Group) Status() Status {
 		AppliedIndex: g.fsm.index.Load(), LogBytes: g.stores.bytes(),
 		Digest: hex.EncodeToString(sum[:]), DigestIndex: index,
 	}
-	if at := g.raft.LastContact(); s.Role != "leader" {
-		s.LastContact = -1
-		if !at.IsZero() {
-			s.LastContact = time.Since(at)
-		}
+	if s.Role != "leader" {
+		s.LastContact = g.LastContact()
 	}
 	return s
+}
+
+// LastContact is how long ago this replica heard from a leader other than itself; -1 for never.
+func (g *Group) LastContact() time.Duration {
+	at := g.raft.LastContact()
+	if at.IsZero() {
+		return -1
+	}
+	return time.Since(at)
 }
 
 func (g *Group) role() string {

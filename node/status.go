@@ -73,7 +73,7 @@ func (n *Node) federationContact() time.Duration {
 	if n.federationGroup.IsLeader() {
 		return 0
 	}
-	if silent := n.federationGroup.Status().LastContact; silent >= 0 {
+	if silent := n.federationGroup.LastContact(); silent >= 0 {
 		return silent
 	}
 	return time.Since(n.opened)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -31,7 +32,7 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 		}
 	}
 	now := n.clockNow()
-	if outcomes := n.region.Admit(block, now); outcomes != nil {
+	if outcomes := n.admit(block, now); outcomes != nil {
 		return wire.Encode(&wire.Outcomes{List: outcomes}), nil
 	}
 	answer, err := n.regionGroup.Propose(ctx, wire.EncodeEntry(wire.BlockEntry, now, frame))
@@ -43,6 +44,33 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
 	}
 	return wire.Encode(outcomes), nil
+}
+
+// anchorContactMax is how long an anchor decides about unclaimed codes without hearing from the
+// federation: operators may deal its slots to another region after twice this time.
+const anchorContactMax = time.Minute
+
+// admit returns nil when the block may be proposed, else one outcome per record. An anchor that
+// is cut off from the federation disowns what it does not own by a claim.
+func (n *Node) admit(block *wire.Block, now wire.Time) []wire.Outcome {
+	outcomes := n.region.Admit(block, now)
+	if n.federationContact() <= anchorContactMax {
+		return outcomes
+	}
+	for i := range block.Records {
+		r := block.Records[i].RecipientUnder(n.hasher)
+		own, _, err := n.region.Ownership(r)
+		if err == nil && (own.State == wire.Owned || own.State == wire.Released) {
+			continue
+		}
+		if outcomes == nil {
+			outcomes = make([]wire.Outcome, len(block.Records))
+		}
+		if outcomes[i].Kind == wire.Undecided {
+			outcomes[i] = wire.Outcome{Kind: wire.NotOwner, ID: block.Records[i].ID}
+		}
+	}
+	return outcomes
 }
 
 // mayPropose refuses early what Propose would refuse late, before work is done for it.

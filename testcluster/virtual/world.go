@@ -44,7 +44,7 @@ type World struct {
 	timing func(group string) consensus.Timing
 
 	nodes    []*Node
-	gateways int
+	gateways []*Gateway
 }
 
 // Node is one relay node, running or crashed. Its data survives.
@@ -277,6 +277,34 @@ func (n *Node) Isolate() { n.w.net.silence(n.addr.String(), true) }
 // Deafen cuts the way from one node to another; the way back stays.
 func (w *World) Deafen(from, to *Node) { w.net.cut(from.addr.String(), to.addr.String(), true) }
 
+// Island cuts a region, its nodes and the gateways at home there, off from everybody else.
+func (w *World) Island(region wire.RegionID) {
+	inside, outside := w.addresses(region)
+	for _, a := range inside {
+		for _, b := range outside {
+			w.net.cut(a, b, true)
+			w.net.cut(b, a, true)
+		}
+	}
+}
+
+func (w *World) addresses(region wire.RegionID) (inside, outside []string) {
+	add := func(home wire.RegionID, addr string) {
+		if home == region {
+			inside = append(inside, addr)
+		} else {
+			outside = append(outside, addr)
+		}
+	}
+	for _, n := range w.nodes {
+		add(n.Region, n.addr.String())
+	}
+	for _, g := range w.gateways {
+		add(g.home, g.host.addr.String())
+	}
+	return inside, outside
+}
+
 // Mend undoes every cut.
 func (w *World) Mend() { w.net.mend() }
 
@@ -285,6 +313,7 @@ type Gateway struct {
 	*route.Router
 	Link *link.Link
 
+	home wire.RegionID
 	host *host
 	stop context.CancelFunc
 	done chan error
@@ -293,11 +322,12 @@ type Gateway struct {
 // Gateway starts a gateway and waits until it is ready. It ends with the test, or by Stop.
 func (w *World) Gateway(home wire.RegionID) *Gateway {
 	w.t.Helper()
-	w.gateways++
-	g := &Gateway{done: make(chan error, 2)}
-	g.host = w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 1, byte(w.gateways)).To4(), Port: 7400})
+	g := &Gateway{home: home, done: make(chan error, 2)}
+	w.gateways = append(w.gateways, g)
+	number := len(w.gateways)
+	g.host = w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 1, byte(number)).To4(), Port: 7400})
 	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleGateway,
-		Region: home, Name: fmt.Sprintf("gateway-%d", w.gateways)})
+		Region: home, Name: fmt.Sprintf("gateway-%d", number)})
 	var nodes []string
 	for _, n := range w.Nodes(home) {
 		nodes = append(nodes, n.addr.String())
@@ -313,7 +343,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 		w.t.Fatal(err)
 	}
 	g.Router, err = route.New(route.Config{Caller: g.Link, Nodes: nodes, Region: home,
-		Logger: w.logger.With("gateway", w.gateways)})
+		Logger: w.logger.With("gateway", number)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
