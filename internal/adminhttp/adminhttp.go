@@ -4,6 +4,7 @@
 //	GET /health   200 when the process can do its job now, 503 when not; a Health as JSON
 //	GET /metrics  Prometheus text
 //	GET /status   the process's own status as JSON
+//	GET /debug/pprof/…  profiles for go tool pprof
 //
 // It carries no secret and no citizen's data, changes nothing, and is meant for the loopback
 // interface or an operator's network: it has no authentication.
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +51,8 @@ func New(health func() Health, status func() any, metrics prometheus.Gatherer) h
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics,
 		promhttp.HandlerOpts{MaxRequestsInFlight: scrapesMax, Timeout: scrapeTimeout}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return mux
 }
 
@@ -79,7 +83,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      time.Minute, // a profile takes half of that
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
