@@ -19,6 +19,7 @@ const (
 	guardRemoved            = "removed"              // hashicorp/raft#524
 	guardOneInstall         = "one-install"          // an installing replica does not vote
 	guardLag                = "lag"                  // progress that the library does not show
+	guardFreshAnswers       = "fresh-answers"        // old answers confirm no leader
 	guardOrphans            = "orphans"              // futures that nobody answers
 
 	// The log stores.

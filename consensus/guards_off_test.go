@@ -26,6 +26,7 @@ var guardTests = map[string]string{
 	guardRemoved:            "TestRemovedReplicaEnds",
 	guardOneInstall:         "TestOneSnapshotAtATime",
 	guardLag:                "TestStandingFollowerRaisesAnAlarm",
+	guardFreshAnswers:       "TestOldAnswersConfirmNobody",
 	guardOrphans:            "TestNobodyWaitsForAStoppedGroup",
 	guardEntryCap:           "TestEntryAboveTheCapIsNotAppended",
 	guardChecksum:           "TestDamagedEntryIsNotRead",

@@ -22,6 +22,10 @@ type peers struct {
 
 	// off: this node's clock is not its majority's, see wire.ClockSkewMax.
 	off atomic.Bool
+	// sent counts the messages sent to followers.
+	sent atomic.Uint64
+	// news holds a token when a follower agreed since it was last looked at.
+	news chan struct{}
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -35,12 +39,14 @@ type peer struct {
 	match   uint64    // the follower's log agrees up to here
 	moved   time.Time // when match last grew
 	contact time.Time
+	agreed  uint64        // the last message that it agreed to, by its number
 	skew    time.Duration // of its clock against ours, at least; 0 when within the error
 	stalled bool
 }
 
 func newPeers(self wire.NodeID, now func() time.Time) *peers {
-	return &peers{self: self, now: now, of: map[wire.NodeID]*peer{}}
+	return &peers{self: self, now: now, of: map[wire.NodeID]*peer{},
+		news: make(chan struct{}, 1)}
 }
 
 // members says who votes.
@@ -71,9 +77,9 @@ func (p *peers) get(id wire.NodeID, term uint64) *peer {
 	return f
 }
 
-// answered notes a follower's answer to entries or a heartbeat.
+// answered notes a follower's answer to entries or a heartbeat, the message with number.
 func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
-	resp *raft.AppendEntriesResponse, sent time.Time) {
+	resp *raft.AppendEntriesResponse, number uint64, sent time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if req.Term < p.term {
@@ -84,6 +90,13 @@ func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
 	if _, at, ok := decodeClock(resp.Addr); ok {
 		f.skew = skew(at, sent, now)
 		p.judgeClock()
+	}
+	if resp.Success && resp.Term <= req.Term && number > f.agreed {
+		f.agreed = number
+		select {
+		case p.news <- struct{}{}:
+		default:
+		}
 	}
 	match := req.PrevLogEntry
 	if n := len(req.Entries); n > 0 {
@@ -101,6 +114,20 @@ func (p *peers) installed(id wire.NodeID, req *raft.InstallSnapshotRequest) {
 	if f := p.get(id, req.Term); req.LastLogIndex > f.match {
 		f.match, f.moved = req.LastLogIndex, p.now()
 	}
+}
+
+// confirmed reports whether a majority agreed, in term, to messages sent after the first since.
+func (p *peers) confirmed(term, since uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	agree := 0
+	for _, v := range p.voters {
+		f := p.of[v]
+		if v == p.self || p.term == term && f != nil && f.agreed > since {
+			agree++
+		}
+	}
+	return agree >= len(p.voters)/2+1
 }
 
 // lag answers how far behind last a follower is, and whether it is there.

@@ -104,7 +104,9 @@ func (g *Group) serveReads() {
 //     costs the log nothing, where a barrier per term would be an entry that the state never
 //     sees and a snapshot could not name.
 //  2. The commit index is taken.
-//  3. A majority confirms that there is no newer leader, after 2.
+//  3. A majority confirms that there is no newer leader, in answer to messages sent after 2. The
+//     library counts every answer that comes after 2: one that was under way for long, or lay
+//     in the socket of a process that was stopped, may be from before the newer leader's time.
 //  4. The term is still the same.
 func (g *Group) confirm() (uint64, error) {
 	term := g.raft.CurrentTerm()
@@ -112,9 +114,12 @@ func (g *Group) confirm() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	index := g.raft.CommitIndex()
+	index, sent := g.raft.CommitIndex(), g.peers.sent.Load()
 	if err := await(g.raft.VerifyLeader(), g.ended, g.config.guards); err != nil {
 		return 0, g.readError(err)
+	}
+	if err := g.awaitMajority(term, sent); err != nil {
+		return 0, err
 	}
 	if g.raft.CurrentTerm() != term {
 		return 0, g.notLeader()
@@ -150,6 +155,34 @@ func (g *Group) awaitTerm(term uint64) (noop, error) {
 			return noop{}, wire.Errorf(wire.NotReady, "the node is stopping")
 		}
 	}
+}
+
+// leadPoll is how often a leader that waits for its followers looks whether it still is one.
+const leadPoll = 20 * time.Millisecond
+
+// awaitMajority returns when a majority agreed to messages sent after the first sent. VerifyLeader
+// has every follower sent one at once.
+func (g *Group) awaitMajority(term, sent uint64) error {
+	if !g.config.guards.on(guardFreshAnswers) {
+		return nil
+	}
+	var poll *time.Ticker
+	for !g.peers.confirmed(term, sent) {
+		if g.raft.State() != raft.Leader || g.raft.CurrentTerm() != term {
+			return g.notLeader()
+		}
+		if poll == nil {
+			poll = time.NewTicker(leadPoll)
+			defer poll.Stop()
+		}
+		select {
+		case <-g.peers.news:
+		case <-poll.C:
+		case <-g.ended:
+			return wire.Errorf(wire.NotReady, "the node is stopping")
+		}
+	}
+	return nil
 }
 
 func (g *Group) readError(err error) error {

@@ -101,6 +101,7 @@ func (g *Group) stopRaft() error {
 	}
 	err := down.Error()
 	g.workers.Wait()
+	g.layer.served.Wait()
 	if err != nil {
 		return fmt.Errorf("stop raft: %w", err)
 	}

@@ -2,7 +2,9 @@ package consensus
 
 import (
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,20 +17,24 @@ import (
 const connsMax = 4096
 
 // streams is the library's stream layer over our transport. It knows every stream, so that none
-// outlives the group.
+// outlives the group, nor the library's goroutine that serves it.
 type streams struct {
 	Transport
 
 	mu     sync.Mutex
-	conns  map[*stream]struct{} // guarded by mu; nil when closed
-	closed bool
+	conns  map[*stream]struct{} // guarded by mu
+	closed bool                 // guarded by mu
+	// served counts the accepted streams that the library has not closed.
+	served sync.WaitGroup
 }
 
+// stream is a net.Conn that the library closes when it is done with it.
 type stream struct {
 	net.Conn
-	of   *streams
-	once sync.Once
-	err  error
+	of       *streams
+	accepted bool
+	once     sync.Once
+	err      error
 }
 
 func newStreams(t Transport) *streams {
@@ -42,7 +48,7 @@ func (s *streams) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if tracked, ok := s.track(conn); ok {
+		if tracked, ok := s.track(conn, true); ok {
 			return tracked, nil
 		}
 		conn.Close()
@@ -55,7 +61,7 @@ func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	tracked, ok := s.track(conn)
+	tracked, ok := s.track(conn, false)
 	if !ok {
 		conn.Close()
 		return nil, net.ErrClosed
@@ -63,39 +69,43 @@ func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	return tracked, nil
 }
 
-func (s *streams) track(conn net.Conn) (net.Conn, bool) {
+func (s *streams) track(conn net.Conn, accepted bool) (net.Conn, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.conns) >= connsMax {
 		return nil, false
 	}
-	c := &stream{Conn: conn, of: s}
+	c := &stream{Conn: conn, of: s, accepted: accepted}
 	s.conns[c] = struct{}{}
+	if accepted {
+		s.served.Add(1)
+	}
 	return c, true
 }
 
+// Close is the library's: it will not touch the stream again.
 func (c *stream) Close() error {
 	c.once.Do(func() {
 		c.of.mu.Lock()
 		delete(c.of.conns, c)
 		c.of.mu.Unlock()
 		c.err = c.Conn.Close()
+		if c.accepted {
+			c.of.served.Done()
+		}
 	})
 	return c.err
 }
 
-// Close ends the listener and every stream; the library's handlers end with their streams.
+// Close ends the listener and every stream. The library notices, and closes them too.
 func (s *streams) Close() error {
 	s.mu.Lock()
-	var conns []*stream
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.closed = true
 	s.mu.Unlock()
 	err := s.Transport.Close()
 	for _, c := range conns {
-		c.Close()
+		c.Conn.Close()
 	}
 	return err
 }
@@ -147,10 +157,10 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 // AppendEntries sends entries or a heartbeat, and learns from the answer.
 func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress,
 	req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	sent := t.peers.now()
+	number, sent := t.peers.sent.Add(1), t.peers.now()
 	err := t.NetworkTransport.AppendEntries(id, to, req, resp)
 	if err == nil {
-		t.peers.answered(wire.NodeID(id), req, resp, sent)
+		t.peers.answered(wire.NodeID(id), req, resp, number, sent)
 	}
 	return err
 }
