@@ -80,7 +80,7 @@ func (f *federation) start() {
 
 func (f *federation) launch() {
 	f.t.Helper()
-	f.cmd = exec.Command(binary, f.args...)
+	f.cmd = exec.Command(staffetta, f.args...)
 	f.out, f.events, f.ended = new(output), new(output), make(chan struct{})
 	f.cmd.Stdout, f.cmd.Stderr = f.out, f.events
 	// Nothing outlives the tests, even if they are killed.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// binary is the staffetta executable, built once for all tests.
-var binary string
+// staffetta is the executable, built once for all tests.
+var staffetta string
 
 // federationsAtOnce is how many tests run at a time. Most of a test's time is waiting, for
 // elections and restarts, so it is not bound to the number of cores.
@@ -28,8 +28,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "staffetta")
-	build := exec.Command("go", "build", "-o", binary,
+	staffetta = filepath.Join(dir, "staffetta")
+	build := exec.Command("go", "build", "-o", staffetta,
 		"github.com/staffetta/staffetta/cmd/staffetta")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

@@ -55,7 +55,7 @@ type sending struct {
 func (m *mailing) send(t *testing.T, file *localfile.File, results string) *sending {
 	t.Helper()
 	s := &sending{t: t, results: results}
-	s.cmd = exec.Command(binary, "send", "--gateway", file.Gateways[0].URL, "--file", m.path,
+	s.cmd = exec.Command(staffetta, "send", "--gateway", file.Gateways[0].URL, "--file", m.path,
 		"--results", results, "--concurrency", "8")
 	s.cmd.Env = append(os.Environ(), "STAFFETTA_KEY="+file.Services[0].PrimaryKey)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
