@@ -84,12 +84,22 @@ func openFiles(c *Config) (*Stores, error) {
 	if exists(filepath.Join(c.Dir, boltFile)) {
 		return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogBolt)
 	}
-	return openWALOn(c.Dir, newWALFiles(), newHclog(c.Logger))
+	return walParts{dir: c.Dir, files: newWALFiles(), meta: &metadb.BoltMetaDB{},
+		segment: segmentBytes, logger: newHclog(c.Logger)}.open()
 }
 
-func openWALOn(dir string, files types.VFS, logger hclog.Logger) (*Stores, error) {
-	w, err := wal.Open(dir, wal.WithLogger(logger), wal.WithSegmentSize(segmentBytes),
-		wal.WithSegmentFiler(segment.NewFiler(dir, files)))
+// walParts are what raft-wal is made of.
+type walParts struct {
+	dir     string
+	files   types.VFS
+	meta    types.MetaStore
+	segment int
+	logger  hclog.Logger
+}
+
+func (p walParts) open() (*Stores, error) {
+	w, err := wal.Open(p.dir, wal.WithLogger(p.logger), wal.WithSegmentSize(p.segment),
+		wal.WithMetaStore(p.meta), wal.WithSegmentFiler(segment.NewFiler(p.dir, p.files)))
 	if err != nil {
 		return nil, err
 	}

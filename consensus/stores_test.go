@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -317,7 +318,8 @@ func TestOtherLogStoreIsRefused(t *testing.T) {
 func TestFsyncsPerAppend(t *testing.T) {
 	dir := t.TempDir()
 	files := &countedFiles{VFS: newWALFiles()}
-	s, err := openWALOn(dir, files, hclog.NewNullLogger())
+	s, err := walParts{dir: dir, files: files, meta: &metadb.BoltMetaDB{}, segment: segmentBytes,
+		logger: hclog.NewNullLogger()}.open()
 	if err != nil {
 		t.Fatal(err)
 	}
