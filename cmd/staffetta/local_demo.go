@@ -143,7 +143,8 @@ func printHints(out io.Writer, dir string, file *localfile.File) {
 as the citizen:
 
   TOKEN=$(curl -s %[1]s/test-login -d '{"username":"%[3]s","password":"test"}' | cut -d'"' -f4)
-  curl -s '%[1]s/api/communication/v1/messages?enrich_result_data=true' -H "Authorization: Bearer $TOKEN"
+  curl -s '%[1]s/api/communication/v1/messages?enrich_result_data=true' \
+    -H "Authorization: Bearer $TOKEN"
 
 as the operator:
 

@@ -20,13 +20,7 @@ import (
 )
 
 func newNodeCommand() *cobra.Command {
-	var (
-		log                                      logFlags
-		pki                                      certFlags
-		id, region, listen, admin, dir           string
-		foundingFile, directoryKeyFile, logStore string
-		eraseAfter                               time.Duration
-	)
+	var f nodeFlags
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run one relay node",
@@ -35,72 +29,86 @@ on one UDP port and one data directory.
 
 /health, /metrics and /status are served at --admin.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := log.logger(cmd)
-			if err != nil {
-				return err
-			}
-			m, err := founding.Read(foundingFile)
-			if err != nil {
-				return err
-			}
-			key, err := readDirectoryKey(directoryKeyFile)
-			if err != nil {
-				return err
-			}
-			certs, err := pki.load(m.Federation)
-			if err != nil {
-				return err
-			}
-			registry := newRegistry()
-			adminListener, err := net.Listen("tcp", admin)
-			if err != nil {
-				return fmt.Errorf("--admin: %w", err)
-			}
-			defer adminListener.Close()
-			conn, err := net.ListenPacket("udp", listen)
-			if err != nil {
-				return fmt.Errorf("--listen: %w", err)
-			}
-			defer conn.Close()
-			n, err := node.New(node.Config{ID: wire.NodeID(id), Region: wire.RegionID(region),
-				Founding: m, DirectoryKey: key, Dir: dir, LogStore: logStore, PacketConn: conn,
-				Certificate: certs.Certificate, Roots: certs.Roots, EraseAfter: eraseAfter,
-				Logger: logger.With("node", id), Registerer: registry})
-			if err != nil {
-				return err
-			}
-			logger.Info("node started", "node", id, "region", region, "listen", listen,
-				"admin", adminListener.Addr().String())
-			g, ctx := errgroup.WithContext(cmd.Context())
-			g.Go(func() error { return n.Run(ctx) })
-			g.Go(func() error {
-				return adminhttp.Serve(ctx, adminListener, adminhttp.New(n.Health,
-					func() any { return n.Status() }, registry), logger)
-			})
-			err = g.Wait()
-			logger.Info("node stopped", "node", id)
-			return err
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&id, "id", "", "the node's name, as in the founding file")
-	f.StringVar(&region, "region", "", "its region")
-	f.StringVar(&listen, "listen", ":7400", "UDP address of the link")
-	f.StringVar(&admin, "admin", "127.0.0.1:7401", "TCP address of health, metrics and status")
-	f.StringVar(&dir, "dir", "", "data directory, made when missing")
-	f.StringVar(&foundingFile, "founding", "founding.json", "the federation's founding file")
-	f.StringVar(&directoryKeyFile, "directory-key", "directory.key",
+	f.register(cmd)
+	return cmd
+}
+
+type nodeFlags struct {
+	log                                      logFlags
+	pki                                      certFlags
+	id, region, listen, admin, dir           string
+	foundingFile, directoryKeyFile, logStore string
+	eraseAfter                               time.Duration
+}
+
+func (f *nodeFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.id, "id", "", "the node's name, as in the founding file")
+	flags.StringVar(&f.region, "region", "", "its region")
+	flags.StringVar(&f.listen, "listen", ":7400", "UDP address of the link")
+	flags.StringVar(&f.admin, "admin", "127.0.0.1:7401", "TCP address of health, metrics and status")
+	flags.StringVar(&f.dir, "dir", "", "data directory, made when missing")
+	flags.StringVar(&f.foundingFile, "founding", "founding.json", "the federation's founding file")
+	flags.StringVar(&f.directoryKeyFile, "directory-key", "directory.key",
 		"file with the federation's directory key, 64 hexadecimal digits")
-	f.StringVar(&logStore, "log-store", "wal", "where the Raft logs lie: wal or bolt")
-	f.DurationVar(&eraseAfter, "erase-after", 24*time.Hour,
+	flags.StringVar(&f.logStore, "log-store", "wal", "where the Raft logs lie: wal or bolt")
+	flags.DurationVar(&f.eraseAfter, "erase-after", 24*time.Hour,
 		"how long refused content may stay on disk, at most 720h")
 	for _, name := range []string{"id", "region", "dir"} {
 		cmd.MarkFlagRequired(name)
 	}
-	pki.register(cmd)
-	log.register(cmd)
-	return cmd
+	f.pki.register(cmd)
+	f.log.register(cmd)
+}
+
+func (f *nodeFlags) run(cmd *cobra.Command) error {
+	logger, err := f.log.logger(cmd)
+	if err != nil {
+		return err
+	}
+	m, err := founding.Read(f.foundingFile)
+	if err != nil {
+		return err
+	}
+	key, err := readDirectoryKey(f.directoryKeyFile)
+	if err != nil {
+		return err
+	}
+	certs, err := f.pki.load(m.Federation)
+	if err != nil {
+		return err
+	}
+	registry := newRegistry()
+	adminListener, err := net.Listen("tcp", f.admin)
+	if err != nil {
+		return fmt.Errorf("--admin: %w", err)
+	}
+	defer adminListener.Close()
+	conn, err := net.ListenPacket("udp", f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	defer conn.Close()
+	n, err := node.New(node.Config{ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
+		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
+		Certificate: certs.Certificate, Roots: certs.Roots, EraseAfter: f.eraseAfter,
+		Logger: logger.With("node", f.id), Registerer: registry})
+	if err != nil {
+		return err
+	}
+	logger.Info("node started", "node", f.id, "region", f.region, "listen", f.listen,
+		"admin", adminListener.Addr().String())
+	g, ctx := errgroup.WithContext(cmd.Context())
+	g.Go(func() error { return n.Run(ctx) })
+	g.Go(func() error {
+		return adminhttp.Serve(ctx, adminListener, adminhttp.New(n.Health,
+			func() any { return n.Status() }, registry), logger)
+	})
+	err = g.Wait()
+	logger.Info("node stopped", "node", f.id)
+	return err
 }
 
 // readDirectoryKey reads a key of 64 hexadecimal digits. Its errors do not show the file's text.

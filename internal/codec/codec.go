@@ -10,7 +10,8 @@
 //
 // Guarantees: encoding is canonical (fields in declared order, zero values omitted), so equal
 // messages have equal bytes. Decoding skips fields that it does not know, refuses truncated or
-// mistyped ones, never reads past its input, and bounds nesting and repetition. Byte fields alias the input; strings are copied.
+// mistyped ones, never reads past its input, and bounds nesting and repetition. Byte fields alias
+// the input; strings are copied.
 //
 // Compatibility rule: a field number is never reused nor given another type; new fields are
 // added with new numbers and mean their zero value when absent. Whoever must not ignore a new

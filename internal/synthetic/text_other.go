@@ -56,7 +56,8 @@ var french = language{
 	topics: []string{"taxe sur les déchets", "cantine scolaire", "carte d'identité", "crèche",
 		"permis de stationnement", "changement de résidence", "vaccination", "bourse d'études",
 		"aide au logement", "transport scolaire", "rendez-vous médical"},
-	greetings: []string{"Bonjour {name},", "Madame, Monsieur,", "Cher concitoyen, chère concitoyenne,"},
+	greetings: []string{"Bonjour {name},", "Madame, Monsieur,",
+		"Cher concitoyen, chère concitoyenne,"},
 	subjects: []string{"{topic} : [échéance le|avant le] {due}", "Votre demande {ref}",
 		"Rendez-vous le {date} à {time}", "Information : {topic}", "Paiement reçu : {sum}"},
 	openings: []string{
@@ -134,7 +135,8 @@ var slovene = language{
 	topics: []string{"pristojbina za odpadke", "šolska prehrana", "osebna izkaznica", "vrtec",
 		"dovoljenje za parkiranje", "sprememba bivališča", "cepljenje", "štipendija",
 		"prispevek za najemnino", "zdravniški pregled"},
-	greetings: []string{"Spoštovani,", "Pozdravljeni, {name},", "Spoštovana gospa, spoštovani gospod,"},
+	greetings: []string{"Spoštovani,", "Pozdravljeni, {name},",
+		"Spoštovana gospa, spoštovani gospod,"},
 	subjects: []string{"{topic}: [rok|zapade] {due}", "Vaša vloga {ref}",
 		"Termin {date} ob {time}", "Obvestilo: {topic}", "Prejeto plačilo: {sum}"},
 	openings: []string{
