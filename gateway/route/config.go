@@ -45,8 +45,8 @@ type Config struct {
 
 // Limits bound a router's memory. Zero fields have the documented default.
 type Limits struct {
-	// BlocksInFlight is how many blocks of one region are under way at once. Default 2: one is
-	// on its way while the other is being decided; more make the blocks smaller.
+	// BlocksInFlight is how many blocks of one region may be under way at once. Default 2: the
+	// second leaves when it is half full or the first is stuck, see lane.
 	BlocksInFlight int
 	// WaitingRecords and WaitingBytes bound one region's records without a verdict; beyond them
 	// Submit returns Overloaded. Default 8,192 and 32 MiB: more than a second of a busy region.

@@ -6,9 +6,9 @@
 // kept true by the changes feed. A hint may be wrong at any moment. That is safe, because the
 // owner decides in its own log and a region that is not the owner says so.
 //
-// Records for one region collect in its lane. A few blocks per region are in flight; what arrives
-// meanwhile makes the next ones. So a lone record leaves at once, a crowd leaves in full blocks,
-// and a region that does not answer holds nobody else's records.
+// Records for one region collect in its lane. While one block of the region is under way, what
+// arrives makes the next one. So a lone record leaves at once, a crowd leaves in full blocks, and
+// a region that does not answer holds nobody else's records.
 //
 // Guarantees:
 //   - Submit returns the owner's final word, or an error and no verdict after wire.OwnerWait at

@@ -59,9 +59,19 @@ func TestLoneRecordLeavesAtOnce(t *testing.T) {
 }
 
 func TestWhatWaitsFillsTheNextBlock(t *testing.T) {
-	for _, c := range []struct{ inFlight, submitted int }{{1, 100}, {2, 100}, {1, 300}} {
+	for _, c := range []struct {
+		inFlight, submitted int
+		want                []int // sizes of the blocks, smallest first; -1: any
+	}{
+		{1, 100, []int{1, 99}},
+		{1, 300, []int{1, 43, 128, 128}},
+		{2, 1 + spareRecords - 1, []int{1, spareRecords - 1}}, // not worth a second block yet
+		{2, 1 + spareRecords, []int{1, spareRecords}},
+		{2, 100, []int{1, -1, -1}},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			w, r, release := held(t, func(c2 *Config) { c2.Limits.BlocksInFlight = c.inFlight })
+			began := time.Now()
 			var wg sync.WaitGroup
 			for i := range c.submitted {
 				code := w.citizen(i, "sicilia", true)
@@ -70,8 +80,8 @@ func TestWhatWaitsFillsTheNextBlock(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				if i < c.inFlight {
-					synctest.Wait() // one record in each block that is under way
+				if i == 0 {
+					synctest.Wait() // it has left, alone
 				}
 			}
 			synctest.Wait()
@@ -79,17 +89,58 @@ func TestWhatWaitsFillsTheNextBlock(t *testing.T) {
 			wg.Wait()
 			got := sizes(w.regions["sicilia"])
 			slices.Sort(got)
-			rest := c.submitted - c.inFlight
-			if want := c.inFlight + (rest+wire.BlockRecordsMax-1)/wire.BlockRecordsMax; len(got) != want {
-				t.Errorf("%d in flight: blocks of %v, want %d blocks", c.inFlight, got, want)
+			same := len(got) == len(c.want)
+			for i := range min(len(got), len(c.want)) {
+				same = same && (c.want[i] < 0 || got[i] == c.want[i])
 			}
-			for _, n := range got[:c.inFlight] {
-				if n != 1 {
-					t.Errorf("first blocks of %v records, want 1", got)
-				}
+			if !same {
+				t.Errorf("%d submitted with %d in flight: blocks of %v, want %v", c.submitted,
+					c.inFlight, got, c.want)
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("%d submitted: waited %s for company, want no waiting", c.submitted, took)
 			}
 		})
 	}
+}
+
+func TestStuckBlockIsPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "lazio", "sicilia")
+		r := w.router()
+		first := true
+		w.set(func() {
+			w.hook = func(ctx context.Context, _ link.Peer, m wire.Method, _ []byte) ([]byte,
+				error, bool) {
+				w.mu.Lock()
+				stuck := m == wire.MethodSubmit && first
+				first = first && !stuck
+				w.mu.Unlock()
+				if stuck {
+					<-ctx.Done()
+					return nil, wire.Errorf(wire.OutcomeUnknown, "lost"), true
+				}
+				return nil, nil, false
+			}
+		})
+		var wg sync.WaitGroup
+		submit := func(n int, within time.Duration) {
+			code, began := w.citizen(n, "sicilia", true), time.Now()
+			wg.Go(func() {
+				if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+					t.Errorf("record %d: %v", n, err)
+				}
+				if took := time.Since(began); took > within {
+					t.Errorf("record %d took %s, want at most %s", n, took, within)
+				}
+			})
+			synctest.Wait()
+		}
+		submit(1, attemptWait+roundPauseMax)
+		submit(2, spareAfter)
+		submit(3, spareAfter)
+		wg.Wait()
+	})
 }
 
 func TestOverload(t *testing.T) {

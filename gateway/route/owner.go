@@ -2,7 +2,6 @@ package route
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -14,8 +13,12 @@ const (
 	// attemptWait bounds one attempt on one node of a region: longer than a busy leader takes,
 	// short enough to try the others within wire.OwnerWait.
 	attemptWait = 2 * time.Second
-	// suspectFor is how long a node that did not answer is asked last.
-	suspectFor = 3 * time.Second
+	// suspectFor is how long a node that did not answer is left alone while others do. After
+	// that it gets a call again only if it answers a greeting within probeWait: the others go on
+	// naming a dead leader until they have elected another, and it must not cost us an attempt
+	// each time; a leader that lives and was only slow must not be avoided either.
+	suspectFor = 500 * time.Millisecond
+	probeWait  = 250 * time.Millisecond
 	// roundPauseMin and roundPauseMax bound the jittered pause after a round of a region's nodes
 	// without a leader: an election takes seconds, and a new leader is to be found soon.
 	roundPauseMin = 25 * time.Millisecond
@@ -32,13 +35,15 @@ type owner struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	nodes   []link.Peer
-	leader  wire.NodeID // who led last, or is said to lead; empty: not known
-	suspect map[wire.NodeID]time.Time
+	leader  wire.NodeID               // who led last, or is said to lead; empty: not known
+	suspect map[wire.NodeID]time.Time // nodes that did not answer: until when they are avoided
+	heard   map[wire.NodeID]time.Time // when a node last answered anything
 	turn    int
 }
 
 func newOwner(id wire.RegionID, l Limits) *owner {
-	return &owner{id: id, lane: newLane(l), suspect: make(map[wire.NodeID]time.Time)}
+	return &owner{id: id, lane: newLane(l), suspect: make(map[wire.NodeID]time.Time),
+		heard: make(map[wire.NodeID]time.Time)}
 }
 
 func (o *owner) know(nodes []link.Peer) {
@@ -46,34 +51,40 @@ func (o *owner) know(nodes []link.Peer) {
 	defer o.mu.Unlock()
 	o.nodes = nodes
 	clear(o.suspect)
+	clear(o.heard)
 }
 
 // pick chooses the node to ask next: who is said to lead, then the others in turn, those under
 // suspicion last; none that was asked in this round. When another node has answered in this
-// round, those under suspicion are left alone: the region lives and will name a leader.
-func (o *owner) pick(asked map[wire.NodeID]bool, answered bool) (link.Peer, bool) {
+// round, those under suspicion are left alone: the region lives and will name a leader. probe
+// says that the node did not answer the last time.
+func (o *owner) pick(asked map[wire.NodeID]bool, answered bool) (p link.Peer, probe, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	var last link.Peer
+	best, suspected := -1, -1
 	for i := range o.nodes {
-		p := o.nodes[(o.turn+i)%len(o.nodes)]
-		if p.Node == o.leader && !asked[p.Node] && !now.Before(o.suspect[p.Node]) {
-			return p, true
+		at := (o.turn + i) % len(o.nodes)
+		switch n := o.nodes[at].Node; {
+		case asked[n]:
+		case now.Before(o.suspect[n]):
+			if suspected < 0 {
+				suspected = at
+			}
+		case n == o.leader:
+			_, probe = o.suspect[n]
+			return o.nodes[at], probe, true
+		case best < 0:
+			best = at
 		}
 	}
-	for i := range o.nodes {
-		p := o.nodes[(o.turn+i)%len(o.nodes)]
-		switch {
-		case asked[p.Node]:
-		case !now.Before(o.suspect[p.Node]):
-			o.turn = (o.turn + i + 1) % len(o.nodes)
-			return p, true
-		case last.Node == "":
-			last = p
-		}
+	if best >= 0 {
+		o.turn = (best + 1) % len(o.nodes)
+	} else if best = suspected; best < 0 || answered {
+		return link.Peer{}, false, false
 	}
-	return last, last.Node != "" && !answered
+	_, probe = o.suspect[o.nodes[best].Node]
+	return o.nodes[best], probe, true
 }
 
 // leads notes that n decided something, or is said by another node to lead.
@@ -82,18 +93,31 @@ func (o *owner) leads(n wire.NodeID, decided bool) {
 	defer o.mu.Unlock()
 	if o.leader = n; decided {
 		delete(o.suspect, n)
+		o.heard[n] = time.Now()
 	}
 }
 
-// failed notes that n does not lead, and with silent that it did not even answer.
-func (o *owner) failed(n wire.NodeID, silent bool) {
+// declined notes that n answered, and does not lead or can not decide now.
+func (o *owner) declined(n wire.NodeID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.leader == n {
+	delete(o.suspect, n)
+	if o.heard[n] = time.Now(); o.leader == n {
 		o.leader = ""
 	}
-	if silent {
-		o.suspect[n] = time.Now().Add(suspectFor)
+}
+
+// silent notes that n did not answer an attempt begun at since. When it has answered something
+// else meanwhile, only that one call was lost.
+func (o *owner) silent(n wire.NodeID, since time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.heard[n].After(since) {
+		return
+	}
+	o.suspect[n] = time.Now().Add(suspectFor)
+	if o.leader == n {
+		o.leader = ""
 	}
 }
 
@@ -117,12 +141,17 @@ func (o *owner) ask(ctx context.Context, caller Caller, c call, s *stats) (answe
 	wait, last := roundPauseMin, wire.Errorf(wire.Unavailable, "the map names no node")
 	for {
 		asked, answered := make(map[wire.NodeID]bool), false
-		for {
-			p, ok := o.pick(asked, answered)
+		for ctx.Err() == nil {
+			p, probe, ok := o.pick(asked, answered)
 			if !ok {
 				break
 			}
 			asked[p.Node] = true
+			began := time.Now()
+			if probe && !alive(ctx, caller, p) {
+				o.silent(p.Node, began)
+				continue
+			}
 			answer, err := o.attempt(ctx, caller, p, c)
 			if err == nil {
 				o.leads(p.Node, true)
@@ -130,25 +159,15 @@ func (o *owner) ask(ctx context.Context, caller Caller, c call, s *stats) (answe
 			}
 			last = wire.AsError(err)
 			s.retries.WithLabelValues(last.Code.String()).Inc()
-			switch last.Code {
-			case wire.NotLeader:
-				answered = true
-				if o.failed(p.Node, false); last.Leader != "" && last.Leader != p.Node {
-					o.leads(last.Leader, false)
-				}
-			case wire.OutcomeUnknown:
-				unknown = true
-				o.failed(p.Node, true)
-			case wire.Unavailable:
-				o.failed(p.Node, !errors.Is(ctx.Err(), context.Canceled))
-			case wire.NotReady:
-				o.failed(p.Node, false)
-			case wire.Overloaded:
-				answered = true
-			default:
+			if !wire.Retriable(last) {
 				return nil, unknown, last
 			}
-			if ctx.Err() != nil || unknown && !c.again {
+			unknown = unknown || last.Code == wire.OutcomeUnknown
+			// An attempt that our own caller cut short says nothing about the node.
+			if ctx.Err() == nil || time.Since(began) >= attemptWait/2 {
+				answered = o.note(p.Node, last, began) || answered
+			}
+			if unknown && !c.again {
 				break
 			}
 		}
@@ -157,6 +176,33 @@ func (o *owner) ask(ctx context.Context, caller Caller, c call, s *stats) (answe
 		}
 		wait = min(2*wait, roundPauseMax)
 	}
+}
+
+// note learns from an attempt that failed, and reports whether the node answered it.
+func (o *owner) note(n wire.NodeID, err *wire.Error, began time.Time) bool {
+	switch err.Code {
+	case wire.NotLeader:
+		if o.declined(n); err.Leader != "" && err.Leader != n {
+			o.leads(err.Leader, false)
+		}
+		return true
+	case wire.NotReady:
+		o.declined(n)
+	case wire.Overloaded: // it leads, and has too much to do
+		return true
+	default: // not reached, no answer, or by its own word not able to decide
+		o.silent(n, began)
+	}
+	return false
+}
+
+// alive greets a node that did not answer the last time.
+func alive(ctx context.Context, caller Caller, p link.Peer) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	_, err := caller.Call(ctx, p, wire.MethodHello,
+		wire.Encode(&wire.Hello{Version: protocolVersion}))
+	return err == nil
 }
 
 func (o *owner) attempt(ctx context.Context, caller Caller, p link.Peer, c call) ([]byte, error) {

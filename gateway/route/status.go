@@ -112,7 +112,7 @@ func outcomeName(o wire.Outcome, err error) string {
 	case o.Kind == wire.KeyConflict:
 		return "key-conflict"
 	case o.Verdict.Status == wire.Rejected:
-		return strings.ToLower(o.Verdict.Reason.String())
+		return strings.ToLower(strings.ReplaceAll(o.Verdict.Reason.String(), "_", "-"))
 	}
 	return strings.ToLower(o.Verdict.Status.String())
 }
