@@ -40,7 +40,7 @@ func (c *crasher) MaybeError(op errorfs.Op) error {
 	defer c.mu.Unlock()
 	// Everything that is not one of Pebble's data files is a step of the store itself.
 	own := !strings.Contains(op.Path, "db-") || strings.Contains(op.Path, creatingName)
-	if len(c.crashes) == 250 || c.rng.IntN(c.one) > 0 && (!own || c.rng.IntN(3) > 0) {
+	if len(c.crashes) == 200 || c.rng.IntN(c.one) > 0 && (!own || c.rng.IntN(3) > 0) {
 		return nil
 	}
 	x := crash{floor: c.floor.Load(), op: fmt.Sprintf("before %d on %s", op.Kind, op.Path)}
@@ -55,7 +55,7 @@ func (c *crasher) String() string { return "crasher" }
 
 // TestCrash drives a store through a random history and checks what every crash would leave.
 func TestCrash(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for _, sync := range []bool{false, true} {
 			t.Run(fmt.Sprintf("sync=%v/%d", sync, seed), func(t *testing.T) {
 				testCrash(t, seed, sync)
@@ -99,7 +99,7 @@ func checkCrash(t *testing.T, x *crash, sync bool) {
 	if got < x.floor || got > x.ceil {
 		t.Errorf("crash %s: position %d, want %d-%d", x.op, got, x.floor, x.ceil)
 	}
-	for i := range uint64(3) {
+	for i := range uint64(2) {
 		if err := put(d, got+1+i); err != nil {
 			t.Fatalf("crash %s: going on: %v", x.op, err)
 		}

@@ -29,6 +29,7 @@
 //	layout.go      the directory and its pointer file
 //	meta.go        position, digest, identity as keys
 //	options.go     how Pebble is set up, and why
+//	scheduler.go   one compaction at a time, none while opening
 //	fail.go        the first fatal error, and what happens after it
 //	commit.go      commit, flush, back-pressure
 //	read.go        reads

@@ -82,7 +82,16 @@ func (b *brakeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 		}
 		return nil, err
 	}
-	return b.wrap(name, func() (vfs.File, error) { return b.FS.Create(name, c) })
+	return b.wrap(name, func() (vfs.File, error) {
+		// Pebble creates a manifest, then the marker that names it, then syncs the directory.
+		// Should the marker alone reach the disk, the database could not be opened any more.
+		if strings.HasPrefix(b.PathBase(name), "marker.") {
+			if err := syncDir(b.FS, b.PathDir(name)); err != nil {
+				return nil, err
+			}
+		}
+		return b.FS.Create(name, c)
+	})
 }
 
 // ReuseForWrite is how a new log takes the place of an old one.

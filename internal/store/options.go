@@ -68,6 +68,7 @@ func (d *DB) options(create bool, o *opening) *pebble.Options {
 	}
 	separate := pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: separateBytes,
 		MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.25}
+	opts.Experimental.CompactionScheduler = o.scheduler
 	opts.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return separate }
 	return opts
 }
@@ -95,7 +96,10 @@ func (d *DB) listener(o *opening) *pebble.EventListener {
 }
 
 // opening is one attempt to open a database.
-type opening struct{ abandoned atomic.Bool }
+type opening struct {
+	scheduler *scheduler
+	abandoned atomic.Bool
+}
 
 // retrying ends the calling goroutine, a flush that Pebble would retry for ever, when nobody waits
 // for the database any more. Its lock is released on the way out.
@@ -113,7 +117,7 @@ func (d *DB) openPebble(number uint64, create bool) (*pebble.DB, error) {
 		db  *pebble.DB
 		err error
 	}
-	o, done := &opening{}, make(chan opened, 1)
+	o, done := &opening{scheduler: newScheduler()}, make(chan opened, 1)
 	go func() {
 		var r opened
 		r.err = d.guarded(func() (err error) {
@@ -137,6 +141,9 @@ func (d *DB) openPebble(number uint64, create bool) (*pebble.DB, error) {
 	}
 	if err := d.fail.get(); err != nil && r.err == nil {
 		return nil, errors.Join(err, r.db.Close())
+	}
+	if r.err == nil {
+		o.scheduler.start()
 	}
 	return r.db, r.err
 }

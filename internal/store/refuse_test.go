@@ -125,7 +125,9 @@ func TestRefuseTwice(t *testing.T) {
 }
 
 // TestDamagedFiles flips one byte of one of Pebble's files at a time. The store must refuse, or
-// fail the read, or read exactly what was written; never anything else.
+// fail the read, or read exactly what was written up to its position; never anything else. The
+// position may be an earlier one, since a manifest with a damaged end looks like one that was
+// being written in a crash: whoever owns the log sees that it no longer joins the position.
 func TestDamagedFiles(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	noticed, whole := 0, 0
@@ -174,10 +176,10 @@ func readsWhole(t *testing.T, fs vfs.FS) bool {
 		next++
 		return true, nil
 	})
-	if err == nil && (index != 120 || next != 121) {
-		t.Fatalf("position %d and %d entries without an error, want 120", index, next-1)
+	if err == nil && next-1 != index {
+		t.Fatalf("position %d with %d entries and without an error", index, next-1)
 	}
-	return err == nil
+	return err == nil && index == 120
 }
 
 // TestStageRefuses gives a store streams that it must not take.

@@ -212,7 +212,7 @@ func TestCheckpointNeedsFlush(t *testing.T) {
 	if err := d.live.Checkpoint("/bare"); err != nil {
 		t.Fatal(err)
 	}
-	bare, err := pebble.Open("/bare", d.options(false, &opening{}))
+	bare, err := pebble.Open("/bare", d.options(false, &opening{scheduler: newScheduler()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,4 +351,23 @@ func TestMetrics(t *testing.T) {
 	if d.DiskBytes() == 0 {
 		t.Error("no disk space is used")
 	}
+}
+
+// TestCompacts: compactions go on, one after the other, for as long as there is work.
+func TestCompacts(t *testing.T) {
+	d := mustOpen(t, testConfig(vfs.NewMem(), false))
+	defer d.Close()
+	i := uint64(0)
+	for d.Stats().Compactions < 5 {
+		if i++; i > 10_000 {
+			t.Fatalf("%d compactions after %d flushes", d.Stats().Compactions, i)
+		}
+		if err := put(d, i); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkHistory(t, d)
 }

@@ -3,11 +3,11 @@ package federation
 import (
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // directory applies operations in order. They are checked first: one that is malformed, or that
@@ -59,16 +59,16 @@ func (t *tx) checkOp(o *wire.DirectoryOp) *wire.Error {
 }
 
 func (t *tx) directoryOp(o *wire.DirectoryOp) wire.DirectoryResult {
-	key := directoryKey(o.Recipient)
+	key := appendDirectoryKey(nil, o.Recipient)
 	var row directoryRow
-	if b, ok := t.get(key[:]); ok {
+	if b, ok := t.get(key); ok {
 		var err error
 		row, err = decodeDirectoryRow(b)
 		t.fail(err)
 	}
 	after, ok := transition(row, o, t.founded.tags[o.Region])
 	if ok && after != row {
-		t.set(key[:], after.encode(nil))
+		t.set(key, after.encode(nil))
 		t.tellDirectory(o.Recipient, after)
 	}
 	return wire.DirectoryResult{OK: ok, Entry: after.entry(t.founded)}
@@ -116,7 +116,7 @@ func (s *State) Resolve(dst []wire.DirectoryEntry, recipients []wire.Recipient) 
 		return index, dst, wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
 	err = s.db.View(func(r pebble.Reader) error {
-		buf := make([]byte, 0, 16)
+		buf := make([]byte, 0, 64)
 		for _, recipient := range recipients {
 			row, err := readDirectory(r, buf, recipient)
 			if err != nil {
@@ -145,8 +145,8 @@ func (s *State) Directory(recipient wire.Recipient) (e wire.DirectoryEntry, err 
 }
 
 func readDirectory(r pebble.Reader, buf []byte, recipient wire.Recipient) (directoryRow, error) {
-	key := directoryKey(recipient)
-	row, ok, err := store.GetFrom(r, buf, key[:])
+	key := appendDirectoryKey(buf, recipient)
+	row, ok, err := store.GetFrom(r, key[len(key):], key)
 	if err != nil {
 		return directoryRow{}, fmt.Errorf("federation: reading the directory: %w", err)
 	}

@@ -16,12 +16,9 @@ func institutionKey(id wire.InstitutionID) []byte { return append([]byte("i/"), 
 func serviceKey(id wire.ServiceID) []byte         { return append([]byte("s/"), id...) }
 func keyKey(h wire.KeyHash) []byte                { return append([]byte("k/"), h[:]...) }
 
-// directoryKey is an array so that a look-up leaves no garbage.
-func directoryKey(r wire.Recipient) [18]byte {
-	var k [18]byte
-	k[0], k[1] = 'd', '/'
-	copy(k[2:], r[:])
-	return k
+// appendDirectoryKey appends the key of a code's row to dst, so that a look-up needs no garbage.
+func appendDirectoryKey(dst []byte, r wire.Recipient) []byte {
+	return append(append(dst, "d/"...), r[:]...)
 }
 
 // directoryRow is a wire.DirectoryEntry as it is stored: there are as many as citizens, so the

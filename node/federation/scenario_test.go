@@ -128,8 +128,8 @@ func (p *player) parse(w []string) wire.Command {
 		return command(wire.CmdPutInstitution, &wire.Institution{ID: wire.InstitutionID(w[1]),
 			Name: w[2], Scopes: w[3:]})
 	case "service":
-		return command(wire.CmdPutService, &wire.Service{ID: wire.ServiceID(w[1]), Name: w[1],
-			Institution:     wire.InstitutionID(w[2]),
+		return command(wire.CmdPutService, &wire.Service{
+			ID: wire.ServiceID(w[1]), Name: w[1], Institution: wire.InstitutionID(w[2]),
 			Keys:            [2]wire.KeyHash{p.key(w[3]), p.key(w[4])},
 			AuthorizedCIDRs: w[5:]})
 	case "key":
