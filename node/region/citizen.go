@@ -9,13 +9,13 @@ func (s *State) login(c *change, l *wire.Login) (wire.Result, error) {
 		return wire.Fail(err), nil
 	}
 	r := s.cfg.Hasher.Recipient(l.Session.FiscalCode)
-	own, err := c.ownership(r)
+	owner, err := c.owner(r)
 	if err != nil {
 		return wire.Result{}, err
 	}
-	switch own.State {
+	switch owner.Ownership.State {
 	case wire.Released:
-		return wire.Fail(movedTo(own)), nil
+		return wire.Fail(movedTo(owner.Ownership)), nil
 	case wire.NotOwned, wire.Claiming:
 		return failf(wire.Conflict, "this region does not own the fiscal code yet")
 	}
@@ -36,7 +36,10 @@ func (s *State) login(c *change, l *wire.Login) (wire.Result, error) {
 	if err := c.beginSession(r, &l.Session); err != nil {
 		return wire.Result{}, err
 	}
-	return wire.OK(&l.Session), s.ensureProfile(c, r, l)
+	if !owner.Standing.HasProfile {
+		err = s.makeProfile(c, r, l)
+	}
+	return wire.OK(&l.Session), err
 }
 
 func checkLogin(l *wire.Login, now wire.Time) *wire.Error {
@@ -168,8 +171,18 @@ func (s *State) putPreference(c *change, r wire.Recipient, p *wire.Preference) e
 	return c.setRow(preferenceKey(r, p.SettingsVersion, p.Service), p)
 }
 
-// putProfile writes the row; the cache reads it again.
+// putProfile writes the profile, and its standing where verdicts read it.
 func (s *State) putProfile(c *change, r wire.Recipient, row *profileRow) error {
+	owner, err := c.owner(r)
+	if err != nil {
+		return err
+	}
 	s.standings.dropCitizen(r)
+	if st := row.standing(); st != owner.Standing {
+		owner.Standing = st
+		if err := c.setRow(recipientKey(ownerPrefix, r), &owner); err != nil {
+			return err
+		}
+	}
 	return c.setRow(recipientKey(profilePrefix, r), row)
 }

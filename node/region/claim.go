@@ -16,19 +16,26 @@ import (
 // claimEpoch is the epoch of the first owner of a code; the anchor's is 0.
 const claimEpoch wire.Epoch = 1
 
-func (c *change) ownership(r wire.Recipient) (own wire.Ownership, err error) {
-	_, err = c.getRow(recipientKey(ownerPrefix, r), &own)
-	return own, err
+// owner reads the row of a code, zero when there is none.
+func (c *change) owner(r wire.Recipient) (row ownerRow, err error) {
+	_, err = c.getRow(recipientKey(ownerPrefix, r), &row)
+	return row, err
 }
 
-// setOwnership writes the row, or removes it when the state is NotOwned.
+func (c *change) ownership(r wire.Recipient) (wire.Ownership, error) {
+	row, err := c.owner(r)
+	return row.Ownership, err
+}
+
+// setOwnership writes the row, or removes it when the state is NotOwned. The code has no profile
+// here: an owner never becomes anything else.
 func (s *State) setOwnership(c *change, r wire.Recipient, own wire.Ownership) error {
 	s.standings.dropCitizen(r)
 	key := recipientKey(ownerPrefix, r)
 	if own.State == wire.NotOwned {
 		return c.del(key)
 	}
-	return c.setRow(key, &own)
+	return c.setRow(key, &ownerRow{Ownership: own})
 }
 
 // setPending leaves work for the leader, in place of what was pending for the code before.

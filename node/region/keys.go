@@ -18,7 +18,7 @@ import (
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
 //	n                                    the clock
-//	o <recipient 16>                     ownership
+//	o <recipient 16>                     ownership, and the standing of its citizen
 //	p <recipient 16> <version 8> <service>  preference under a settings version
 //	r <recipient 16>                     registry: the profile
 //	s <token hash 32>                    session

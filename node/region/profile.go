@@ -8,13 +8,9 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// ensureProfile makes the profile at the first login: inactive, LEGACY, version 0 (contract for
+// makeProfile makes the profile at the first login: inactive, LEGACY, version 0 (contract for
 // citizens §2.1).
-func (s *State) ensureProfile(c *change, r wire.Recipient, l *wire.Login) error {
-	_, ok, err := c.get(recipientKey(profilePrefix, r))
-	if err != nil || ok {
-		return err
-	}
+func (s *State) makeProfile(c *change, r wire.Recipient, l *wire.Login) error {
 	return s.putProfile(c, r, &profileRow{Profile: wire.Profile{
 		FiscalCode: l.Session.FiscalCode, Name: l.Session.Name,
 		FamilyName: l.Session.FamilyName, Email: l.Email, SpidEmail: l.Email,
@@ -160,9 +156,12 @@ func switched(old bool, t wire.Tri) bool {
 func (s *State) changeMode(c *change, r wire.Recipient, old *wire.Profile, row *profileRow,
 	u *wire.ProfileUpdate) error {
 	lower := preferencesKey(r, old.SettingsVersion)
-	gone, err := c.scan(lower, after(lower), false, preferencesMax)
-	if err != nil {
-		return err
+	var gone []wire.Row
+	if row.Preferences > 0 {
+		var err error
+		if gone, err = c.scan(lower, after(lower), false, preferencesMax); err != nil {
+			return err
+		}
 	}
 	for _, p := range gone {
 		if err := c.del(p.Key); err != nil {

@@ -12,8 +12,9 @@ import (
 
 // Ownership is what the log says of r, and whether the region holds its anchor slot.
 func (s *State) Ownership(r wire.Recipient) (own wire.Ownership, anchored bool, err error) {
-	_, err = s.getRow(recipientKey(ownerPrefix, r), &own)
-	return own, s.slots.Load().has(r), err
+	var row ownerRow
+	_, err = s.getRow(recipientKey(ownerPrefix, r), &row)
+	return row.Ownership, s.slots.Load().has(r), err
 }
 
 // mine returns nil when this region answers for r, else Moved with the owner as far as known.

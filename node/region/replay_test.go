@@ -213,6 +213,22 @@ func TestInvariants(t *testing.T) {
 			if rec.ID != id || rec.RecipientUnder(h.hasher) != r {
 				t.Errorf("the row of %v leads to another record", id)
 			}
+		case ownerPrefix:
+			var row ownerRow
+			if err := wire.Decode([]byte(v), &row); err != nil {
+				t.Fatal(err)
+			}
+			want := standing{State: row.Ownership.State}
+			var profile profileRow
+			if p, ok := rows[string(profilePrefix)+k[1:]]; ok {
+				if err := wire.Decode([]byte(p), &profile); err != nil {
+					t.Fatal(err)
+				}
+				want = profile.standing()
+			}
+			if row.Standing != want {
+				t.Errorf("stored standing %+v, the profile says %+v", row.Standing, want)
+			}
 		case idempotencyPrefix:
 			use := idempotencyRow([]byte(v))
 			id := use.id()

@@ -102,6 +102,20 @@ func newIdempotencyRow(id wire.MessageID, digest wire.Digest) (r idempotencyRow)
 func (r *idempotencyRow) id() wire.MessageID  { return wire.MessageID(r[:16]) }
 func (r *idempotencyRow) digest() wire.Digest { return wire.Digest(r[16:]) }
 
+// ownerRow is what the log says of a code. It repeats what a verdict needs of the profile, so
+// that a verdict whose citizen is not cached reads one small row.
+type ownerRow struct {
+	Ownership wire.Ownership
+	Standing  standing
+}
+
+// Fields declares the row.
+func (r *ownerRow) Fields(c *codec.Codec) {
+	codec.Nested(c, 1, &r.Ownership)
+	codec.Nested(c, 2, &r.Standing)
+	r.Standing.State = r.Ownership.State
+}
+
 // profileRow is a citizen's registry entry.
 type profileRow struct {
 	Profile wire.Profile
@@ -117,6 +131,16 @@ func (r *profileRow) Fields(c *codec.Codec) {
 
 // active reports whether messages reach the citizen.
 func (r *profileRow) active() bool { return r.Profile.InboxEnabled && r.Profile.AcceptedTos > 0 }
+
+// standing is what a verdict needs of the profile of a code that the region owns.
+func (r *profileRow) standing() standing {
+	st := standing{State: wire.Owned, HasProfile: true, Active: r.active(),
+		Mode: r.Profile.Mode, Version: r.Profile.SettingsVersion, Preferences: r.Preferences > 0}
+	for _, b := range r.Profile.Blocked {
+		st.Blocks = st.Blocks || b.Channels&wire.ChannelInbox != 0
+	}
+	return st
+}
 
 // pendingRow is a wire.Pending without its recipient, which is in the key.
 type pendingRow struct {

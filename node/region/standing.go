@@ -3,6 +3,7 @@ package region
 import (
 	"sync"
 
+	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -22,6 +23,16 @@ type standing struct {
 	Preferences bool // some preference exists under Version
 	Blocks      bool // LEGACY: the profile blocks the inbox for some service
 	Version     int64
+}
+
+// Fields declares the part of an ownerRow; State is the ownership's.
+func (s *standing) Fields(c *codec.Codec) {
+	codec.Uint(c, 1, &s.Mode)
+	codec.Bool(c, 2, &s.HasProfile)
+	codec.Bool(c, 3, &s.Active)
+	codec.Bool(c, 4, &s.Preferences)
+	codec.Bool(c, 5, &s.Blocks)
+	codec.Int(c, 6, &s.Version)
 }
 
 // choiceKey names a preference.
@@ -138,34 +149,11 @@ func (s *State) citizen(c *change, r wire.Recipient) (standing, error) {
 	if st, ok := s.standings.citizen(r); ok {
 		return st, nil
 	}
-	st, err := s.readStanding(c, r)
+	row, err := c.owner(r)
 	if err == nil {
-		s.standings.putCitizen(r, st)
+		s.standings.putCitizen(r, row.Standing)
 	}
-	return st, err
-}
-
-func (s *State) readStanding(c *change, r wire.Recipient) (standing, error) {
-	var own wire.Ownership
-	if _, err := c.getRow(recipientKey(ownerPrefix, r), &own); err != nil {
-		return standing{}, err
-	}
-	st := standing{State: own.State}
-	if own.State != wire.Owned {
-		return st, nil
-	}
-	var row profileRow
-	ok, err := c.getRow(recipientKey(profilePrefix, r), &row)
-	if err != nil || !ok {
-		return st, err
-	}
-	st.HasProfile, st.Active = true, row.active()
-	st.Mode, st.Version = row.Profile.Mode, row.Profile.SettingsVersion
-	st.Preferences = row.Preferences > 0
-	for _, b := range row.Profile.Blocked {
-		st.Blocks = st.Blocks || b.Channels&wire.ChannelInbox != 0
-	}
-	return st, nil
+	return row.Standing, err
 }
 
 // choice returns what the citizen explicitly chose for the inbox of a service.

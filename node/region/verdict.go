@@ -28,12 +28,9 @@ func (s *State) notOwner(c *change, st standing, r wire.Recipient) (wire.Outcome
 	if st.State != wire.Released {
 		return o, nil
 	}
-	var own wire.Ownership
-	if _, err := c.getRow(recipientKey(ownerPrefix, r), &own); err != nil {
-		return o, err
-	}
+	own, err := c.ownership(r)
 	o.Region, o.Epoch = own.Region, own.Epoch
-	return o, nil
+	return o, err
 }
 
 // judge decides whether a message of service reaches r.
