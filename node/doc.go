@@ -18,6 +18,7 @@
 //	config.go       Config and its validation
 //	datadir.go      the data directory, its owner and its lock
 //	node.go         New and Run: opening, duties, stopping
+//	peers.go        who the other nodes are and where
 //	queue.go        commands of one moment share one log entry
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages

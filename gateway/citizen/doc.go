@@ -23,6 +23,7 @@
 //	operations.go   the operations, their paths and statuses
 //	problems.go     the problem types and the table from wire codes
 //	body.go         strict JSON objects with a complete report of their faults
+//	query.go        the parameters of the query
 //	token.go        session tokens
 //	login.go        test login, sessions, logout
 //	testcitizens.go the file of citizens that may use the test login

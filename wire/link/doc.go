@@ -32,6 +32,7 @@
 //	tls.go          verification, both ways
 //	link.go         Link: construction, registration of handlers
 //	run.go          serving until the end
+//	buffers.go      the socket's buffers
 //	pool.go         connections that were dialled: one dial at a time, back-off, age
 //	dial.go         one dial
 //	header.go       the bytes at the beginning of a stream, and of an answer

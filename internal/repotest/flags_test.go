@@ -1,0 +1,134 @@
+package repotest
+
+import (
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// commandLine is a `staffetta …` found in a document.
+type commandLine struct {
+	where string
+	args  []string
+}
+
+var (
+	invocation = regexp.MustCompile(`(?:^|[\s/=(])staffetta[ ]+([a-z][^\n]*)`)
+	inline     = regexp.MustCompile("`([^`\n]+)`")
+	argument   = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
+)
+
+// commandLines finds the command lines in the code of a document.
+func commandLines(document, text string) []commandLine {
+	var all []commandLine
+	add := func(code string) {
+		code = strings.ReplaceAll(code, "\\\n", " ")
+		for line := range strings.Lines(code) {
+			m := invocation.FindStringSubmatch(strings.TrimRight(line, "\n"))
+			if m == nil {
+				continue
+			}
+			args := []string{}
+			for _, a := range argument.FindAllString(m[1], -1) {
+				if strings.HasPrefix(a, "#") || strings.ContainsAny(a[:1], "|>&") {
+					break
+				}
+				if a != "…" && a != "..." {
+					args = append(args, strings.Trim(a, `"'`))
+				}
+			}
+			all = append(all, commandLine{document + ": " + strings.TrimSpace(line), args})
+		}
+	}
+	for _, b := range blocks(document, text) {
+		if b.language == "sh" || b.language == "" {
+			add(b.text)
+		}
+	}
+	for _, m := range inline.FindAllStringSubmatch(text, -1) {
+		add(m[1])
+	}
+	return all
+}
+
+// TestDocumentedCommands: every command line of the documents, and of the commands' own help, is
+// one that the binary takes.
+func TestDocumentedCommands(t *testing.T) {
+	bin := binary(t)
+	var all []commandLine
+	for _, doc := range documents(t) {
+		all = append(all, commandLines(doc, readFile(t, doc))...)
+	}
+	if len(all) < 10 {
+		t.Fatalf("%d command lines found", len(all))
+	}
+	for _, c := range all {
+		if message := refused(bin, c.args); message != "" {
+			t.Errorf("%s: %s", c.where, message)
+		}
+	}
+	for _, wrong := range [][]string{{"nosuch"}, {"node", "--nosuch"}, {"admin", "nosuch"},
+		{"local", "--nodes", "many"}} {
+		if refused(bin, wrong) == "" {
+			t.Errorf("%q passes, and is no command line of staffetta", wrong)
+		}
+	}
+}
+
+// refused parses a command line without running it, and says what is wrong with it.
+func refused(bin string, args []string) string {
+	out, err := exec.Command(bin, append(slices.Clone(args), "--help")...).CombinedOutput()
+	if err != nil {
+		return strings.TrimSpace(string(out))
+	}
+	// An unknown command below a known one shows the known one's help.
+	command := []string{"staffetta"}
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			break
+		}
+		command = append(command, a)
+	}
+	if !strings.Contains(string(out), "\n  "+strings.Join(command, " ")) {
+		return "no such command"
+	}
+	return ""
+}
+
+// TestFlagTables: the tables of docs/operating.md have every flag of their command, and no other.
+func TestFlagTables(t *testing.T) {
+	flag := regexp.MustCompile(`--[a-z][a-z-]*`)
+	operating := readFile(t, "docs/operating.md")
+	for heading, command := range map[string]string{"## A node": "node", "## A gateway": "gateway"} {
+		help, err := exec.Command(binary(t), command, "--help").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, flags, _ := strings.Cut(string(help), "\nFlags:\n")
+		want := map[string]bool{}
+		for line := range strings.Lines(flags) {
+			if f := flag.FindString(line); f != "" && f != "--help" {
+				want[f] = true
+			}
+		}
+		if len(want) < 5 {
+			t.Fatalf("the help of %s shows %d flags", command, len(want))
+		}
+		got := map[string]bool{}
+		for _, r := range rows(section(t, operating, heading)) {
+			for _, f := range flag.FindAllString(r[0], -1) {
+				got[f] = true
+				if !want[f] {
+					t.Errorf("docs/operating.md has %s, which staffetta %s does not", f, command)
+				}
+			}
+		}
+		for f := range want {
+			if !got[f] {
+				t.Errorf("staffetta %s has %s, which docs/operating.md does not", command, f)
+			}
+		}
+	}
+}
