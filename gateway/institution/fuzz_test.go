@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/openapitest"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -70,7 +71,7 @@ func checkContent(t *testing.T, m *newMessage, schema *openapi3.Schema) {
 	if got, _ := json.Marshal(back); !bytes.Equal(got, want) {
 		t.Errorf("came back as %s, was %s", got, want)
 	}
-	answer, err := json.Marshal(contentOf(&back))
+	answer, err := json.Marshal(contract.ContentOf(&back))
 	if err != nil {
 		t.Fatal(err)
 	}

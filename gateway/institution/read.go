@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -17,49 +18,13 @@ type messageAnswer struct {
 }
 
 type createdMessage struct {
-	ID               string          `json:"id"`
-	FiscalCode       string          `json:"fiscal_code"`
-	CreatedAt        string          `json:"created_at"`
-	SenderServiceID  string          `json:"sender_service_id"`
-	TimeToLive       uint32          `json:"time_to_live"`
-	FeatureLevelType string          `json:"feature_level_type"`
-	Content          *messageContent `json:"content,omitzero"`
-}
-
-type messageContent struct {
-	Subject               string      `json:"subject"`
-	Markdown              string      `json:"markdown"`
-	RequireSecureChannels *bool       `json:"require_secure_channels,omitzero"`
-	DueDate               string      `json:"due_date,omitempty"`
-	PaymentData           *payment    `json:"payment_data,omitzero"`
-	ThirdPartyData        *thirdParty `json:"third_party_data,omitzero"`
-	EUCovidCert           *covidCert  `json:"eu_covid_cert,omitzero"`
-}
-
-type payment struct {
-	Amount              uint64 `json:"amount"`
-	NoticeNumber        string `json:"notice_number"`
-	InvalidAfterDueDate bool   `json:"invalid_after_due_date"`
-	Payee               payee  `json:"payee"`
-}
-
-type payee struct {
-	FiscalCode string `json:"fiscal_code"`
-}
-
-type thirdParty struct {
-	ID                  string `json:"id"`
-	ConfigurationID     string `json:"configuration_id,omitempty"`
-	HasRemoteContent    bool   `json:"has_remote_content"`
-	HasAttachments      bool   `json:"has_attachments"`
-	HasPrecondition     string `json:"has_precondition,omitempty"`
-	OriginalSender      string `json:"original_sender,omitempty"`
-	OriginalReceiptDate string `json:"original_receipt_date,omitempty"`
-	Summary             string `json:"summary,omitempty"`
-}
-
-type covidCert struct {
-	AuthCode string `json:"auth_code"`
+	ID               string            `json:"id"`
+	FiscalCode       string            `json:"fiscal_code"`
+	CreatedAt        string            `json:"created_at"`
+	SenderServiceID  string            `json:"sender_service_id"`
+	TimeToLive       uint32            `json:"time_to_live"`
+	FeatureLevelType string            `json:"feature_level_type"`
+	Content          *contract.Content `json:"content,omitzero"`
 }
 
 func (a *API) readMessage(c *call) error {
@@ -91,7 +56,7 @@ func (a *API) readMessage(c *call) error {
 	answer := messageAnswer{Status: view.Verdict.Status.String(), Message: createdMessage{
 		ID: view.ID.String(), FiscalCode: string(code), CreatedAt: view.ID.Time().String(),
 		SenderServiceID: string(view.Service), TimeToLive: view.TimeToLive,
-		FeatureLevelType: view.FeatureLevel.String(), Content: contentOf(view.Content)}}
+		FeatureLevelType: view.FeatureLevel.String(), Content: contract.ContentOf(view.Content)}}
 	if view.Verdict.Status == wire.Rejected {
 		answer.RejectionReason = reason(view.Verdict)
 	}
@@ -111,36 +76,4 @@ func readStatus(v *wire.MessageView) string {
 		return "READ"
 	}
 	return "UNREAD"
-}
-
-// contentOf is a content as it was submitted, defaults filled in.
-func contentOf(c *wire.Content) *messageContent {
-	if c == nil {
-		return nil
-	}
-	m := &messageContent{Subject: c.Subject, Markdown: c.Markdown, DueDate: dateOf(c.DueDate)}
-	if c.RequireSecureChannels != nil {
-		m.RequireSecureChannels = &c.RequireSecureChannels.Set
-	}
-	if p := c.Payment; p != nil {
-		m.PaymentData = &payment{Amount: p.Amount, NoticeNumber: p.NoticeNumber,
-			InvalidAfterDueDate: p.InvalidAfterDueDate, Payee: payee{string(p.Payee)}}
-	}
-	if t := c.ThirdParty; t != nil {
-		m.ThirdPartyData = &thirdParty{ID: t.ID, ConfigurationID: t.ConfigurationID,
-			HasRemoteContent: t.HasRemoteContent, HasAttachments: t.HasAttachments,
-			HasPrecondition: t.HasPrecondition, OriginalSender: t.OriginalSender,
-			OriginalReceiptDate: dateOf(t.OriginalReceiptDate), Summary: t.Summary}
-	}
-	if e := c.EUCovidCert; e != nil {
-		m.EUCovidCert = &covidCert{e.AuthCode}
-	}
-	return m
-}
-
-func dateOf(d *wire.Date) string {
-	if d == nil {
-		return ""
-	}
-	return d.At.String()
 }
