@@ -46,11 +46,10 @@ type Config struct {
 	Registerer prometheus.Registerer // default: a private one
 
 	// For tests: the file system of the states (default: the disk), the Raft logs by group
-	// (default: LogStore below Dir), the groups' timing, and the wall clock.
+	// (default: LogStore below Dir), and the groups' timing.
 	FS     vfs.FS
 	Stores func(group string) *consensus.Stores
 	Timing func(group string) consensus.Timing
-	Now    func() time.Time
 }
 
 func (c *Config) setDefaults() {
@@ -77,9 +76,6 @@ func (c *Config) setDefaults() {
 	}
 	if c.Timing == nil {
 		c.Timing = timing
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 }
 

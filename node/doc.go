@@ -25,6 +25,5 @@
 //	federation.go   the calls on owners, services, keys and the feed
 //	claim.go        the leader drives claims and directory updates
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
-//	clock.go        a leader whose clock is wrong does not propose
 //	status.go       health and status
 package node

@@ -66,7 +66,6 @@ func (n *Node) whileLeading(ctx context.Context, g *consensus.Group,
 // leadRegion is what a region's leader does unasked.
 func (n *Node) leadRegion(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.clock.run(ctx) })
 	g.Go(func() error {
 		if !n.persist(ctx, n.grantSlots) {
 			return nil
@@ -154,7 +153,7 @@ func (n *Node) keepHouse(ctx context.Context) error {
 }
 
 func (n *Node) houseRound(ctx context.Context) error {
-	if err := n.mayPropose(ctx); err != nil {
+	if err := n.mayPropose(); err != nil {
 		return err
 	}
 	now := n.clockNow()

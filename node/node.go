@@ -47,7 +47,6 @@ type Node struct {
 	regionQueue     *queue
 	federationQueue *queue
 	claims          *claims
-	clock           *clock
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
 
@@ -189,7 +188,6 @@ func (n *Node) openGroups() (err error) {
 	n.federationQueue = newQueue(n.federationGroup, n.clockNow)
 	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
-	n.clock = newClock(n)
 	return nil
 }
 
@@ -264,7 +262,7 @@ func (n *Node) close() error {
 }
 
 // clockNow is the wall clock.
-func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
+func (n *Node) clockNow() wire.Time { return wire.TimeOf(time.Now()) }
 
 // watchDisk refuses submissions while the disk is nearly full, before a write fails.
 func (n *Node) watchDisk(ctx context.Context) error {
@@ -293,9 +291,6 @@ func (n *Node) registerMetrics() {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_full",
 			Help: "1 while submissions are refused for want of disk space."},
 			func() float64 { return boolGauge(n.diskFull.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_clock_skew_seconds",
-			Help: "How far the leader's clock is ahead of its region's median; 0 on followers."},
-			func() float64 { return n.clock.current().Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",
 			Help: "1 when the node can do its job, as /health says."},
 			func() float64 { return boolGauge(n.Health().Ready) }),

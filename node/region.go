@@ -15,7 +15,6 @@ func (n *Node) handleRegion() {
 	n.link.Handle(wire.MethodSubmit, n.submit, link.RoleGateway)
 	n.link.Handle(wire.MethodLogin, n.login, link.RoleGateway)
 	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
-	n.link.Handle(wire.MethodClock, n.tellClock, link.RoleNode)
 
 	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
 	change[wire.SetProfile](n, wire.MethodSetProfile, wire.CmdSetProfile)
@@ -78,7 +77,7 @@ func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind)
 		if err := wire.Decode(req, q); err != nil {
 			return nil, err
 		}
-		if err := n.mayPropose(ctx); err != nil {
+		if err := n.mayPropose(); err != nil {
 			return nil, err
 		}
 		results, err := n.regionQueue.submit(ctx,
@@ -103,7 +102,7 @@ func (n *Node) login(ctx context.Context, _ link.Identity, req []byte) ([]byte, 
 	if !l.Session.FiscalCode.Valid() {
 		return nil, wire.Malformedf("login without a valid fiscal code")
 	}
-	if err := n.mayPropose(ctx); err != nil {
+	if err := n.mayPropose(); err != nil {
 		return nil, err
 	}
 	recipient := n.hasher.Recipient(l.Session.FiscalCode)
@@ -138,7 +137,7 @@ func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]b
 	if len(batch.List) > wire.CommandsMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d releases", len(batch.List))
 	}
-	if err := n.mayPropose(ctx); err != nil {
+	if err := n.mayPropose(); err != nil {
 		return nil, err
 	}
 	commands := make([]wire.Command, len(batch.List))

@@ -40,9 +40,6 @@ func (n *Node) Health() adminhttp.Health {
 	if n.diskFull.Load() {
 		h.Reasons = append(h.Reasons, "the disk is nearly full: submissions are refused")
 	}
-	if skew := n.clock.current(); skew.Abs() > wire.ClockSkewMax {
-		h.Reasons = append(h.Reasons, "the clock is "+skew.String()+" off its majority's")
-	}
 	if err := n.federationGroup.Ready(); err != nil {
 		h.Degraded = append(h.Degraded, "federation: "+err.Error()+
 			": claims and changes of services wait")
@@ -77,10 +74,4 @@ func (n *Node) federationContact() time.Duration {
 		return silent
 	}
 	return time.Since(n.opened)
-}
-
-func (c *clock) current() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.skew
 }

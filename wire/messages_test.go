@@ -31,7 +31,7 @@ func messages() []codec.Message {
 		new(DirectoryResults), new(Hello), new(Welcome), new(Resolve), new(Resolved),
 		new(ServiceByKey), new(ServiceByID), new(ServiceAccess), new(Feed), new(FeedFrame),
 		new(FeedEvent), new(FindMessage), new(MessageView), new(SenderProfileQuery),
-		new(SenderProfile), new(ReleaseBatch), new(Clock), new(ServiceSpec)}
+		new(SenderProfile), new(ReleaseBatch), new(ServiceSpec)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -36,7 +36,6 @@ const (
 const (
 	MethodRelease    Method = 30 // ReleaseBatch → Results of Handover; to an anchor's leader
 	MethodFederation Method = 31 // Commands → Results; to the federation's leader
-	MethodClock      Method = 32 // empty → Clock; to a follower of the region
 )
 
 // Calls of operators, to any node; it forwards to the federation's leader.
@@ -252,12 +251,6 @@ type ReleaseBatch struct{ List []Release }
 
 // Fields declares the message.
 func (r *ReleaseBatch) Fields(c *codec.Codec) { codec.Repeated(c, 1, &r.List) }
-
-// Clock is a node's wall clock.
-type Clock struct{ Now Time }
-
-// Fields declares the message.
-func (k *Clock) Fields(c *codec.Codec) { codec.Int(c, 1, &k.Now) }
 
 // ServiceSpec is a service as an operator gives it, recipients in clear; the node hashes and
 // seals them before anything is logged. Keys of an existing service stay when the given ones
