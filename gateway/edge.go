@@ -117,7 +117,9 @@ func (e *edge) done(a *answer, id string, took time.Duration) {
 	}
 	route := routeOf(a.request)
 	e.stats.observe(route, status, took)
-	e.log.Debug("request", "request", id, "route", route, "status", status, "took", took)
+	if e.log.Enabled(a.request.Context(), slog.LevelDebug) {
+		e.log.Debug("request", "request", id, "route", route, "status", status, "took", took)
+	}
 }
 
 // routeOf names what served a request: its pattern, never its path.

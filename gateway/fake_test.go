@@ -33,7 +33,7 @@ const (
 
 // node is a relay node that leads its region alone: what a gateway needs to work.
 type node struct {
-	t     *testing.T
+	t     testing.TB
 	coder *wire.Coder
 	hash  *wire.Hasher
 	m     wire.Map
@@ -43,7 +43,7 @@ type node struct {
 	hold   chan struct{} // nil, or what submissions wait for
 }
 
-func issue(t *testing.T, authority *ca.CA, id string) func() (*tls.Certificate, error) {
+func issue(t testing.TB, authority *ca.CA, id string) func() (*tls.Certificate, error) {
 	t.Helper()
 	u, err := url.Parse(id)
 	if err != nil {
@@ -60,7 +60,7 @@ func issue(t *testing.T, authority *ca.CA, id string) func() (*tls.Certificate, 
 	return func() (*tls.Certificate, error) { return &cert, nil }
 }
 
-func udp(t *testing.T) net.PacketConn {
+func udp(t testing.TB) net.PacketConn {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +71,7 @@ func udp(t *testing.T) net.PacketConn {
 }
 
 // startNode runs a node until the test ends and returns its address.
-func startNode(t *testing.T, authority *ca.CA) (*node, string) {
+func startNode(t testing.TB, authority *ca.CA) (*node, string) {
 	t.Helper()
 	coder, err := wire.NewCoder(1)
 	if err != nil {
@@ -104,7 +104,7 @@ func startNode(t *testing.T, authority *ca.CA) (*node, string) {
 }
 
 // background runs f until the test ends, which then cleans up.
-func background(t *testing.T, run func(context.Context) error, after func()) {
+func background(t testing.TB, run func(context.Context) error, after func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -217,7 +217,7 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -227,7 +227,7 @@ func listen(t *testing.T) net.Listener {
 }
 
 // config is that of a gateway of lazio.
-func config(t *testing.T, authority *ca.CA, nodes ...string) Config {
+func config(t testing.TB, authority *ca.CA, nodes ...string) Config {
 	return Config{HTTP: listen(t), Admin: listen(t), Nodes: nodes,
 		Link: link.Config{Federation: "italia", PacketConn: udp(t), Roots: authority.Pool(),
 			Certificate: issue(t, authority, "spiffe://italia/region/lazio/gateway/gw-1")},
@@ -235,7 +235,7 @@ func config(t *testing.T, authority *ca.CA, nodes ...string) Config {
 }
 
 // startSite runs a gateway; the test stops it, or its end does.
-func startSite(t *testing.T, cfg Config) *site {
+func startSite(t testing.TB, cfg Config) *site {
 	t.Helper()
 	s := &site{logs: new(logs), registry: cfg.Registry, done: make(chan error, 1),
 		url: "http://" + cfg.HTTP.Addr().String(), admin: "http://" + cfg.Admin.Addr().String()}
@@ -264,7 +264,7 @@ func startSite(t *testing.T, cfg Config) *site {
 }
 
 // await polls until ok, for as long as the test binary may run.
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(end) {
@@ -274,7 +274,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func (s *site) do(t *testing.T, method, path, body string, header ...string) (*http.Response,
+func (s *site) do(t testing.TB, method, path, body string, header ...string) (*http.Response,
 	string) {
 	t.Helper()
 	r, err := http.NewRequest(method, s.url+path, bytes.NewReader([]byte(body)))
@@ -287,7 +287,7 @@ func (s *site) do(t *testing.T, method, path, body string, header ...string) (*h
 	return s.send(t, r)
 }
 
-func (s *site) send(t *testing.T, r *http.Request) (*http.Response, string) {
+func (s *site) send(t testing.TB, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	resp, err := s.client.Do(r)
 	if err != nil {

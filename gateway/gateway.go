@@ -115,13 +115,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		defer stop()
 		return g.serve(ctx, inner)
 	})
-	g.cfg.Logger.Info("gateway started", "gateway", g.self.Name, "region", g.self.Region,
-		"http", g.cfg.HTTP.Addr().String(), "tls", g.cfg.TLS != nil)
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
-	g.cfg.Logger.Info("gateway stopped", "gateway", g.self.Name)
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/internal/ca"
 )
 
-func authority(t *testing.T) *ca.CA {
+func authority(t testing.TB) *ca.CA {
 	t.Helper()
 	a, err := ca.New("italia", time.Hour)
 	if err != nil {
@@ -22,7 +22,7 @@ func authority(t *testing.T) *ca.CA {
 	return a
 }
 
-func running(t *testing.T, change ...func(*Config)) (*node, *site) {
+func running(t testing.TB, change ...func(*Config)) (*node, *site) {
 	t.Helper()
 	a := authority(t)
 	n, addr := startNode(t, a)
