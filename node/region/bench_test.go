@@ -13,8 +13,8 @@ import (
 )
 
 // vocabulary makes texts that compress about as institutions' letters do.
-var vocabulary = strings.Fields(`gentile cittadino la informiamo che il comune ha disposto il rimborso
-della tassa sui rifiuti relativa all'anno in corso per un importo pari a euro secondo quanto
+var vocabulary = strings.Fields(`gentile cittadino la informiamo che il comune ha disposto il
+rimborso della tassa sui rifiuti relativa all'anno in corso per un importo pari a euro secondo quanto
 previsto dal regolamento comunale vigente entro il termine di trenta giorni dalla data di
 ricezione del presente avviso è possibile presentare istanza presso gli uffici competenti oppure
 tramite il portale dei servizi digitali accedendo con le proprie credenziali spid o carta identità
@@ -91,7 +91,7 @@ func BenchmarkApply(b *testing.B) {
 			}
 			entries := func(n int) []wire.LogEntry {
 				f.log = f.log[len(f.log)-1:]
-				for i := range n {
+				for range n {
 					records := frames[rng.IntN(variants)]
 					f.now = f.now.Add(25 * time.Millisecond)
 					for j := range records {
@@ -104,7 +104,6 @@ func BenchmarkApply(b *testing.B) {
 						}
 					}
 					f.entry(wire.BlockEntry, f.seal(records...))
-					_ = i
 				}
 				return f.log[1:]
 			}
@@ -162,7 +161,7 @@ func BenchmarkListInbox(b *testing.B) {
 			for b.Loop() {
 				token := tokenOf(string(codes[rng.IntN(len(codes))]))
 				page, err := f.ListInbox(wire.ListInbox{Token: token, Size: size}, f.now)
-				if err != nil || len(page.Items) != int(size) {
+				if err != nil || len(page.Items) == 0 {
 					b.Fatal(len(page.Items), err)
 				}
 			}
@@ -176,7 +175,8 @@ func BenchmarkListInbox(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := f.GetInbox(wire.GetInbox{Token: token, ID: page.Items[0].ID}, f.now); err != nil {
+			q := wire.GetInbox{Token: token, ID: page.Items[0].ID}
+			if _, err := f.GetInbox(q, f.now); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -170,9 +170,11 @@ func TestApplyRefuses(t *testing.T) {
 	block := func(f *fixture) []byte { return f.seal(f.message(codeOf("a"), someService, "x")) }
 	flip := func(b []byte, i int) []byte { b[i] ^= 1; return b }
 	for name, data := range map[string]func(f *fixture) []byte{
-		"empty":    func(f *fixture) []byte { return nil },
-		"garbage":  func(f *fixture) []byte { return []byte("what is this, certainly no entry") },
-		"bad sum":  func(f *fixture) []byte { return flip(wire.EncodeEntry(wire.BlockEntry, 1, block(f)), 40) },
+		"empty":   func(f *fixture) []byte { return nil },
+		"garbage": func(f *fixture) []byte { return []byte("what is this, certainly no entry") },
+		"bad sum": func(f *fixture) []byte {
+			return flip(wire.EncodeEntry(wire.BlockEntry, 1, block(f)), 40)
+		},
 		"bad kind": func(f *fixture) []byte { return wire.EncodeEntry(9, 1, nil) },
 		"bad block": func(f *fixture) []byte {
 			return wire.EncodeEntry(wire.BlockEntry, 1, flip(block(f), 30))

@@ -204,7 +204,8 @@ func TestRejectionsExpire(t *testing.T) {
 	if n := f.count(rejectedPrefix) + f.count(idempotencyPrefix) + f.count(duePrefix); n != 0 {
 		t.Errorf("%d rows of expired rejections", n)
 	}
-	if _, err := f.FindMessage(wire.FindMessage{Recipient: r, ID: m.ID}); !errors.Is(err, wire.NotFound) {
+	_, err := f.FindMessage(wire.FindMessage{Recipient: r, ID: m.ID})
+	if !errors.Is(err, wire.NotFound) {
 		t.Errorf("find: got %v, want not found", err)
 	}
 	f.checkCaches()
@@ -384,10 +385,12 @@ func TestPreferences(t *testing.T) {
 	f.refuse(wire.Conflict, wire.CmdSetPreference, set) // of the version before
 	set.Preference.Service = "no spaces"
 	f.refuse(wire.Malformed, wire.CmdSetPreference, set)
-	if _, err := f.Preference(wire.GetPreference{Token: token}, f.now); !errors.Is(err, wire.Malformed) {
+	_, err := f.Preference(wire.GetPreference{Token: token}, f.now)
+	if !errors.Is(err, wire.Malformed) {
 		t.Errorf("no service: got %v, want malformed", err)
 	}
-	if _, err := f.Preference(wire.GetPreference{Service: someService}, f.now); !errors.Is(err, wire.Unauthenticated) {
+	_, err = f.Preference(wire.GetPreference{Service: someService}, f.now)
+	if !errors.Is(err, wire.Unauthenticated) {
 		t.Errorf("no session: got %v, want unauthenticated", err)
 	}
 }

@@ -51,9 +51,11 @@ func TestOwnership(t *testing.T) {
 			wire.Malformed},
 		{"claiming: release, not the anchor", []wire.Command{intent}, release("sicilia", 1),
 			wire.Conflict, claiming, wire.Conflict},
-		{"claiming anchor: release", []wire.Command{slots, intent}, release("sicilia", 1), 0, released, 0},
+		{"claiming anchor: release", []wire.Command{slots, intent}, release("sicilia", 1), 0,
+			released, 0},
 		{"owned: intent", []wire.Command{intent, imports(1)}, intent, 0, owned, 0},
-		{"owned: abort", []wire.Command{intent, imports(1)}, abort, wire.Conflict, owned, wire.Conflict},
+		{"owned: abort", []wire.Command{intent, imports(1)}, abort, wire.Conflict, owned,
+			wire.Conflict},
 		{"owned: import again", []wire.Command{intent, imports(1)}, imports(1), 0, owned, 0},
 		{"owned: import of another epoch", []wire.Command{intent, imports(1)}, imports(2),
 			wire.Conflict, owned, wire.Conflict},
@@ -266,6 +268,7 @@ func TestImportRefusesForeignRows(t *testing.T) {
 				Handover: wire.Handover{Rows: rows}})
 		})
 	}
+	f.t = t
 	f.must(wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1, Handover: wire.Handover{
 		Rows: []wire.Row{row(rejectedKey(r, id), wire.Encode(&rej)), row(key, value[:])}}})
 }

@@ -153,23 +153,28 @@ func TestEraseRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	of := func(block uint64, sum uint32, frame []byte) wire.EraseBlock {
+		return wire.EraseBlock{Block: block, Sum: sum, Frame: frame}
+	}
 	for name, tt := range map[string]struct {
 		code wire.Code
 		e    wire.EraseBlock
 	}{
-		"no block":           {wire.Conflict, wire.EraseBlock{Block: 999, Sum: good.Sum, Frame: good.Frame}},
-		"wrong sum":          {wire.Conflict, wire.EraseBlock{Block: index, Sum: good.Sum + 1, Frame: good.Frame}},
-		"garbage":            {wire.Malformed, wire.EraseBlock{Block: index, Sum: good.Sum, Frame: []byte("x")}},
-		"another block":      {wire.Malformed, wire.EraseBlock{Block: index, Sum: good.Sum, Frame: otherBlock.Erase(f.coder)}},
-		"too little":         {wire.Malformed, wire.EraseBlock{Block: index, Sum: good.Sum, Frame: b.Erase(f.coder, 1, 3, 4)}},
-		"nothing":            {wire.Malformed, wire.EraseBlock{Block: index, Sum: good.Sum, Frame: b.Erase(f.coder)}},
-		"a delivered record": {wire.Malformed, wire.EraseBlock{Block: index, Sum: good.Sum, Frame: b.Erase(f.coder, 0, 1, 3, 4, 5)}},
+		"no block":      {wire.Conflict, of(999, good.Sum, good.Frame)},
+		"wrong sum":     {wire.Conflict, of(index, good.Sum+1, good.Frame)},
+		"garbage":       {wire.Malformed, of(index, good.Sum, []byte("x"))},
+		"another block": {wire.Malformed, of(index, good.Sum, otherBlock.Erase(f.coder))},
+		"too little":    {wire.Malformed, of(index, good.Sum, b.Erase(f.coder, 1, 3, 4))},
+		"nothing":       {wire.Malformed, of(index, good.Sum, b.Erase(f.coder))},
+		"a delivered record": {wire.Malformed,
+			of(index, good.Sum, b.Erase(f.coder, 0, 1, 3, 4, 5))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.t = t
 			f.refuse(tt.code, wire.CmdErase, &tt.e)
 		})
 	}
+	f.t = t
 	f.must(wire.CmdErase, &good)
 }
 

@@ -85,7 +85,8 @@ func TestListInboxRefuses(t *testing.T) {
 	token := f.activate(codeOf("maria"))
 	f.submit(f.message(codeOf("maria"), someService, "x"))
 	for _, size := range []uint32{0, wire.PageMax + 1} {
-		if _, err := f.ListInbox(wire.ListInbox{Token: token, Size: size}, f.now); !errors.Is(err, wire.Malformed) {
+		_, err := f.ListInbox(wire.ListInbox{Token: token, Size: size}, f.now)
+		if !errors.Is(err, wire.Malformed) {
 			t.Errorf("page of %d: got %v, want malformed", size, err)
 		}
 	}
@@ -179,10 +180,12 @@ func TestReadsOfForeignCodes(t *testing.T) {
 		t.Errorf("sender's profile: got %v, want moved", err)
 	}
 	f.must(wire.CmdGrantSlots, allSlots())
-	if _, err = f.FindMessage(wire.FindMessage{Recipient: r, ID: f.id()}); !errors.Is(err, wire.NotFound) {
+	_, err = f.FindMessage(wire.FindMessage{Recipient: r, ID: f.id()})
+	if !errors.Is(err, wire.NotFound) {
 		t.Errorf("find at the anchor: got %v, want not found", err)
 	}
-	if _, err = f.SenderProfile(wire.SenderProfileQuery{Recipient: r}); !errors.Is(err, wire.NotFound) {
+	_, err = f.SenderProfile(wire.SenderProfileQuery{Recipient: r})
+	if !errors.Is(err, wire.NotFound) {
 		t.Errorf("sender's profile at the anchor: got %v, want not found", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 //	b <index 8>                          block: its frame, as it travelled
 //	d j <time 8> <index 8>               due: the rejections that an entry decided
 //	d s <time 8> <token hash 32>         due: the end of a session
-//	d x <index 8>                        due: content to erase from a block; index order is time order
+//	d x <index 8>                        due: what to erase from a block, in order of time
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest

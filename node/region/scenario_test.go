@@ -72,7 +72,8 @@ func firstDifference(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i := range g {
 		if i >= len(w) || g[i] != w[i] {
-			return fmt.Sprintf("line %d: %s\nwant:    %s", i+1, g[i], strings.Join(w[i:min(i+1, len(w))], ""))
+			return fmt.Sprintf("line %d: %s\nwant %d lines of which this is: %s", i+1, g[i], len(w),
+				strings.Join(w[i:min(i+1, len(w))], ""))
 		}
 	}
 	return "fewer lines than wanted"
@@ -122,7 +123,9 @@ func (s *story) run(text string) string {
 	return strings.TrimRight(s.out.String(), "\n") + "\n"
 }
 
-func (s *story) say(format string, args ...any) { fmt.Fprintf(&s.out, "  => "+format+"\n", args...) }
+func (s *story) say(format string, args ...any) {
+	fmt.Fprintf(&s.out, "  => "+format+"\n", args...)
+}
 
 // words are a step's arguments; options are those of the form name=value or a bare word later on.
 type words struct {
