@@ -41,9 +41,10 @@ type stage struct {
 	db  *DB
 	dir string
 	*decoder
-	names map[string]bool
-	file  vfs.File
-	state *streamHead
+	names  map[string]bool
+	file   vfs.File
+	state  *streamHead
+	copied []byte
 
 	closed bool // guarded by DB.mu
 	whole  bool // guarded by DB.mu: verified and durable
@@ -82,8 +83,10 @@ func (s *stage) begin(f fileHead) (err error) {
 	return err
 }
 
+// content copies p, since a vfs.File may change what it is given and an io.Writer may not.
 func (s *stage) content(p []byte) error {
-	_, err := s.file.Write(p)
+	s.copied = append(s.copied[:0], p...)
+	_, err := s.file.Write(s.copied)
 	return err
 }
 
