@@ -60,6 +60,20 @@ func TestBlockRoundTrip(t *testing.T) {
 	}
 }
 
+// TestSmallestBlock: zstd leaves the size out of small frames unless it is told not to.
+func TestSmallestBlock(t *testing.T) {
+	c := newCoder(t)
+	var b Builder
+	b.Add(&Record{ID: MessageID{1}, Service: "s", Recipient: Recipient{1}})
+	got, err := c.Decode(b.Seal(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Records) != 1 || got.Records[0].Recipient != (Recipient{1}) {
+		t.Errorf("got %d records, want the digest that was sealed", len(got.Records))
+	}
+}
+
 func TestBuilderCloses(t *testing.T) {
 	var b Builder
 	small := record(1, 80)
