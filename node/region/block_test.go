@@ -166,6 +166,20 @@ func TestApplyIgnoresWhatIsApplied(t *testing.T) {
 	}
 }
 
+// The digest covers the whole log: an entry that was different long ago shows for ever.
+func TestDigestIsAChain(t *testing.T) {
+	a, b := newFixture(t, "lazio"), newFixture(t, "lazio")
+	a.must(wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{1}})
+	b.must(wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{2}})
+	for _, f := range []*fixture{a, b} {
+		f.must(wire.CmdLogout, &wire.Logout{})
+	}
+	_, x := a.Digest()
+	if _, y := b.Digest(); x == y {
+		t.Error("two different logs have one digest")
+	}
+}
+
 func TestApplyRefuses(t *testing.T) {
 	block := func(f *fixture) []byte { return f.seal(f.message(codeOf("a"), someService, "x")) }
 	flip := func(b []byte, i int) []byte { b[i] ^= 1; return b }

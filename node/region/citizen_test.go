@@ -255,11 +255,14 @@ func TestSetProfile(t *testing.T) {
 		t.Errorf("got %q", err.Detail)
 	}
 
+	if p := f.update(token, wire.ProfileUpdate{Inbox: wire.Yes}); p.InboxEnabled || p.Version != 1 {
+		t.Errorf("without the terms: got inbox %v, version %d, want off, 1", p.InboxEnabled, p.Version)
+	}
 	f.now = f.now.Add(time.Minute)
 	got := f.update(token, wire.ProfileUpdate{AcceptedTos: 4.91, Inbox: wire.No, Webhook: wire.No,
 		SetLanguages: true, Languages: []string{"it_IT"}, Reminder: wire.Yes, PushContent: "FULL",
 		LastAppVersion: "3.38.0"})
-	want := &wire.Profile{FiscalCode: code, Version: 1, Name: "Nome", FamilyName: "Cognome",
+	want := &wire.Profile{FiscalCode: code, Version: 2, Name: "Nome", FamilyName: "Cognome",
 		Email: "mail@example.it", SpidEmail: "mail@example.it", DateOfBirth: "1983-11-18",
 		InboxEnabled: true, WebhookEnabled: true, // the activation forces both
 		AcceptedTos: 4.91, Languages: []string{"it_IT"}, SettingsVersion: -1, Reminder: wire.Yes,
@@ -271,13 +274,13 @@ func TestSetProfile(t *testing.T) {
 
 	// Absent fields keep their values, but for three.
 	got = f.update(token, wire.ProfileUpdate{})
-	want.Version, want.Reminder, want.PushContent, want.LastAppVersion = 2, wire.Unset, "", ""
+	want.Version, want.Reminder, want.PushContent, want.LastAppVersion = 3, wire.Unset, "", ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("empty update:\n got %+v\nwant %+v", got, want)
 	}
 	got = f.update(token, wire.ProfileUpdate{AcceptedTos: 5.4, Webhook: wire.No,
 		EmailOn: wire.Yes, Email: "nuova@example.it"})
-	want.Version, want.AcceptedTos, want.WebhookEnabled, want.EmailEnabled = 3, 5.4, false, true
+	want.Version, want.AcceptedTos, want.WebhookEnabled, want.EmailEnabled = 4, 5.4, false, true
 	want.Email = "nuova@example.it"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("newer terms:\n got %+v\nwant %+v", got, want)

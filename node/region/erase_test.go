@@ -153,6 +153,15 @@ func TestEraseRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var altered []wire.Record // the same block, but for one word of a delivered message
+	for i := range b.Records {
+		altered = append(altered, b.Records[i])
+	}
+	altered[0].Content = content("un altro testo")
+	alteredBlock, err := f.coder.Decode(f.seal(altered...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	of := func(block uint64, sum uint32, frame []byte) wire.EraseBlock {
 		return wire.EraseBlock{Block: block, Sum: sum, Frame: frame}
 	}
@@ -164,6 +173,7 @@ func TestEraseRefuses(t *testing.T) {
 		"wrong sum":     {wire.Conflict, of(index, good.Sum+1, good.Frame)},
 		"garbage":       {wire.Malformed, of(index, good.Sum, []byte("x"))},
 		"another block": {wire.Malformed, of(index, good.Sum, otherBlock.Erase(f.coder))},
+		"altered":       {wire.Malformed, of(index, good.Sum, alteredBlock.Erase(f.coder, 1, 3, 4, 5))},
 		"too little":    {wire.Malformed, of(index, good.Sum, b.Erase(f.coder, 1, 3, 4))},
 		"nothing":       {wire.Malformed, of(index, good.Sum, b.Erase(f.coder))},
 		"a delivered record": {wire.Malformed,
