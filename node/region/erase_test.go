@@ -153,10 +153,7 @@ func TestEraseRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var altered []wire.Record // the same block, but for one word of a delivered message
-	for i := range b.Records {
-		altered = append(altered, b.Records[i])
-	}
+	altered := slices.Clone(b.Records) // the same, but for one word of a delivered message
 	altered[0].Content = content("un altro testo")
 	alteredBlock, err := f.coder.Decode(f.seal(altered...))
 	if err != nil {
