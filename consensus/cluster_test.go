@@ -107,8 +107,11 @@ func (c *cluster) start(ids ...wire.NodeID) {
 			c.t.Fatalf("open %s: %v", id, err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		r.Group, r.cancel, r.done = g, cancel, make(chan error, 1)
-		go func() { r.done <- g.Run(ctx) }()
+		done := make(chan error, 1)
+		c.mu.Lock()
+		r.Group, r.cancel, r.done = g, cancel, done
+		c.mu.Unlock()
+		go func() { done <- g.Run(ctx) }()
 	}
 }
 
@@ -116,7 +119,7 @@ func (c *cluster) start(ids ...wire.NodeID) {
 func (c *cluster) stop(id wire.NodeID) error {
 	r := c.nodes[id]
 	r.cancel()
-	defer func() { r.Group = nil }()
+	defer c.gone(r, r.state)
 	select {
 	case err := <-r.done:
 		return err
@@ -133,7 +136,7 @@ func (c *cluster) kill(id wire.NodeID) {
 	r.Close()
 	r.cancel()
 	<-r.done
-	r.state, r.Group = left, nil
+	c.gone(r, left)
 	c.net.mu.Lock()
 	for _, o := range c.order {
 		delete(c.net.cuts, [2]wire.NodeID{id, o})
@@ -154,8 +157,22 @@ func (c *cluster) restarted(id wire.NodeID, want error, within time.Duration) {
 		c.t.Fatalf("%s still runs after %s, want %v", id, within, want)
 	}
 	r.cancel()
-	r.state = r.state.crashed()
+	c.gone(r, r.state.crashed())
 	c.start(id)
+}
+
+// gone notes that r ended and what state it left.
+func (c *cluster) gone(r *replica, left *memState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.Group, r.state = nil, left
+}
+
+// get answers a replica as it is now, for goroutines beside the test's own.
+func (c *cluster) get(id wire.NodeID) replica {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *c.nodes[id]
 }
 
 func (c *cluster) others(id wire.NodeID) []wire.NodeID {

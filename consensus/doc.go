@@ -30,7 +30,6 @@
 //	reconcile.go  log against state, before the library starts
 //	stores.go     opening the log stores
 //	memory.go     a log store in memory, for virtual time
-//	walfs.go      the files of raft-wal
 //	disk.go       the guard around both stores
 //	transport.go  the library's transport over ours
 //	pipeline.go   a pipeline that can not block

@@ -32,7 +32,9 @@ type faultyStores struct {
 	applied bool
 }
 
-func (f *faultyStores) stores() *Stores { return &Stores{log: faultyLog{f}, stable: faultyStable{f}} }
+func (f *faultyStores) stores() *Stores {
+	return &Stores{log: faultyLog{f}, stable: faultyStable{f}}
+}
 
 func (f *faultyStores) failNext(op faultOp, applied bool) {
 	f.mu.Lock()

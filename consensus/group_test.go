@@ -72,24 +72,13 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 // load proposes on whoever leads until ctx is over.
 func (c *cluster) load(ctx context.Context, proposers int) *sync.WaitGroup {
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	groups := func() []*Group {
-		mu.Lock()
-		defer mu.Unlock()
-		var gs []*Group
-		for _, id := range c.order {
-			if g := c.nodes[id].Group; g != nil {
-				gs = append(gs, g)
-			}
-		}
-		return gs
-	}
 	for p := range proposers {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				body := fmt.Sprintf("load-%d-%d", p, i)
-				for _, g := range groups() {
-					if !g.IsLeader() {
+				for _, id := range c.order {
+					g := c.get(id).Group
+					if g == nil || !g.IsLeader() {
 						continue
 					}
 					short, cancel := context.WithTimeout(ctx, 5*time.Second)

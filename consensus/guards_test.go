@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -136,100 +135,6 @@ func TestNoPipelineByDefault(t *testing.T) {
 	})
 }
 
-// hungLogs is a disk that hangs.
-type hungLogs struct {
-	raft.LogStore
-	hung atomic.Bool
-	free chan struct{}
-}
-
-func (h *hungLogs) StoreLogs(logs []*raft.Log) error {
-	if h.hung.Load() {
-		<-h.free
-	}
-	return h.LogStore.StoreLogs(logs)
-}
-
-// A leader whose disk hangs must go away, though its heartbeats do not.
-func TestHungDiskEndsTheLeader(t *testing.T) {
-	bubble(t, 3, func(t *testing.T, c *cluster) {
-		hung := map[wire.NodeID]*hungLogs{}
-		c.tweak = func(cfg *Config) {
-			h := &hungLogs{LogStore: cfg.Stores.log, free: make(chan struct{})}
-			hung[cfg.Self] = h
-			cfg.Stores = &Stores{log: h, stable: cfg.Stores.stable}
-		}
-		c.start()
-		c.propose("before")
-		l := c.leader()
-		hung[l.id].hung.Store(true)
-		go l.Propose(t.Context(), entryOf("hung"))
-		began := time.Now()
-		var err error
-		select {
-		case err = <-l.done:
-		case <-time.After(time.Minute):
-		}
-		close(hung[l.id].free)
-		if !errors.Is(err, ErrStalled) {
-			t.Fatalf("after %s with a hung disk: %v, want %v", time.Since(began), err, ErrStalled)
-		}
-		l.Group.raft.Shutdown().Error() // it was left running, on purpose
-		l.Group.workers.Wait()
-		l.Group = nil
-		c.leader()
-		c.check()
-	})
-}
-
-// A disk error ends the leader for good, whether or not the write took place.
-func TestFailedDiskEndsTheLeader(t *testing.T) {
-	for _, applied := range []bool{false, true} {
-		t.Run(fmt.Sprintf("applied=%t", applied), func(t *testing.T) {
-			bubble(t, 3, func(t *testing.T, c *cluster) {
-				faults := map[wire.NodeID]*faultyStores{}
-				c.tweak = func(cfg *Config) {
-					f := &faultyStores{log: cfg.Stores.log, stable: cfg.Stores.stable}
-					faults[cfg.Self] = f
-					cfg.Stores = f.stores()
-				}
-				c.start()
-				c.leader()
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				wg := c.load(ctx, 8)
-				time.Sleep(time.Second)
-				l := c.leader()
-				faults[l.id].failNext(opStoreLogs, applied)
-				c.restarted(l.id, ErrDisk, 30*time.Second)
-				stop()
-				wg.Wait()
-				c.check()
-			})
-		})
-	}
-}
-
-// A vote that can not be stored ends the replica without a panic.
-func TestFailedVoteEndsTheReplica(t *testing.T) {
-	bubble(t, 3, func(t *testing.T, c *cluster) {
-		faults := map[wire.NodeID]*faultyStores{}
-		c.tweak = func(cfg *Config) {
-			f := &faultyStores{log: cfg.Stores.log, stable: cfg.Stores.stable}
-			faults[cfg.Self] = f
-			cfg.Stores = f.stores()
-		}
-		c.start()
-		l := c.leader()
-		victim := c.others(l.id)[0]
-		faults[victim].failNext(opSetUint64, false)
-		c.kill(l.id)
-		c.restarted(victim, ErrDisk, 30*time.Second)
-		c.start(l.id)
-		c.check()
-	})
-}
-
 // hungTransfer never delivers the last message of a leadership transfer.
 type hungTransfer struct {
 	*transport
@@ -308,112 +213,6 @@ func TestStaleTailIsReinstalledOnce(t *testing.T) {
 	})
 }
 
-// A second snapshot soon after the first one ends the process.
-func TestInstallLoopEndsTheReplica(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := newUnit(t)
-		if err := u.install(100); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if err := u.install(200); !errors.Is(err, ErrRestart) {
-			t.Errorf("second install: %v, want %v", err, ErrRestart)
-		}
-		if !errors.Is(u.failure, ErrRestart) {
-			t.Errorf("group failed with %v, want %v", u.failure, ErrRestart)
-		}
-		u = newUnit(t)
-		if err := u.install(100); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(11 * time.Minute)
-		if err := u.install(200); err != nil {
-			t.Errorf("install after eleven minutes: %v", err)
-		}
-	})
-}
-
-// unit is a state machine and a snapshot store without the library.
-type unit struct {
-	t       *testing.T
-	state   *memState
-	fsm     *fsm
-	snaps   *snapshots
-	failure error
-}
-
-func newUnit(t *testing.T) *unit {
-	u := &unit{t: t, state: newMemState()}
-	st := newStats(&Group{})
-	fatal := func(err error) { u.failure = err }
-	u.snaps = &snapshots{state: u.state, guards: offNow(), ended: make(chan struct{}),
-		fatal: fatal, stats: st, sending: make(chan struct{}, 1)}
-	u.fsm = &fsm{self: "n1", state: u.state, guards: offNow(), fatal: fatal, stats: st,
-		snaps: u.snaps, peers: newPeers("n1", time.Now), log: newMemory(), now: time.Now,
-		window: RegionTiming().Installs}
-	return u
-}
-
-var unitMembers = raft.EncodeConfiguration(toConfiguration([]Member{{"n1", true}}))
-
-// stream is a checkpoint at index.
-func (u *unit) stream(index uint64) []byte {
-	other := newMemState()
-	other.now.Pos = wire.Position{Index: index, Term: 1, Configuration: unitMembers,
-		ConfigurationIndex: 1}
-	r, size, _, err := other.Checkpoint()
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	b := make([]byte, size)
-	if _, err := r.Read(b); err != nil {
-		u.t.Fatal(err)
-	}
-	return b
-}
-
-// receive does what the library does up to the moment when it restores.
-func (u *unit) receive(index uint64) error {
-	k, err := u.snaps.Create(1, index, 1, raft.DecodeConfiguration(unitMembers), 1, nil)
-	if err != nil {
-		return err
-	}
-	if _, err := k.Write(u.stream(index)); err != nil {
-		return errors.Join(err, k.Cancel())
-	}
-	return k.Close()
-}
-
-func (u *unit) install(index uint64) error {
-	if err := u.receive(index); err != nil {
-		return err
-	}
-	return u.fsm.Restore(nil)
-}
-
-// A snapshot that comes late must not take the state and the log back.
-func TestLateSnapshotIsRefused(t *testing.T) {
-	u := newUnit(t)
-	if err := u.install(200); err != nil {
-		t.Fatal(err)
-	}
-	for _, late := range []uint64{150, 200} {
-		if err := u.receive(late); err == nil {
-			t.Errorf("snapshot %d was received behind the state at 200", late)
-		}
-	}
-	// It was received before the state went on.
-	u = newUnit(t)
-	if err := u.receive(200); err != nil {
-		t.Fatal(err)
-	}
-	u.state.now.Pos.Index = 300
-	u.fsm.index.Store(300)
-	if err := u.fsm.Restore(nil); err == nil {
-		t.Error("snapshot 200 was installed over the state at 300")
-	}
-}
-
 func TestTrailingLogsHaveAMinimum(t *testing.T) {
 	timing := RegionTiming()
 	timing.TrailingLogs = TrailingLogsMin - 1
@@ -479,39 +278,6 @@ func TestRemovedReplicaEnds(t *testing.T) {
 		}
 		l.Group = nil
 		c.check()
-	})
-}
-
-// Two replicas must not install at the same time.
-func TestOneSnapshotAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := newUnit(t)
-		if err := u.install(100); err != nil {
-			t.Fatal(err)
-		}
-		_, first, err := u.snaps.Open(idState)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var second atomic.Bool
-		go func() {
-			_, stream, err := u.snaps.Open(idState)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			second.Store(true)
-			stream.Close()
-		}()
-		synctest.Wait()
-		if second.Load() {
-			t.Error("a second snapshot was opened beside the first")
-		}
-		first.Close()
-		synctest.Wait()
-		if !second.Load() {
-			t.Error("the second snapshot was not opened after the first")
-		}
 	})
 }
 

@@ -70,7 +70,6 @@ func TestReadsAreLinearizable(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var wg sync.WaitGroup
-		var groups sync.Mutex // guards which replicas run
 		client := 0
 		for _, id := range c.order {
 			for range 3 {
@@ -79,9 +78,7 @@ func TestReadsAreLinearizable(t *testing.T) {
 				wg.Go(func() {
 					for i := 0; ctx.Err() == nil; i++ {
 						time.Sleep(time.Duration(rand.IntN(80)) * time.Millisecond)
-						groups.Lock()
-						r := *c.nodes[id]
-						groups.Unlock()
+						r := c.get(id)
 						if r.Group == nil {
 							continue
 						}
@@ -102,10 +99,8 @@ func TestReadsAreLinearizable(t *testing.T) {
 			c.net.heal()
 			time.Sleep(time.Second)
 			l = c.leader()
-			groups.Lock()
 			c.kill(l.id)
 			c.start(l.id)
-			groups.Unlock()
 		}
 		stop()
 		wg.Wait()
@@ -139,7 +134,7 @@ func (h *history) read(ctx context.Context, me int, r *replica, c *cluster) {
 	var err error
 	if leader, ok := r.Leader(); ok && leader != r.id {
 		var index uint64
-		if l := c.nodes[leader].Group; l != nil {
+		if l := c.get(leader).Group; l != nil {
 			if index, err = l.ReadIndex(short); err == nil {
 				err = r.WaitApplied(short, index)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -292,6 +293,22 @@ func flip(t *testing.T, dir string, body []byte) {
 	t.Fatal("the entry is in no file")
 }
 
+// Files that are none of ours, or were damaged, are refused with the reason.
+func TestGarbageIsRefused(t *testing.T) {
+	for kind, file := range map[string]string{LogWAL: metadb.FileName, LogBolt: boltFile} {
+		c := Config{LogStore: kind, Dir: t.TempDir(), Logger: testLogger()}
+		garbage := bytes.Repeat([]byte("garbage "), 8<<10)
+		if err := os.WriteFile(filepath.Join(c.Dir, file), garbage, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // and the lock is given back
+			if _, err := openStores(&c); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("garbage in %s: %v, want %v", file, err, ErrCorrupt)
+			}
+		}
+	}
+}
+
 func TestDirectoryIsUsedOnce(t *testing.T) {
 	s := openKind(t, LogWAL)
 	if _, err := openStores(&s.config); err == nil {
@@ -317,7 +334,7 @@ func TestOtherLogStoreIsRefused(t *testing.T) {
 // An append is one fsync in raft-wal.
 func TestFsyncsPerAppend(t *testing.T) {
 	dir := t.TempDir()
-	files := &countedFiles{VFS: newWALFiles()}
+	files := &countedFiles{VFS: fs.New()}
 	s, err := walParts{dir: dir, files: files, meta: &metadb.BoltMetaDB{}, segment: segmentBytes,
 		logger: hclog.NewNullLogger()}.open()
 	if err != nil {
