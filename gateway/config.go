@@ -68,6 +68,11 @@ func (c *Config) validate() error {
 	if len(c.Nodes) == 0 {
 		errs = append(errs, errors.New("no home node's address"))
 	}
+	for _, addr := range c.Nodes {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			errs = append(errs, fmt.Errorf("home node's address %q is not host:port", addr))
+		}
+	}
 	if c.Link.Listen {
 		errs = append(errs, errors.New("a gateway's link does not listen"))
 	}

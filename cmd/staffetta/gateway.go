@@ -102,9 +102,9 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	if cfg.Admin, err = net.Listen("tcp", f.admin); err != nil {
 		return errors.Join(fmt.Errorf("--admin: %w", err), cfg.HTTP.Close())
 	}
-	g, err := gateway.New(cfg)
+	g, err := gateway.New(cfg) // which closes the listeners when it fails
 	if err != nil {
-		return errors.Join(err, cfg.HTTP.Close(), cfg.Admin.Close())
+		return err
 	}
 	logger.Info("gateway started", "gateway", certs.Identity.Name,
 		"http", cfg.HTTP.Addr().String(), "admin", cfg.Admin.Addr().String())

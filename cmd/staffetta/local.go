@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/staffetta/staffetta/internal/localfile"
 	"github.com/staffetta/staffetta/testcluster/process"
 	"golang.org/x/sync/errgroup"
@@ -29,6 +31,9 @@ Ctrl-C ends everything. Started again on the same --dir, it comes back with all 
 the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hold as they were.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseNone(cmd.Flags()); err != nil {
+				return err
+			}
 			binary, err := os.Executable()
 			if err != nil {
 				return err
@@ -55,6 +60,20 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 	f.StringVar(&cfg.LogLevel, "log-level", "info", "of the processes' logs")
 	f.BoolVar(&demo, "demo", true, "send a first message to each citizen and show their inboxes")
 	return cmd
+}
+
+// refuseNone refuses a federation without something that it can not be without: package process
+// takes none for the default.
+func refuseNone(flags *pflag.FlagSet) error {
+	for _, name := range []string{"nodes", "gateways", "citizens"} {
+		if n, err := flags.GetInt(name); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("--%s 0: at least 1 is needed", name))
+		}
+	}
+	if regions, err := flags.GetStringSlice("regions"); err != nil || len(regions) == 0 {
+		return errors.Join(err, errors.New("--regions names no region"))
+	}
+	return nil
 }
 
 // runLocal runs the federation until ctx ends.

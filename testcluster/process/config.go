@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -121,6 +122,9 @@ func (c *Config) validate() error {
 	check(c.Gateways >= 1 && c.Gateways <= GatewaysMax, "%d gateways, 1-%d", c.Gateways,
 		GatewaysMax)
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
+	var level slog.Level
+	check(level.UnmarshalText([]byte(c.LogLevel)) == nil,
+		"log level %q is not debug, info, warn or error", c.LogLevel)
 	check(c.Citizens >= 1 && c.Citizens <= CitizensMax, "%d citizens per region, 1-%d", c.Citizens,
 		CitizensMax)
 	return errors.Join(errs...)
