@@ -14,6 +14,8 @@ import (
 const (
 	// housePeriod is how often a region's leader looks for due work; looking writes nothing.
 	housePeriod = 10 * time.Second
+	// expiriesBatch bounds the expiries per look: four days' worth after a long rest.
+	expiriesBatch = 96
 	// erasuresBatch bounds the blocks rewritten per look.
 	erasuresBatch = 16
 	// dutyPause separates the tries of a duty that failed.
@@ -158,8 +160,14 @@ func (n *Node) houseRound(ctx context.Context) error {
 	}
 	now := n.clockNow()
 	var errs []error
-	if expire, due := n.region.Expire(now); due {
-		errs = append(errs, n.regionQueue.do(ctx, wire.CmdExpire, &expire, nil))
+	for range expiriesBatch { // each moves expiry on by an hour at most
+		expire, due := n.region.Expire(now)
+		if !due {
+			break
+		}
+		if err := n.regionQueue.do(ctx, wire.CmdExpire, &expire, nil); err != nil {
+			return err
+		}
 	}
 	erasures, err := n.region.DueErasures(now, erasuresBatch)
 	errs = append(errs, err)
