@@ -23,6 +23,7 @@ type owner struct {
 
 const (
 	ownerFile   = "owner.json"
+	foundedFile = "founded"
 	lockFile    = "lock"
 	ownerFormat = 1
 )
@@ -73,6 +74,38 @@ func (d *dataDir) checkOwner(o owner) error {
 			"(format %d), not to node %s of region %s in federation %s (format %d)", d.path,
 			have.Node, have.Region, have.Federation, have.Format,
 			o.Node, o.Region, o.Federation, o.Format)
+	}
+	return d.checkGroups()
+}
+
+// checkGroups refuses a directory whose groups were there and are gone: begun anew, a replica
+// would have forgotten its votes and what it helped to acknowledge. One that lost its log or its
+// state alone is judged by the group.
+func (d *dataDir) checkGroups() error {
+	if missing(d.sub(foundedFile)) {
+		return nil // never complete: nothing was promised yet
+	}
+	for _, group := range []string{"federation", "region"} {
+		if missing(d.sub(group, "log")) && missing(d.sub(group, "state")) {
+			return fmt.Errorf("data directory %s has lost its %s: log and state are missing",
+				d.path, group)
+		}
+	}
+	return nil
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// founded notes that every group was made.
+func (d *dataDir) founded() error {
+	if !missing(d.sub(foundedFile)) {
+		return nil
+	}
+	if err := writeSynced(d.path, foundedFile, nil); err != nil {
+		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
 }

@@ -84,6 +84,11 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := n.openGroups(); err != nil {
 		return nil, err
 	}
+	if n.cfg.Stores == nil {
+		if err := n.dir.founded(); err != nil {
+			return nil, err
+		}
+	}
 	n.registerMetrics()
 	return n, nil
 }

@@ -55,6 +55,10 @@ func (r *refused) directory(t *testing.T) {
 				r.damage(t, sub(group, "state", "db-000001"), nil)
 				r.node(t, "db-000001, which is missing")
 			})
+			t.Run("group missing", func(t *testing.T) {
+				r.damage(t, sub(group), nil)
+				r.node(t, "has lost its "+group)
+			})
 			t.Run("log missing", func(t *testing.T) {
 				r.damage(t, sub(group, "log"), nil)
 				r.node(t, "log is lost")
