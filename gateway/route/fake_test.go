@@ -170,13 +170,7 @@ func codeOf(n int) fiscalcode.Code {
 	return code
 }
 
-// say appends an event to the feed.
-func (w *world) say(e wire.FeedEvent) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.sayLocked(e)
-}
-
+// sayLocked appends an event to the feed.
 func (w *world) sayLocked(e wire.FeedEvent) {
 	w.index++
 	w.events = append(w.events, placed{w.index, e})
