@@ -9,4 +9,10 @@
 //	repo_test.go      the repository's root, its packages and its binary
 //	imports_test.go   the arrows between packages, with their reasons
 //	sources_test.go   comments, sizes, form
+//	documents_test.go glossary, dependencies, links, maps of files
+//	metrics_test.go   docs/metrics.md against what is registered
+//	flags_test.go     every documented command line against the binary
+//	snippets_test.go  the commands of README.md, run
+//	operating_test.go those of docs/operating.md, run, and refusals to start
+//	blocks_test.go    the code blocks of documents
 package repotest

@@ -127,12 +127,12 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+var linked = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // TestLinks: links between documents lead somewhere.
 func TestLinks(t *testing.T) {
 	for _, doc := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(readFile(t, doc), -1) {
+		for _, m := range linked.FindAllStringSubmatch(readFile(t, doc), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") {
 				continue
