@@ -13,8 +13,13 @@ import (
 const (
 	// claimsBatch bounds how many claims one round drives.
 	claimsBatch = 256
+	// claimsScan bounds how much pending work a round looks through. What waits for an anchor
+	// that is away stays pending, and must not stand in the way of the rest.
+	claimsScan = 16384
 	// claimsRetry is how soon a round that could not finish is tried again.
 	claimsRetry = 200 * time.Millisecond
+	// anchorPause is how long an anchor is left alone that could not release what was asked.
+	anchorPause = time.Second
 )
 
 // claims drives what the region's log has pending, on the leader: claims of fiscal codes, and
@@ -29,6 +34,9 @@ type claims struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	waits map[wire.Recipient][]chan error
+
+	// Owned by run: the anchors whose releases are under way, or are to be asked later.
+	busy map[wire.RegionID]bool
 }
 
 // claim logs the intent to own a code and waits until this region owns it (nil), another one
@@ -87,17 +95,30 @@ func (c *claims) tell(r wire.Recipient, err error) {
 	}
 }
 
-// run drives pending work for as long as this node leads the region.
+// run drives pending work for as long as this node leads the region. Rounds wait for the log and
+// for the directory, never for an anchor: each anchor has a goroutine of its own while it is
+// asked, and another region that is away delays nobody but the codes that it holds.
 func (c *claims) run(ctx context.Context) error {
+	c.busy = make(map[wire.RegionID]bool)
+	var handovers sync.WaitGroup
+	defer handovers.Wait()
+	freed := make(chan wire.RegionID, wire.RegionsMax) // an anchor is in it once
+	ask := func(anchor wire.RegionID, list []wire.Release) {
+		c.busy[anchor] = true
+		handovers.Go(func() {
+			c.handOver(ctx, anchor, list)
+			freed <- anchor
+		})
+	}
 	for {
 		changed := c.n.region.PendingChanged()
-		pending, err := c.n.region.Pending(claimsBatch)
+		pending, err := c.n.region.Pending(claimsScan)
 		if err != nil {
 			return err
 		}
 		var retry <-chan time.Time
-		if len(pending) > 0 {
-			if err := c.round(ctx, pending); err == nil {
+		if work := c.due(pending); len(work) > 0 {
+			if err := c.round(ctx, work, ask); err == nil {
 				continue
 			} else if ctx.Err() == nil {
 				c.n.log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
@@ -107,6 +128,8 @@ func (c *claims) run(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case anchor := <-freed:
+			delete(c.busy, anchor)
 		case <-retry:
 		case <-ctx.Done():
 			return nil
@@ -117,10 +140,23 @@ func (c *claims) run(ctx context.Context) error {
 	}
 }
 
-// round brings each pending item one step on. An error leaves the rest for the next round.
-func (c *claims) round(ctx context.Context, pending []wire.Pending) error {
-	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
-	defer cancel()
+// due returns a round's work: what is pending and waits for no busy anchor.
+func (c *claims) due(pending []wire.Pending) (work []wire.Pending) {
+	for _, p := range pending {
+		if p.State == wire.Claiming && c.busy[c.n.anchor(p.Recipient)] {
+			continue
+		}
+		if work = append(work, p); len(work) == claimsBatch {
+			break
+		}
+	}
+	return work
+}
+
+// round brings each item one step on: here, or by asking its anchor. An error leaves the rest for
+// the next round.
+func (c *claims) round(ctx context.Context, pending []wire.Pending,
+	ask func(anchor wire.RegionID, list []wire.Release)) error {
 	results, err := c.updateDirectory(ctx, pending)
 	if err != nil {
 		return err
@@ -152,20 +188,10 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending) error {
 				To: c.n.cfg.Region, Epoch: entry.Epoch})
 		}
 	}
-	err = c.collect(ctx, releases, add)
-	if len(commands) == 0 {
-		return err
+	for anchor, list := range releases {
+		ask(anchor, list)
 	}
-	applied, e := c.n.regionQueue.submit(ctx, commands)
-	if e != nil {
-		return e
-	}
-	for i := range applied {
-		if e := c.settle(commands[i], applied[i]); e != nil {
-			err = e
-		}
-	}
-	return err
+	return c.apply(ctx, commands)
 }
 
 // updateDirectory runs the operations that pending asks for and returns one result per item.
@@ -185,6 +211,8 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 		}
 		last[i] = len(ops.List) - 1
 	}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
 	answer, err := c.n.callFederation(ctx, wire.MethodFederation, wire.Encode(&ops))
 	if err != nil {
 		return nil, err
@@ -202,52 +230,4 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 		chosen[i] = results.List[at]
 	}
 	return chosen, nil
-}
-
-// collect asks each anchor to release codes and adds an Import for every handover.
-func (c *claims) collect(ctx context.Context, releases map[wire.RegionID][]wire.Release,
-	add func(wire.CommandKind, codec.Message)) error {
-	var failed error
-	for anchor, list := range releases {
-		answer, err := c.n.callRegion(ctx, anchor, wire.MethodRelease,
-			wire.Encode(&wire.ReleaseBatch{List: list}))
-		var results wire.Results
-		if err == nil {
-			err = wire.Decode(answer, &results)
-		}
-		if err == nil && len(results.List) != len(list) {
-			err = wire.Errorf(wire.Internal, "%d results for %d releases", len(results.List),
-				len(list))
-		}
-		if err != nil {
-			failed = err // the other anchors' codes go on
-			continue
-		}
-		for i, r := range results.List {
-			if r.Err != nil {
-				failed = r.Err
-				continue
-			}
-			m := wire.Import{Recipient: list[i].Recipient, Epoch: list[i].Epoch}
-			if failed = wire.Decode(r.Body, &m.Handover); failed == nil {
-				add(wire.CmdImport, &m)
-			}
-		}
-	}
-	return failed
-}
-
-// settle looks at a command's result and ends the waits for an imported code.
-func (c *claims) settle(command wire.Command, result wire.Result) error {
-	if result.Err != nil {
-		return result.Err
-	}
-	if command.Kind == wire.CmdImport {
-		var m wire.Import
-		if err := wire.Decode(command.Body, &m); err != nil {
-			return err
-		}
-		c.tell(m.Recipient, nil)
-	}
-	return nil
 }

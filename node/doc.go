@@ -24,6 +24,7 @@
 //	region.go       the calls on citizens and messages
 //	federation.go   the calls on owners, services, keys and the feed
 //	claim.go        the leader drives claims and directory updates
+//	handover.go     what an anchor hands over, and its import
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
 package node

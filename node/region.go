@@ -151,5 +151,10 @@ func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(&wire.Results{List: results}), nil
+	answer := wire.Encode(&wire.Results{List: results})
+	if len(answer) > wire.FrameBytesMax { // whoever asks again asks for fewer
+		return nil, wire.Errorf(wire.TooLarge, "handovers of %d bytes, %d allowed", len(answer),
+			wire.FrameBytesMax)
+	}
+	return answer, nil
 }

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// handOver has an anchor release codes and logs the import of what it hands over. When that did
+// not work for all of them it returns only after a pause.
+func (c *claims) handOver(ctx context.Context, anchor wire.RegionID, list []wire.Release) {
+	err := c.release(ctx, anchor, list)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	c.n.log.LogAttrs(ctx, slog.LevelWarn, "releases wait", slog.String("anchor", string(anchor)),
+		slog.Int("codes", len(list)), slog.String("reason", err.Error()))
+	select {
+	case <-time.After(anchorPause):
+	case <-ctx.Done():
+	}
+}
+
+// release asks an anchor for codes, in halves when all the handovers do not fit into one answer,
+// and imports those that it released. The error is the last of what failed.
+func (c *claims) release(ctx context.Context, anchor wire.RegionID, list []wire.Release) error {
+	answer, err := c.callAnchor(ctx, anchor, list)
+	if half := len(list) / 2; half > 0 && errors.Is(err, wire.TooLarge) {
+		return errors.Join(c.release(ctx, anchor, list[:half]),
+			c.release(ctx, anchor, list[half:]))
+	}
+	if err != nil {
+		return err
+	}
+	var results wire.Results
+	if err := wire.Decode(answer, &results); err != nil {
+		return err
+	}
+	commands, failed := imports(list, results.List)
+	return errors.Join(failed, c.apply(ctx, commands))
+}
+
+func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wire.Release) (
+	[]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	return c.n.callRegion(ctx, anchor, wire.MethodRelease,
+		wire.Encode(&wire.ReleaseBatch{List: list}))
+}
+
+// imports makes the commands that import what an anchor released. The error is the last of those
+// it did not release, or not in a form that can be read.
+func imports(list []wire.Release, results []wire.Result) (commands []wire.Command, failed error) {
+	if len(results) != len(list) {
+		return nil, wire.Errorf(wire.Internal, "%d results for %d releases", len(results),
+			len(list))
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			failed = results[i].Err
+			continue
+		}
+		m := wire.Import{Recipient: list[i].Recipient, Epoch: list[i].Epoch}
+		if err := wire.Decode(results[i].Body, &m.Handover); err != nil {
+			failed = err
+			continue
+		}
+		commands = append(commands, wire.Command{Kind: wire.CmdImport, Body: wire.Encode(&m)})
+	}
+	return commands, failed
+}
+
+// apply logs commands and ends the waits for the codes that they import.
+func (c *claims) apply(ctx context.Context, commands []wire.Command) error {
+	if len(commands) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	applied, err := c.n.regionQueue.submit(ctx, commands)
+	if err != nil {
+		return err
+	}
+	for i := range applied {
+		if e := c.settle(commands[i], applied[i]); e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// settle looks at a command's result and ends the waits for an imported code.
+func (c *claims) settle(command wire.Command, result wire.Result) error {
+	if result.Err != nil {
+		return result.Err
+	}
+	if command.Kind == wire.CmdImport {
+		var m wire.Import
+		if err := wire.Decode(command.Body, &m); err != nil {
+			return err
+		}
+		c.tell(m.Recipient, nil)
+	}
+	return nil
+}

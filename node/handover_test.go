@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// anchorOf plays an anchor that answers at most so many handovers at once, and refuses a code.
+type anchorOf struct {
+	most    int
+	refused wire.Recipient
+	calls   []int // codes per call
+}
+
+func (a *anchorOf) Call(_ context.Context, _ link.Peer, _ wire.Method, req []byte) ([]byte, error) {
+	var batch wire.ReleaseBatch
+	if err := wire.Decode(req, &batch); err != nil {
+		return nil, err
+	}
+	a.calls = append(a.calls, len(batch.List))
+	if len(batch.List) > a.most {
+		return nil, wire.Errorf(wire.TooLarge, "%d handovers", len(batch.List))
+	}
+	var results wire.Results
+	for _, r := range batch.List {
+		if r.Recipient == a.refused {
+			results.List = append(results.List, wire.Fail(wire.Errorf(wire.Conflict, "not here")))
+			continue
+		}
+		results.List = append(results.List, wire.OK(&wire.Handover{}))
+	}
+	return wire.Encode(&results), nil
+}
+
+// TestReleaseInHalves asks for more than fits into one answer, and one code is not released.
+func TestReleaseInHalves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		anchor := &anchorOf{most: 2, refused: wire.Recipient{1}}
+		n := &Node{leaders: link.NewLeaders(anchor), regionQueue: startQueue(t, &slowGroup{}),
+			cfg: Config{Founding: &wire.Map{Nodes: []wire.Node{{ID: "a", Region: "sicilia"}}}}}
+		c := &claims{n: n, waits: map[wire.Recipient][]chan error{}}
+		var list []wire.Release
+		var waits []chan error
+		for i := range 7 {
+			r := wire.Recipient{byte(i + 1)}
+			list = append(list, wire.Release{Recipient: r, To: "lazio", Epoch: 1})
+			waits = append(waits, make(chan error, 1))
+			c.waits[r] = append(c.waits[r], waits[i])
+		}
+		// The refused code is the first: what follows must not hide its error.
+		if err := c.release(t.Context(), "sicilia", list); !errors.Is(err, wire.Conflict) {
+			t.Errorf("one code is refused: %v, want a conflict", err)
+		}
+		for i, wait := range waits {
+			select {
+			case err := <-wait:
+				if i == 0 || err != nil {
+					t.Errorf("code %d: %v", i, err)
+				}
+			default:
+				if i != 0 {
+					t.Errorf("code %d was not imported", i)
+				}
+			}
+		}
+		for _, codes := range anchor.calls[1:] {
+			if codes == 7 {
+				t.Errorf("asked again for all: %v", anchor.calls)
+			}
+		}
+	})
+}
