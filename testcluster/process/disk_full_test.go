@@ -1,7 +1,10 @@
 package process_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -57,10 +60,12 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("reading on a disk nearly full: got %v, %v, want the message", a, err)
 	}
 	remove(t, ballast)
-	note(submit(t, gateway, key, to.FiscalCode, "di nuovo spazio"))
+	insist(t, http.StatusOK, http.MethodGet, file.Nodes[0].Admin+"/health", nil)
 
+	// The node has just looked at its disk and will not for some seconds: time for it to run
+	// into the end of it.
 	const count = 3000
-	m := newMailing(t, file, 1, count)
+	m := newBulkyMailing(t, file, count)
 	s := m.send(t, file, filepath.Join(t.TempDir(), "results.ndjson"))
 	s.awaitUnderWay(count)
 	fill(t, ballast, 1<<40)
@@ -69,6 +74,14 @@ func TestDiskFull(t *testing.T) {
 		return err != nil || a.status != http.StatusOK
 	})
 	remove(t, ballast)
+	if strings.Contains(f.events.String(), "lazio-1 ended: exit status 1") {
+		b, err := os.ReadFile(file.Nodes[0].Log)
+		if err != nil || !strings.Contains(string(b), "no space left on device") {
+			t.Errorf("the node ended and does not say that its disk is full: %v", err)
+		}
+	} else {
+		t.Log("the node saw the end of its disk before it ran into it")
+	}
 	told.note(t, m, s.wait())
 	told.check(t, f.file())
 	awaitAgreement(t, f.file())
@@ -88,6 +101,24 @@ func active(file *localfile.File) (list []localfile.Citizen) {
 		}
 	}
 	return list
+}
+
+// newBulkyMailing is a mailing that no compression makes smaller, so that the state is written to
+// the disk soon.
+func newBulkyMailing(t *testing.T, file *localfile.File, n int) *mailing {
+	t.Helper()
+	m := newMailing(t, file, 1, n)
+	var text []byte
+	for i, to := range m.recipients {
+		raw := make([]byte, 7200)
+		rand.Read(raw)
+		text = fmt.Appendf(text, `{"fiscal_code":%q,"content":{"subject":"Prova numero %d",`+
+			`"markdown":%q}}`+"\n", to.FiscalCode, i, base64.StdEncoding.EncodeToString(raw))
+	}
+	if err := os.WriteFile(m.path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // fill writes a file of size bytes, or of what fits.
