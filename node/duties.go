@@ -16,8 +16,10 @@ const (
 	housePeriod = 10 * time.Second
 	// expiriesBatch bounds the expiries per look: four days' worth after a long rest.
 	expiriesBatch = 96
-	// erasuresBatch bounds the blocks rewritten per look.
+	// erasuresBatch bounds the rewritten blocks in memory, erasuresMax those of one look: a
+	// hundred a second, more than a loaded region logs, or what is refused would pile up.
 	erasuresBatch = 16
+	erasuresMax   = 1024
 	// dutyPause separates the tries of a duty that failed.
 	dutyPause = 200 * time.Millisecond
 )
@@ -159,7 +161,6 @@ func (n *Node) houseRound(ctx context.Context) error {
 		return err
 	}
 	now := n.clockNow()
-	var errs []error
 	for range expiriesBatch { // each moves expiry on by an hour at most
 		expire, due := n.region.Expire(now)
 		if !due {
@@ -169,10 +170,25 @@ func (n *Node) houseRound(ctx context.Context) error {
 			return err
 		}
 	}
-	erasures, err := n.region.DueErasures(now, erasuresBatch)
-	errs = append(errs, err)
-	for i := range erasures {
-		errs = append(errs, n.regionQueue.do(ctx, wire.CmdErase, &erasures[i], nil))
+	return n.eraseDue(ctx, now)
+}
+
+// eraseDue rewrites the blocks whose refused content is due, until none is or this look's share
+// is done. One that fails ends the look after its batch, and is tried again at the next.
+func (n *Node) eraseDue(ctx context.Context, now wire.Time) error {
+	for done := 0; done < erasuresMax; {
+		erasures, err := n.region.DueErasures(now, erasuresBatch)
+		if err != nil || len(erasures) == 0 {
+			return err
+		}
+		var errs []error
+		for i := range erasures {
+			errs = append(errs, n.regionQueue.do(ctx, wire.CmdErase, &erasures[i], nil))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		done += len(erasures)
 	}
-	return errors.Join(errs...)
+	return nil
 }
