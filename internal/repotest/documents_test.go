@@ -127,6 +127,38 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestPromises: the tests that README.md names for its promises are there.
+func TestPromises(t *testing.T) {
+	span := regexp.MustCompile("`([^`]+)`")
+	promises := rows(section(t, readFile(t, "README.md"), "## Promises"))
+	for i, promise := range promises[:7] {
+		if promise[0] != "P"+string(rune('1'+i)) {
+			t.Fatalf("the promises are not P1 to P7: row %d is %s", i+1, promise[0])
+		}
+		names, dir := 0, ""
+		for _, m := range span.FindAllStringSubmatch(promise[2], -1) {
+			if !strings.HasPrefix(m[1], "Test") {
+				dir = m[1]
+				continue
+			}
+			names++
+			tests, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(tests, func(file string) bool {
+				b, err := os.ReadFile(file)
+				return err == nil && strings.Contains(string(b), "\nfunc "+m[1]+"(")
+			}) {
+				t.Errorf("%s is shown by %s in %s, which is not there", promise[0], m[1], dir)
+			}
+		}
+		if names == 0 {
+			t.Errorf("nothing shows %s", promise[0])
+		}
+	}
+}
+
 var linked = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // TestLinks: links between documents lead somewhere.

@@ -70,7 +70,7 @@ func TestOperating(t *testing.T) {
 	refuse("port in use", strings.Replace(start, "--dir data", "--dir fresh", 1))
 	node.stop()
 	s.run("echo zz > bad.key; openssl rand -hex 32 > other.key; mkdir half; cp -r data/region half; " +
-		"cp -r data damaged; echo x > damaged/region/state/CURRENT; " +
+		"cp -r data damaged; cp -r data lost; rm -r lost/region; echo x > damaged/region/state/CURRENT; " +
 		"sed s/italia/francia/ founding.json > francia.json; echo {} > empty.json")
 	for name, change := range map[string][2]string{
 		"unknown flag":         {"--dir data", "--dir data --nosuch"},
@@ -87,6 +87,7 @@ func TestOperating(t *testing.T) {
 		"missing authorities":  {"pki/ca.crt", "pki/nosuch.crt"},
 		"foreign authorities":  {"--ca pki/ca.crt", "--ca pki/gateway-1.crt"},
 		"half-written":         {"--dir data", "--dir half"},
+		"lost group":           {"--dir data", "--dir lost"},
 		"damaged":              {"--dir data", "--dir damaged"},
 		"other log store":      {"--dir data", "--dir data --log-store bolt"},
 		"somebody else's cert": {"pki/lazio-1.", "pki/gateway-1."},
