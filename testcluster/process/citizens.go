@@ -112,21 +112,32 @@ func activateOne(ctx context.Context, client *http.Client, gateway string, p per
 	if err != nil || p.state != localfile.Active {
 		return err
 	}
-	var profile struct {
-		Version uint64  `json:"version"`
-		Terms   float64 `json:"accepted_tos_version"`
-	}
-	url := gateway + "/api/identity/v1/profile"
-	if err := exchange(ctx, client, url, login.Token, nil, &profile); err != nil {
-		return err
-	}
-	if profile.Terms > 0 {
-		return nil
-	}
-	return exchange(ctx, client, url, login.Token, map[string]any{"version": profile.Version,
-		"accepted_tos_version": termsVersion, "is_email_enabled": false,
-		"service_preferences_settings": map[string]any{"mode": "AUTO"}}, nil)
+	return accept(ctx, client, gateway+"/api/identity/v1/profile", login.Token)
 }
+
+// accept accepts the terms, unless they are. An acceptance whose answer was lost may have been
+// made: when it is repeated it finds another version, and the profile is looked at again.
+func accept(ctx context.Context, client *http.Client, url, token string) error {
+	for again := false; ; again = true {
+		var profile struct {
+			Version uint64  `json:"version"`
+			Terms   float64 `json:"accepted_tos_version"`
+		}
+		err := exchange(ctx, client, url, token, nil, &profile)
+		if err != nil || profile.Terms > 0 {
+			return err
+		}
+		err = exchange(ctx, client, url, token, map[string]any{"version": profile.Version,
+			"accepted_tos_version": termsVersion, "is_email_enabled": false,
+			"service_preferences_settings": map[string]any{"mode": "AUTO"}}, nil)
+		if again || !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+}
+
+// errConflict is in the error of an exchange that was answered 409.
+var errConflict = errors.New("conflict")
 
 // exchangeTries bounds the tries of one exchange; a region that elects a leader needs some.
 const exchangeTries = 40
@@ -175,6 +186,8 @@ func exchangeOnce(ctx context.Context, client *http.Client, url, token string,
 	switch {
 	case err != nil:
 		return 0, err
+	case resp.StatusCode == http.StatusConflict:
+		return resp.StatusCode, fmt.Errorf("%w: %s", errConflict, strings.TrimSpace(string(b)))
 	case resp.StatusCode != http.StatusOK:
 		text := strings.TrimSpace(string(b))
 		return resp.StatusCode, fmt.Errorf("%s: %s", resp.Status, text)
