@@ -169,7 +169,6 @@ func shellBlocks(document, text string) (all []block) {
 
 func TestReadme(t *testing.T) {
 	s := newShell(t, "127.0.0.1:8080", "127.0.0.1:"+freePort(t))
-	s.needs("curl")
 	readme := readFile(t, "README.md")
 	all := shellBlocks("README.md", readme)
 	if len(all) != 3 {
@@ -202,7 +201,9 @@ func TestReadme(t *testing.T) {
 			}
 		}
 	}
-	if got := s.run(all[2].text); !strings.Contains(got, `"status":"PROCESSED"`) ||
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Log("curl is not installed: its block is not run")
+	} else if got := s.run(all[2].text); !strings.Contains(got, `"status":"PROCESSED"`) ||
 		!strings.Contains(got, `"message_title":"Una prova da curl"`) {
 		t.Errorf("the message is not in the inbox:\n%s", got)
 	}
