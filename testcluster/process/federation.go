@@ -102,12 +102,23 @@ func (f *Federation) children() error {
 			restart: c.Restart, event: f.event, changed: f.writeLocal,
 			args: append(append(args, c.pki(id)...), "--log-level", c.LogLevel)}
 	}
+	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
+	given, err := net.Listen("tcp", c.HTTP) // held meanwhile, not to be found free
+	if err != nil {
+		return fmt.Errorf("the gateway's address: %w", err)
+	}
+	defer given.Close()
+	addrs, err := freeAddrs(len(nodes) + 2*len(gateways))
+	if err != nil {
+		return err
+	}
+	next := func() (addr string) {
+		addr, addrs = addrs[0], addrs[1:]
+		return addr
+	}
 	homes := map[string][]string{}
-	for _, n := range f.layout.founding.Nodes {
-		admin, err := freeAddr()
-		if err != nil {
-			return err
-		}
+	for _, n := range nodes {
+		admin := next()
 		id, region := string(n.ID), string(n.Region)
 		homes[region] = append(homes[region], n.Addr)
 		f.nodes = append(f.nodes, node{
@@ -118,16 +129,10 @@ func (f *Federation) children() error {
 			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
 				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})
 	}
-	for i, g := range f.layout.founding.Gateways {
-		admin, err := freeAddr()
-		if err != nil {
-			return err
-		}
-		addr := c.HTTP
-		if i > 0 {
-			if addr, err = freeAddr(); err != nil {
-				return err
-			}
+	for i, g := range gateways {
+		admin, addr := next(), next()
+		if i == 0 {
+			addr = c.HTTP
 		}
 		args := []string{"gateway", "--http", addr, "--admin", admin,
 			"--test-login", c.path(testLoginFile)}

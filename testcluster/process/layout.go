@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -171,28 +170,4 @@ func Operator(dir string) (operator.Config, error) {
 		cfg.Nodes = append(cfg.Nodes, n.Addr)
 	}
 	return cfg, err
-}
-
-// freePorts finds n UDP ports that are free now.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer conn.Close() // after all are chosen, so that they differ
-		ports[i] = conn.LocalAddr().(*net.UDPAddr).Port
-	}
-	return ports, nil
-}
-
-// freeAddr finds a TCP address that is free now.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
