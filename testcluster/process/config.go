@@ -14,6 +14,7 @@
 //	nodes/<id>/        a node's data
 //	logs/<id>.log      a process's standard error
 //	local.json         what runs now: addresses, process ids, keys
+//	lock               held while the federation runs
 //
 // A child that dies is started again after a second, unless Config says not to, and that is
 // reported. Children end when this process ends, however it ends.

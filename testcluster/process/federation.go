@@ -20,6 +20,7 @@ type Federation struct {
 	// Set by New.
 	cfg         Config
 	layout      *layout
+	lock        *os.File // of the directory, held until Run ends
 	provisioned *provisioned
 	people      []person
 	nodes       []node
@@ -43,21 +44,27 @@ type gateway struct {
 	file localfile.Gateway
 }
 
-// New prepares the directory; nothing runs before Run.
-func New(cfg Config) (*Federation, error) {
+// New prepares the directory and locks it; nothing runs before Run, which unlocks it.
+func New(cfg Config) (_ *Federation, err error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	dir, err := filepath.Abs(cfg.Dir)
-	if err != nil {
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, err
 	}
-	cfg.Dir = dir
 	if err := free(cfg.HTTP); err != nil {
 		return nil, err
 	}
 	f := &Federation{cfg: cfg, ready: make(chan struct{})}
+	if f.lock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.lock.Close()
+		}
+	}()
 	if f.layout, err = f.cfg.prepare(); err != nil {
 		return nil, err
 	}
@@ -188,7 +195,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	})
 	err := above.Wait()
 	stopNodes()
-	return errors.Join(err, below.Wait(), f.removeLocal())
+	return errors.Join(err, below.Wait(), f.removeLocal(), f.lock.Close())
 }
 
 // start brings the federation up in order: nodes, services, gateways, citizens.

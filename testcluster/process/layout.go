@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/ca"
@@ -36,6 +37,7 @@ const (
 	CitizensFile     = "citizens.txt"
 	testLoginFile    = "test-login.tsv"
 	servicesFile     = "services.json"
+	lockFile         = "lock"
 )
 
 // regionTags are ISTAT's region codes, for regions by their own name.
@@ -49,6 +51,22 @@ var regionTags = map[string]wire.RegionTag{"piemonte": 1, "valle-d-aosta": 2, "l
 type layout struct {
 	founding founding.File
 	fresh    bool
+}
+
+// lockDir makes the directory and holds it until the file is closed, or the process ends.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("a federation runs in %s already", dir)
+	}
+	return f, nil
 }
 
 // prepare makes the directory, or reads the one that is there.
