@@ -127,6 +127,16 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestArchitectureNamesPackages: the table of docs/architecture.md has every package.
+func TestArchitectureNamesPackages(t *testing.T) {
+	table := section(t, readFile(t, "docs/architecture.md"), "## Packages")
+	for _, p := range packages(t) {
+		if !strings.Contains(table, "`"+p.name()+"`") {
+			t.Errorf("docs/architecture.md does not say what %s is", p.name())
+		}
+	}
+}
+
 // TestPromises: the tests that README.md names for its promises are there.
 func TestPromises(t *testing.T) {
 	span := regexp.MustCompile("`([^`]+)`")
