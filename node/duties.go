@@ -96,6 +96,25 @@ func (n *Node) leadFederation(ctx context.Context) error {
 	return nil
 }
 
+// announce makes every replica of the federation learn of a change at once: a follower hears of a
+// commit with the next message, which on an idle group takes a second, and a revoked key has to
+// be refused everywhere within one. An entry without commands is that message. Changes that come
+// meanwhile share the next one.
+func (n *Node) announce(ctx context.Context) error {
+	nothing := wire.Encode(&wire.Commands{})
+	for {
+		select {
+		case <-n.federationQueue.applied:
+		case <-ctx.Done():
+			return nil
+		}
+		entry := wire.EncodeEntry(wire.CommandsEntry, n.clockNow(), nothing)
+		if _, err := n.federationGroup.Propose(ctx, entry); err != nil && ctx.Err() == nil {
+			n.log.Debug("a change was not announced", "reason", err.Error())
+		}
+	}
+}
+
 // persist repeats f until it succeeds (true) or ctx ends.
 func (n *Node) persist(ctx context.Context, f func(context.Context) error) bool {
 	for {

@@ -191,6 +191,7 @@ func (n *Node) openGroups() (err error) {
 		return err
 	}
 	n.federationQueue = newQueue(n.federationGroup, n.clockNow)
+	n.federationQueue.applied = make(chan struct{}, 1)
 	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	return nil
@@ -217,6 +218,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return n.regionQueue.run(ctx) })
 	g.Go(func() error { return n.federationQueue.run(ctx) })
+	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.watchDisk(ctx) })
@@ -311,3 +313,6 @@ func boolGauge(b bool) float64 {
 
 // Region is the replica of the region's state, for checkers.
 func (n *Node) Region() *region.State { return n.region }
+
+// Federation is the replica of the federation's state, for checkers.
+func (n *Node) Federation() *federation.State { return n.federation }

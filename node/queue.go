@@ -29,6 +29,8 @@ type queue struct {
 	group proposer
 	now   func() wire.Time
 	slots chan struct{} // holds one token per batch in flight
+	// applied has room for one signal, given when a batch was applied. Nil: nobody cares.
+	applied chan struct{}
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -123,6 +125,12 @@ func (q *queue) propose(ctx context.Context, batch []*queued) {
 	results, ok := answer.(*wire.Results)
 	if err == nil && (!ok || len(results.List) != len(batch)) {
 		err = wire.Errorf(wire.Internal, "entry applied with the wrong results")
+	}
+	if err == nil {
+		select {
+		case q.applied <- struct{}{}:
+		default:
+		}
 	}
 	for i, w := range batch {
 		if w.err = err; err == nil {

@@ -28,6 +28,14 @@ func (s *scene) anchored(seed uint64, region wire.RegionID, n int) (list []fisca
 func TestAnchorAway(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		s.Island("sicilia")
+		s.Await("the federation has a leader outside the island", func() bool {
+			for _, n := range s.Nodes("lazio") {
+				if n.Status("federation").Role == "leader" {
+					return n.Node.Health().Degraded == nil
+				}
+			}
+			return false
+		})
 		time.Sleep(5 * time.Second) // leaders inside the island have stepped down
 		waiting := s.anchored(31, "sicilia", 300)
 		var logins sync.WaitGroup
