@@ -28,7 +28,7 @@ type child struct {
 	logPath string
 	restart bool
 	event   func(format string, args ...any)
-	changed func() // called after each start
+	changed func() // called after each start, and each end that was not asked for
 
 	// Guarded by mu.
 	mu  sync.Mutex
@@ -100,5 +100,8 @@ func (c *child) once(ctx context.Context) error {
 	c.changed()
 	err = cmd.Wait()
 	c.setPID(0)
+	if ctx.Err() == nil {
+		c.changed()
+	}
 	return err
 }

@@ -1,0 +1,20 @@
+package process
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestChildEnds has a process that ends by itself: nobody is left to believe that it runs.
+func TestChildEnds(t *testing.T) {
+	var pids []int
+	c := &child{id: "x", binary: "/bin/sh", args: []string{"-c", "exit 3"},
+		logPath: filepath.Join(t.TempDir(), "log"), event: t.Logf}
+	c.changed = func() { pids = append(pids, c.PID()) }
+	if err := c.run(t.Context()); err != nil {
+		t.Errorf("a child that is not started again: %v", err)
+	}
+	if len(pids) != 2 || pids[0] == 0 || pids[1] != 0 {
+		t.Errorf("told of processes %v, want one and then none", pids)
+	}
+}
