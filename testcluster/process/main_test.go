@@ -14,7 +14,7 @@ var staffetta string
 
 // federationsAtOnce is how many tests run at a time. Most of a test's time is waiting, for
 // elections and restarts, so it is not bound to the number of cores.
-const federationsAtOnce = "4"
+const federationsAtOnce = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
