@@ -10,7 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/internal/localfile"
+	"github.com/staffetta/staffetta/internal/operator"
 )
 
 // demoCitizensMax bounds the citizens that the demonstration writes to: two of each region and
@@ -56,8 +58,9 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 		Status string `json:"status"`
 		Reason string `json:"rejection_reason"`
 	}
-	err = demoCall(ctx, http.MethodPost, gateway+"/api/v1/messages",
-		"Ocp-Apim-Subscription-Key", file.Services[0].PrimaryKey, http.StatusCreated,
+	err = demoCall(ctx, http.MethodPost, gateway+"/api/v1/messages", http.Header{
+		institution.KeyHeader: {file.Services[0].PrimaryKey},
+		"Idempotency-Key":     {operator.NewKey()}}, http.StatusCreated,
 		map[string]any{"fiscal_code": c.FiscalCode, "content": map[string]any{
 			"subject": "Carta d'identità pronta", "markdown": demoMarkdown}}, &sent)
 	if err != nil {
@@ -70,7 +73,7 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 		return verdict, "no inbox", nil
 	}
 	var login struct{ Token string }
-	err = demoCall(ctx, http.MethodPost, gateway+"/test-login", "", "", http.StatusOK,
+	err = demoCall(ctx, http.MethodPost, gateway+"/test-login", http.Header{}, http.StatusOK,
 		map[string]any{"username": c.FiscalCode, "password": "test"}, &login)
 	if err != nil {
 		return "", "", err
@@ -84,7 +87,7 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 	}
 	err = demoCall(ctx, http.MethodGet,
 		gateway+"/api/communication/v1/messages?enrich_result_data=true&page_size=5",
-		"Authorization", "Bearer "+login.Token, http.StatusOK, nil, &page)
+		http.Header{"Authorization": {"Bearer " + login.Token}}, http.StatusOK, nil, &page)
 	if err != nil {
 		return "", "", err
 	}
@@ -96,38 +99,59 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 	return verdict, "not there", nil
 }
 
-func demoCall(ctx context.Context, method, url, header, value string, want int,
+// demoTries and demoPause bound the wait for a region that elects a leader.
+const (
+	demoTries = 20
+	demoPause = 500 * time.Millisecond
+)
+
+// demoCall makes a call, again while the gateway does not answer or can not serve it now; a
+// message that is sent again has the same idempotency key.
+func demoCall(ctx context.Context, method, url string, header http.Header, want int,
 	body, answer any) error {
+	for try := 1; ; try++ {
+		status, err := demoCallOnce(ctx, method, url, header, want, body, answer)
+		if err == nil || try == demoTries || status != 0 && status < 500 {
+			return err
+		}
+		select {
+		case <-time.After(demoPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func demoCallOnce(ctx context.Context, method, url string, header http.Header, want int,
+	body, answer any) (status int, err error) {
 	var content io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		content = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, content)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	req.Header = header.Clone()
 	req.Header.Set("Content-Type", "application/json")
-	if header != "" {
-		req.Header.Set(header, value)
-	}
 	client := http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if resp.StatusCode != want {
-		return fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, b)
+		return resp.StatusCode, fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, b)
 	}
-	return json.Unmarshal(b, answer)
+	return resp.StatusCode, json.Unmarshal(b, answer)
 }
 
 // printHints says how to go on.
