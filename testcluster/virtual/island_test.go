@@ -46,7 +46,8 @@ func TestIsland(t *testing.T) {
 			t.Errorf("an unclaimed code within the minute: %+v, %v", o, err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := send(nobody); !errors.Is(err, wire.Unavailable) {
+		if _, err := send(nobody); !errors.Is(err, wire.Unavailable) &&
+			!errors.Is(err, wire.OutcomeUnknown) { // a try was under way when the time ended
 			t.Errorf("an unclaimed code after the minute: %v, want unavailable", err)
 		}
 		if o, err := send(local); err != nil || o.Verdict.Status != wire.Processed {

@@ -19,6 +19,7 @@ import (
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/gateway/route"
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
@@ -335,10 +336,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 	var err error
 	g.Link, err = link.New(link.Config{Federation: federationName, PacketConn: g.host.conn,
 		Certificate: always(cert), Roots: w.ca.Pool(),
-		Addr: func(id wire.NodeID) (string, bool) {
-			n, ok := w.found.Node(id)
-			return n.Addr, ok
-		}})
+		Addr: w.addr})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -354,6 +352,38 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 	w.t.Cleanup(g.Stop)
 	w.Await("the gateway is ready", func() bool { return g.Ready() == nil })
 	return g
+}
+
+// Operate makes an operator's call to the federation's leader.
+func (w *World) Operate(m wire.Method, req codec.Message) error {
+	w.t.Helper()
+	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 2, 1).To4(), Port: 7400})
+	defer h.unplug()
+	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleOperator,
+		Name: "operator"})
+	var voters []wire.NodeID
+	for _, n := range w.found.Nodes {
+		if n.Voter {
+			voters = append(voters, n.ID)
+		}
+	}
+	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
+		Certificate: always(cert), Roots: w.ca.Pool(), Addr: w.addr})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	_, err = link.NewLeaders(l).Call(ctx, "federation", voters, m, wire.Encode(req), true)
+	cancel()
+	<-done
+	return err
+}
+
+func (w *World) addr(id wire.NodeID) (string, bool) {
+	n, ok := w.found.Node(id)
+	return n.Addr, ok
 }
 
 // Stop ends the gateway. It may be called again.
