@@ -79,3 +79,17 @@ func running(pid int) bool {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	return err == nil && len(line) > 0
 }
+
+// stopped reports whether every thread of the process is stopped by a signal.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		// The state follows the command's name, which stands in parentheses.
+		if end := bytes.LastIndexByte(b, ')'); err != nil || !bytes.HasPrefix(b[end+1:],
+			[]byte(" T")) {
+			return false
+		}
+	}
+	return len(stats) > 0
+}

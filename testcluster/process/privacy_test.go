@@ -363,6 +363,7 @@ func (w *traffic) whileAway(f *federation) {
 	text := w.marker("an unanswered message's text", "assente")
 	pid := f.pid("lombardia-1")
 	syscall.Kill(pid, syscall.SIGSTOP)
+	await(w.t, "the node is stopped", func() bool { return stopped(pid) })
 	w.want(503, "POST", "/api/v1/messages", string(messageTo(away.FiscalCode, text)), keyHeader,
 		w.key, "Idempotency-Key", w.marker("an idempotency key", "chiave"))
 	w.want(500, "GET", "/api/communication/v1/messages", "", "Authorization", "Bearer "+token)
