@@ -19,7 +19,7 @@ import (
 
 const (
 	// loginsInFlight is how many citizens are activated at once.
-	loginsInFlight = 128
+	loginsInFlight = 256
 	// fileCitizensMax is how many citizens local.json names.
 	fileCitizensMax = 100
 	// testPassword is what the gateways' test login asks for.
@@ -115,25 +115,26 @@ func activateOne(ctx context.Context, client *http.Client, gateway string, p per
 	return accept(ctx, client, gateway+"/api/identity/v1/profile", login.Token)
 }
 
-// accept accepts the terms, unless they are. An acceptance whose answer was lost may have been
-// made: when it is repeated it finds another version, and the profile is looked at again.
+// accept accepts the terms, unless they are. It supposes the profile of a first login. A conflict
+// says that there is another, be it made by an acceptance whose answer was lost: then it looks.
 func accept(ctx context.Context, client *http.Client, url, token string) error {
-	for again := false; ; again = true {
-		var profile struct {
-			Version uint64  `json:"version"`
-			Terms   float64 `json:"accepted_tos_version"`
+	var profile struct {
+		Version uint64  `json:"version"`
+		Terms   float64 `json:"accepted_tos_version"`
+	}
+	for range 3 {
+		err := exchange(ctx, client, url, token, map[string]any{"version": profile.Version,
+			"accepted_tos_version": termsVersion, "is_email_enabled": false,
+			"service_preferences_settings": map[string]any{"mode": "AUTO"}}, nil)
+		if !errors.Is(err, errConflict) {
+			return err
 		}
-		err := exchange(ctx, client, url, token, nil, &profile)
+		err = exchange(ctx, client, url, token, nil, &profile)
 		if err != nil || profile.Terms > 0 {
 			return err
 		}
-		err = exchange(ctx, client, url, token, map[string]any{"version": profile.Version,
-			"accepted_tos_version": termsVersion, "is_email_enabled": false,
-			"service_preferences_settings": map[string]any{"mode": "AUTO"}}, nil)
-		if again || !errors.Is(err, errConflict) {
-			return err
-		}
 	}
+	return errConflict
 }
 
 // errConflict is in the error of an exchange that was answered 409.
