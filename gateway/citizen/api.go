@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,10 +19,14 @@ import (
 // API serves the citizens. It keeps no state; its methods are safe for concurrent use.
 type API struct {
 	// Set at construction.
-	cfg      Config
-	relay    Relay
-	log      *slog.Logger
-	inFlight chan struct{} // one element per request being worked on
+	cfg    Config
+	relay  Relay
+	log    *slog.Logger
+	bodies chan struct{} // one element per request whose body is being read
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	regions map[wire.RegionID]chan struct{} // one element per request that the region works on
 
 	logins      *prometheus.CounterVec
 	substitutes prometheus.Counter
@@ -35,7 +40,8 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		cfg: cfg, relay: cfg.Relay, log: cfg.Logger,
-		inFlight: make(chan struct{}, cfg.InFlightMax),
+		bodies:  make(chan struct{}, cfg.InFlightMax),
+		regions: make(map[wire.RegionID]chan struct{}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "staffetta_citizen_logins_total",
 			Help: "Logins by their result: opened, refused, failed.",
@@ -87,6 +93,11 @@ type call struct {
 
 // ask calls the region of the session.
 func (c *call) ask(ctx context.Context, m wire.Method, req, resp codec.Message) error {
+	leave, err := c.api.enter(c.region)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return c.api.relay.CallRegion(ctx, c.region, m, req, resp)
 }
 
@@ -110,12 +121,6 @@ func (a *API) handler(op *operation,
 // serve does one request and returns the body of its 200.
 func (a *API) serve(op *operation, w http.ResponseWriter, r *http.Request,
 	work func(context.Context, *call) (any, error)) (any, error) {
-	select {
-	case a.inFlight <- struct{}{}:
-		defer func() { <-a.inFlight }()
-	default:
-		return nil, refuse(problemBusy, "This gateway is busy.")
-	}
 	if a.relay.Hasher() == nil {
 		// Without its map the gateway knows no region: every token would look foreign.
 		return nil, refuse(problemUnavailable, "This gateway has not yet met its federation.")
@@ -139,6 +144,39 @@ func (a *API) serve(op *operation, w http.ResponseWriter, r *http.Request,
 		return nil, dead
 	}
 	return nil, err
+}
+
+// enter takes a place among those who wait for a region of the map, until leave is called. Each
+// region has its own places, so that one that is away, where requests wait for seconds, does not
+// shut out the others' citizens.
+func (a *API) enter(region wire.RegionID) (leave func(), err error) {
+	a.mu.Lock()
+	places := a.regions[region]
+	if places == nil {
+		places = make(chan struct{}, a.cfg.InFlightMax)
+		a.regions[region] = places
+	}
+	a.mu.Unlock()
+	return take(places, "The citizen's region is busy.")
+}
+
+// object reads the request's body. Places for that are bounded apart: a client may take its time.
+func (c *call) object() (*object, error) {
+	leave, err := take(c.api.bodies, "This gateway is busy.")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return readObject(c.w, c.r)
+}
+
+func take(places chan struct{}, otherwise string) (leave func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	default:
+		return nil, refuse(problemBusy, "%s", otherwise)
+	}
 }
 
 // authenticate finds the region of the request's token. Whether the session exists is the

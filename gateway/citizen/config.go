@@ -89,9 +89,9 @@ type Config struct {
 	// SessionTTL is how long a session lives, at most 365 days; default 30 days, as the
 	// contract's login without a device key.
 	SessionTTL time.Duration
-	// InFlightMax bounds the requests worked on at once; more are answered 429 (500 where the
-	// contract has no 429). Default 1024: a request waits for a region a few milliseconds, and
-	// holds less than 1 MiB.
+	// InFlightMax bounds the requests that one region works on at once, and those whose bodies
+	// are being read; more are answered 429 (500 where the contract has no 429). Default 1024: a
+	// request waits for a region a few milliseconds, and holds less than 1 MiB.
 	InFlightMax int
 	Logger      *slog.Logger          // default: none
 	Registerer  prometheus.Registerer // default: none

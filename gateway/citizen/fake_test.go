@@ -27,6 +27,8 @@ type federation struct {
 	calls    map[wire.Method]int
 	// fault, when it is not nil, may fail a call before it is applied, or after.
 	fault func(m wire.Method, applied bool) error
+	// away, when it is not nil, is called before a region is.
+	away func(region wire.RegionID)
 	// deaf makes RegionOf and ServiceByID fail; slow makes ServiceByID wait for its caller's end.
 	deaf   error
 	slow   bool
@@ -118,6 +120,9 @@ func (f *federation) ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.
 
 func (f *federation) CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
 	req, resp codec.Message) error {
+	if f.away != nil {
+		f.away(region)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls[m]++

@@ -3,9 +3,12 @@ package citizen
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -442,12 +445,9 @@ func TestInFlightBound(t *testing.T) {
 		b := newBenchWith(t, Config{InFlightMax: 1, TestLogin: &TestLogin{Any: true}})
 		token := b.login(codeA)
 		entered, leave := make(chan struct{}), make(chan struct{})
-		b.fed.fault = func(_ wire.Method, applied bool) error {
-			if !applied {
-				entered <- struct{}{}
-				<-leave
-			}
-			return nil
+		b.fed.away = func(wire.RegionID) {
+			entered <- struct{}{}
+			<-leave
 		}
 		done := make(chan struct{})
 		go func() {
@@ -465,8 +465,41 @@ func TestInFlightBound(t *testing.T) {
 		b.want(got, map[string]any{"type": problemUnavailable.Type.URN()})
 		close(leave)
 		<-done
-		b.fed.fault = nil
+		b.fed.away = nil
 		b.do("GET", profilePath, token, "", 200)
+	})
+}
+
+// While one region does not answer, its citizens take only its own places; and requests whose
+// bodies do not come take none of any region.
+func TestRegionAwayShutsOutNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBenchWith(t, Config{InFlightMax: 1, TestLogin: &TestLogin{Any: true}})
+		away := b.login(codeA) // at home, lazio
+		b.fed.home = "sicilia"
+		there := b.login(codeB)
+		leave := make(chan struct{})
+		b.fed.away = func(region wire.RegionID) {
+			if region == "lazio" {
+				<-leave
+			}
+		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() { b.do("GET", profilePath, away, "", 200) })
+		body, sent := io.Pipe()
+		waiting.Go(func() {
+			r := request("POST", profilePath, there, "")
+			r.Body, r.ContentLength = body, -1
+			b.mux.ServeHTTP(httptest.NewRecorder(), r)
+		})
+		synctest.Wait()
+		b.do("GET", profilePath, there, "", 200)
+		b.do("GET", profilePath, away, "", 429)
+		b.do("POST", profilePath, there, `{"version":0}`, 429)
+		sent.Close()
+		close(leave)
+		waiting.Wait()
+		b.do("GET", profilePath, away, "", 200)
 	})
 }
 

@@ -53,7 +53,7 @@ func (a *API) testLogin(ctx context.Context, c *call) (any, error) {
 // credentials reads the body {username, password, home_region?} and checks who it is. home is
 // empty when the citizen names none.
 func (a *API) credentials(c *call) (code fiscalcode.Code, home wire.RegionID, err error) {
-	o, err := readObject(c.w, c.r)
+	o, err := c.object()
 	if err != nil {
 		return "", "", err
 	}
@@ -129,6 +129,11 @@ func (a *API) openIn(ctx context.Context, code fiscalcode.Code, id wire.RegionID
 	if !ok {
 		return "", wire.Errorf(wire.Unavailable, "no region in the map")
 	}
+	leave, err := a.enter(region.ID)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	token, now := mintToken(region.Tag), wire.TimeOf(time.Now())
 	who := a.cfg.TestLogin.Codes[code].withNames()
 	login := &wire.Login{

@@ -39,7 +39,7 @@ func (a *API) getPreference(ctx context.Context, c *call) (any, error) {
 // setPreference stores what the citizen wants of a service, under the settings version that the
 // citizen has seen.
 func (a *API) setPreference(ctx context.Context, c *call) (any, error) {
-	o, err := readObject(c.w, c.r)
+	o, err := c.object()
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (a *API) getProfile(ctx context.Context, c *call) (any, error) {
 // setProfile changes the profile whose version the body names. Accepting the terms for the first
 // time is the activation; the region makes it so.
 func (a *API) setProfile(ctx context.Context, c *call) (any, error) {
-	o, err := readObject(c.w, c.r)
+	o, err := c.object()
 	if err != nil {
 		return nil, err
 	}
