@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// protocolVersion is the relay protocol's, in Hello and Welcome.
-	protocolVersion = 1
 	// feedPeriod is how often a feed speaks when nothing changes.
 	feedPeriod = time.Second
 )
@@ -20,8 +18,7 @@ const (
 // handleFederation registers the calls that any node answers from its replica of the federation
 // group, and those of operators and other nodes that its leader answers.
 func (n *Node) handleFederation() {
-	edge := []link.Role{link.RoleGateway, link.RoleOperator}
-	n.link.Handle(wire.MethodHello, n.hello, edge...)
+	n.link.Handle(wire.MethodHello, n.hello, link.RoleGateway, link.RoleOperator, link.RoleNode)
 	n.link.Handle(wire.MethodGetMap, n.getMap, link.RoleOperator, link.RoleGateway)
 	lookUp(n, wire.MethodResolve, n.resolve)
 	lookUp(n, wire.MethodServiceByKey, func(q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
@@ -78,15 +75,15 @@ func (n *Node) hello(_ context.Context, _ link.Identity, req []byte) ([]byte, er
 	if err := wire.Decode(req, &h); err != nil {
 		return nil, err
 	}
-	if h.Version != protocolVersion {
+	if h.Version != wire.ProtocolVersion {
 		return nil, wire.Errorf(wire.UnknownKind, "relay protocol %d, %d is spoken here",
-			h.Version, protocolVersion)
+			h.Version, wire.ProtocolVersion)
 	}
 	m, ok := n.federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	return wire.Encode(&wire.Welcome{Version: protocolVersion, Node: n.cfg.ID,
+	return wire.Encode(&wire.Welcome{Version: wire.ProtocolVersion, Node: n.cfg.ID,
 		Region: n.cfg.Region, Key: n.cfg.DirectoryKey, Map: *m}), nil
 }
 

@@ -46,6 +46,9 @@ const (
 	MethodGetMap         Method = 43 // empty → Map
 )
 
+// ProtocolVersion is the relay protocol's, in Hello and Welcome.
+const ProtocolVersion = 1
+
 // Hello opens a gateway's or operator's work with a node.
 type Hello struct{ Version uint32 }
 

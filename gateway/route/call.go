@@ -7,6 +7,7 @@ import (
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // readOnly says which calls change nothing.
@@ -46,11 +47,12 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 		ctx, cancel = context.WithTimeout(ctx, r.cfg.OwnerWait)
 		defer cancel()
 	}
-	c := call{method: m, req: wire.Encode(req), again: repeatable(m), wait: attemptWait}
+	c := link.Ask{Method: m, Req: wire.Encode(req), Again: repeatable(m),
+		Wait: link.AttemptWait, Failed: r.stats.failed}
 	if m == wire.MethodLogin {
-		c.wait = 0 // a first login claims the code, with two other groups to ask
+		c.Wait = 0 // a first login claims the code, with two other groups to ask
 	}
-	answer, _, err := o.ask(ctx, r.cfg.Caller, c, r.stats)
+	answer, _, err := o.Ask(ctx, c)
 	if errors.Is(err, wire.OutcomeUnknown) && readOnly(m) {
 		err = wire.Errorf(wire.Unavailable, "region %s: the answer was lost", region)
 	}
@@ -164,7 +166,7 @@ func (r *Router) callOwner(ctx context.Context, f *federation, to wire.Recipient
 		} else if hopeless(err) {
 			return "", err
 		}
-		if !pause(ctx, wait) {
+		if !link.Pause(ctx, wait) {
 			return "", wire.Errorf(wire.Unavailable, "the recipient's owner was not found in time")
 		}
 		wait = min(2*wait, submitPauseMax)

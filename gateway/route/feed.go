@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// protocolVersion is what this gateway says in Hello.
-	protocolVersion = 1
 	// helloWait bounds the greeting of a node.
 	helloWait = 2 * time.Second
 	// frameWait is how long a feed may be silent: nodes send a frame at least every second.
@@ -75,7 +73,7 @@ func (r *Router) follow(ctx context.Context, start func(*owner)) error {
 			continue
 		}
 		if tried++; tried >= r.home.len() {
-			pause(ctx, wait)
+			link.Pause(ctx, wait)
 			tried, wait = 0, min(2*wait, followPauseMax)
 		}
 	}
@@ -176,7 +174,7 @@ func (s *session) greet(ctx context.Context) error {
 	defer cancel()
 	r := s.router
 	answer, err := r.cfg.Caller.Call(ctx, s.peer, wire.MethodHello,
-		wire.Encode(&wire.Hello{Version: protocolVersion}))
+		wire.Encode(&wire.Hello{Version: wire.ProtocolVersion}))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 const (
@@ -265,8 +266,8 @@ func (r *Router) deliver(ctx context.Context, o *owner, frame []byte, batch []*i
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	began := time.Now()
-	answer, unknown, err := o.ask(ctx, r.cfg.Caller, call{method: wire.MethodSubmit, req: frame,
-		again: true, wait: attemptWait}, r.stats)
+	answer, unknown, err := o.Ask(ctx, link.Ask{Method: wire.MethodSubmit, Req: frame, Again: true,
+		Wait: link.AttemptWait, Failed: r.stats.failed})
 	r.stats.blockSeconds.WithLabelValues(string(o.id)).Observe(time.Since(began).Seconds())
 	var outcomes wire.Outcomes
 	if err == nil {

@@ -136,7 +136,7 @@ func TestStuckBlockIsPassed(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		submit(1, attemptWait+roundPauseMax)
+		submit(1, link.AttemptWait+250*time.Millisecond) // and a pause
 		submit(2, spareAfter)
 		submit(3, spareAfter)
 		wg.Wait()

@@ -3,7 +3,6 @@ package route
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,11 +151,11 @@ func (r *Router) adopt(m wire.Map, h *wire.Hasher, start func(*owner)) error {
 	for _, region := range m.Regions {
 		o := r.owners[region.ID]
 		if o == nil {
-			o = newOwner(region.ID, r.cfg.Limits)
+			o = newOwner(region.ID, r.cfg.Caller, r.cfg.Limits)
 			r.owners[region.ID] = o
 			fresh = append(fresh, o)
 		}
-		o.know(f.nodes[region.ID])
+		o.Know(f.nodes[region.ID])
 	}
 	r.mu.Unlock()
 	r.fed.Store(f)
@@ -225,16 +224,4 @@ func (r *Router) RegionByID(id wire.RegionID) (wire.Region, bool) {
 	}
 	region, ok := f.byID[id]
 	return region, ok
-}
-
-// pause waits about d, or until ctx ends; it reports whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // services caches services by key and by id. Safe for concurrent use.
@@ -280,7 +281,7 @@ func (r *Router) askService(ctx context.Context, q question, m wire.Method, req 
 			return a, nil
 		}
 		r.home.failed(r.home.peer())
-		if !pause(ctx, stalePause) {
+		if !link.Pause(ctx, stalePause) {
 			break
 		}
 	}

@@ -110,3 +110,6 @@ func (s *stats) submitted(o wire.Outcome, err error, took time.Duration) {
 	s.submissions.WithLabelValues(outcomeName(o, err)).Inc()
 	s.submitSeconds.Observe(took.Seconds())
 }
+
+// failed counts an attempt on a node that was not answered, or not as hoped.
+func (s *stats) failed(code wire.Code) { s.retries.WithLabelValues(code.String()).Inc() }

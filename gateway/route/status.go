@@ -97,9 +97,7 @@ func (r *Router) Status() Status {
 	defer r.mu.RUnlock()
 	for id, o := range r.owners {
 		_, records, bytes := o.lane.load()
-		o.mu.Lock()
-		s.Lanes[id] = Waiting{Leader: o.leader, Records: records, Bytes: bytes}
-		o.mu.Unlock()
+		s.Lanes[id] = Waiting{Leader: o.Leader(), Records: records, Bytes: bytes}
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 const (
@@ -102,7 +103,7 @@ func (s *submission) run(ctx context.Context) (wire.Outcome, error) {
 		case lookUpAgain:
 			s.known, fresh = false, true
 		}
-		if !pause(ctx, wait) {
+		if !link.Pause(ctx, wait) {
 			return wire.Outcome{}, s.gaveUp()
 		}
 		wait = min(2*wait, submitPauseMax)

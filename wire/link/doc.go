@@ -38,7 +38,8 @@
 //	header.go       the bytes at the beginning of a stream, and of an answer
 //	call.go         the caller's side of a call
 //	serve.go        the node's side of it
-//	leaders.go      calls of a Raft group's leader, whoever it is
+//	group.go        calls of a Raft group's leader, whoever it is
+//	leaders.go      the groups that one process calls
 //	raft.go         streams of one Raft group as net.Conn
 //	conn.go         one stream as net.Conn
 //	errors.go       what went wrong below, in the words of package wire
