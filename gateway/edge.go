@@ -55,7 +55,29 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.Write(a, busy(r))
 		return
 	}
+	if crossOrigin(a, r) {
+		return
+	}
 	e.mux.ServeHTTP(a, r)
+}
+
+// crossOrigin sets what the contract's institutions API says to browsers, every origin, method
+// and header, and answers a preflight request. The citizens' API says nothing.
+func crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if r.Header.Get("Origin") == "" || !strings.HasPrefix(r.URL.Path, "/api/v1/") {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		h.Set("Access-Control-Expose-Headers", "*")
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "*")
+	h.Set("Access-Control-Allow-Headers", "*")
+	h.Set("Access-Control-Max-Age", "300")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // setHeaders sets what every answer has. It carries no page and no script, belongs into no frame

@@ -142,6 +142,30 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 }
 
+func TestBrowsersMayCallTheInstitutionsAPI(t *testing.T) {
+	_, s := running(t)
+	for _, c := range []struct {
+		method, path, asks string
+		status             int
+		allowed            string
+	}{
+		{"OPTIONS", "/api/v1/messages", "POST", 204, "*"},
+		{"GET", "/api/v1/messages/AAAAAA00A00A000A/x", "", 401, "*"},
+		{"OPTIONS", "/api/identity/v1/profile", "POST", 405, ""},
+	} {
+		header := []string{"Origin", "https://ente.example"}
+		if c.asks != "" {
+			header = append(header, "Access-Control-Request-Method", c.asks)
+		}
+		resp, _ := s.do(t, c.method, c.path, "", header...)
+		got := resp.Header.Get("Access-Control-Allow-Origin")
+		if resp.StatusCode != c.status || got != c.allowed {
+			t.Errorf("%s %s: %d, origin %q, want %d, %q", c.method, c.path, resp.StatusCode, got,
+				c.status, c.allowed)
+		}
+	}
+}
+
 func TestDocumentsAreServed(t *testing.T) {
 	_, s := running(t)
 	resp, body := s.do(t, "GET", "/openapi/", "")

@@ -64,10 +64,21 @@ func administer[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandK
 
 // federate proposes a command to the federation group, when this node leads it.
 func (n *Node) federate(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
+	if err := n.mayFederate(); err != nil {
+		return err
+	}
+	return n.federationQueue.do(ctx, kind, m, nil)
+}
+
+// mayFederate is mayPropose for the federation's group.
+func (n *Node) mayFederate() error {
 	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
-	return n.federationQueue.do(ctx, kind, m, nil)
+	if n.diskFull.Load() {
+		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
+	}
+	return nil
 }
 
 func (n *Node) hello(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
@@ -149,8 +160,8 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 			return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 		}
 	}
-	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
-		return nil, &wire.Error{Code: wire.NotLeader, Leader: leader}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
 	}
 	var results wire.DirectoryResults
 	if err := n.federationQueue.do(ctx, wire.CmdDirectory, &ops, &results); err != nil {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"unicode/utf8"
 
@@ -94,11 +95,15 @@ func (r *Record) ToDigest(h *Hasher) Record {
 	return d
 }
 
-// Canonical is the Digest of the submission that r carries.
-func (r *Record) Canonical(recipient Recipient) Digest {
+// Canonical is the Digest of the submission that r carries: an HMAC-SHA-256 under the raw
+// idempotency key. Whoever holds the digest, as an anchor does, and not the key, can not confirm
+// by guessing what a message says.
+func (r *Record) Canonical(recipient Recipient, key string) Digest {
 	c := Record{Service: r.Service, Recipient: recipient, TimeToLive: r.TimeToLive,
 		FeatureLevel: r.FeatureLevel, Content: r.Content}
-	return sha256.Sum256(codec.Marshal(make([]byte, 0, len(r.Content)+128), &c))
+	mac := hmac.New(sha256.New, []byte("staffetta digest\x00"+key))
+	mac.Write(codec.Marshal(make([]byte, 0, len(r.Content)+128), &c))
+	return Digest(mac.Sum(nil))
 }
 
 // Validate checks the record's own rules, those that a leader holds a gateway to before it

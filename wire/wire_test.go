@@ -132,12 +132,15 @@ func TestCanonicalIsTheSubmission(t *testing.T) {
 	a, b := record(1, 100), record(1, 100)
 	b.ID = MessageID{7}
 	r := h.Recipient(a.FiscalCode)
-	if a.Canonical(r) != b.Canonical(r) {
+	if a.Canonical(r, "k") != b.Canonical(r, "k") {
 		t.Error("the id is part of what must be the same")
 	}
 	b.TimeToLive++
-	if a.Canonical(r) == b.Canonical(r) {
+	if a.Canonical(r, "k") == b.Canonical(r, "k") {
 		t.Error("another time to live is the same body")
+	}
+	if a.Canonical(r, "k") == a.Canonical(r, "l") {
+		t.Error("the digest can be computed without the key")
 	}
 	if IdempotencyOf("A", "BC") == IdempotencyOf("AB", "C") {
 		t.Error("service and key run into each other")

@@ -41,7 +41,8 @@ type operatorFlags struct {
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "dir", "",
-		"directory of a local federation, instead of the four flags below")
+		"directory of a local federation, instead of the four flags below; "+
+			"its local.json goes on naming the old key")
 	cmd.Flags().StringVar(&f.cert, "cert", "", "file with the operator's certificate (PEM)")
 	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
 	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")

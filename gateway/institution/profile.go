@@ -1,6 +1,7 @@
 package institution
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -95,7 +96,9 @@ func (a *API) profile(c *call, code fiscalcode.Code) error {
 	case (limited || !c.service.QualityComplete()) && !c.authorizes(code):
 		return recipientForbidden
 	}
-	p, err := a.relay.SenderProfile(c.r.Context(), code, c.service.ID)
+	p, err := wait(c, func(ctx context.Context) (*wire.SenderProfile, error) {
+		return a.relay.SenderProfile(ctx, code, c.service.ID)
+	})
 	if errors.Is(err, wire.NotFound) {
 		return profileNotFound
 	}

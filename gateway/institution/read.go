@@ -1,6 +1,7 @@
 package institution
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -43,7 +44,9 @@ func (a *API) readMessage(c *call) error {
 	if err != nil {
 		return messageNotFound
 	}
-	view, err := a.relay.FindMessage(c.r.Context(), code, id)
+	view, err := wait(c, func(ctx context.Context) (*wire.MessageView, error) {
+		return a.relay.FindMessage(ctx, code, id)
+	})
 	if errors.Is(err, wire.NotFound) {
 		return messageNotFound
 	}

@@ -1,6 +1,7 @@
 package institution
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -78,7 +79,7 @@ func (a *API) record(c *call, inPath bool) (*wire.Record, error) {
 		TimeToLive: m.timeToLive, FeatureLevel: m.level, Content: content}
 	if key != "" {
 		rec.Idempotency = wire.IdempotencyOf(c.service.ID, key)
-		rec.Digest = rec.Canonical(c.hasher.Recipient(code))
+		rec.Digest = rec.Canonical(c.hasher.Recipient(code), key)
 	}
 	return rec, nil
 }
@@ -141,7 +142,9 @@ func (c *call) payloadScopes(m *newMessage) error {
 // decide hands the record to its owner and answers the verdict.
 func (a *API) decide(c *call, rec *wire.Record) error {
 	code := rec.FiscalCode // the record is the relay's from here on
-	out, err := a.relay.Submit(c.r.Context(), rec)
+	out, err := wait(c, func(ctx context.Context) (wire.Outcome, error) {
+		return a.relay.Submit(ctx, rec)
+	})
 	switch {
 	case err != nil:
 		return relayFault(err)

@@ -280,11 +280,11 @@ func (r *Router) deliver(ctx context.Context, o *owner, frame []byte, batch []*i
 		}
 	}
 	if err != nil && len(batch) > 1 && recordsFault(err) {
-		r.separate(o, batch, err)
+		r.separate(o, batch, unknown, err)
 		return
 	}
 	for i, it := range batch {
-		it.unknown = unknown
+		it.unknown = it.unknown || unknown
 		if err != nil {
 			o.lane.finish(it, wire.Outcome{}, err)
 		} else {
@@ -305,11 +305,11 @@ func recordsFault(err error) bool {
 // separate sends the records of a refused block again, each in a block of its own, so that one
 // record that the leader does not accept can not take others with it. The gateway checks what
 // it sends, so this happens only when the two disagree, such as during an upgrade.
-func (r *Router) separate(o *owner, batch []*item, err error) {
+func (r *Router) separate(o *owner, batch []*item, unknown bool, err error) {
 	r.cfg.Logger.Warn("block refused, its records go one by one", "region", o.id,
 		"records", len(batch), "reason", wire.AsError(err).Code.String())
 	for _, it := range batch {
-		it.alone = true
+		it.alone, it.unknown = true, it.unknown || unknown
 		o.lane.again(it)
 	}
 }

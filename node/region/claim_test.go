@@ -127,9 +127,13 @@ func TestHandover(t *testing.T) {
 	moved := wire.Outcome{Kind: wire.NotOwner, Region: "sicilia", Epoch: 1}
 	anchor.wantOutcomes("released", anchor.submit(plain, anchor.message(code, someService, "x")),
 		moved, moved)
-	_, err := anchor.FindMessage(wire.FindMessage{Recipient: r, ID: plain.ID})
+	found, err := anchor.FindMessage(wire.FindMessage{Recipient: r, ID: plain.ID})
+	if err != nil || found.Verdict.Reason != wire.UserNotFound {
+		t.Errorf("find at the anchor: got %+v, %v, want what it rejected", found, err)
+	}
+	_, err = anchor.FindMessage(wire.FindMessage{Recipient: r, ID: wire.MessageID{1, 2, 3}})
 	if e := wire.AsError(err); !errors.Is(err, wire.Moved) || e.Region != "sicilia" || e.Epoch != 1 {
-		t.Errorf("find at the anchor: got %v, want moved to sicilia", err)
+		t.Errorf("find another at the anchor: got %v, want moved to sicilia", err)
 	}
 
 	var h wire.Handover

@@ -192,7 +192,7 @@ func (f *fixture) digest(r wire.Record) wire.Record { return r.ToDigest(f.hasher
 // keyed gives a record an idempotency key, as a gateway does.
 func (f *fixture) keyed(r wire.Record, key string) wire.Record {
 	r.Idempotency = wire.IdempotencyOf(r.Service, key)
-	r.Digest = r.Canonical(r.RecipientUnder(f.hasher))
+	r.Digest = r.Canonical(r.RecipientUnder(f.hasher), "key")
 	return r
 }
 

@@ -32,9 +32,14 @@ func (s *State) mine(r wire.Recipient) (wire.Ownership, error) {
 }
 
 // FindMessage answers a sender: the verdict, and the content when the message was delivered.
-// NotFound when the recipient has no such message, Moved when another region answers for it.
+// NotFound when the recipient has no such message, Moved when another region answers for it. A
+// rejection is answered by whoever decided it, also after the code went elsewhere: a handover is
+// bounded and may have left it behind.
 func (s *State) FindMessage(q wire.FindMessage) (*wire.MessageView, error) {
 	if _, err := s.mine(q.Recipient); err != nil {
+		if view, e := s.findRejected(q); e == nil {
+			return view, nil
+		}
 		return nil, err
 	}
 	key := inboxKey(q.Recipient, q.ID)
@@ -51,9 +56,13 @@ func (s *State) FindMessage(q wire.FindMessage) (*wire.MessageView, error) {
 		return &wire.MessageView{ID: q.ID, Service: row.Service, Verdict: processed,
 			TimeToLive: row.TimeToLive, FeatureLevel: row.FeatureLevel, Content: content}, nil
 	}
-	key = rejectedKey(q.Recipient, q.ID)
+	return s.findRejected(q)
+}
+
+func (s *State) findRejected(q wire.FindMessage) (*wire.MessageView, error) {
+	key := rejectedKey(q.Recipient, q.ID)
 	var rej rejectedRow
-	ok, err = s.getRow(key[:], &rej)
+	ok, err := s.getRow(key[:], &rej)
 	if err != nil {
 		return nil, err
 	}

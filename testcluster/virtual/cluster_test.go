@@ -258,7 +258,7 @@ func TestIdempotencyKeyMeetsTheFirstMessage(t *testing.T) {
 			rec := g.Message(c)
 			rec.Content = wire.Encode(&wire.Content{Subject: subject, Markdown: "x"})
 			rec.Idempotency = wire.IdempotencyOf(rec.Service, "key-"+string(c[:3]))
-			rec.Digest = rec.Canonical(g.Hasher().Recipient(c))
+			rec.Digest = rec.Canonical(g.Hasher().Recipient(c), "key")
 			return g.Submit(t.Context(), rec)
 		}
 		for _, c := range []fiscalcode.Code{s.citizens[0], s.citizens[3], unknown} {
