@@ -39,8 +39,11 @@ func (c *claims) release(ctx context.Context, anchor wire.RegionID, list []wire.
 	if err := wire.Decode(answer, &results); err != nil {
 		return err
 	}
-	commands, failed := imports(list, results.List)
-	return errors.Join(failed, c.apply(ctx, commands))
+	commands, rest, failed := imports(list, results.List)
+	if err := c.apply(ctx, commands); err != nil || len(rest) == 0 {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, c.release(ctx, anchor, rest))
 }
 
 func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wire.Release) (
@@ -51,11 +54,13 @@ func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wi
 		wire.Encode(&wire.ReleaseBatch{List: list}))
 }
 
-// imports makes the commands that import what an anchor released. The error is the last of those
-// it did not release, or not in a form that can be read.
-func imports(list []wire.Release, results []wire.Result) (commands []wire.Command, failed error) {
+// imports makes the commands that import what an anchor released, and says of which codes further
+// pages are to be asked for. The error is the last of those it did not release, or not in a form
+// that can be read.
+func imports(list []wire.Release, results []wire.Result) (commands []wire.Command,
+	rest []wire.Release, failed error) {
 	if len(results) != len(list) {
-		return nil, wire.Errorf(wire.Internal, "%d results for %d releases", len(results),
+		return nil, nil, wire.Errorf(wire.Internal, "%d results for %d releases", len(results),
 			len(list))
 	}
 	for i := range results {
@@ -69,8 +74,13 @@ func imports(list []wire.Release, results []wire.Result) (commands []wire.Comman
 			continue
 		}
 		commands = append(commands, wire.Command{Kind: wire.CmdImport, Body: wire.Encode(&m)})
+		if m.Handover.More {
+			next := list[i]
+			next.After = m.Handover.Last
+			rest = append(rest, next)
+		}
 	}
-	return commands, failed
+	return commands, rest, failed
 }
 
 // apply logs commands and ends the waits for the codes that they import.
@@ -102,7 +112,9 @@ func (c *claims) settle(command wire.Command, result wire.Result) error {
 		if err := wire.Decode(command.Body, &m); err != nil {
 			return err
 		}
-		c.tell(m.Recipient, nil)
+		if !m.Handover.More {
+			c.tell(m.Recipient, nil)
+		}
 	}
 	return nil
 }

@@ -66,11 +66,13 @@ func (m *ClaimAbort) Fields(c *codec.Codec) {
 }
 
 // Release makes an anchor give the code to a region: step 3 of a claim. From its apply on the
-// anchor answers NotOwner. It answers the Handover, the same one every time.
+// anchor answers NotOwner. It answers a page of the Handover: the rejections above After and
+// their keys, the same every time.
 type Release struct {
 	Recipient Recipient
 	To        RegionID
 	Epoch     Epoch
+	After     MessageID
 }
 
 // Fields declares the message.
@@ -78,17 +80,27 @@ func (m *Release) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, m.Recipient[:])
 	codec.String(c, 2, &m.To)
 	codec.Uint(c, 3, &m.Epoch)
+	codec.Fixed(c, 4, m.After[:])
 }
 
-// Handover is what an anchor knows about a code: rows of its state below the recipient's
-// prefixes (rejections and idempotency keys), digests without content.
-type Handover struct{ Rows []Row }
+// Handover is a page of what an anchor knows about a code: rows of its state below the recipient's
+// prefixes (rejections and idempotency keys), digests without content, in order of the
+// rejections' ids.
+type Handover struct {
+	Rows []Row
+	// More pages follow; Last is the id to go on from.
+	More bool
+	Last MessageID
+}
 
 // Fields declares the message.
-func (m *Handover) Fields(c *codec.Codec) { codec.Repeated(c, 1, &m.Rows) }
+func (m *Handover) Fields(c *codec.Codec) {
+	codec.Repeated(c, 1, &m.Rows)
+	codec.Bool(c, 2, &m.More)
+	codec.Fixed(c, 3, m.Last[:])
+}
 
-// HandoverRowsMax bounds a handover. An anchor that has more for one code hands over the newest;
-// the oldest rejections of a code that nobody ever claimed are the least missed.
+// HandoverRowsMax bounds a page of a handover: some 400 KB, a fifth of what a frame holds.
 const HandoverRowsMax = 4096
 
 // Row is one key and value of a region's state, in its own encoding.
@@ -103,8 +115,8 @@ func (m *Row) Fields(c *codec.Codec) {
 	codec.Bytes(c, 2, &m.Value)
 }
 
-// Import makes the region the owner from Epoch on: step 4 of a claim. A second one of the same
-// epoch changes nothing.
+// Import takes over a page of a handover, and with the last one makes the region the owner from
+// Epoch on: step 4 of a claim. A second one of the same epoch changes nothing.
 type Import struct {
 	Recipient Recipient
 	Epoch     Epoch

@@ -144,15 +144,16 @@ func (s *State) release(c *change, m *wire.Release) (wire.Result, error) {
 			return wire.Result{}, err
 		}
 	}
-	handover, err := c.handover(m.Recipient)
+	handover, err := c.handover(m.Recipient, m.After)
 	return wire.OK(handover), err
 }
 
-// handover collects the newest rejections of r with their idempotency keys. A released code gets
-// no new rows, so it is the same every time, but for what expired meanwhile.
-func (c *change) handover(r wire.Recipient) (*wire.Handover, error) {
-	lower := recipientKey(rejectedPrefix, r)
-	rejected, err := c.scan(lower, after(lower), true, wire.HandoverRowsMax)
+// handover collects a page of r's rejections above an id with their idempotency keys. A released
+// code gets no new rows, so it is the same every time, but for what expired meanwhile.
+func (c *change) handover(r wire.Recipient, above wire.MessageID) (*wire.Handover, error) {
+	first := rejectedKey(r, above)
+	upper := after(recipientKey(rejectedPrefix, r))
+	rejected, err := c.scan(append(first[:], 0), upper, false, wire.HandoverRowsMax+1)
 	if err != nil {
 		return nil, err
 	}
@@ -167,13 +168,15 @@ func (c *change) handover(r wire.Recipient) (*wire.Handover, error) {
 			need = 2
 		}
 		if len(h.Rows)+need > wire.HandoverRowsMax {
+			h.More = true
 			break
 		}
-		h.Rows = append(h.Rows, row)
+		key := wideKey(row.Key)
+		h.Rows, h.Last = append(h.Rows, row), key.tail()
 		if need == 1 {
 			continue
 		}
-		key := idempotencyKey(r, rej.Idempotency)
+		key = idempotencyKey(r, rej.Idempotency)
 		value, ok, err := c.getWide(&key)
 		if err != nil {
 			return nil, err
@@ -211,6 +214,9 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 		if err := s.importRow(c, m.Recipient, &m.Handover.Rows[i]); err != nil {
 			return wire.Result{}, err
 		}
+	}
+	if m.Handover.More { // the claim goes on
+		return wire.OK(nil), nil
 	}
 	own = wire.Ownership{State: wire.Owned, Epoch: m.Epoch}
 	if err := s.setOwnership(c, m.Recipient, own); err != nil {

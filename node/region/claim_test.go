@@ -188,12 +188,14 @@ func TestAnchorClaimsItsOwn(t *testing.T) {
 		decided(early.ID, userNotFound), decided(during.ID, userNotFound))
 }
 
-func TestHandoverIsBounded(t *testing.T) {
-	f := newFixture(t, "lazio")
+// TestHandoverIsPaged: an anchor that rejected more than a page holds hands over every one, and
+// the claim succeeds with the last page only.
+func TestHandoverIsPaged(t *testing.T) {
+	f, owner := newFixture(t, "lazio"), newFixture(t, "sicilia")
 	f.must(wire.CmdGrantSlots, allSlots())
 	code := codeOf("maria")
 	r := f.hasher.Recipient(code)
-	var newest wire.MessageID
+	var sent []wire.Record
 	for range wire.HandoverRowsMax/wire.BlockRecordsMax + 1 {
 		var block []wire.Record
 		for i := range wire.BlockRecordsMax {
@@ -201,30 +203,43 @@ func TestHandoverIsBounded(t *testing.T) {
 			if i%2 == 0 {
 				m = f.keyed(m, m.ID.String())
 			}
-			m = m.ToDigest(f.hasher)
-			block, newest = append(block, m), m.ID
+			block = append(block, m.ToDigest(f.hasher))
 		}
 		f.submit(block...)
+		sent = append(sent, block...)
 	}
-	var h wire.Handover
-	body := f.must(wire.CmdRelease, &wire.Release{Recipient: r, To: "sicilia", Epoch: 1})
-	if err := wire.Decode(body, &h); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(h.Rows); n > wire.HandoverRowsMax || n < wire.HandoverRowsMax-1 {
-		t.Errorf("handover of %d rows, want %d or one less", n, wire.HandoverRowsMax)
-	}
-	key := rejectedKey(r, newest)
-	if string(h.Rows[0].Key) != string(key[:]) {
-		t.Error("the handover does not begin with the newest rejection")
-	}
-	imp := &wire.Import{Recipient: r, Epoch: 1, Handover: h}
-	if n := len(wire.Encode(imp)); n > wire.CommandBytesMax {
-		t.Errorf("import of %d bytes, %d allowed", n, wire.CommandBytesMax)
-	}
-	owner := newFixture(t, "sicilia")
 	owner.must(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
-	owner.must(wire.CmdImport, imp)
+	pages := 0
+	for rel := (wire.Release{Recipient: r, To: "sicilia", Epoch: 1}); ; pages++ {
+		imp := &wire.Import{Recipient: r, Epoch: 1}
+		if err := wire.Decode(f.must(wire.CmdRelease, &rel), &imp.Handover); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(imp.Handover.Rows); n > wire.HandoverRowsMax {
+			t.Errorf("a page of %d rows, %d allowed", n, wire.HandoverRowsMax)
+		}
+		if n := len(wire.Encode(imp)); n > wire.CommandBytesMax {
+			t.Errorf("import of %d bytes, %d allowed", n, wire.CommandBytesMax)
+		}
+		if own, _, err := owner.Ownership(r); err != nil || own.State != wire.Claiming {
+			t.Fatalf("before page %d: %+v, %v, want claiming", pages, own, err)
+		}
+		owner.must(wire.CmdImport, imp)
+		if rel.After = imp.Handover.Last; !imp.Handover.More {
+			break
+		}
+	}
+	if own, _, err := owner.Ownership(r); err != nil || own.State != wire.Owned || pages == 0 {
+		t.Errorf("after page %d: %+v, %v, want owned after several", pages, own, err)
+	}
+	owner.minted = 1 << 20
+	for i := range sent { // a retry of any of them, under its key or id, meets the first verdict
+		again := sent[i]
+		if !again.Idempotency.IsZero() {
+			again.ID = owner.id()
+		}
+		owner.wantOutcomes("retry", owner.submit(again), decided(sent[i].ID, userNotFound))
+	}
 }
 
 func TestImportRefusesForeignRows(t *testing.T) {
