@@ -24,9 +24,10 @@ type Submission struct {
 
 // History collects submissions. It is safe for concurrent use.
 type History struct {
-	mu   sync.Mutex
-	rank int
-	list []*Submission
+	mu           sync.Mutex
+	rank         int
+	list         []*Submission
+	acknowledged int
 }
 
 // Begin notes that a client begins to submit.
@@ -44,24 +45,27 @@ func (h *History) Acknowledge(s *Submission, v wire.Verdict) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.rank++
+	h.acknowledged++
 	s.Ended, s.Acknowledged, s.Verdict = h.rank, true, v
 }
 
-// Submissions are all so far.
+// Submissions are copies of all so far.
 func (h *History) Submissions() []*Submission {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return append([]*Submission(nil), h.list...)
+	list := make([]*Submission, len(h.list))
+	for i, s := range h.list {
+		copied := *s
+		list[i] = &copied
+	}
+	return list
 }
 
 // Acknowledged counts the submissions that were.
-func (h *History) Acknowledged() (n int) {
-	for _, s := range h.Submissions() {
-		if s.Acknowledged {
-			n++
-		}
-	}
-	return n
+func (h *History) Acknowledged() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.acknowledged
 }
 
 // Check holds the history against what the regions' logs placed in each recipient's inbox, in

@@ -71,8 +71,8 @@ func (n *network) plug(addr *net.UDPAddr) *host {
 	h := &host{net: n, addr: addr,
 		link: &simnet.SimulatedLink{UploadPacket: n, Latency: latency}}
 	h.conn = simnet.NewBlockingSimConn(addr, h.link)
-	n.AddNode(addr, h.link)
 	h.link.Start()
+	n.AddNode(addr, h.link) // last: packets come from here on
 	return h
 }
 

@@ -110,8 +110,8 @@ func (w *world) joinWith(id string, host byte, setup func(*Config),
 	addr := &net.UDPAddr{IP: net.IPv4(10, 0, 0, host).To4(), Port: 7000}
 	wireLink := &simnet.SimulatedLink{UploadPacket: w.router, Latency: testLatency}
 	conn := simnet.NewBlockingSimConn(addr, wireLink)
-	w.router.AddNode(addr, wireLink)
 	wireLink.Start()
+	w.router.AddNode(addr, wireLink) // last: packets come from here on
 	m := &member{addr: addr.String(), reg: prometheus.NewRegistry()}
 	key := [32]byte{host}
 	cfg := Config{
