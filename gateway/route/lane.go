@@ -121,8 +121,9 @@ func (l *lane) unlink(it *item) {
 	l.waiting--
 }
 
-// leave takes an item out if it still waits, and reports whether it did. After that nobody reads
-// its record; an item that has left already is in a block, as a copy.
+// leave takes an item out if it still waits, and reports whether no copy of it can have been
+// applied: an item that has left already is in a block, and one that waits again after its block
+// was taken apart may have been. Afterwards nobody reads its record.
 func (l *lane) leave(it *item) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +134,7 @@ func (l *lane) leave(it *item) bool {
 	l.unlink(it)
 	l.records--
 	l.bytes -= it.size
-	return true
+	return !it.unknown
 }
 
 // fill moves waiting records into b until it is full, and returns their items: then a block is

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -290,6 +291,56 @@ func TestOutcomesThatDoNotFit(t *testing.T) {
 		})
 		if o, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.OutcomeUnknown) {
 			t.Errorf("got %v, %v, want the unknown told", o, err)
+		}
+	})
+}
+
+// TestSeparatedRecordsKeepTheirDoubt: a block whose first copy may be in the log is refused by the
+// next node, and its records, alone, find nobody. Nobody may be told that nothing was recorded.
+func TestSeparatedRecordsKeepTheirDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r, release := held(t, func(c *Config) { c.Limits.BlocksInFlight = 1 })
+		codes := make([]fiscalcode.Code, 6)
+		for i := range codes {
+			codes[i] = w.citizen(i, "sicilia", true)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // holds the lane, so that the others share a block
+			if _, err := r.Submit(t.Context(), record(r, codes[0])); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		for _, code := range codes[1:] {
+			wg.Go(func() {
+				if _, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err,
+					wire.OutcomeUnknown) {
+					t.Errorf("got %v, want outcome-unknown", err)
+				}
+			})
+		}
+		synctest.Wait()
+		lost := false
+		w.set(func() {
+			w.hook = func(_ context.Context, _ link.Peer, m wire.Method, req []byte) ([]byte,
+				error, bool) {
+				n, err := wire.CheckBlock(req)
+				switch {
+				case m != wire.MethodSubmit || err != nil:
+					return nil, nil, false
+				case n == 1:
+					return nil, wire.Errorf(wire.Unavailable, "nobody"), true
+				case !lost:
+					lost = true
+					return nil, wire.Errorf(wire.OutcomeUnknown, "lost"), true
+				}
+				return nil, wire.Malformedf("one of them"), true
+			}
+		})
+		release()
+		wg.Wait()
+		if !lost {
+			t.Error("no block was lost: the test proves nothing")
 		}
 	})
 }
