@@ -46,8 +46,11 @@ func TestMessageThroughTheEdge(t *testing.T) {
 	if resp.StatusCode != 201 || answer.Status != "PROCESSED" || len(answer.ID) != 26 {
 		t.Errorf("got %d %s, want a processed message", resp.StatusCode, body)
 	}
-	if n.blocks != 1 {
-		t.Errorf("%d blocks sent, want 1", n.blocks)
+	n.mu.Lock()
+	blocks := n.blocks
+	n.mu.Unlock()
+	if blocks != 1 {
+		t.Errorf("%d blocks sent, want 1", blocks)
 	}
 	for name, want := range map[string]string{
 		"X-Content-Type-Options":    "nosniff",
