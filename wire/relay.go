@@ -35,7 +35,7 @@ const (
 // Calls between nodes.
 const (
 	MethodRelease    Method = 30 // ReleaseBatch → Results of Handover; to an anchor's leader
-	MethodFederation Method = 31 // Commands → Results; to the federation's leader
+	MethodFederation Method = 31 // DirectoryOps → DirectoryResults; to the federation's leader
 )
 
 // Calls of operators, to any node; it forwards to the federation's leader.
