@@ -34,7 +34,8 @@ func BenchmarkDecode(b *testing.B) {
 // instant is a relay that decides at once.
 type instant struct{ *fakeRelay }
 
-func (r instant) Submit(_ context.Context, rec *wire.Record) (wire.Outcome, error) {
+func (r instant) Submit(_ context.Context, rec *wire.Record, _ wire.InstitutionID) (wire.Outcome,
+	error) {
 	return wire.Outcome{Kind: wire.Decided, ID: rec.ID,
 		Verdict: wire.Verdict{Status: wire.Processed}}, nil
 }

@@ -19,8 +19,9 @@ type Relay interface {
 	NewID() wire.MessageID
 	// Hasher is nil until a node has been spoken to.
 	Hasher() *wire.Hasher
-	// Submit returns a Decided or KeyConflict outcome.
-	Submit(ctx context.Context, rec *wire.Record) (wire.Outcome, error)
+	// Submit returns a Decided or KeyConflict outcome of a message of an institution.
+	Submit(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (wire.Outcome,
+		error)
 	FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
 		*wire.MessageView, error)
 	SenderProfile(ctx context.Context, code fiscalcode.Code, service wire.ServiceID) (

@@ -74,7 +74,8 @@ func (f *fakeRelay) ServiceByKey(_ context.Context, key wire.KeyHash) (
 	return nil, wire.Errorf(wire.NotFound, "no such key")
 }
 
-func (f *fakeRelay) Submit(_ context.Context, rec *wire.Record) (wire.Outcome, error) {
+func (f *fakeRelay) Submit(_ context.Context, rec *wire.Record, _ wire.InstitutionID) (wire.Outcome,
+	error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++

@@ -143,7 +143,7 @@ func (c *call) payloadScopes(m *newMessage) error {
 func (a *API) decide(c *call, rec *wire.Record) error {
 	code := rec.FiscalCode // the record is the relay's from here on
 	out, err := wait(c, func(ctx context.Context) (wire.Outcome, error) {
-		return a.relay.Submit(ctx, rec)
+		return a.relay.Submit(ctx, rec, c.institution.ID)
 	})
 	switch {
 	case err != nil:

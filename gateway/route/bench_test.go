@@ -76,7 +76,7 @@ func benchmarkSubmit(b *testing.B, waiting, blocks int, takes time.Duration) {
 				}
 				rec := &wire.Record{ID: r.NewID(), Service: "01SERVICE", TimeToLive: 3600,
 					FiscalCode: codes[i%1000], Content: content}
-				if _, err := r.Submit(b.Context(), rec); err != nil {
+				if _, err := r.Submit(b.Context(), rec, sender); err != nil {
 					b.Error(err)
 				}
 			}

@@ -168,7 +168,7 @@ func TestLeaderChangeIsFollowed(t *testing.T) {
 		w := newWorld(t, "lazio")
 		r := w.router()
 		code := w.citizen(1, "lazio", true)
-		if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+		if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 			t.Fatal(err)
 		}
 		// The leader dies; the others name it until they have elected another.
@@ -177,14 +177,14 @@ func TestLeaderChangeIsFollowed(t *testing.T) {
 			w.set(func() { w.regions["lazio"].leader = "lazio-3" })
 		})
 		began := time.Now()
-		if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+		if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 			t.Fatalf("through an election: %v", err)
 		}
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("found the new leader after %s, want soon after 2.5s", took)
 		}
 		began = time.Now()
-		if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+		if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took != 0 {

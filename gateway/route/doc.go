@@ -34,6 +34,7 @@
 //	owner.go      calling a region's leader
 //	lane.go       the blocks of one region
 //	submit.go     one submission, from hint to verdict
+//	bulk.go       bulk submissions
 //	call.go       reads, and citizens' calls
 //	status.go     readiness, status
 //	stats.go      metrics

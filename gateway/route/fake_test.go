@@ -184,6 +184,9 @@ func (w *world) set(f func()) {
 	f()
 }
 
+// sender is whose the messages are.
+const sender = wire.InstitutionID("01234567890")
+
 func record(r *Router, code fiscalcode.Code) *wire.Record {
 	return &wire.Record{ID: r.NewID(), Service: "01SERVICE", FiscalCode: code, TimeToLive: 3600,
 		Content: wire.Encode(&wire.Content{Subject: "a subject of ten", Markdown: "text"})}

@@ -334,7 +334,7 @@ func TestFeedChangesTheMap(t *testing.T) {
 		if tag, ok := r.RegionByTag(2); !ok || tag.ID != "sicilia" {
 			t.Errorf("tag 2: got %v, want sicilia", tag)
 		}
-		if o, err := r.Submit(t.Context(), record(r, code)); err != nil ||
+		if o, err := r.Submit(t.Context(), record(r, code), sender); err != nil ||
 			o.Verdict.Status != wire.Processed {
 			t.Errorf("to the new region: got %v, %v", o, err)
 		}

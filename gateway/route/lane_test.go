@@ -49,7 +49,7 @@ func TestLoneRecordLeavesAtOnce(t *testing.T) {
 		code := w.citizen(1, "lazio", true)
 		for range 5 {
 			began := time.Now()
-			if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+			if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took != 0 {
@@ -77,7 +77,7 @@ func TestWhatWaitsFillsTheNextBlock(t *testing.T) {
 			for i := range c.submitted {
 				code := w.citizen(i, "sicilia", true)
 				wg.Go(func() {
-					if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+					if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 						t.Error(err)
 					}
 				})
@@ -128,7 +128,7 @@ func TestStuckBlockIsPassed(t *testing.T) {
 		submit := func(n int, within time.Duration) {
 			code, began := w.citizen(n, "sicilia", true), time.Now()
 			wg.Go(func() {
-				if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+				if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 					t.Errorf("record %d: %v", n, err)
 				}
 				if took := time.Since(began); took > within {
@@ -157,7 +157,7 @@ func TestOverload(t *testing.T) {
 			for i := range 30 {
 				code := w.citizen(i, "sicilia", true)
 				wg.Go(func() {
-					_, err := r.Submit(t.Context(), record(r, code))
+					_, err := r.Submit(t.Context(), record(r, code), sender)
 					mu.Lock()
 					defer mu.Unlock()
 					switch {
@@ -187,7 +187,7 @@ func TestOverload(t *testing.T) {
 					refused)
 			}
 			code := w.citizen(1, "sicilia", true)
-			if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+			if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 				t.Errorf("%s: after the crowd: got %v, want a verdict", name, err)
 			}
 		})
@@ -201,7 +201,7 @@ func TestCallerThatLeaves(t *testing.T) {
 		submit := func(ctx context.Context) (*wire.Record, chan error) {
 			rec, done := record(r, code), make(chan error, 1)
 			go func() {
-				_, err := r.Submit(ctx, rec)
+				_, err := r.Submit(ctx, rec, sender)
 				done <- err
 			}()
 			synctest.Wait()
@@ -260,7 +260,7 @@ func TestRefusedBlockIsSeparated(t *testing.T) {
 		for i := range 20 {
 			code := w.citizen(i, "sicilia", true)
 			wg.Go(func() {
-				o, err := r.Submit(t.Context(), record(r, code))
+				o, err := r.Submit(t.Context(), record(r, code), sender)
 				if want := code == bad; err != nil || (o.Kind == wire.KeyConflict) != want {
 					t.Errorf("got %v, %v", o, err)
 				}
@@ -289,7 +289,8 @@ func TestOutcomesThatDoNotFit(t *testing.T) {
 					m == wire.MethodSubmit
 			}
 		})
-		if o, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.OutcomeUnknown) {
+		o, err := r.Submit(t.Context(), record(r, code), sender)
+		if !errors.Is(err, wire.OutcomeUnknown) {
 			t.Errorf("got %v, %v, want the unknown told", o, err)
 		}
 	})
@@ -306,14 +307,14 @@ func TestSeparatedRecordsKeepTheirDoubt(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { // holds the lane, so that the others share a block
-			if _, err := r.Submit(t.Context(), record(r, codes[0])); err != nil {
+			if _, err := r.Submit(t.Context(), record(r, codes[0]), sender); err != nil {
 				t.Error(err)
 			}
 		})
 		synctest.Wait()
 		for _, code := range codes[1:] {
 			wg.Go(func() {
-				if _, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err,
+				if _, err := r.Submit(t.Context(), record(r, code), sender); !errors.Is(err,
 					wire.OutcomeUnknown) {
 					t.Errorf("got %v, want outcome-unknown", err)
 				}

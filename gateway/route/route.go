@@ -24,6 +24,7 @@ type Router struct {
 	resolver  *resolver
 	services  *services
 	stats     *stats
+	bulk      chan struct{} // one element for each bulk submission under way
 
 	fed  atomic.Pointer[federation]
 	feed feedState
@@ -88,7 +89,8 @@ func New(cfg Config) (*Router, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	r := &Router{cfg: cfg, coder: cfg.Coder, owners: make(map[wire.RegionID]*owner)}
+	r := &Router{cfg: cfg, coder: cfg.Coder, owners: make(map[wire.RegionID]*owner),
+		bulk: make(chan struct{}, bulkMax)}
 	if r.coder == nil {
 		var err error
 		if r.coder, err = wire.NewCoder(2); err != nil {

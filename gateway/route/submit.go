@@ -26,8 +26,10 @@ const (
 // whose answer was lost: it may still be decided, and only a submission under the same id, or the
 // same idempotency key, is safe.
 //
-// The record's content is read until Submit returns, and not afterwards.
-func (r *Router) Submit(ctx context.Context, rec *wire.Record) (wire.Outcome, error) {
+// The record is the institution from's, which shares every region with the others. Its content is
+// read until Submit returns, and not afterwards.
+func (r *Router) Submit(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (
+	wire.Outcome, error) {
 	began := time.Now()
 	o, err := r.submit(ctx, rec, began.Add(r.cfg.OwnerWait))
 	r.stats.submitted(o, err, time.Since(began))

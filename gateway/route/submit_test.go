@@ -49,7 +49,7 @@ func TestVerdicts(t *testing.T) {
 				}
 				r := w.router()
 				rec := record(r, code)
-				o, err := r.Submit(t.Context(), rec)
+				o, err := r.Submit(t.Context(), rec, sender)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -68,7 +68,7 @@ func TestVerdicts(t *testing.T) {
 				// The second one knows better, where the first had to learn.
 				before := w.regions["sicilia"].digests
 				if c.active && c.hint != nil && c.hint.State == wire.Claimed {
-					if _, err := r.Submit(t.Context(), record(r, code)); err != nil {
+					if _, err := r.Submit(t.Context(), record(r, code), sender); err != nil {
 						t.Fatal(err)
 					}
 					if got := w.regions["sicilia"].digests; got != before {
@@ -92,7 +92,7 @@ func storm(t *testing.T, w *world, r *Router, n int) map[wire.RegionID][]wire.Me
 		wg.Go(func() {
 			rec := record(r, code)
 			for {
-				o, err := r.Submit(t.Context(), rec)
+				o, err := r.Submit(t.Context(), rec, sender)
 				if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
 					continue // as the institution would, under the same id
 				}
@@ -218,7 +218,7 @@ func TestMovedByEpoch(t *testing.T) {
 						return nil, nil, false
 					}
 				})
-				o, err := r.Submit(t.Context(), record(r, code))
+				o, err := r.Submit(t.Context(), record(r, code), sender)
 				if err != nil || o.Verdict.Status != wire.Processed {
 					t.Fatalf("got %v, %v, want processed", o, err)
 				}
@@ -246,7 +246,7 @@ func TestClaimInProgressIsWaitedFor(t *testing.T) {
 			w.directory[to] = wire.DirectoryEntry{Region: "lazio", State: wire.ClaimPending}
 		})
 		time.AfterFunc(time.Second, func() { w.set(func() { w.own(to, "sicilia", 1, true) }) })
-		o, err := r.Submit(t.Context(), record(r, code))
+		o, err := r.Submit(t.Context(), record(r, code), sender)
 		if err != nil || o.Verdict.Status != wire.Processed {
 			t.Fatalf("got %v, %v, want processed", o, err)
 		}
@@ -273,7 +273,7 @@ func TestDeadRegionHoldsNobodyElse(t *testing.T) {
 			for range 300 {
 				wg.Go(func() {
 					began := time.Now()
-					_, err := r.Submit(t.Context(), record(r, dead))
+					_, err := r.Submit(t.Context(), record(r, dead), sender)
 					if errors.Is(err, want) {
 						told.Add(1)
 					} else if !errors.Is(err, wire.Unavailable) && // was never sent
@@ -288,7 +288,7 @@ func TestDeadRegionHoldsNobodyElse(t *testing.T) {
 			synctest.Wait()
 			for range 10 {
 				began := time.Now()
-				if _, err := r.Submit(t.Context(), record(r, alive)); err != nil {
+				if _, err := r.Submit(t.Context(), record(r, alive), sender); err != nil {
 					t.Error(err)
 				}
 				if took := time.Since(began); took > 0 {
@@ -315,7 +315,7 @@ func TestOutOfTime(t *testing.T) {
 				return wire.Outcome{Kind: wire.OutOfTime}, got.ID == old
 			}
 		})
-		o, err := r.Submit(t.Context(), rec)
+		o, err := r.Submit(t.Context(), rec, sender)
 		if err != nil || o.ID == old || o.Kind != wire.Decided {
 			t.Errorf("never sent before: got %v, %v, want decided under a new id", o, err)
 		}
@@ -334,7 +334,7 @@ func TestOutOfTime(t *testing.T) {
 			}
 		})
 		before := len(w.regions["sicilia"].messages)
-		if o, err := r.Submit(t.Context(), rec); !errors.Is(err, wire.OutcomeUnknown) {
+		if o, err := r.Submit(t.Context(), rec, sender); !errors.Is(err, wire.OutcomeUnknown) {
 			t.Errorf("after a lost answer: got %v, %v, want the unknown told", o, err)
 		}
 		if got := len(w.regions["sicilia"].messages); got != before {
@@ -348,7 +348,7 @@ func TestOutOfTime(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		if _, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.Unavailable) {
+		if _, err := r.Submit(t.Context(), record(r, code), sender); !errors.Is(err, wire.Unavailable) {
 			t.Errorf("wrong clock: got %v, want unavailable", err)
 		}
 		if took := time.Since(began); took > time.Second {
@@ -374,7 +374,7 @@ func TestBadRecords(t *testing.T) {
 			want wire.Code
 		}{"digest": {digest, wire.Malformed}, "no content": {empty, wire.Malformed},
 			"no id": {wire.Record{FiscalCode: code}, wire.Malformed}, "too large": {big, wire.TooLarge}} {
-			if _, err := r.Submit(t.Context(), &c.rec); !errors.Is(err, c.want) {
+			if _, err := r.Submit(t.Context(), &c.rec, sender); !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v, want %v", name, err, c.want)
 			}
 		}
@@ -390,7 +390,7 @@ func TestKeyConflictIsFinal(t *testing.T) {
 				return wire.Outcome{Kind: wire.KeyConflict}, true
 			}
 		})
-		o, err := r.Submit(t.Context(), record(r, w.citizen(1, "lazio", true)))
+		o, err := r.Submit(t.Context(), record(r, w.citizen(1, "lazio", true)), sender)
 		if err != nil || o.Kind != wire.KeyConflict {
 			t.Errorf("got %v, %v, want a key conflict", o, err)
 		}
@@ -405,7 +405,7 @@ func TestBeforeFirstContactAndAfterRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := &wire.Record{ID: wire.MessageID{1}}
-		if _, err := r.Submit(t.Context(), rec); !errors.Is(err, wire.Unavailable) {
+		if _, err := r.Submit(t.Context(), rec, sender); !errors.Is(err, wire.Unavailable) {
 			t.Errorf("before Run: got %v, want unavailable", err)
 		}
 		if err := r.Ready(); !errors.Is(err, wire.NotReady) {
@@ -423,7 +423,7 @@ func TestBeforeFirstContactAndAfterRun(t *testing.T) {
 		w.set(func() { w.down[addr("lazio", 1)] = silent })
 		waiting := make(chan error, 1)
 		go func() {
-			_, err := r.Submit(t.Context(), record(r, code))
+			_, err := r.Submit(t.Context(), record(r, code), sender)
 			waiting <- err
 		}()
 		synctest.Wait()
@@ -435,7 +435,7 @@ func TestBeforeFirstContactAndAfterRun(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, wire.OutcomeUnknown) {
 			t.Errorf("sent when the router stopped: got %v, want the unknown told", err)
 		}
-		if _, err := r.Submit(t.Context(), record(r, code)); !errors.Is(err, wire.Unavailable) {
+		if _, err := r.Submit(t.Context(), record(r, code), sender); !errors.Is(err, wire.Unavailable) {
 			t.Errorf("after Run: got %v, want unavailable", err)
 		}
 		if took := time.Since(began); took > time.Second {

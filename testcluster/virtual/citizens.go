@@ -39,6 +39,9 @@ func (g *Gateway) SetProfile(ctx context.Context, region wire.RegionID, code fis
 		&wire.SetProfile{Token: Token(code), Update: u}, new(wire.Profile))
 }
 
+// Institution is whose the messages are.
+const Institution = wire.InstitutionID("01234567890")
+
 // Message is a whole record for a citizen.
 func (g *Gateway) Message(code fiscalcode.Code) *wire.Record {
 	return &wire.Record{ID: g.NewID(), Service: "SERVICE", FiscalCode: code, TimeToLive: 3600,
@@ -50,7 +53,7 @@ func (g *Gateway) Message(code fiscalcode.Code) *wire.Record {
 func (g *Gateway) Send(ctx context.Context, h *testcluster.History, code fiscalcode.Code) error {
 	rec := g.Message(code)
 	s := h.Begin(rec.ID, g.Hasher().Recipient(code))
-	outcome, err := g.Submit(ctx, rec)
+	outcome, err := g.Submit(ctx, rec, Institution)
 	switch {
 	case err == nil && outcome.Kind == wire.Decided && outcome.ID == rec.ID:
 		h.Acknowledge(s, outcome.Verdict)

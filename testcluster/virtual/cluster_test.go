@@ -81,7 +81,7 @@ func TestVerdicts(t *testing.T) {
 		for i, c := range s.citizens {
 			rec := s.Message(c)
 			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(c))
-			o, err := s.Submit(t.Context(), rec)
+			o, err := s.Submit(t.Context(), rec, Institution)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestMinorityAndMajorityCut(t *testing.T) {
 		c := s.citizens[0]
 		began := time.Now()
 		rec := s.Message(c)
-		_, err := s.Submit(t.Context(), rec)
+		_, err := s.Submit(t.Context(), rec, Institution)
 		s.h.Begin(rec.ID, s.Hasher().Recipient(c)) // its outcome is unknown to the checker
 		if !wire.Retriable(err) || err == nil {
 			t.Errorf("without a majority: %v, want a retriable error", err)
@@ -225,7 +225,7 @@ func TestRetryStorm(t *testing.T) {
 					}
 					copied := *rec
 					for {
-						o, err := g.Submit(t.Context(), &copied)
+						o, err := g.Submit(t.Context(), &copied, Institution)
 						if err == nil {
 							outcomes[j] = o
 							return
@@ -259,7 +259,7 @@ func TestIdempotencyKeyMeetsTheFirstMessage(t *testing.T) {
 			rec.Content = wire.Encode(&wire.Content{Subject: subject, Markdown: "x"})
 			rec.Idempotency = wire.IdempotencyOf(rec.Service, "key-"+string(c[:3]))
 			rec.Digest = rec.Canonical(g.Hasher().Recipient(c), "key")
-			return g.Submit(t.Context(), rec)
+			return g.Submit(t.Context(), rec, Institution)
 		}
 		for _, c := range []fiscalcode.Code{s.citizens[0], s.citizens[3], unknown} {
 			first, err := send(s.Gateway, c, "Primo avviso")
@@ -404,7 +404,7 @@ func TestReadAfterAcknowledgement(t *testing.T) {
 			c := s.citizens[i%6]
 			rec := s.Message(c)
 			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(c))
-			o, err := s.Submit(t.Context(), rec)
+			o, err := s.Submit(t.Context(), rec, Institution)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,7 +31,7 @@ func TestIsland(t *testing.T) {
 		send := func(c fiscalcode.Code) (wire.Outcome, error) {
 			rec := inside.Message(c)
 			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(c))
-			o, err := inside.Submit(t.Context(), rec)
+			o, err := inside.Submit(t.Context(), rec, Institution)
 			if err == nil {
 				s.h.Acknowledge(sub, o.Verdict)
 			}

@@ -153,7 +153,7 @@ func (s *scene) act(ctx context.Context, l *registryLog, client int, code fiscal
 		l.do(client, operation{kind: "submit"}, func() (answer, error) {
 			rec := s.Message(code)
 			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(code))
-			o, err := s.Submit(ctx, rec)
+			o, err := s.Submit(ctx, rec, Institution)
 			if err == nil {
 				s.h.Acknowledge(sub, o.Verdict)
 			}
