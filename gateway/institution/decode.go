@@ -35,6 +35,7 @@ const (
 //	}
 type decoder struct {
 	body    []byte
+	line    bool // body is a line of a bulk request
 	message newMessage
 
 	in      bytes.Buffer
@@ -71,14 +72,22 @@ func (d *decoder) begin() error {
 	d.report.Reset()
 	body := bytes.TrimPrefix(d.body, []byte("\xef\xbb\xbf")) // some clients send the mark
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
-		return malformedJSON.With("The request body is empty.")
+		return malformedJSON.With(d.subject() + " is empty.")
 	}
 	if !utf8.Valid(body) {
-		return malformedJSON.With("The request body is not UTF-8.")
+		return malformedJSON.With(d.subject() + " is not UTF-8.")
 	}
 	d.in = *bytes.NewBuffer(body)
 	d.json.Reset(&d.in)
 	return nil
+}
+
+// subject is what a problem of the whole body is about.
+func (d *decoder) subject() string {
+	if d.line {
+		return "The line"
+	}
+	return "The request body"
 }
 
 var errDepth = errors.New("nested too deep")
@@ -88,7 +97,7 @@ var errDepth = errors.New("nested too deep")
 func (d *decoder) end() error {
 	if d.err == nil {
 		if _, err := d.json.ReadToken(); err == nil {
-			return malformedJSON.With("The request body goes on after its JSON value.")
+			return malformedJSON.With(d.subject() + " goes on after its JSON value.")
 		} else if err != io.EOF {
 			d.err = err
 		}
@@ -121,7 +130,7 @@ func (d *decoder) syntax() string {
 	case errors.Is(d.err, io.ErrUnexpectedEOF):
 		what = "ends within its JSON value"
 	}
-	return fmt.Sprintf("The request body %s, at byte %d.", what, at)
+	return fmt.Sprintf("%s %s, at byte %d.", d.subject(), what, at)
 }
 
 // enter begins the object that is the next value; otherwise it reports a fault and skips it.

@@ -16,6 +16,10 @@ type newMessage struct {
 	content    wire.Content
 	payeeGiven bool
 
+	// Of a line of a bulk request, which has no header.
+	key      string
+	keyGiven bool
+
 	// What content points to, so that decoding allocates strings only.
 	secure      wire.Flag
 	due         wire.Date
@@ -63,6 +67,12 @@ func (d *decoder) messageMembers(m *newMessage) {
 		case "content":
 			content = true
 			d.content(m)
+		case "idempotency_key":
+			if !d.line { // elsewhere a member that is not known
+				d.skip()
+				continue
+			}
+			m.keyGiven, m.key = true, d.text("idempotency_key", &textRule)
 		default:
 			d.skip()
 		}

@@ -34,16 +34,16 @@ func (a *API) submit(c *call, inPath bool) error {
 	if err := c.needScope(scopeMessageWrite, scopeLimitedMessageWrite); err != nil {
 		return err
 	}
-	rec, err := a.record(c, inPath)
+	rec, err := a.requested(c, inPath)
 	if err != nil {
 		return err
 	}
 	return a.decide(c, rec)
 }
 
-// record makes the record that the request asks for. It shares no memory with the decoder, which
-// goes back before the owner is asked: that may take seconds.
-func (a *API) record(c *call, inPath bool) (*wire.Record, error) {
+// requested makes the record that the request asks for. It shares no memory with the decoder,
+// which goes back before the owner is asked: that may take seconds.
+func (a *API) requested(c *call, inPath bool) (*wire.Record, error) {
 	d := a.decoders.Get().(*decoder)
 	defer func() { d.reset(); a.decoders.Put(d) }()
 	body, err := problem.ReadBody(c.w, c.r, d.body, problem.BodyBytesMax)
@@ -65,7 +65,16 @@ func (a *API) record(c *call, inPath bool) (*wire.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if code, err = a.checkMessage(c, m, code); err != nil {
+	return a.record(c, m, code, key, a.checkSource(c))
+}
+
+// record makes the record of a message that is well-formed, and checks what else it must keep.
+// code is the recipient in the path, if any, key the idempotency key, if any, source the verdict
+// on the client's address. The record shares no memory with the message.
+func (a *API) record(c *call, m *newMessage, code fiscalcode.Code, key string, source error) (
+	*wire.Record, error) {
+	code, err := c.checkMessage(m, code, source)
+	if err != nil {
 		return nil, err
 	}
 	if pay := m.content.Payment; pay != nil && !m.payeeGiven {
@@ -85,13 +94,13 @@ func (a *API) record(c *call, inPath bool) (*wire.Record, error) {
 }
 
 // checkMessage makes the checks that a well-formed message must pass, and returns its recipient.
-func (a *API) checkMessage(c *call, m *newMessage, code fiscalcode.Code) (
+func (c *call) checkMessage(m *newMessage, code fiscalcode.Code, source error) (
 	fiscalcode.Code, error) {
 	if err := c.payloadScopes(m); err != nil {
 		return "", err
 	}
-	if err := a.checkSource(c); err != nil {
-		return "", err
+	if source != nil {
+		return "", source
 	}
 	switch {
 	case code != "" && m.fiscalCode != "":
@@ -145,6 +154,20 @@ func (a *API) decide(c *call, rec *wire.Record) error {
 	out, err := wait(c, func(ctx context.Context) (wire.Outcome, error) {
 		return a.relay.Submit(ctx, rec, c.institution.ID)
 	})
+	if err := undecided(out, err); err != nil {
+		return err
+	}
+	a.stats.verdict(out.Verdict)
+	id := out.ID.String()
+	answer := append(make([]byte, 0, 128), '{')
+	answer = append(appendVerdict(answer, id, out.Verdict), '}')
+	c.w.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
+	problem.WriteJSONBytes(c.w, http.StatusCreated, answer)
+	return nil
+}
+
+// undecided says why there is no verdict in what the relay returned; nil when there is one.
+func undecided(out wire.Outcome, err error) error {
 	switch {
 	case err != nil:
 		return relayFault(err)
@@ -153,18 +176,17 @@ func (a *API) decide(c *call, rec *wire.Record) error {
 	case out.Kind != wire.Decided:
 		return wire.Errorf(wire.Internal, "outcome of kind %d", out.Kind)
 	}
-	a.stats.verdict(out.Verdict)
-	id := out.ID.String()
-	answer := make([]byte, 0, 128)
-	answer = append(append(answer, `{"id":"`...), id...)
-	answer = append(append(answer, `","status":"`...), out.Verdict.Status.String()...)
-	if out.Verdict.Status == wire.Rejected {
-		answer = append(append(answer, `","rejection_reason":"`...), reason(out.Verdict)...)
-	}
-	answer = append(answer, `"}`...)
-	c.w.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
-	problem.WriteJSONBytes(c.w, http.StatusCreated, answer)
 	return nil
+}
+
+// appendVerdict appends the members of an answer that tell a verdict.
+func appendVerdict(b []byte, id string, v wire.Verdict) []byte {
+	b = append(append(b, `"id":"`...), id...)
+	b = append(append(b, `","status":"`...), v.Status.String()...)
+	if v.Status == wire.Rejected {
+		b = append(append(b, `","rejection_reason":"`...), reason(v)...)
+	}
+	return append(b, '"')
 }
 
 // reason is a rejection's reason; the contract has a word for one that has no name here.
@@ -181,8 +203,10 @@ func idempotencyKey(r *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	if len(values) > 1 || len(values[0]) > idempotencyBytesMax || !wire.Visible(values[0]) {
+	if len(values) > 1 || !validKey(values[0]) {
 		return "", invalidIdempotencyKey
 	}
 	return values[0], nil
 }
+
+func validKey(key string) bool { return len(key) <= idempotencyBytesMax && wire.Visible(key) }
