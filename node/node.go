@@ -23,8 +23,13 @@ import (
 )
 
 const (
-	// cacheBytes is the Pebble block cache that the node's two states share.
-	cacheBytes = 16 << 20
+	// cacheBytes is the Pebble block cache that the node's two states share. It fills on demand.
+	// Look-ups of idempotency keys want the tables' filters in it: with 16 MiB a keyed message
+	// costs 35 µs to apply once there are half a million, with 64 MiB 16 µs.
+	cacheBytes = 64 << 20
+	// regionMemTableBytes is the region's write buffer. Blocks fill it and never move again, rows
+	// are a quarter of it and are merged again and again, the less the more come at once.
+	regionMemTableBytes = 32 << 20
 	// diskPeriod is how often free disk space is looked at.
 	diskPeriod = 5 * time.Second
 )
@@ -147,10 +152,11 @@ func (n *Node) openStates() (err error) {
 	if err != nil {
 		return fmt.Errorf("federation state: %w", err)
 	}
+	messages := config(regionGroup(n.cfg.Region), "region", false)
+	messages.MemTableBytes = regionMemTableBytes
 	n.region, err = region.Open(region.Config{Region: n.cfg.Region, Hasher: n.hasher,
 		Coder: n.coder, Logger: n.log, EraseAfter: n.cfg.EraseAfter,
-		RejectionRetention: n.cfg.RejectionRetention,
-		Store:              config(regionGroup(n.cfg.Region), "region", false)})
+		RejectionRetention: n.cfg.RejectionRetention, Store: messages})
 	if err != nil {
 		return fmt.Errorf("region state: %w", err)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -86,11 +87,12 @@ func (d *DB) usable() error {
 	return nil
 }
 
-// guarded runs a call that Pebble may end with a panic when the disk fails.
+// guarded runs a call that Pebble may end with a panic when the disk fails or is damaged.
 func (d *DB) guarded(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("database panic: %v", r)
+			d.cfg.Logger.Error("database panic", "stack", string(debug.Stack()))
 			d.fail.setWedged(err)
 		}
 	}()

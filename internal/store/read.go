@@ -18,7 +18,11 @@ func (d *DB) GetTo(dst, key []byte) (value []byte, ok bool, err error) {
 		return dst, false, err
 	}
 	defer d.release(h)
-	return GetFrom(h.DB, dst, key)
+	err = d.guarded(func() error {
+		value, ok, err = GetFrom(h.DB, dst, key)
+		return err
+	})
+	return value, ok, err
 }
 
 // GetFrom is GetTo on a reader: a View's, or an indexed batch.
@@ -71,12 +75,13 @@ func IterateFrom(r pebble.Reader, lower, upper []byte, reverse bool,
 
 // View runs f on the database in use. Each iterator that f opens is one point in time, two are
 // not. Everything that f opens it closes. An Install that comes meanwhile does not wait: f goes
-// on reading the state of before.
+// on reading the state of before. Pebble ends a read of some damaged files with a panic, which is
+// an error here, and the end of the store.
 func (d *DB) View(f func(pebble.Reader) error) error {
 	h, err := d.acquire()
 	if err != nil {
 		return err
 	}
 	defer d.release(h)
-	return f(h.DB)
+	return d.guarded(func() error { return f(h.DB) })
 }
