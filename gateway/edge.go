@@ -1,11 +1,10 @@
 package gateway
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -41,14 +40,13 @@ func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
 // ServeHTTP is http.Handler's.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	id := newRequestID()
-	a := &answer{ResponseWriter: w, request: r}
-	setHeaders(w.Header(), id)
+	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}}
+	a.setHeaders(w.Header())
 	defer func() {
 		if v := recover(); v != nil {
-			e.failed(a, id, v)
+			e.failed(a, v)
 		}
-		e.done(a, id, time.Since(began))
+		e.done(a, time.Since(began))
 	}()
 	defer e.requests.Add(-1)
 	if e.requests.Add(1) > e.requestsMax {
@@ -64,7 +62,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // crossOrigin sets what the contract's institutions API says to browsers, every origin, method
 // and header, and answers a preflight request. The citizens' API says nothing.
 func crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
-	if r.Header.Get("Origin") == "" || !strings.HasPrefix(r.URL.Path, "/api/v1/") {
+	if len(r.Header["Origin"]) == 0 || !strings.HasPrefix(r.URL.Path, "/api/v1/") {
 		return false
 	}
 	h := w.Header()
@@ -80,23 +78,37 @@ func crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	return true
 }
 
-// setHeaders sets what every answer has. It carries no page and no script, belongs into no frame
-// and is nobody else's to read.
-func setHeaders(h http.Header, id string) {
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Strict-Transport-Security", "max-age=15552000; includeSubDomains")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Request-Id", id)
+// What every answer says of itself: it carries no page and no script, belongs into no frame and
+// is nobody else's to read. All answers share these slices, so nobody may change their elements;
+// Header.Set and Header.Add put another slice in their place.
+var (
+	contentPolicy = []string{"default-src 'none'; frame-ancestors 'none'"}
+	strictSecure  = []string{"max-age=15552000; includeSubDomains"}
+	noSniff       = []string{"nosniff"}
+	noFrame       = []string{"DENY"}
+	noReferrer    = []string{"no-referrer"}
+)
+
+// setHeaders sets what every answer has, under the canonical names that Header.Set would look up.
+func (a *answer) setHeaders(h http.Header) {
+	h["Content-Security-Policy"] = contentPolicy
+	h["Strict-Transport-Security"] = strictSecure
+	h["X-Content-Type-Options"] = noSniff
+	h["X-Frame-Options"] = noFrame
+	h["Referrer-Policy"] = noReferrer
+	h["X-Request-Id"] = a.id[:]
 }
 
-// newRequestID names a request in our own logs and for the client. A client's own id is not
-// taken over: it may say anything, and would end in the logs.
+// newRequestID names a request in our own logs and for the client: 64 random bits, to be unlike
+// the others and no secret. A client's own id is not taken over: it may say anything, and would
+// end in the logs.
 func newRequestID() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i, bits := 0, rand.Uint64(); i < len(b); i, bits = i+1, bits>>4 {
+		b[i] = digits[bits&15]
+	}
+	return string(b[:])
 }
 
 // busy refuses a request above the bound: with 503, or where the contract of the citizens' API
@@ -114,13 +126,13 @@ func busy(r *http.Request) problem.Problem {
 
 // failed answers a request whose handler panicked, if that is still possible. The panic's value
 // may hold parts of the request and is not logged; the stack shows code, not data.
-func (e *edge) failed(a *answer, id string, v any) {
+func (e *edge) failed(a *answer, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		a.status = statusAborted
 		panic(v)
 	}
 	e.stats.panics.Inc()
-	e.log.Error("request failed by panic", "request", id, "route", routeOf(a.request),
+	e.log.Error("request failed by panic", "request", a.id[0], "route", routeOf(a.request),
 		"type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 	if a.status != 0 { // half an answer: the client must not take it for a whole one
 		a.status = statusAborted
@@ -132,15 +144,15 @@ func (e *edge) failed(a *answer, id string, v any) {
 // statusAborted stands in metrics for an answer that was cut off.
 const statusAborted = 499
 
-func (e *edge) done(a *answer, id string, took time.Duration) {
+func (e *edge) done(a *answer, took time.Duration) {
 	status := a.status
 	if status == 0 {
 		status = http.StatusOK
 	}
 	route := routeOf(a.request)
-	e.stats.observe(route, status, took)
+	e.stats.observe(kind{route, status}, took)
 	if e.log.Enabled(a.request.Context(), slog.LevelDebug) {
-		e.log.Debug("request", "request", id, "route", route, "status", status, "took", took)
+		e.log.Debug("request", "request", a.id[0], "route", route, "status", status, "took", took)
 	}
 }
 
@@ -157,6 +169,7 @@ func routeOf(r *http.Request) string {
 type answer struct {
 	http.ResponseWriter
 	request  *http.Request
+	id       [1]string // the request's; an array, to be the header's value without another slice
 	status   int
 	replaced bool
 }

@@ -239,8 +239,11 @@ func startSite(t testing.TB, cfg Config) *site {
 	t.Helper()
 	s := &site{logs: new(logs), registry: cfg.Registry, done: make(chan error, 1),
 		url: "http://" + cfg.HTTP.Addr().String(), admin: "http://" + cfg.Admin.Addr().String()}
-	cfg.Logger = slog.New(slog.NewJSONHandler(s.logs,
-		&slog.HandlerOptions{Level: slog.LevelDebug}))
+	level := slog.LevelDebug
+	if _, measured := t.(*testing.B); measured {
+		level = slog.LevelInfo
+	}
+	cfg.Logger = slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: level}))
 	transport := &http.Transport{DisableCompression: true}
 	s.client = &http.Client{Transport: transport}
 	g, err := New(cfg)

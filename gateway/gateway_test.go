@@ -63,12 +63,19 @@ func TestMessageThroughTheEdge(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	if id := resp.Header.Get("X-Request-Id"); len(id) != 16 {
+	id := resp.Header.Get("X-Request-Id")
+	if len(id) != 16 {
 		t.Errorf("request id %q, want 16 characters", id)
+	}
+	if int(resp.ContentLength) != len(body) {
+		t.Errorf("length announced %d, want %d", resp.ContentLength, len(body))
 	}
 	resp, _ = s.do(t, "POST", "/api/v1/messages", testBody, "Ocp-Apim-Subscription-Key", "no")
 	if resp.StatusCode != 401 {
 		t.Errorf("unknown key: got %d, want 401", resp.StatusCode)
+	}
+	if next := resp.Header.Get("X-Request-Id"); next == id {
+		t.Errorf("two requests have the id %q", id)
 	}
 	s.do(t, "GET", "/api/v1/messages/"+testCode+"/"+answer.ID+"?x="+testCode, "")
 	s.do(t, "GET", "/"+testCode, "", "X-Request-Id", testCode, "Ocp-Apim-Subscription-Key", testKey)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,13 +15,30 @@ var errBusy = &wire.Error{Code: wire.Overloaded}
 
 // stats are the access metrics, all named staffetta_http_….
 type stats struct {
+	// Set at construction.
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	panics   prometheus.Counter
+
+	// Guarded by mu.
+	mu    sync.RWMutex
+	lines map[kind]line // what was answered once: as many as patterns and statuses
+}
+
+// kind is what requests are told apart by.
+type kind struct {
+	route  string
+	status int
+}
+
+// line is where requests of one kind are counted.
+type line struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
 }
 
 func newStats(reg prometheus.Registerer, e *edge) (*stats, error) {
-	s := &stats{
+	s := &stats{lines: make(map[kind]line),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "staffetta_http_requests_total",
 			Help: "Requests answered, by route (a pattern, none where nothing is served) and " +
@@ -43,7 +61,17 @@ func newStats(reg prometheus.Registerer, e *edge) (*stats, error) {
 		}, func() float64 { return float64(e.connections.Load()) })))
 }
 
-func (s *stats) observe(route string, status int, took time.Duration) {
-	s.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	s.seconds.WithLabelValues(route).Observe(took.Seconds())
+func (s *stats) observe(k kind, took time.Duration) {
+	s.mu.RLock()
+	l, known := s.lines[k]
+	s.mu.RUnlock()
+	if !known {
+		l = line{s.requests.WithLabelValues(k.route, strconv.Itoa(k.status)),
+			s.seconds.WithLabelValues(k.route)}
+		s.mu.Lock()
+		s.lines[k] = l
+		s.mu.Unlock()
+	}
+	l.requests.Inc()
+	l.seconds.Observe(took.Seconds())
 }

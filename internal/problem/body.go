@@ -1,44 +1,68 @@
 package problem
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 )
 
 // BodyBytesMax bounds a request's body in every API: the largest message of the contract is some
 // 70 KB of JSON, when its markdown is all escapes.
 const BodyBytesMax = 256 << 10
 
+// firstBytes is the room that a body gets before anything of it has come. Nine of ten messages
+// fit; what is larger costs a client bytes sent before it costs us memory.
+const firstBytes = 8 << 10
+
 // ReadBody reads a request's body, at most max bytes of it, appending to buf[:0] where that has
-// room. Errors are problems: BodyTooLarge before anything is read when the announced length says
-// so, BodyUnreadable when the client does not send what it announced.
+// room and otherwise growing as bytes arrive, whatever length was announced. Errors are problems:
+// BodyTooLarge before anything is read when the announced length says so, BodyUnreadable when the
+// client does not send what it announced.
 func ReadBody(w http.ResponseWriter, r *http.Request, buf []byte, max int64) ([]byte, error) {
 	if r.ContentLength > max {
 		return nil, tooLarge(max)
 	}
 	buf = buf[:0]
-	if n := int(r.ContentLength) + 1; n > cap(buf) { // one more to see the end without growing
-		buf = make([]byte, 0, n)
-	}
-	body := http.MaxBytesReader(w, r.Body, max)
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+			buf = slices.Grow(buf, room(r.ContentLength, len(buf)))
 		}
-		n, err := body.Read(buf[len(buf):cap(buf)])
+		n, err := r.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if err == io.EOF {
+		switch {
+		case int64(len(buf)) > max:
+			LeaveBody(w, r)
+			return nil, tooLarge(max)
+		case err == io.EOF:
 			return buf, nil
-		}
-		if err != nil {
-			var limit *http.MaxBytesError
-			if errors.As(err, &limit) {
-				return nil, tooLarge(max)
-			}
+		case err != nil:
 			return nil, BodyUnreadable
 		}
+	}
+}
+
+// room is by how much a full buffer grows: to what was announced, and a byte to see the end
+// without growing, but at most to twice what has come.
+func room(announced int64, have int) int {
+	grow := max(firstBytes, have)
+	if rest := announced + 1 - int64(have); rest > 0 && rest < int64(grow) {
+		return int(rest)
+	}
+	return grow
+}
+
+// leftBytesMax is how much of a body that nobody wants the server still reads, to keep the
+// connection: a few packets, which are on their way anyhow.
+const leftBytesMax = 16 << 10
+
+// LeaveBody is called before a request is answered whose body has not been read to its end, so
+// that the answer does not wait for the rest. An HTTP/1 connection is closed behind the answer
+// when the rest may be large, since the next request would come after it; of HTTP/2 only the
+// stream ends, which the server sees to.
+func LeaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > leftBytesMax) {
+		w.Header().Set("Connection", "close")
 	}
 }
 

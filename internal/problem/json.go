@@ -19,7 +19,10 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 // WriteJSONBytes answers with b, which is JSON already.
 func WriteJSONBytes(w http.ResponseWriter, status int, b []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	h := w.Header()
+	h["Content-Type"] = typeJSON
+	if status != http.StatusCreated { // which no cache may keep unless told to, RFC 9111 section 3
+		h["Cache-Control"] = noStore
+	}
 	send(w, status, b)
 }

@@ -70,11 +70,19 @@ type body struct {
 	Type   string `json:"type"`
 }
 
+// Header values that answers share; nobody may change their elements. Names are canonical, as
+// Header.Set would make them.
+var (
+	typeProblem = []string{"application/problem+json"}
+	typeJSON    = []string{"application/json"}
+	noStore     = []string{"no-store"}
+)
+
 // Write answers with p. Headers that the caller has set stay.
 func Write(w http.ResponseWriter, p Problem) {
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
+	h["Content-Type"] = typeProblem
+	h["Cache-Control"] = noStore
 	if p.RetryAfter > 0 {
 		seconds := (p.RetryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.Itoa(int(seconds)))
@@ -89,8 +97,14 @@ func Write(w http.ResponseWriter, p Problem) {
 	send(w, p.Status, b)
 }
 
+// shortBytes is what the server holds back until the handler has returned, and then announces
+// the length of by itself, without a header of ours.
+const shortBytes = 2 << 10
+
 func send(w http.ResponseWriter, status int, b []byte) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	if len(b) > shortBytes {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(b))}
+	}
 	w.WriteHeader(status)
 	w.Write(b) // a client that left is nobody to tell
 }

@@ -76,33 +76,96 @@ func TestFromWire(t *testing.T) {
 }
 
 func TestReadBody(t *testing.T) {
-	read := func(body io.Reader, announced int64, buf []byte) (string, error) {
-		r := httptest.NewRequest("POST", "/", io.NopCloser(body))
+	read := func(body io.Reader, announced int64, buf []byte) (string, http.Header, error) {
+		r, w := httptest.NewRequest("POST", "/", io.NopCloser(body)), httptest.NewRecorder()
 		r.ContentLength = announced
-		b, err := problem.ReadBody(httptest.NewRecorder(), r, buf, 10)
-		return string(b), err
+		b, err := problem.ReadBody(w, r, buf, 10)
+		return string(b), w.Header(), err
 	}
 	for _, buf := range [][]byte{nil, make([]byte, 3), make([]byte, 0, 100)} {
 		for _, n := range []int64{10, -1} {
-			got, err := read(iotest.OneByteReader(strings.NewReader("0123456789")), n, buf)
+			got, _, err := read(iotest.OneByteReader(strings.NewReader("0123456789")), n, buf)
 			if err != nil || got != "0123456789" {
 				t.Errorf("announced %d: %q, %v", n, got, err)
 			}
 		}
-		if got, err := read(strings.NewReader(""), -1, buf); err != nil || got != "" {
+		if got, _, err := read(strings.NewReader(""), -1, buf); err != nil || got != "" {
 			t.Errorf("empty: %q, %v", got, err)
 		}
 	}
 	for _, n := range []int64{11, -1} {
-		_, err := read(strings.NewReader("01234567890"), n, nil)
+		_, header, err := read(strings.NewReader("01234567890"), n, nil)
 		if p := problem.From(err); p.Type != problem.BodyTooLarge.Type ||
 			p.Detail != "The request body may have up to 10 bytes." {
 			t.Errorf("announced %d: %v", n, err)
 		}
+		if closes := header.Get("Connection") == "close"; closes != (n < 0) {
+			t.Errorf("announced %d: the connection is closed: %v", n, closes)
+		}
 	}
-	_, err := read(iotest.ErrReader(errors.New("gone")), 5, nil)
+	_, _, err := read(iotest.ErrReader(errors.New("gone")), 5, nil)
 	if !errors.Is(err, problem.BodyUnreadable) {
 		t.Errorf("a broken body: %v", err)
+	}
+}
+
+// roomReader records how much room it was offered, and fills none of it beyond limit.
+type roomReader struct {
+	sent, limit int
+	offered     []int
+}
+
+func (r *roomReader) Read(b []byte) (int, error) {
+	r.offered = append(r.offered, len(b))
+	n := min(len(b), r.limit-r.sent)
+	if r.sent += n; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// What a body costs in memory is what came of it, not what was announced.
+func TestReadBodyGrows(t *testing.T) {
+	const large = problem.BodyBytesMax
+	for _, announced := range []int64{large, -1} {
+		body := &roomReader{limit: large}
+		r := httptest.NewRequest("POST", "/", io.NopCloser(body))
+		r.ContentLength = announced
+		b, err := problem.ReadBody(httptest.NewRecorder(), r, nil, large)
+		if err != nil || len(b) != large {
+			t.Fatalf("announced %d: %d bytes, %v", announced, len(b), err)
+		}
+		came := 0
+		for i, n := range body.offered {
+			if n > max(16<<10, 2*came) {
+				t.Errorf("announced %d: read %d had room for %d bytes when %d had come",
+					announced, i, n, came)
+			}
+			came += min(n, large-came)
+		}
+	}
+	body := &roomReader{limit: 1400}
+	r := httptest.NewRequest("POST", "/", io.NopCloser(body))
+	r.ContentLength = 1400
+	if _, err := problem.ReadBody(httptest.NewRecorder(), r, nil, large); err != nil ||
+		body.offered[0] > 1536 {
+		t.Errorf("a body of 1,400 bytes got room for %d, %v", body.offered[0], err)
+	}
+}
+
+func TestLeaveBody(t *testing.T) {
+	for _, c := range []struct {
+		announced int64
+		major     int
+		want      string
+	}{{0, 1, ""}, {2000, 1, ""}, {200_000, 1, "close"}, {-1, 1, "close"}, {200_000, 2, ""}} {
+		r, w := httptest.NewRequest("POST", "/", nil), httptest.NewRecorder()
+		r.ContentLength, r.ProtoMajor = c.announced, c.major
+		problem.LeaveBody(w, r)
+		if got := w.Header().Get("Connection"); got != c.want {
+			t.Errorf("%d bytes over HTTP/%d: Connection %q, want %q", c.announced, c.major, got,
+				c.want)
+		}
 	}
 }
 
