@@ -81,7 +81,11 @@ is not measured.`,
 		"(default: those of --dir)")
 	f.StringVar(&flags.citizens, "citizens", "", "file of fiscal codes, one a line (default: "+
 		"the active citizens of --dir)")
-	f.IntVar(&c.Concurrency, "concurrency", load.ConcurrencyDefault, "connections")
+	f.IntVar(&c.Concurrency, "concurrency", 0, fmt.Sprintf("connections (default %d, with --bulk "+
+		"%d)", load.ConcurrencyDefault, load.StreamsDefault))
+	f.BoolVar(&c.Bulk, "bulk", false, "send messages as lines of bulk streams, one a connection")
+	f.IntVar(&c.Window, "window", 0, fmt.Sprintf("lines of a bulk stream without a verdict "+
+		"(default %d)", load.WindowDefault))
 	f.DurationVar(&c.Duration, "duration", 0, fmt.Sprintf("how long to measure (default %v, "+
 		"or until --count)", load.DurationDefault))
 	f.Int64Var(&c.Count, "count", 0, "how many messages to measure")
@@ -90,9 +94,10 @@ is not measured.`,
 	f.Uint64Var(&c.Seed, "seed", 1, "seed of messages and recipients")
 	f.IntVar(&c.MedianBytes, "median", 0, "median size of a message in bytes, 500-4000 "+
 		"(default 1400)")
+	f.BoolVar(&c.Zipf, "zipf", false, "prefer few recipients, by Zipf's law (default: all alike)")
 	f.Float64Var(&c.UnknownPercent, "unknown", 0, "percent of messages to citizens nobody knows")
 	f.BoolVar(&c.Keys, "idempotency-keys", false, "give each message an idempotency key")
-	cmd.AddCommand(newBenchIdleCommand())
+	cmd.AddCommand(newBenchIdleCommand(), newBenchScaleCommand())
 	return cmd
 }
 

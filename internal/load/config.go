@@ -14,12 +14,19 @@ import (
 // Bounds and defaults of a run.
 const (
 	// ConcurrencyDefault fills blocks without queues at the gateway; ConcurrencyMax bounds
-	// sockets and memory (a histogram of 180 KB for each connection).
+	// sockets.
 	ConcurrencyDefault = 64
 	ConcurrencyMax     = 4096
-	DurationDefault    = 30 * time.Second
-	WarmUpDefault      = 3 * time.Second
-	RateMax            = 1_000_000
+	// StreamsDefault is ConcurrencyDefault for bulk: one stream keeps several blocks full, and
+	// the second one shows what streams do to each other.
+	StreamsDefault = 2
+	// WindowDefault is some blocks of lines for each of a few regions; WindowMax bounds the
+	// lines whose times are held.
+	WindowDefault   = 1024
+	WindowMax       = 1 << 16
+	DurationDefault = 30 * time.Second
+	WarmUpDefault   = 3 * time.Second
+	RateMax         = 1_000_000
 	// answerTimeout ends a request; a gateway answers within 5 s.
 	answerTimeout = 15 * time.Second
 	// drainTimeout is how long answers are waited for once a run is interrupted.
@@ -46,8 +53,15 @@ type Config struct {
 	Keys bool
 	// Seed decides messages and recipients.
 	Seed uint64
-	// Concurrency is the number of connections; 0 is ConcurrencyDefault.
+	// Zipf prefers few recipients, by Zipf's law with the exponent 1; else all are as likely.
+	Zipf bool
+	// Concurrency is the number of connections, each with one request or, for bulk, one stream;
+	// 0 is ConcurrencyDefault or StreamsDefault.
 	Concurrency int
+	// Bulk sends messages as lines of streams to the bulk endpoint, up to Window of each stream
+	// without a verdict; 0 is WindowDefault.
+	Bulk   bool
+	Window int
 	// Rate is the number of messages offered a second; 0 offers as many as are answered.
 	Rate float64
 	// Duration and Count end the measured phase, whichever comes first; both zero is
@@ -60,6 +74,8 @@ type Config struct {
 	Federation Federation
 	// Dial makes a connection to a gateway; nil is TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	inTurn bool // every recipient gets as many messages as the next
 }
 
 func (c *Config) complete() error {
@@ -91,11 +107,12 @@ func (c *Config) complete() error {
 	if c.UnknownPercent < 0 || c.UnknownPercent > 100 {
 		fail("unknown recipients: %v percent, want 0-100", c.UnknownPercent)
 	}
-	if c.Concurrency == 0 {
-		c.Concurrency = ConcurrencyDefault
-	}
+	c.setDefaults()
 	if c.Concurrency < 1 || c.Concurrency > ConcurrencyMax {
 		fail("concurrency: %d, want 1-%d", c.Concurrency, ConcurrencyMax)
+	}
+	if c.Window < 1 || c.Window > WindowMax {
+		fail("window: %d, want 1-%d", c.Window, WindowMax)
 	}
 	if !(c.Rate >= 0 && c.Rate <= RateMax) {
 		fail("rate: %v, want 0-%d", c.Rate, RateMax)
@@ -103,11 +120,23 @@ func (c *Config) complete() error {
 	if c.Duration < 0 || c.Count < 0 || c.WarmUp < 0 {
 		fail("duration, count or warm-up is negative")
 	}
+	return errors.Join(problems...)
+}
+
+func (c *Config) setDefaults() {
+	switch {
+	case c.Concurrency == 0 && c.Bulk:
+		c.Concurrency = StreamsDefault
+	case c.Concurrency == 0:
+		c.Concurrency = ConcurrencyDefault
+	}
+	if c.Window == 0 {
+		c.Window = WindowDefault
+	}
 	if c.Duration == 0 && c.Count == 0 {
 		c.Duration = DurationDefault
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
-	return errors.Join(problems...)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,7 +20,7 @@ import (
 type conn struct {
 	url     *url.URL
 	addr    string
-	line    []byte // request line and host
+	base    string // of paths, without a slash at its end
 	connect func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	net   net.Conn // nil: to be dialled
@@ -41,8 +40,15 @@ func newConn(gateway string,
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	return &conn{url: u, connect: connect, addr: net.JoinHostPort(u.Hostname(), port),
-		line: fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n",
-			"/"+strings.TrimPrefix(u.JoinPath("api/v1/messages").RequestURI(), "/"), u.Host)}, nil
+		base: strings.TrimRight(u.EscapedPath(), "/")}, nil
+}
+
+// appendStart appends request line and host.
+func (c *conn) appendStart(dst []byte, method, path string) []byte {
+	for _, s := range []string{method, " ", c.base, path, " HTTP/1.1\r\nHost: ", c.url.Host, "\r\n"} {
+		dst = append(dst, s...)
+	}
+	return dst
 }
 
 // dial connects, unless that has been done. Once interrupted ends, answers come within
@@ -78,17 +84,24 @@ func (c *conn) dial(ctx, interrupted context.Context) error {
 	return nil
 }
 
-// post sends a request and returns status and body, which is valid until the next one. After
-// an error the connection is to be dialled again.
-func (c *conn) post(request []byte) (status int, body []byte, err error) {
+// answer is a gateway's to one message.
+type answer struct {
+	status     int
+	retryAfter bool   // it says when to come again
+	body       []byte // valid until the next answer
+}
+
+// exchange sends a request and returns its answer. After an error the connection is to be
+// dialled again.
+func (c *conn) exchange(request []byte) (a answer, err error) {
 	c.net.SetDeadline(time.Now().Add(answerTimeout))
 	if _, err = c.net.Write(request); err == nil {
-		status, body, err = c.read()
+		a, err = c.read()
 	}
 	if err != nil {
 		c.close()
 	}
-	return status, body, err
+	return a, err
 }
 
 func (c *conn) close() {
@@ -102,68 +115,84 @@ func (c *conn) close() {
 var errAnswer = errors.New("an answer that is not HTTP/1.1")
 
 // read reads one answer.
-func (c *conn) read() (status int, body []byte, err error) {
+func (c *conn) read() (a answer, err error) {
+	h, err := c.readHead()
+	if err != nil {
+		return a, err
+	}
+	if err = c.readBody(h); err != nil {
+		return a, err
+	}
+	if h.last {
+		c.close()
+	}
+	return answer{h.status, h.retryAfter, c.body}, nil
+}
+
+// head is what stands before an answer's body.
+type head struct {
+	status                    int
+	length                    int // -1: not told
+	chunked, last, retryAfter bool
+}
+
+func (c *conn) readHead() (h head, err error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
-		return 0, nil, err
+		return h, err
 	}
 	if len(line) < 13 || string(line[:9]) != "HTTP/1.1 " {
-		return 0, nil, errAnswer
+		return h, errAnswer
 	}
-	if status, err = strconv.Atoi(string(line[9:12])); err != nil || status < 200 {
-		return 0, nil, errAnswer // nobody was asked for a 100 Continue
+	if h.status, err = strconv.Atoi(string(line[9:12])); err != nil || h.status < 200 {
+		return h, errAnswer // nobody was asked for a 100 Continue
 	}
-	length, chunked, last := -1, false, false
+	h.length = -1
 	for total := 0; ; {
 		if line, err = c.in.ReadSlice('\n'); err != nil {
-			return 0, nil, err
+			return h, err
 		}
 		if total += len(line); total > http.DefaultMaxHeaderBytes {
-			return 0, nil, errAnswer
+			return h, errAnswer
 		}
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
-			break
+			return h, nil
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimSpace(value)
 		switch {
 		case equalFold(name, "Content-Length"):
-			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 {
-				return 0, nil, errAnswer
+			if h.length, err = strconv.Atoi(string(value)); err != nil || h.length < 0 {
+				return h, errAnswer
 			}
 		case equalFold(name, "Transfer-Encoding"):
-			chunked = equalFold(value, "chunked")
+			h.chunked = equalFold(value, "chunked")
 		case equalFold(name, "Connection"):
-			last = equalFold(value, "close")
+			h.last = equalFold(value, "close")
+		case equalFold(name, "Retry-After"):
+			h.retryAfter = len(value) > 0
 		}
 	}
-	if err = c.readBody(length, chunked, last); err != nil {
-		return 0, nil, err
-	}
-	if last {
-		c.close()
-	}
-	return status, c.body, nil
 }
 
-func (c *conn) readBody(length int, chunked, last bool) (err error) {
+func (c *conn) readBody(h head) (err error) {
 	switch {
-	case chunked:
+	case h.chunked:
 		if err = c.readAll(httputil.NewChunkedReader(c.in)); err == nil {
 			_, err = c.in.ReadSlice('\n') // behind the last chunk; gateways send no trailers
 		}
 		return err
-	case length < 0 && last:
+	case h.length < 0 && h.last:
 		return c.readAll(c.in)
 	}
-	if length < 0 || length > answerBytesMax {
+	if h.length < 0 || h.length > answerBytesMax {
 		return errAnswer
 	}
-	if cap(c.body) < length {
-		c.body = make([]byte, length)
+	if cap(c.body) < h.length {
+		c.body = make([]byte, h.length)
 	}
-	c.body = c.body[:length]
+	c.body = c.body[:h.length]
 	_, err = io.ReadFull(c.in, c.body)
 	return err
 }

@@ -21,6 +21,8 @@ func TestAnswers(t *testing.T) {
 		"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nab":                      "201 ab",
 		"HTTP/1.1 201 Created\r\ncontent-length:2\r\nX: y\r\n\r\nabHTTP":           "201 ab",
 		"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n": "503 ab",
+		"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Length: 1\r\n\r\nx":           "503 x",
+		"HTTP/1.1 503 x\r\nRetry-After:\r\nContent-Length: 1\r\n\r\nx":             "503 x",
 		"HTTP/1.1 204 \r\nContent-Length: 0\r\n\r\n":                               "204 ",
 		"HTTP/1.1 201 Created\r\nContent-Length: -2\r\n\r\nab":                     "",
 		"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nab":                      "",
@@ -34,10 +36,13 @@ func TestAnswers(t *testing.T) {
 		"HTTP/1.1 201 " + strings.Repeat("x", 9000): "",
 	} {
 		c := &conn{in: bufio.NewReaderSize(strings.NewReader(in), 4096)}
-		status, body, err := c.read()
+		a, err := c.read()
 		got := ""
 		if err == nil {
-			got = strconv.Itoa(status) + " " + string(body)
+			got = strconv.Itoa(a.status) + " " + string(a.body)
+		}
+		if a.retryAfter != strings.Contains(in, "Retry-After: 1") {
+			t.Errorf("%.60q: to come again: %v", in, a.retryAfter)
 		}
 		if got != want {
 			t.Errorf("%.60q: got %q, %v, want %q", in, got, err, want)
@@ -50,8 +55,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := &conn{in: bufio.NewReaderSize(bytes.NewReader(in), 4096)}
-		if _, body, err := c.read(); err == nil && len(body) > answerBytesMax {
-			t.Errorf("a body of %d bytes", len(body))
+		if a, err := c.read(); err == nil && len(a.body) > answerBytesMax {
+			t.Errorf("a body of %d bytes", len(a.body))
 		}
 	})
 }
@@ -105,10 +110,10 @@ func BenchmarkNetHTTP(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		var request []byte
-		t := newTally()
+		t := newTally(time.Now())
 		for pb.Next() {
 			var n int
-			request, n = corpus.next(request[:0])
+			request, n = corpus.request(request[:0])
 			req, _ := http.NewRequest("POST", server.URL+"/api/v1/messages",
 				bytes.NewReader(request[len(request)-n:]))
 			req.Header.Set("Ocp-Apim-Subscription-Key", "K")
@@ -125,7 +130,7 @@ func BenchmarkNetHTTP(b *testing.B) {
 				b.Error(err)
 				return
 			}
-			t.answered(resp.StatusCode, body, time.Since(start))
+			t.answered(answer{status: resp.StatusCode, body: body}, moment{start, start}, n)
 		}
 	})
 	b.ReportMetric(float64((processor(b)-cpu).Microseconds())/float64(b.N), "cpu-us/op")

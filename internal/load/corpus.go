@@ -3,9 +3,11 @@ package load
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"math/rand/v2"
+	"math"
+	"math/bits"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	crand "crypto/rand"
 
@@ -13,20 +15,22 @@ import (
 	"github.com/staffetta/staffetta/internal/synthetic"
 )
 
-// corpus makes the requests of a run. It is safe for concurrent use.
+// bodiesMax is how many messages a run invents, some 12 MB; then their texts come again, in the
+// same order. To invent one takes longer than to send it, and the generator shares the machine
+// with what it measures. No block can hold a text twice: 128 records of one region are far fewer
+// than these of all regions, so that nothing compresses better for it.
+const bodiesMax = 8192
+
+// corpus makes the messages of a run, which follow from the seed and their number. It is safe for
+// concurrent use.
 type corpus struct {
-	head    []byte // of every request, up to what differs
-	codes   []fiscalcode.Code
-	unknown float64
-	keys    bool
-	run     [8]byte // makes the idempotency keys those of this run alone
+	config *Config
+	bodies [][]byte // without recipients
+	run    [8]byte  // makes the idempotency keys those of this run alone
+	made   atomic.Uint64
 
 	mu        sync.Mutex
-	messages  *synthetic.Messages
 	strangers *synthetic.Citizens
-	rng       *rand.Rand
-	made      uint64
-	body      []byte
 }
 
 // strangersSeed keeps the citizens that nobody knows apart from those that a federation was
@@ -38,38 +42,99 @@ func newCorpus(c *Config) *corpus {
 	if median == 0 {
 		median = synthetic.MedianBytes
 	}
-	out := &corpus{codes: c.Codes, unknown: c.UnknownPercent / 100, keys: c.Keys,
-		messages:  synthetic.NewMessagesOf(c.Seed, median),
-		strangers: synthetic.NewCitizens(c.Seed ^ strangersSeed),
-		rng:       rand.New(rand.NewPCG(c.Seed, 1))}
-	out.head = append(out.head, "Ocp-Apim-Subscription-Key: "+c.Key+
-		"\r\nContent-Type: application/json\r\n"...)
+	out := &corpus{config: c, strangers: synthetic.NewCitizens(c.Seed ^ strangersSeed)}
 	crand.Read(out.run[:]) // never fails
+	messages, n := synthetic.NewMessagesOf(c.Seed, median), bodiesMax
+	if c.Count > 0 && c.WarmUp == 0 {
+		n = int(min(c.Count, bodiesMax))
+	}
+	for range n {
+		m := messages.Next()
+		out.bodies = append(out.bodies, m.AppendJSON(nil, ""))
+	}
 	return out
 }
 
-// next appends a request, behind its request line and host, and returns its body's size.
-func (c *corpus) next(dst []byte) ([]byte, int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var code fiscalcode.Code
-	if c.unknown > 0 && c.rng.Float64() < c.unknown {
-		code = c.strangers.Next().FiscalCode
-	} else {
-		code = c.codes[c.rng.IntN(len(c.codes))]
-	}
-	m := c.messages.Next()
-	c.body = m.AppendJSON(c.body[:0], code)
-	c.made++
-	dst = append(dst, c.head...)
-	if c.keys {
+// next is the number of another message.
+func (c *corpus) next() uint64 { return c.made.Add(1) - 1 }
+
+// request appends headers and body of a message, and returns the body's size.
+func (c *corpus) request(dst []byte) ([]byte, int) {
+	number := c.next()
+	dst = append(dst, "Ocp-Apim-Subscription-Key: "...)
+	dst = append(dst, c.config.Key...)
+	dst = append(dst, "\r\nContent-Type: application/json\r\n"...)
+	if c.config.Keys {
 		dst = append(dst, "Idempotency-Key: "...)
-		dst = hex.AppendEncode(dst, c.run[:])
-		dst = hex.AppendEncode(dst, binary.BigEndian.AppendUint64(nil, c.made))
+		dst = c.appendKey(dst, number)
 		dst = append(dst, "\r\n"...)
 	}
+	code, body := c.recipient(number), c.bodies[number%uint64(len(c.bodies))]
+	size := len(recipientOpen) + len(code) + len(recipientClose) + len(body) - 1
 	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(c.body)), 10)
-	dst = append(dst, "\r\n\r\n"...)
-	return append(dst, c.body...), len(c.body)
+	dst = strconv.AppendInt(dst, int64(size), 10)
+	dst = append(dst, "\r\n\r\n{"...)
+	return appendMessage(dst, code, body), size
+}
+
+// line appends a message as a line of a stream, and returns its size.
+func (c *corpus) line(dst []byte) ([]byte, int) {
+	number, before := c.next(), len(dst)
+	dst = append(dst, '{')
+	if c.config.Keys {
+		dst = append(dst, `"idempotency_key":"`...)
+		dst = c.appendKey(dst, number)
+		dst = append(dst, `",`...)
+	}
+	dst = appendMessage(dst, c.recipient(number), c.bodies[number%uint64(len(c.bodies))])
+	dst = append(dst, '\n')
+	return dst, len(dst) - before
+}
+
+// What stands around the recipient, which is a message's first member.
+const recipientOpen, recipientClose = `{"fiscal_code":"`, `",`
+
+// appendMessage appends what follows the opening brace.
+func appendMessage(dst []byte, code fiscalcode.Code, body []byte) []byte {
+	dst = append(dst, recipientOpen[1:]...)
+	dst = append(dst, code...)
+	dst = append(dst, recipientClose...)
+	return append(dst, body[1:]...)
+}
+
+func (c *corpus) appendKey(dst []byte, number uint64) []byte {
+	var key [16]byte
+	copy(key[:], c.run[:])
+	binary.BigEndian.PutUint64(key[8:], number)
+	return hex.AppendEncode(dst, key[:])
+}
+
+func (c *corpus) recipient(number uint64) fiscalcode.Code {
+	codes := c.config.Codes
+	if c.config.inTurn {
+		return codes[number%uint64(len(codes))]
+	}
+	if share := c.config.UnknownPercent / 100; share > 0 && unit(c.config.Seed, 2*number) < share {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.strangers.Next().FiscalCode
+	}
+	n := len(codes)
+	if c.config.Zipf { // P(rank < k) = log(k+1) / log(n+1)
+		rank := math.Pow(float64(n+1), unit(c.config.Seed, 2*number+1)) - 1
+		return codes[min(int(rank), n-1)]
+	}
+	at, _ := bits.Mul64(mix(c.config.Seed, 2*number+1), uint64(n))
+	return codes[at]
+}
+
+// unit is random in [0, 1), mix among all numbers (SplitMix64).
+func unit(seed, number uint64) float64 { return float64(mix(seed, number)>>11) / (1 << 53) }
+
+func mix(seed, number uint64) uint64 {
+	z := (seed + 1) * 0xd1342543de82ef95
+	z += (number + 1) * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
 }

@@ -5,6 +5,9 @@
 // time, and its latency counts from that time even when no connection was free to send it, so
 // that a system that stalls can not hide it (coordinated omission).
 //
+// Messages travel one a request, or as lines of bulk streams, of which each has a window of lines
+// without a verdict.
+//
 // The generator shares the machine with what it measures. It therefore writes requests by hand
 // over persistent connections, which costs half of what net/http does, and reports its own
 // processor time beside the federation's.
@@ -18,8 +21,9 @@
 //
 //	config.go   what a run needs
 //	run.go      the phases of a run, its workers
-//	corpus.go   the requests
+//	corpus.go   the messages
 //	conn.go     one persistent connection
+//	bulk.go     one bulk stream
 //	tally.go    latencies and verdicts
 //	process.go  a process as /proc shows it
 //	sample.go   the whole federation at one moment

@@ -2,6 +2,8 @@ package load
 
 import (
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Report is the result of a run. Its JSON is an interface for other programs: fields are added,
@@ -11,14 +13,24 @@ type Report struct {
 	Concurrency int     `json:"concurrency"`
 	Rate        float64 `json:"rate_per_second,omitempty"` // offered; absent in a closed loop
 	MedianBytes int     `json:"median_bytes,omitempty"`
-	Seconds     float64 `json:"seconds"`
+	Bulk        bool    `json:"bulk,omitempty"`
+	Window      int     `json:"window,omitempty"` // of a bulk stream, in lines
+	// StartedAt is when the measured phase began.
+	StartedAt time.Time `json:"started_at"`
+	Seconds   float64   `json:"seconds"`
 
 	Messages   int64            `json:"messages"` // answered with a verdict
 	Throughput float64          `json:"messages_per_second"`
 	Verdicts   map[string]int64 `json:"verdicts"`
 	Errors     map[string]int64 `json:"errors"` // by HTTP status, or why there was no answer
-	BodyBytes  float64          `json:"body_bytes_per_message"`
-	Latency    Latency          `json:"latency_ms"`
+	// Unknown counts what was sent and not answered: it may have been delivered or not. These
+	// are among the errors. Unsent counts what was due and found no connection before the end.
+	Unknown   int64    `json:"unknown"`
+	Unsent    int64    `json:"unsent,omitempty"`
+	BodyBytes float64  `json:"body_bytes_per_message"`
+	Latency   Latency  `json:"latency_ms"`
+	Refused   *Refused `json:"refused,omitempty"`
+	Timeline  []Second `json:"timeline,omitempty"`
 
 	Processes []ProcessReport `json:"processes,omitempty"`
 	// Federation sums the processes.
@@ -43,10 +55,31 @@ type Latency struct {
 	Late float64 `json:"late_max,omitempty"`
 }
 
+// Refused tells of answers that took no message.
+type Refused struct {
+	Count int64 `json:"count"`
+	// WithoutRetryAfter counts 429 and 503 that do not say when to come again.
+	WithoutRetryAfter int64   `json:"without_retry_after"`
+	Latency           Latency `json:"latency_ms"`
+}
+
+// Second is what became of the messages with a verdict that were due, or in a closed loop sent,
+// in one second of a run; of the first ten minutes. Latencies are in milliseconds.
+type Second struct {
+	Second   int     `json:"second"` // 0 is the first
+	Messages int64   `json:"messages"`
+	P50      float64 `json:"p50"`
+	P99      float64 `json:"p99"`
+	Max      float64 `json:"max"`
+	// MaxAt is when the message that waited longest was due, in seconds of the run.
+	MaxAt float64 `json:"max_at"`
+}
+
 // Costs are what messages cost a process, or several.
 type Costs struct {
 	CPUSeconds     float64 `json:"cpu_seconds"`
 	CPUPerThousand float64 `json:"cpu_seconds_per_1000_messages"`
+	RSSStartBytes  int64   `json:"rss_start_bytes,omitempty"`
 	RSSBytes       int64   `json:"rss_bytes"`
 	RSSPeakBytes   int64   `json:"rss_peak_bytes,omitempty"`
 	WireBytes      float64 `json:"wire_bytes_per_message,omitempty"`
@@ -65,20 +98,38 @@ type ProcessReport struct {
 	Costs
 }
 
-func newReport(c *Config, t *tally, elapsed time.Duration, before, after *sample,
-	peaks map[string]memory) *Report {
-	r := &Report{Seed: c.Seed, Concurrency: c.Concurrency, Rate: c.Rate,
-		MedianBytes: c.MedianBytes, Seconds: elapsed.Seconds(), Verdicts: t.verdicts,
-		Errors: t.errors, Latency: latencyOf(t)}
+// newReport tells what t counted in a phase, without costs.
+func newReport(p *phase, t *tally) *Report {
+	c := p.config
+	r := &Report{Seed: c.Seed, Concurrency: c.Concurrency, Rate: c.Rate, Bulk: c.Bulk,
+		MedianBytes: c.MedianBytes, StartedAt: p.start.UTC().Round(time.Millisecond),
+		Seconds: p.elapsed.Seconds(), Verdicts: t.verdicts, Errors: t.errors, Unknown: t.unknown,
+		Unsent: p.unsent(), Latency: latencyOf(t.latency)}
+	if c.Bulk {
+		r.Window = c.Window
+	}
 	if c.Rate > 0 {
 		r.Latency.Late = milliseconds(t.late)
 	}
 	for _, n := range t.verdicts {
 		r.Messages += n
 	}
+	r.BodyBytes = float64(t.bodies) / float64(max(r.Messages, 1))
+	r.Throughput = float64(r.Messages) / max(r.Seconds, 1e-9)
+	if n := t.refused.TotalCount(); n > 0 {
+		r.Refused = &Refused{Count: n, WithoutRetryAfter: t.noRetry, Latency: latencyOf(t.refused)}
+	}
+	for i, s := range t.timeline {
+		l := latencyOf(s.latency)
+		r.Timeline = append(r.Timeline, Second{Second: i, Messages: s.latency.TotalCount(),
+			P50: l.P50, P99: l.P99, Max: milliseconds(s.worst), MaxAt: s.worstAt.Seconds()})
+	}
+	return r
+}
+
+// addCosts tells what the messages cost, between two samples.
+func (r *Report) addCosts(before, after *sample, peaks map[string]memory) {
 	answered := float64(max(r.Messages, 1))
-	r.BodyBytes = float64(t.bodies) / answered
-	r.Throughput = float64(r.Messages) / max(elapsed.Seconds(), 1e-9)
 	r.Generator = costs(&processSample{usage: before.self}, &processSample{usage: after.self},
 		answered)
 	earlier := make(map[string]*processSample)
@@ -107,12 +158,12 @@ func newReport(c *Config, t *tally, elapsed time.Duration, before, after *sample
 			r.Federation.add(&r.Processes[i].Costs)
 		}
 	}
-	return r
 }
 
 func costs(before, after *processSample, messages float64) Costs {
 	cpu := (after.cpu - before.cpu).Seconds()
-	return Costs{CPUSeconds: cpu, CPUPerThousand: cpu / messages * 1000, RSSBytes: after.rss,
+	return Costs{CPUSeconds: cpu, CPUPerThousand: cpu / messages * 1000,
+		RSSStartBytes: before.rss, RSSBytes: after.rss,
 		WireBytes:    float64(after.wire-before.wire) / messages,
 		DiskBytes:    float64(after.disk-before.disk) / messages,
 		WrittenBytes: float64(after.written-before.written) / messages}
@@ -121,6 +172,7 @@ func costs(before, after *processSample, messages float64) Costs {
 func (c *Costs) add(o *Costs) {
 	c.CPUSeconds += o.CPUSeconds
 	c.CPUPerThousand += o.CPUPerThousand
+	c.RSSStartBytes += o.RSSStartBytes
 	c.RSSBytes += o.RSSBytes
 	c.RSSPeakBytes += o.RSSPeakBytes
 	c.WireBytes += o.WireBytes
@@ -128,15 +180,13 @@ func (c *Costs) add(o *Costs) {
 	c.WrittenBytes += o.WrittenBytes
 }
 
-func latencyOf(t *tally) Latency {
-	if t.latency.TotalCount() == 0 {
+func latencyOf(h *hdrhistogram.Histogram) Latency {
+	if h.TotalCount() == 0 {
 		return Latency{}
 	}
-	at := func(percentile float64) float64 {
-		return float64(t.latency.ValueAtPercentile(percentile)) / 1000
-	}
-	return Latency{Mean: t.latency.Mean() / 1000, P50: at(50), P90: at(90), P99: at(99),
-		P999: at(99.9), Max: float64(t.latency.Max()) / 1000}
+	at := func(percentile float64) float64 { return float64(h.ValueAtPercentile(percentile)) / 1000 }
+	return Latency{Mean: h.Mean() / 1000, P50: at(50), P90: at(90), P99: at(99), P999: at(99.9),
+		Max: float64(h.Max()) / 1000}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

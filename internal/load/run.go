@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,14 +14,14 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	if err := config.complete(); err != nil {
 		return nil, err
 	}
-	r := &runner{config: &config, corpus: newCorpus(&config)}
-	for i := range config.Concurrency {
-		c, err := newConn(config.Gateways[i%len(config.Gateways)], config.Dial)
-		if err != nil {
-			return nil, err
-		}
-		defer c.close()
-		r.conns = append(r.conns, c)
+	corpus := newCorpus(&config)
+	r := &runner{config: &config, corpus: corpus, kinds: 1, next: func(dst []byte, c *conn) request {
+		dst, size := corpus.request(c.appendStart(dst, "POST", "/api/v1/messages"))
+		return request{bytes: dst, size: size}
+	}}
+	defer r.close()
+	if err := r.connect(); err != nil {
+		return nil, err
 	}
 	if config.WarmUp > 0 {
 		if _, err := r.phase(ctx, config.WarmUp, 0); err != nil {
@@ -32,9 +33,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 		return nil, err
 	}
 	watch := watchMemory(config.Federation)
-	start := time.Now()
-	t, interrupted := r.phase(ctx, config.Duration, config.Count)
-	elapsed := time.Since(start)
+	p, interrupted := r.phase(ctx, config.Duration, config.Count)
 	peaks := watch.stop()
 	// What it cost is asked for even after an interruption, within a bound.
 	sampling, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
@@ -43,7 +42,9 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newReport(&config, t, elapsed, before, after, peaks), interrupted
+	report := newReport(p, p.tallies[0])
+	report.addCosts(before, after, peaks)
+	return report, interrupted
 }
 
 // runner offers load over its connections.
@@ -51,95 +52,143 @@ type runner struct {
 	config *Config
 	corpus *corpus
 	conns  []*conn
+	kinds  int                               // of requests
+	next   func(dst []byte, c *conn) request // makes one, to be sent over c
+}
+
+// request is what a connection sends. Answers of different kinds are counted apart.
+type request struct {
+	bytes []byte
+	size  int // of the body
+	kind  int
+}
+
+func (r *runner) connect() error {
+	for i := range r.config.Concurrency {
+		c, err := newConn(r.config.Gateways[i%len(r.config.Gateways)], r.config.Dial)
+		if err != nil {
+			return err
+		}
+		r.conns = append(r.conns, c)
+	}
+	return nil
+}
+
+func (r *runner) close() {
+	for _, c := range r.conns {
+		c.close()
+	}
 }
 
 // phase offers load for a time, or a number of messages when count is not zero. It returns
 // after the last answer, with ctx's error when that ended it.
-func (r *runner) phase(ctx context.Context, d time.Duration, count int64) (*tally, error) {
+func (r *runner) phase(ctx context.Context, d time.Duration, count int64) (*phase, error) {
 	p := &phase{runner: r, outer: ctx, start: time.Now(), count: count}
+	for range r.kinds {
+		p.tallies = append(p.tallies, newTally(p.start))
+	}
 	cancel := func() {}
 	if p.ctx = ctx; d > 0 {
 		p.end = p.start.Add(d)
 		p.ctx, cancel = context.WithDeadline(ctx, p.end)
 	}
 	defer cancel()
-	tallies := make([]*tally, len(r.conns))
 	var workers sync.WaitGroup
-	for i, c := range r.conns {
-		tallies[i] = newTally()
-		workers.Go(func() { p.work(c, tallies[i]) })
+	for _, c := range r.conns {
+		if r.config.Bulk {
+			workers.Go(func() { p.stream(c) })
+		} else {
+			workers.Go(func() { p.work(c) })
+		}
 	}
 	workers.Wait()
-	total := newTally()
-	for _, t := range tallies {
-		total.merge(t)
-	}
-	return total, ctx.Err()
+	p.elapsed = time.Since(p.start)
+	return p, ctx.Err()
 }
 
 // phase is one stretch of load.
 type phase struct {
 	*runner
-	outer context.Context // ends by an interruption
-	ctx   context.Context // ends with the phase too
-	start time.Time
-	end   time.Time
-	count int64
+	tallies []*tally        // by kind
+	outer   context.Context // ends by an interruption
+	ctx     context.Context // ends with the phase too
+	start   time.Time
+	end     time.Time
+	elapsed time.Duration
+	count   int64
 
-	next atomic.Int64 // messages begun
+	claimed atomic.Int64 // messages whose turn came
+	begun   atomic.Int64 // those that were sent, or whose connection could not be made
 }
 
-// work sends messages over one connection until the phase ends.
-func (p *phase) work(c *conn, t *tally) {
-	var request []byte
-	for p.ctx.Err() == nil {
-		number := p.next.Add(1) - 1
-		if p.count > 0 && number >= p.count {
-			return
-		}
-		due, ok := p.due(number)
+// claim returns when the next message is to be sent: zero, at once, without a rate. It reports
+// false when there is no next one in this phase.
+func (p *phase) claim() (due time.Time, ok bool) {
+	if p.ctx.Err() != nil {
+		return due, false
+	}
+	number := p.claimed.Add(1) - 1
+	if p.count > 0 && number >= p.count {
+		return due, false
+	}
+	if p.config.Rate == 0 {
+		return due, true
+	}
+	due = p.start.Add(time.Duration(float64(number) / p.config.Rate * float64(time.Second)))
+	return due, p.end.IsZero() || due.Before(p.end)
+}
+
+// unsent is how many messages were due in the phase and had no connection free before its end:
+// the system was offered less than the rate says.
+func (p *phase) unsent() int64 {
+	if p.config.Rate == 0 || p.end.IsZero() || p.outer.Err() != nil {
+		return 0
+	}
+	due := int64(math.Ceil(p.config.Rate * p.end.Sub(p.start).Seconds()))
+	if p.count > 0 {
+		due = min(due, p.count)
+	}
+	return max(due-p.begun.Load(), 0)
+}
+
+// work sends requests over one connection, one at a time, until the phase ends.
+func (p *phase) work(c *conn) {
+	var r request
+	for {
+		due, ok := p.claim()
 		if !ok {
 			return
 		}
-		var size int
-		request, size = p.corpus.next(append(request[:0], c.line...))
-		if !p.sleepUntil(due) {
+		r = p.next(r.bytes[:0], c)
+		if !sleepUntil(p.ctx, due) {
 			return
 		}
+		t := p.tallies[r.kind]
 		if err := c.dial(p.ctx, p.outer); err != nil {
 			if p.ctx.Err() != nil {
 				return
 			}
+			p.begun.Add(1)
 			t.failed(reason(err))
-			p.sleepUntil(time.Now().Add(redialWait))
+			sleepUntil(p.ctx, time.Now().Add(redialWait))
 			continue
 		}
+		p.begun.Add(1)
 		begun := time.Now()
 		if due.IsZero() {
 			due = begun
 		}
-		t.late = max(t.late, begun.Sub(due))
-		status, body, err := c.post(request)
+		a, err := c.exchange(r.bytes)
 		if err != nil {
-			t.failed(reason(err))
+			t.lost(reason(err))
 			continue
 		}
-		t.bodies += int64(size)
-		t.answered(status, body, time.Since(due))
+		t.answered(a, moment{due, begun}, r.size)
 	}
 }
 
-// due is when message number is to be sent: zero, at once, without a rate.
-func (p *phase) due(number int64) (time.Time, bool) {
-	if p.config.Rate == 0 {
-		return time.Time{}, true
-	}
-	at := p.start.Add(time.Duration(float64(number) / p.config.Rate * float64(time.Second)))
-	return at, p.end.IsZero() || at.Before(p.end)
-}
-
-// sleepUntil reports whether the moment came before the phase's end.
-func (p *phase) sleepUntil(at time.Time) bool {
+// sleepUntil reports whether the moment came before ctx's end.
+func sleepUntil(ctx context.Context, at time.Time) bool {
 	d := time.Until(at)
 	if at.IsZero() || d <= 0 {
 		return true
@@ -149,7 +198,7 @@ func (p *phase) sleepUntil(at time.Time) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-p.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }

@@ -98,9 +98,11 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 }
 
 // bubble runs test against g in virtual time.
-func bubble(t *testing.T, g *gatewayFake, test func(t *testing.T, base Config)) {
+func bubble(t *testing.T, g http.Handler, test func(t *testing.T, base Config)) {
 	synctest.Test(t, func(t *testing.T) {
-		g.codes, g.keys = make(map[string]int), make(map[string]bool)
+		if g, ok := g.(*gatewayFake); ok {
+			g.codes, g.keys = make(map[string]int), make(map[string]bool)
+		}
 		p := &pipes{conns: make(chan net.Conn), quit: make(chan struct{})}
 		server := &http.Server{Handler: g}
 		served := make(chan struct{})
@@ -254,11 +256,71 @@ func TestGatewayGone(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	_, err := Run(t.Context(), Config{Gateways: []string{"x"}, Key: "a\r\nb", Concurrency: -1,
-		Rate: -1, Count: -1, UnknownPercent: 101})
+		Rate: -1, Count: -1, UnknownPercent: 101, Window: -1})
 	for _, want := range []string{"gateway:", "key:", "unknown recipients:", "concurrency:",
-		"rate:", "negative"} {
+		"rate:", "window:", "negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want all problems, %q too", err, want)
 		}
 	}
+}
+
+// Numbers decide recipients: all alike, few preferred, by turns.
+func TestRecipients(t *testing.T) {
+	config := Config{Seed: 3, Count: 1}
+	for i := range 100 {
+		config.Codes = append(config.Codes, fiscalcode.Code(fmt.Sprint(i)))
+	}
+	draw := func(c Config) (first, last int) {
+		corpus := newCorpus(&c)
+		for n := range uint64(100_000) {
+			switch corpus.recipient(n) {
+			case "0":
+				first++
+			case "99":
+				last++
+			}
+		}
+		return first, last
+	}
+	if a, b := draw(config); a < 900 || a > 1100 || b < 900 || b > 1100 {
+		t.Errorf("all alike: %d and %d of 100,000, want 1,000", a, b)
+	}
+	config.Zipf = true // log 2 / log 101 and log (101/100) / log 101
+	if a, b := draw(config); a < 14_500 || a > 15_500 || b < 150 || b > 280 {
+		t.Errorf("Zipf: %d and %d of 100,000, want 15,019 and 216", a, b)
+	}
+	config.Zipf, config.inTurn = false, true
+	if a, b := draw(config); a != 1000 || b != 1000 {
+		t.Errorf("by turns: %d and %d of 100,000, want 1,000", a, b)
+	}
+}
+
+// What was due and found no connection is told of.
+func TestUnsent(t *testing.T) {
+	bubble(t, &gatewayFake{latency: constant(100 * time.Millisecond)},
+		func(t *testing.T, c Config) {
+			c.Concurrency, c.Rate, c.Duration = 1, 100, time.Second
+			r, err := Run(t.Context(), c)
+			if err != nil || r.Messages > 11 || r.Messages < 10 || r.Messages+r.Unsent != 100 {
+				t.Errorf("%d messages, %d unsent, %v; want 10 and 90", r.Messages, r.Unsent, err)
+			}
+		})
+}
+
+// A request without an answer is unknown, one that had no connection is not.
+func TestUnknown(t *testing.T) {
+	g := &gatewayFake{latency: func(request int) time.Duration {
+		if request%10 == 9 {
+			return time.Hour
+		}
+		return time.Millisecond
+	}}
+	bubble(t, g, func(t *testing.T, c Config) {
+		c.Count, c.Concurrency = 100, 10
+		r, err := Run(t.Context(), c)
+		if err != nil || r.Messages != 90 || r.Unknown != 10 || r.Errors["timeout"] != 10 {
+			t.Errorf("%d messages, %d unknown, errors %v, %v", r.Messages, r.Unknown, r.Errors, err)
+		}
+	})
 }

@@ -3,78 +3,143 @@ package load
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are kept in microseconds, from one to two minutes, with three digits.
+// Latencies are kept in microseconds, from one to two minutes, with three digits; those of single
+// seconds with two, in 20 KB each.
 const (
 	latencyMax    = 2 * time.Minute
 	latencyDigits = 3
+	secondDigits  = 2
+	// timelineMax bounds the seconds that are told apart, from the beginning.
+	timelineMax = 600
 )
 
-// tally counts what one worker saw. Owned by the worker, then by the run.
+// tally counts answers. It is safe for concurrent use.
 type tally struct {
-	latency  *hdrhistogram.Histogram
+	start time.Time
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	latency  *hdrhistogram.Histogram // of answers that are wanted
+	refused  *hdrhistogram.Histogram // of those that are not
 	verdicts map[string]int64
 	errors   map[string]int64
-	bodies   int64 // bytes of the bodies sent
+	unknown  int64 // sent, and never answered
+	noRetry  int64 // refused for now, and not told when to come again
+	bodies   int64 // bytes of the bodies with a verdict
 	late     time.Duration
+	timeline []*second
 }
 
-func newTally() *tally {
-	return &tally{latency: hdrhistogram.New(1, latencyMax.Microseconds(), latencyDigits),
-		verdicts: make(map[string]int64), errors: make(map[string]int64)}
+// second is what was due in one second of a phase.
+type second struct {
+	latency *hdrhistogram.Histogram
+	worst   time.Duration
+	worstAt time.Duration // when the message of the worst latency was due
+}
+
+// moment is when a message was due and when it was sent.
+type moment struct{ due, begun time.Time }
+
+func newTally(start time.Time) *tally {
+	return &tally{start: start, latency: newHistogram(latencyDigits),
+		refused: newHistogram(latencyDigits), verdicts: make(map[string]int64),
+		errors: make(map[string]int64)}
+}
+
+func newHistogram(digits int) *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, latencyMax.Microseconds(), digits)
+}
+
+func record(h *hdrhistogram.Histogram, latency time.Duration) {
+	h.RecordValue(max(min(latency, latencyMax).Microseconds(), 1))
 }
 
 // kindsMax bounds the different errors that are told apart.
 const kindsMax = 32
 
-// answered counts an answer with its latency. Refusals have latencies too, kept apart from
-// the histogram: a fast 429 must not better the figures.
-func (t *tally) answered(status int, body []byte, latency time.Duration) {
-	if status != 201 {
-		t.failed(fmt.Sprintf("%d", status))
+// answered counts the answer to a message of size bytes, come now. Refusals have latencies too,
+// kept apart: a fast 429 must not better the figures.
+func (t *tally) answered(a answer, m moment, size int) {
+	latency := time.Since(m.due)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.late = max(t.late, m.begun.Sub(m.due))
+	if a.status != 201 && a.status != 200 {
+		record(t.refused, latency)
+		if !a.retryAfter && (a.status == 429 || a.status == 503) {
+			t.noRetry++
+		}
+		t.count(strconv.Itoa(a.status))
 		return
 	}
-	t.latency.RecordValue(max(min(latency, latencyMax).Microseconds(), 1))
+	record(t.latency, latency)
+	t.note(m.due.Sub(t.start), latency)
+	t.verdicts[verdict(a)]++
+	t.bodies += int64(size)
+}
+
+func verdict(a answer) string {
 	switch {
-	case bytes.Contains(body, []byte(`"PROCESSED"`)):
-		t.verdicts["PROCESSED"]++
-	case bytes.Contains(body, []byte(`"USER_NOT_FOUND"`)):
-		t.verdicts["REJECTED USER_NOT_FOUND"]++
-	case bytes.Contains(body, []byte(`"SERVICE_NOT_ALLOWED"`)):
-		t.verdicts["REJECTED SERVICE_NOT_ALLOWED"]++
-	case bytes.Contains(body, []byte(`"THROTTLED"`)):
-		t.verdicts["THROTTLED"]++
-	default:
-		t.verdicts["other"]++
+	case a.status == 200:
+		return "read"
+	case bytes.Contains(a.body, []byte(`"PROCESSED"`)):
+		return "PROCESSED"
+	case bytes.Contains(a.body, []byte(`"USER_NOT_FOUND"`)):
+		return "REJECTED USER_NOT_FOUND"
+	case bytes.Contains(a.body, []byte(`"SERVICE_NOT_ALLOWED"`)):
+		return "REJECTED SERVICE_NOT_ALLOWED"
+	case bytes.Contains(a.body, []byte(`"THROTTLED"`)):
+		return "THROTTLED"
+	}
+	return "other"
+}
+
+// note enters a latency into its second.
+func (t *tally) note(at, latency time.Duration) {
+	n := int(max(at, 0) / time.Second)
+	if n >= timelineMax {
+		return
+	}
+	for len(t.timeline) <= n {
+		t.timeline = append(t.timeline, &second{latency: newHistogram(secondDigits)})
+	}
+	s := t.timeline[n]
+	record(s.latency, latency)
+	if latency > s.worst {
+		s.worst, s.worstAt = latency, at
 	}
 }
 
-func (t *tally) failed(kind string) {
+// lost counts a message that was sent, and of which nobody knows what became of it.
+func (t *tally) lost(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unknown++
+	t.count(why)
+}
+
+// failed counts a message that was not sent.
+func (t *tally) failed(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count(why)
+}
+
+func (t *tally) count(kind string) {
 	if _, ok := t.errors[kind]; !ok && len(t.errors) >= kindsMax {
 		kind = "other"
 	}
 	t.errors[kind]++
-}
-
-// merge adds o to t.
-func (t *tally) merge(o *tally) {
-	t.latency.Merge(o.latency)
-	for k, n := range o.verdicts {
-		t.verdicts[k] += n
-	}
-	for k, n := range o.errors {
-		t.errors[k] += n
-	}
-	t.bodies += o.bodies
-	t.late = max(t.late, o.late)
 }
 
 // reason names the failure of a request that had no answer.
@@ -86,12 +151,14 @@ func reason(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "connection broken"
-	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		return "interrupted"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
 	case errors.Is(err, errAnswer):
 		return "no HTTP answer"
+	case errors.Is(err, errVerdict):
+		return "no verdict in a line"
 	}
 	return "no connection"
 }

@@ -16,6 +16,9 @@ func (r *Report) Write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages in %.1f s: %.0f a second over %d connections", r.Messages,
 		r.Seconds, r.Throughput, r.Concurrency)
+	if r.Bulk {
+		fmt.Fprintf(&b, " of bulk, %d lines each", r.Window)
+	}
 	if r.Rate > 0 {
 		fmt.Fprintf(&b, ", %.0f offered", r.Rate)
 	}
@@ -29,6 +32,7 @@ func (r *Report) Write(w io.Writer) error {
 	b.WriteByte('\n')
 	writeCounts(&b, r.Verdicts, "")
 	writeCounts(&b, r.Errors, "error ")
+	r.writeDoubts(&b)
 	b.WriteByte('\n')
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(table, "process\tCPU s/1000\tRSS MiB\tpeak MiB\twire B\tdisk B\twritten B\t\n")
@@ -51,6 +55,21 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeDoubts tells of messages that the figures do not speak of.
+func (r *Report) writeDoubts(b *strings.Builder) {
+	if r.Unknown > 0 {
+		fmt.Fprintf(b, "%9d  of these errors: sent, and not known whether delivered\n", r.Unknown)
+	}
+	if r.Unsent > 0 {
+		fmt.Fprintf(b, "%9d  due and not sent: too few connections\n", r.Unsent)
+	}
+	if r.Refused != nil {
+		l := &r.Refused.Latency
+		fmt.Fprintf(b, "refusals ms  p50 %.2f  p99 %.2f  max %.2f; %d of %d without Retry-After\n",
+			l.P50, l.P99, l.Max, r.Refused.WithoutRetryAfter, r.Refused.Count)
+	}
 }
 
 func writeCounts(b *strings.Builder, counts map[string]int64, prefix string) {
