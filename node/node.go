@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ type Node struct {
 	dir             *dataDir
 	hasher          *wire.Hasher
 	coder           *wire.Coder
+	blocks          sync.Pool // of *wire.Block, to decode submissions into
 	cache           *pebble.Cache
 	link            *link.Link
 	leaders         *link.Leaders
@@ -66,6 +68,7 @@ func New(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
+		blocks:   sync.Pool{New: func() any { return new(wire.Block) }},
 		stopping: make(chan struct{}), opened: time.Now()}
 	n.dir, err = openDataDir(cfg.Dir, owner{Format: ownerFormat, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})

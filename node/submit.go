@@ -19,8 +19,14 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 	if err := n.mayPropose(); err != nil {
 		return nil, err
 	}
-	block, err := n.coder.Decode(frame)
-	if err != nil {
+	block := n.blocks.Get().(*wire.Block)
+	applied := false
+	defer func() {
+		if applied { // else Apply may still come to it
+			n.blocks.Put(block)
+		}
+	}()
+	if err := n.coder.DecodeInto(block, frame); err != nil {
 		return nil, err
 	}
 	if block.Erased {
@@ -35,10 +41,13 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 	if outcomes := n.admit(block, now); outcomes != nil {
 		return wire.Encode(&wire.Outcomes{List: outcomes}), nil
 	}
-	answer, err := n.regionGroup.Propose(ctx, wire.EncodeEntry(wire.BlockEntry, now, frame))
+	entry := wire.EncodeEntry(wire.BlockEntry, now, frame)
+	defer n.region.Expect(entry, block)()
+	answer, err := n.regionGroup.Propose(ctx, entry)
 	if err != nil {
 		return nil, err
 	}
+	applied = true
 	outcomes, ok := answer.(*wire.Outcomes)
 	if !ok || len(outcomes.List) != len(block.Records) {
 		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")

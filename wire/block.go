@@ -144,7 +144,8 @@ type Block struct {
 	Salts  []Salt
 	Leaves []Leaf
 
-	raw [][]byte // the records' encodings, what leaves are computed from
+	raw  [][]byte // the records' encodings, what leaves are computed from
+	body []byte   // what Records and raw alias
 }
 
 // CheckBlock verifies a frame's header, bounds and checksum without decoding it, and returns its
@@ -181,29 +182,54 @@ func CheckBlock(frame []byte) (count int, err error) {
 // Decode checks and decodes a frame. It validates the frame and the records' form, not what the
 // records say: Record.Validate does. The block does not alias frame.
 func (c *Coder) Decode(frame []byte) (*Block, error) {
+	b := new(Block)
+	if err := c.DecodeInto(b, frame); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// DecodeInto is Decode into the memory of an earlier block, which nobody may use any more. After
+// an error b may only be decoded into again.
+func (c *Coder) DecodeInto(b *Block, frame []byte) error {
 	count, err := CheckBlock(frame)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	size := binary.LittleEndian.Uint32(frame[blockDecodedAt:])
 	var head zstd.Header
 	if err := head.Decode(frame[blockHeader:]); err != nil || !head.HasFCS ||
 		head.FrameContentSize != uint64(size) {
-		return nil, Malformedf("block's compressed size and header disagree")
+		return Malformedf("block's compressed size and header disagree")
 	}
-	body, err := c.dec.DecodeAll(frame[blockHeader:], make([]byte, 0, size))
-	if err != nil || len(body) != int(size) {
-		return nil, Malformedf("block can not be decompressed")
+	if uint32(cap(b.body)) < size {
+		b.body = make([]byte, 0, size)
 	}
-	b := &Block{Records: make([]Record, count), raw: make([][]byte, count)}
+	if b.body, err = c.dec.DecodeAll(frame[blockHeader:], b.body[:0]); err != nil ||
+		len(b.body) != int(size) {
+		return Malformedf("block can not be decompressed")
+	}
+	b.renew(count)
 	if frame[blockFlagsAt]&blockErased != 0 {
-		return b, b.splitErased(body)
+		return b.splitErased(b.body)
 	}
-	if len(body) < SeedSize {
-		return nil, Malformedf("block without seed")
+	if len(b.body) < SeedSize {
+		return Malformedf("block without seed")
 	}
-	copy(b.Seed[:], body)
-	return b, b.split(body[SeedSize:])
+	copy(b.Seed[:], b.body)
+	return b.split(b.body[SeedSize:])
+}
+
+// renew makes room for count records and forgets everything else but the body.
+func (b *Block) renew(count int) {
+	records, raw := b.Records, b.raw
+	if cap(records) < count || cap(raw) < count {
+		records, raw = make([]Record, count), make([][]byte, count)
+	}
+	records, raw = records[:count], raw[:count]
+	clear(records)
+	clear(raw)
+	*b = Block{Records: records, raw: raw, body: b.body}
 }
 
 // split cuts a body into its records.

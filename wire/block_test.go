@@ -225,3 +225,30 @@ func FuzzDecodeBlock(f *testing.F) {
 		b.Root()
 	})
 }
+
+// TestDecodeInto holds that nothing of an earlier block shows in the next one.
+func TestDecodeInto(t *testing.T) {
+	c := newCoder(t)
+	large, _ := block(t, c, 20)
+	small, _ := block(t, c, 1)
+	var b Block
+	for _, frame := range [][]byte{large, small, large} {
+		if err := c.DecodeInto(&b, frame); err != nil {
+			t.Fatal(err)
+		}
+		want, err := c.Decode(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(b.Records, want.Records) || b.Seed != want.Seed ||
+			b.Root() != want.Root() {
+			t.Error("a block decoded into used memory differs")
+		}
+	}
+	if err := c.DecodeInto(&b, large[:30]); err == nil {
+		t.Error("a damaged frame was decoded")
+	}
+	if err := c.DecodeInto(&b, small); err != nil || len(b.Records) != 1 {
+		t.Errorf("after a damaged frame: %d records, %v", len(b.Records), err)
+	}
+}

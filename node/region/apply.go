@@ -91,7 +91,7 @@ func (s *State) applyEntry(c *change, e *wire.LogEntry) (result any, err error) 
 	c.clock.advance(entry.Time)
 	switch entry.Kind {
 	case wire.BlockEntry:
-		result, err = s.applyBlock(c, entry.Body)
+		result, err = s.applyBlock(c, e.Data, entry.Body)
 	case wire.CommandsEntry:
 		result, err = s.applyCommands(c, entry.Body)
 	default:

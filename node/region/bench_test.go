@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -75,7 +76,8 @@ func BenchmarkApply(b *testing.B) {
 	}{{"fresh", false, 32 << 20}, {"keyed", true, 32 << 20}, {"small-cache", false, cacheMin}} {
 		b.Run(tt.name, func(b *testing.B) {
 			cfg := testConfig(nil, "lazio", newCoder(b))
-			cfg.Store.Dir, cfg.CacheBytes, cfg.Store.MemTableBytes = b.TempDir(), tt.cached, 8<<20
+			cfg.Store.Dir, cfg.CacheBytes, cfg.Store.MemTableBytes = b.TempDir(), tt.cached, 32<<20
+			cfg.Store.Cache = pebble.NewCache(64 << 20)
 			f := openFixture(b, cfg)
 			codes := benchCitizens(b, f, 100_000)
 			rng := rand.New(rand.NewPCG(1, 1))

@@ -3,8 +3,8 @@ package region
 import "github.com/staffetta/staffetta/wire"
 
 // applyBlock decides every record of a block, in order, each seeing the ones before it.
-func (s *State) applyBlock(c *change, frame []byte) (*wire.Outcomes, error) {
-	b, err := s.cfg.Coder.Decode(frame)
+func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, error) {
+	b, err := s.block(entry, frame)
 	if err != nil {
 		return nil, err
 	}

@@ -23,10 +23,13 @@ type State struct {
 	clock atomic.Pointer[clock]
 	slots atomic.Pointer[slotTable]
 
+	expected expected
+
 	// Owned by Apply.
-	change *change
-	recent *recent
-	failed error // what ended Apply, for ever
+	change  *change
+	recent  *recent
+	decoded wire.Block // the block being applied, its memory used again
+	failed  error      // what ended Apply, for ever
 
 	pendingMu sync.Mutex
 	pending   chan struct{} // guarded by pendingMu; closed when work was added
@@ -48,7 +51,8 @@ func Open(cfg Config) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{})}
+	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{}),
+		expected: expected{blocks: map[*byte]*wire.Block{}}}
 	s.standings = newStandings(cfg.CacheBytes / 2)
 	s.contents = newContents(cfg.CacheBytes * 3 / 8)
 	s.recent = newRecent(cfg.CacheBytes / 8)
