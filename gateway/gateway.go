@@ -24,6 +24,8 @@ type Gateway struct {
 	link   *link.Link
 	router *route.Router
 	edge   *edge
+	// institutions is told to drain: its bulk requests do not end by themselves.
+	institutions *institution.API
 
 	draining atomic.Bool
 }
@@ -75,12 +77,13 @@ func build(cfg Config) (*Gateway, error) {
 // routes registers every public path.
 func (g *Gateway) routes() (*http.ServeMux, error) {
 	mux := http.NewServeMux()
-	institutions, err := institution.New(institution.Config{Relay: g.router,
+	var err error
+	g.institutions, err = institution.New(institution.Config{Relay: g.router,
 		Logger: g.cfg.Logger, Registerer: g.cfg.Registry, TrustedProxies: g.cfg.TrustedProxies})
 	if err != nil {
 		return nil, err
 	}
-	institutions.Register(mux)
+	g.institutions.Register(mux)
 	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
 		SessionTTL: g.cfg.SessionTTL, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
 	if err != nil {
@@ -113,6 +116,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		defer stop()
+		defer context.AfterFunc(ctx, g.institutions.Drain)()
 		return g.serve(ctx, inner)
 	})
 	err := group.Wait()

@@ -22,6 +22,11 @@ type Relay interface {
 	// Submit returns a Decided or KeyConflict outcome of a message of an institution.
 	Submit(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (wire.Outcome,
 		error)
+	// StartBulk begins what Submit does, blocking only while the institution has too much under
+	// way, and returns before it is decided. wait, which is called once, returns what Submit
+	// would; the record's content is read until then.
+	StartBulk(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (
+		wait func() (wire.Outcome, error))
 	FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
 		*wire.MessageView, error)
 	SenderProfile(ctx context.Context, code fiscalcode.Code, service wire.ServiceID) (
@@ -70,6 +75,8 @@ type API struct {
 	proxies []netip.Prefix
 	rates   *rates
 	stats   *stats
+	bulk    *bulkStats
+	streams *streams
 
 	decoders sync.Pool // of *decoder
 }
@@ -86,7 +93,11 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{relay: c.Relay, log: c.Logger, stats: stats,
+	bulk, err := newBulkStats(c.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{relay: c.Relay, log: c.Logger, stats: stats, bulk: bulk, streams: newStreams(bulk),
 		rates: newRates(c.RateWindow, c.RateCalls, c.RateCallsRaised)}
 	for _, p := range c.TrustedProxies {
 		a.proxies = append(a.proxies, p.Masked())
@@ -99,6 +110,7 @@ func New(c Config) (*API, error) {
 func (a *API) Register(mux *http.ServeMux) {
 	for pattern, serve := range map[string]func(*call) error{
 		"POST /api/v1/messages":                   a.submitByBody,
+		"POST /api/v1/messages/bulk":              a.submitBulk,
 		"POST /api/v1/messages/{fiscal_code}":     a.submitByPath,
 		"GET /api/v1/messages/{fiscal_code}/{id}": a.readMessage,
 		"POST /api/v1/profiles":                   a.profileByBody,
@@ -109,3 +121,7 @@ func (a *API) Register(mux *http.ServeMux) {
 		mux.Handle(pattern+"/{$}", h)
 	}
 }
+
+// Drain ends the bulk requests under way, and refuses new ones: each is answered up to the lines
+// that it has read, and one more that says so. It returns at once.
+func (a *API) Drain() { a.streams.drain() }

@@ -1,5 +1,5 @@
-// Package institution is the HTTP API of the sending institutions: submit a message, learn what
-// became of it, ask whether a citizen can be written to.
+// Package institution is the HTTP API of the sending institutions: submit a message, or a stream
+// of them, learn what became of it, ask whether a citizen can be written to.
 //
 // It speaks the public contract of the IO app, so that a client written for that changes only
 // its base URL: the same paths, header, fields, defaults, order of checks, titles and details.
@@ -29,19 +29,28 @@
 // fiscal code in exactly one place, remote content, attachments, recipient of a limited sender,
 // amount. Then the owner region decides.
 //
+// A bulk request, which is this API's own, has a message a line and is answered a line each, in
+// their order, while it is still being sent. Each line is checked and answered as a submission of
+// its own. A window of lines is under way; beyond it the client is not read from. What was read
+// whole is decided, even when the client leaves.
+//
 // Map of the files:
 //
-//	config.go    API: construction and routes
-//	admit.go     key, rate limit, scopes, source address: what comes before every call
-//	address.go   the client's address, behind proxies or not
-//	rate.go      calls per institution and window
-//	submit.go    POST messages
-//	decode.go    a JSON decoder without a tree
-//	report.go    what it says of invalid values
-//	message.go   NewMessage, field for field
-//	rules.go     the values that fields may have
-//	read.go      GET message
-//	profile.go   profiles
-//	problems.go  every refusal
-//	stats.go     metrics
+//	config.go      API: construction and routes
+//	admit.go       key, rate limit, scopes, source address: what comes before every call
+//	address.go     the client's address, behind proxies or not
+//	rate.go        calls per institution and window
+//	submit.go      POST messages
+//	bulk.go        POST messages/bulk: a stream, and how it reads
+//	bulklines.go   lines, cut without a copy
+//	bulkanswer.go  how it answers
+//	bulkstats.go   streams under way, their bounds and metrics
+//	decode.go      a JSON decoder without a tree
+//	report.go      what it says of invalid values
+//	message.go     NewMessage, field for field
+//	rules.go       the values that fields may have
+//	read.go        GET message
+//	profile.go     profiles
+//	problems.go    every refusal
+//	stats.go       metrics
 package institution

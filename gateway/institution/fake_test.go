@@ -30,13 +30,15 @@ const homeTag = 7
 // fakeRelay is a federation of one region, in memory.
 type fakeRelay struct {
 	hasher *wire.Hasher
-	fail   error // answered by every call on citizens
+	fail   error         // answered by every call on citizens
+	gate   chan struct{} // nil, or what every bulk submission's verdict takes one of
 
 	mu       sync.Mutex
 	services map[wire.KeyHash]*wire.ServiceAccess
 	messages map[wire.MessageID]*fakeMessage
 	keys     map[fakeKey]*fakeMessage
-	asked    int // calls on citizens
+	asked    int   // calls on citizens
+	keyFail  error // answered to every look-up of a key
 }
 
 type fakeMessage struct {
@@ -68,6 +70,9 @@ func (f *fakeRelay) ServiceByKey(_ context.Context, key wire.KeyHash) (
 	*wire.ServiceAccess, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.keyFail != nil {
+		return nil, f.keyFail
+	}
 	if s := f.services[key]; s != nil {
 		return s, nil
 	}
@@ -101,6 +106,17 @@ func (f *fakeRelay) Submit(_ context.Context, rec *wire.Record, _ wire.Instituti
 	}
 	f.messages[rec.ID], f.keys[key] = m, m
 	return wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: m.verdict}, nil
+}
+
+func (f *fakeRelay) StartBulk(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (
+	wait func() (wire.Outcome, error)) {
+	out, err := f.Submit(ctx, rec, from)
+	return func() (wire.Outcome, error) {
+		if f.gate != nil {
+			<-f.gate
+		}
+		return out, err
+	}
 }
 
 func (f *fakeRelay) FindMessage(_ context.Context, code fiscalcode.Code, id wire.MessageID) (
@@ -146,6 +162,7 @@ func (f *fakeRelay) SenderProfile(_ context.Context, code fiscalcode.Code,
 // bench is an API with its relay, its document and its log.
 type bench struct {
 	relay *fakeRelay
+	api   *API
 	doc   *openapitest.Checker
 	mux   *http.ServeMux
 	log   *bytes.Buffer
@@ -166,6 +183,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.api = api
 	api.Register(b.mux)
 	b.service("full", everyScope...)
 	return b

@@ -17,6 +17,7 @@ const (
 	detailNotAllowed = "You do not have enough permission to complete the operation you requested"
 	detailBothPlaces = "The fiscalcode parameter must be specified in the path or in the payload " +
 		"but not in both"
+	detailLineKey = "The member idempotency_key must have 1 to 255 visible ASCII characters."
 	detailNoPlace = "The fiscalcode parameter must be specified in the path or in the payload"
 )
 
@@ -68,6 +69,13 @@ var (
 	messageNotFound = problem.Problem{Type: "message-not-found", Status: http.StatusNotFound,
 		Title:  "Message not found",
 		Detail: "The message that you requested was not found in the system."}
+	// bulkTimeout and unsupportedType are of bulk requests alone.
+	bulkTimeout = problem.Problem{Type: "bulk-timeout", Status: http.StatusRequestTimeout,
+		Title: "Request timeout", Detail: fmt.Sprintf("Nothing was sent or read for %d seconds. "+
+			"This line, and those after it, were not taken.", int(bulkIdle.Seconds()))}
+	unsupportedType = problem.Problem{Type: "unsupported-media-type",
+		Status: http.StatusUnsupportedMediaType, Title: "Unsupported media type",
+		Detail: "A bulk request has the Content-Type " + bulkType + "."}
 	keyConflict = problem.Problem{Type: "idempotency-conflict", Status: http.StatusConflict,
 		Title: "Conflict", Detail: "The Idempotency-Key was used for another message to this " +
 			"recipient."}
@@ -81,7 +89,7 @@ func Problems() []problem.Problem {
 	return []problem.Problem{malformedJSON, invalidMessage, invalidFiscalCode, invalidPayload,
 		invalidIdempotencyKey, badParameters, amountExceeded, noValidScope, scopeMissing,
 		sourceForbidden, notSender, recipientForbidden, noConfiguration, attachmentsForbidden,
-		profileNotFound, messageNotFound, keyConflict, addressUnknown}
+		profileNotFound, messageNotFound, bulkTimeout, unsupportedType, keyConflict, addressUnknown}
 }
 
 // typeFiscalCode is the contract's name of the type.

@@ -14,10 +14,12 @@ package openapitest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -26,6 +28,25 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+var registerLines = sync.OnceFunc(func() {
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
+})
+
+// decodeLines reads lines of JSON; documents describe them as an array.
+func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef,
+	_ openapi3filter.EncodingFn) (any, error) {
+	all := []any{}
+	for d := json.NewDecoder(body); ; {
+		var line any
+		if err := d.Decode(&line); err == io.EOF {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, line)
+	}
+}
 
 // Checker is one document. It is safe for concurrent use.
 type Checker struct {
@@ -38,6 +59,7 @@ type Checker struct {
 // under test.
 func Load(t testing.TB, path string) *Checker {
 	t.Helper()
+	registerLines()
 	doc := load(t, path)
 	closed := load(t, path)
 	for _, s := range closed.Components.Schemas {
