@@ -64,6 +64,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 }
 
 func (f *nodeFlags) run(cmd *cobra.Command) error {
+	tuneMemory(nodeMemory)
 	logger, err := f.log.logger(cmd)
 	if err != nil {
 		return err
