@@ -36,7 +36,10 @@ type Config struct {
 	KeyGrace time.Duration
 	// OwnerWait bounds a submission or a call without a deadline of its own. 0: wire.OwnerWait.
 	OwnerWait time.Duration
-	Limits    Limits
+	// Weights say how many parts of a region's capacity an institution gets where others want it
+	// too, 1 to 100. Institutions that it lacks get one.
+	Weights map[wire.InstitutionID]int
+	Limits  Limits
 	// Logger gets state changes. nil: nothing is logged.
 	Logger *slog.Logger
 	// Registerer takes the metrics. nil: they are not exported.
@@ -50,8 +53,17 @@ type Limits struct {
 	BlocksInFlight int
 	// WaitingRecords and WaitingBytes bound one region's records without a verdict; beyond them
 	// Submit returns Overloaded. Default 8,192 and 32 MiB: more than a second of a busy region.
+	// Bulk records may be a quarter of that, so that they never take the others' room.
 	WaitingRecords int
 	WaitingBytes   int
+	// InstitutionRecords and InstitutionBytes bound one institution's part of them that is
+	// interactive; beyond it Submit returns Overloaded. Default 2,048 and 8 MiB.
+	InstitutionRecords int
+	InstitutionBytes   int
+	// BulkRecords and BulkBytes bound one institution's bulk part of them; beyond it StartBulk
+	// waits. Default 512 and 2 MiB: two blocks under way, and two more.
+	BulkRecords int
+	BulkBytes   int
 	// ResolveCalls is how many resolve calls are under way at once. Default 2, as with blocks.
 	ResolveCalls int
 	// ResolveWaiting bounds the recipients being looked up; beyond it: Overloaded. Default 16,384.
@@ -74,6 +86,8 @@ const (
 	touchesMax = 16384
 	// nodesMax bounds the configured addresses.
 	nodesMax = 64
+	// weightMax bounds an institution's weight: a round is over when everybody has had his part.
+	weightMax = 100
 )
 
 func (c *Config) validate() error {
@@ -87,8 +101,15 @@ func (c *Config) validate() error {
 	if !c.Region.Valid() {
 		errs = append(errs, fmt.Errorf("home region %q is no region's name", c.Region))
 	}
+	for id, w := range c.Weights {
+		if w < 1 || w > weightMax {
+			errs = append(errs, fmt.Errorf("weight %d of institution %s, 1-%d allowed", w, id,
+				weightMax))
+		}
+	}
 	l := &c.Limits
-	for _, n := range []int{l.BlocksInFlight, l.WaitingRecords, l.WaitingBytes, l.ResolveCalls,
+	for _, n := range []int{l.BlocksInFlight, l.WaitingRecords, l.WaitingBytes,
+		l.InstitutionRecords, l.InstitutionBytes, l.BulkRecords, l.BulkBytes, l.ResolveCalls,
 		l.ResolveWaiting, l.DirectoryBytes, l.ServiceBytes, int(c.KeyGrace), int(c.OwnerWait)} {
 		if n < 0 {
 			errs = append(errs, errors.New("a limit is negative"))
@@ -106,6 +127,10 @@ func (c *Config) setDefaults() {
 	l.BlocksInFlight = orDefault(l.BlocksInFlight, 2)
 	l.WaitingRecords = orDefault(l.WaitingRecords, 8192)
 	l.WaitingBytes = orDefault(l.WaitingBytes, 32<<20)
+	l.InstitutionRecords = orDefault(l.InstitutionRecords, 2048)
+	l.InstitutionBytes = orDefault(l.InstitutionBytes, 8<<20)
+	l.BulkRecords = orDefault(l.BulkRecords, 512)
+	l.BulkBytes = orDefault(l.BulkBytes, 2<<20)
 	l.ResolveCalls = orDefault(l.ResolveCalls, 2)
 	l.ResolveWaiting = orDefault(l.ResolveWaiting, 16384)
 	l.DirectoryBytes = orDefault(l.DirectoryBytes, 64<<20)

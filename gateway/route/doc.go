@@ -8,7 +8,9 @@
 //
 // Records for one region collect in its lane. While one block of the region is under way, what
 // arrives makes the next one. So a lone record leaves at once, a crowd leaves in full blocks, and
-// a region that does not answer holds nobody else's records.
+// a region that does not answer holds nobody else's records. Institutions fill the blocks in
+// turns, each with interactive submissions before bulk ones: nobody waits longer because somebody
+// else sends much.
 //
 // Guarantees:
 //   - Submit returns the owner's final word, or an error and no verdict after wire.OwnerWait at
@@ -18,8 +20,9 @@
 //     submission that begins after another's return comes after it in the owner's log.
 //   - A key that was revoked is refused as soon as the feed has said so. A cached key is accepted
 //     while the feed is away, for the key grace at most.
-//   - Memory is bounded: waiting records per region, look-ups under way, every cache. At a bound
-//     the caller gets wire.Overloaded, a cache forgets.
+//   - Memory is bounded: waiting records per region and institution, look-ups under way, every
+//     cache. At a bound an interactive submission gets wire.Overloaded, a bulk one waits, a cache
+//     forgets.
 //
 // Map of the files:
 //
@@ -32,9 +35,12 @@
 //	resolve.go    looking owners up, in batches
 //	services.go   services by key and by id
 //	owner.go      calling a region's leader
-//	lane.go       the blocks of one region
+//	lane.go       what waits for one region, and its bounds
+//	share.go      whose turn it is in a lane
+//	item.go       one record in a lane
+//	carry.go      making blocks and bringing them to the leader
 //	submit.go     one submission, from hint to verdict
-//	bulk.go       bulk submissions
+//	bulk.go       bulk submissions, begun without being waited for
 //	call.go       reads, and citizens' calls
 //	status.go     readiness, status
 //	stats.go      metrics

@@ -6,85 +6,146 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 const (
 	// itemBytes is what a waiting record costs besides its content.
 	itemBytes = 512
 	// spareRecords and spareAfter say when a block leaves beside one that is under way: when it
-	// is half full, or when its first record has waited so long that the other one must be
-	// stuck. Blocks that leave as soon as they can are small, and the region pays for each of
-	// them with an entry in three logs: a fifth more processor time per message at 128 waiting.
+	// is half full, or when the last one left so long ago that it must be stuck. Blocks that
+	// leave as soon as they can are small, and the region pays for each of them with an entry in
+	// three logs: a fifth more processor time per message at 128 waiting.
 	spareRecords = wire.BlockRecordsMax / 2
 	spareAfter   = 100 * time.Millisecond
+	// bulkPart of a lane's room is what all bulk together may have; more would only be older
+	// when its turn comes.
+	bulkPart = 4
+	// probeWait is the time that the one bulk record has which finds out whether a region that
+	// did not answer does again; a stream waits for it.
+	probeWait = time.Second
 )
 
+// Why a lane refuses a record, in metrics.
+const (
+	refusedRegion      = "region"
+	refusedInstitution = "institution"
+	refusedAway        = "away"
+	refusedAge         = "age"
+)
+
+const awayDetail = "the region has not answered for %s"
+
 // lane is the queue of one region's records, from which a fixed number of carriers each make one
-// block after the other. A carrier that becomes free takes all that fits of what waits. When no
-// block is under way it leaves with the first record at once; beside another block it waits until
-// leaving is worth it. Safe for concurrent use.
+// block after the other. A carrier that becomes free takes all that fits of what waits, in turns
+// of institutions, see share. When no block is under way it leaves with the first record at once;
+// beside another block it waits until leaving is worth it. Safe for concurrent use.
 type lane struct {
 	// Set at construction.
-	recordsMax, bytesMax int
-	wake                 chan struct{}
+	limits    Limits
+	weights   map[wire.InstitutionID]int
+	ownerWait time.Duration
+	stats     *stats
+	wake      chan struct{}
 
 	// Guarded by mu.
-	mu             sync.Mutex
-	head, tail     *item // waiting, oldest first
-	records, bytes int   // waiting and under way
-	waiting        int
-	underWay       int // blocks
-	closed         bool
+	mu      sync.Mutex
+	shares  map[wire.InstitutionID]*share
+	sweepAt int // shares at which idle ones are dropped
+	turns   [classes]turns
+	spent   [classes]turns // those whose institution has had its part of this round
+	round   uint64
+	alone   items // each for a block of its own
+	lone    int   // of them
+	wasLone bool  // the last block was of one of them
+
+	held         [classes]load // waiting and under way
+	waiting      [classes]int
+	blocked      []*queue // those with blocked items, in turns
+	blockedItems int
+
+	underWay  int // blocks
+	leftAt    time.Time
+	silent    time.Time // blocks are under way since then and none was answered; zero: no
+	failUntil time.Time // while it is away: bulk is refused until then
+	closed    bool
 }
 
-// item is one record on its way through a lane.
-type item struct {
-	// Owned by the submission while the item is in no lane.
-	rec      *wire.Record
-	size     int
-	joined   time.Time
-	deadline time.Time
-	alone    bool // goes in a block of its own
-	// Set before done gets its one element.
-	done    chan struct{}
-	outcome wire.Outcome
-	err     error
-	unknown bool // this trip may have been applied without our knowing
+// load is an amount of records.
+type load struct{ records, bytes int }
 
-	// Guarded by the lane's mu.
-	next, prev *item
-	queued     bool
-	abandoned  bool // nobody waits for it any more, and its record must not be read
+func newLane(cfg *Config, st *stats) *lane {
+	return &lane{limits: cfg.Limits, weights: cfg.Weights, ownerWait: cfg.OwnerWait, stats: st,
+		wake:    make(chan struct{}, cfg.Limits.BlocksInFlight),
+		shares:  make(map[wire.InstitutionID]*share),
+		sweepAt: sharesKept}
 }
 
-func newItem(rec *wire.Record, deadline time.Time) *item {
-	return &item{rec: rec, deadline: deadline, done: make(chan struct{}, 1)}
-}
-
-func newLane(l Limits) *lane {
-	return &lane{recordsMax: l.WaitingRecords, bytesMax: l.WaitingBytes,
-		wake: make(chan struct{}, l.BlocksInFlight)}
-}
-
-// join puts an item at the end of the queue; Overloaded when the lane is full.
-func (l *lane) join(it *item) error {
-	it.size, it.joined = len(it.rec.Content)+itemBytes, time.Now()
+// join puts an item at the end of its institution's queue. When there is no room an interactive
+// one is refused with Overloaded, and a bulk one is blocked, full: it enters when there is. Bulk
+// is refused with Unavailable while the region does not answer.
+func (l *lane) join(it *item) (full bool, err error) {
+	now := time.Now()
+	it.size = len(it.rec.Content) + itemBytes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return errStopping
+		return false, errStopping
 	}
-	if l.records >= l.recordsMax || l.bytes+it.size > l.bytesMax {
-		return wire.Errorf(wire.Overloaded, "%d records wait for the region", l.records)
+	it.queue = &l.share(it.from).queues[it.class]
+	if it.class == bulk {
+		return l.joinBulk(it, now)
 	}
-	l.records++
-	l.bytes += it.size
+	q, lim := it.queue, &l.limits
+	switch all := l.held[interactive].records + l.held[bulk].records; {
+	case all >= lim.WaitingRecords ||
+		l.held[interactive].bytes+l.held[bulk].bytes+it.size > lim.WaitingBytes:
+		return false, l.refuse(refusedRegion, wire.Overloaded, "%d records wait for the region", all)
+	case q.records >= lim.InstitutionRecords || q.bytes+it.size > lim.InstitutionBytes:
+		return false, l.refuse(refusedInstitution, wire.Overloaded,
+			"%d records of the institution wait for the region", q.records)
+	}
+	l.enter(it, now)
+	return false, nil
+}
+
+func (l *lane) joinBulk(it *item, now time.Time) (full bool, err error) {
+	q := it.queue
+	switch {
+	case l.away(now) && now.Before(l.failUntil):
+		return false, l.refuse(refusedAway, wire.Unavailable, awayDetail,
+			now.Sub(l.silent).Round(time.Second))
+	case q.blocked.head == nil && l.hasRoom(it, now):
+		l.enter(it, now)
+		return false, nil
+	case l.blockedItems >= l.limits.WaitingRecords:
+		return false, l.refuse(refusedRegion, wire.Overloaded, "%d bulk records wait for room",
+			l.blockedItems)
+	}
+	it.place = blocked
+	q.blocked.push(it)
+	l.blockedItems++
+	if !q.inBlocked {
+		q.inBlocked = true
+		l.blocked = append(l.blocked, q)
+	}
+	return true, nil
+}
+
+// enter lets an item wait for its turn.
+func (l *lane) enter(it *item, now time.Time) {
+	if it.class == bulk && l.away(now) {
+		it.deadline = now.Add(probeWait)
+	}
+	q := it.queue
+	q.records++
+	q.bytes += it.size
+	l.held[q.class].records++
+	l.held[q.class].bytes += it.size
 	l.push(it)
-	if l.underWay == 0 || l.waiting == 1 || l.waiting >= spareRecords {
+	n := l.waitingLocked()
+	if l.underWay == 0 || n == 1 || n >= spareRecords {
 		l.call()
 	}
-	return nil
 }
 
 // call wakes a carrier, if one sleeps.
@@ -96,45 +157,71 @@ func (l *lane) call() {
 }
 
 func (l *lane) push(it *item) {
-	it.queued, it.prev, it.next = true, l.tail, nil
-	if l.tail == nil {
-		l.head = it
-	} else {
-		l.tail.next = it
+	it.place = waiting
+	q := it.queue
+	if it.alone {
+		l.alone.push(it)
+		l.lone++
+		return
 	}
-	l.tail = it
-	l.waiting++
+	q.waiting.push(it)
+	l.waiting[q.class]++
+	if !q.inTurns {
+		q.inTurns = true
+		l.turns[q.class].push(q)
+	}
 }
 
+func (l *lane) waitingLocked() int { return l.waiting[interactive] + l.waiting[bulk] + l.lone }
+
+// unlink takes an item that waits out of its list.
 func (l *lane) unlink(it *item) {
-	if it.prev == nil {
-		l.head = it.next
-	} else {
-		it.prev.next = it.next
+	if it.alone {
+		l.alone.remove(it)
+		l.lone--
+		return
 	}
-	if it.next == nil {
-		l.tail = it.prev
-	} else {
-		it.next.prev = it.prev
-	}
-	it.queued, it.prev, it.next = false, nil, nil
-	l.waiting--
+	it.queue.waiting.remove(it)
+	l.waiting[it.class]--
 }
 
-// leave takes an item out if it still waits, and reports whether no copy of it can have been
-// applied: an item that has left already is in a block, and one that waits again after its block
-// was taken apart may have been. Afterwards nobody reads its record.
-func (l *lane) leave(it *item) bool {
+// refuse counts a record that the lane does not take, or not any longer.
+func (l *lane) refuse(why string, code wire.Code, format string, args ...any) error {
+	l.stats.refused.WithLabelValues(why).Inc()
+	return wire.Errorf(code, format, args...)
+}
+
+// leave takes an item out that nobody waits for any more; afterwards nobody reads its record.
+// had says that the item was answered meanwhile; else sent says that a copy of it may have been
+// applied: it is in a block, or it waits again after its block was taken apart.
+func (l *lane) leave(it *item) (had, sent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	it.abandoned = true
-	if !it.queued {
-		return false
+	switch it.place {
+	case answered:
+		<-it.done
+		return true, false
+	case underWay:
+		it.abandoned = true
+		return false, true
+	case blocked:
+		l.unblock(it)
+	case waiting:
+		l.unlink(it)
+		l.release(it)
+		l.admit(time.Now())
 	}
-	l.unlink(it)
-	l.records--
-	l.bytes -= it.size
-	return !it.unknown
+	it.place = outside
+	return false, it.unknown
+}
+
+// release gives back the room that an item had.
+func (l *lane) release(it *item) {
+	q := it.queue
+	q.records--
+	q.bytes -= it.size
+	l.held[q.class].records--
+	l.held[q.class].bytes -= it.size
 }
 
 // fill moves waiting records into b until it is full, and returns their items: then a block is
@@ -143,59 +230,115 @@ func (l *lane) leave(it *item) bool {
 // about a tenth of a millisecond for a full block, so that a caller who gives up knows whether
 // its record is still being read.
 func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Duration) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.head != nil && l.underWay > 0 && l.waiting < spareRecords {
-		if wait = spareAfter - time.Since(l.head.joined); wait > 0 {
+	n := l.waitingLocked()
+	if n == 0 {
+		return into, 0
+	}
+	if l.underWay > 0 && n < spareRecords {
+		if wait = spareAfter - now.Sub(l.leftAt); wait > 0 {
 			return into, wait
 		}
 	}
-	for it := l.head; it != nil; it = l.head {
-		if it.alone && len(into) > 0 {
+	for b.Len() < wire.BlockRecordsMax && b.Size() < wire.BlockCloseBytes {
+		it, last := l.pick(len(into) == 0)
+		if it == nil {
 			break
 		}
-		if !b.Add(it.rec) {
-			if b.Len() > 0 {
-				break
-			}
-			l.unlink(it)
-			l.finishLocked(it, wire.Outcome{}, wire.Errorf(wire.TooLarge,
-				"record larger than %d bytes", wire.RecordBytesMax))
-			continue
+		switch {
+		case !it.deadline.After(now):
+			l.release(it)
+			it.answer(wire.Outcome{}, l.refuse(refusedAge, wire.Unavailable,
+				"the record waited too long for its turn"))
+		case !b.Add(it.rec):
+			l.release(it)
+			it.answer(wire.Outcome{}, wire.Errorf(wire.TooLarge, "record larger than %d bytes",
+				wire.RecordBytesMax))
+		default:
+			it.place = underWay
+			into = append(into, it)
 		}
-		l.unlink(it)
-		if into = append(into, it); it.alone {
+		if last && len(into) > 0 {
 			break
 		}
 	}
 	if len(into) > 0 {
-		l.underWay++
+		if l.underWay++; l.silent.IsZero() {
+			l.silent = now
+		}
+		l.leftAt, l.wasLone = now, into[0].alone
 	}
-	if l.head != nil {
+	l.admit(now)
+	if l.waitingLocked() > 0 {
 		l.call() // the next carrier sees when it should leave with the rest
 	}
 	return into, 0
 }
 
-// landed notes that a block is no longer under way.
-func (l *lane) landed() {
+// pick takes the record that is next; nil when none goes into this block. A record for a block of
+// its own is the first and the last of its block; such blocks and others take turns.
+func (l *lane) pick(first bool) (it *item, last bool) {
+	rest := l.waiting[interactive] + l.waiting[bulk]
+	if it = l.alone.head; it != nil && first && (rest == 0 || !l.wasLone) {
+		l.unlink(it)
+		return it, true
+	}
+	return l.take(), false
+}
+
+// landed answers the items of a block that is no longer under way; spoke says that the region
+// answered it, whatever it said. What the region left undecided waits again.
+func (l *lane) landed(batch []*item, outcomes []wire.Outcome, unknown bool, err error,
+	spoke bool) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for i, it := range batch {
+		it.unknown = it.unknown || unknown
+		switch {
+		case err != nil && len(batch) > 1 && recordsFault(err):
+			it.alone = true
+			l.again(it)
+		case err != nil:
+			l.release(it)
+			it.answer(wire.Outcome{}, err)
+		case outcomes[i].Kind == wire.Undecided:
+			l.again(it)
+		default:
+			l.release(it)
+			it.answer(outcomes[i], nil)
+		}
+	}
 	l.underWay--
+	switch {
+	case spoke && l.underWay == 0:
+		l.silent = time.Time{}
+	case spoke:
+		l.silent = now
+	case l.away(now):
+		l.failUntil = now.Add(l.ownerWait)
+		l.failBlocked(wire.Errorf(wire.Unavailable, awayDetail,
+			now.Sub(l.silent).Round(time.Second)))
+	}
+	l.admit(now)
 }
 
-// finish answers an item that is not waiting.
-func (l *lane) finish(it *item, o wire.Outcome, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.finishLocked(it, o, err)
+// again lets an item that was in a block wait once more.
+func (l *lane) again(it *item) {
+	if l.closed || it.abandoned {
+		l.release(it)
+		it.answer(wire.Outcome{}, errStopping)
+		return
+	}
+	l.push(it)
+	l.call()
 }
 
-func (l *lane) finishLocked(it *item, o wire.Outcome, err error) {
-	l.records--
-	l.bytes -= it.size
-	it.outcome, it.err = o, err
-	it.done <- struct{}{}
+// away reports whether the region has not answered for as long as a submission waits.
+func (l *lane) away(now time.Time) bool {
+	return !l.silent.IsZero() && now.Sub(l.silent) >= l.ownerWait
 }
 
 // close answers whoever waits and refuses whoever comes.
@@ -203,38 +346,31 @@ func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	for it := l.head; it != nil; it = l.head {
-		l.unlink(it)
-		l.finishLocked(it, wire.Outcome{}, errStopping)
+	l.failBlocked(errStopping)
+	for _, s := range l.shares {
+		for c := range s.queues {
+			for it := s.queues[c].waiting.head; it != nil; it = s.queues[c].waiting.head {
+				l.stop(it)
+			}
+		}
+	}
+	for it := l.alone.head; it != nil; it = l.alone.head {
+		l.stop(it)
 	}
 }
 
-func (l *lane) load() (waiting, records, bytes int) {
+func (l *lane) stop(it *item) {
+	l.unlink(it)
+	l.release(it)
+	it.answer(wire.Outcome{}, errStopping)
+}
+
+// load says how many records wait for a block, by class, and what waits or is under way.
+func (l *lane) load() (waiting [classes]int, all load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting, l.records, l.bytes
-}
-
-// carry makes blocks of a region's lane and brings them to its leader, one after the other,
-// until ctx ends.
-func (r *Router) carry(ctx context.Context, o *owner) error {
-	var b wire.Builder
-	batch := make([]*item, 0, wire.BlockRecordsMax)
-	for {
-		var wait time.Duration
-		if batch, wait = o.lane.fill(&b, batch[:0]); len(batch) == 0 {
-			if !o.lane.await(ctx, wait) {
-				return nil
-			}
-			continue
-		}
-		frame := b.Seal(r.coder)
-		r.stats.blockRecords.Observe(float64(len(batch)))
-		r.stats.blockBytes.Observe(float64(len(frame)))
-		r.deliver(ctx, o, frame, batch)
-		o.lane.landed()
-		clear(batch)
-	}
+	return l.waiting, load{l.held[interactive].records + l.held[bulk].records,
+		l.held[interactive].bytes + l.held[bulk].bytes}
 }
 
 // await returns when somebody joins, or after wait when that is not 0; false when ctx ended.
@@ -252,77 +388,4 @@ func (l *lane) await(ctx context.Context, wait time.Duration) bool {
 		return false
 	}
 	return true
-}
-
-// deliver brings one block to the region's leader and answers its items. The block is sent
-// again, as the same bytes, until the leader has answered or the last of its records has waited
-// long enough.
-func (r *Router) deliver(ctx context.Context, o *owner, frame []byte, batch []*item) {
-	var until time.Time
-	for _, it := range batch {
-		if it.deadline.After(until) {
-			until = it.deadline
-		}
-	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	began := time.Now()
-	answer, unknown, err := o.Ask(ctx, link.Ask{Method: wire.MethodSubmit, Req: frame, Again: true,
-		Wait: link.AttemptWait, Failed: r.stats.failed})
-	r.stats.blockSeconds.WithLabelValues(string(o.id)).Observe(time.Since(began).Seconds())
-	var outcomes wire.Outcomes
-	if err == nil {
-		err = wire.Decode(answer, &outcomes)
-		if err != nil || len(outcomes.List) != len(batch) {
-			unknown = true
-			err = wire.Errorf(wire.OutcomeUnknown, "region %s: the answer makes no sense", o.id)
-			r.cfg.Logger.Error("outcomes do not fit their block", "region", o.id,
-				"records", len(batch), "outcomes", len(outcomes.List))
-		}
-	}
-	if err != nil && len(batch) > 1 && recordsFault(err) {
-		r.separate(o, batch, unknown, err)
-		return
-	}
-	for i, it := range batch {
-		it.unknown = it.unknown || unknown
-		if err != nil {
-			o.lane.finish(it, wire.Outcome{}, err)
-		} else {
-			o.lane.finish(it, outcomes.List[i], nil)
-		}
-	}
-}
-
-// recordsFault tells an error that one record of a block may have caused.
-func recordsFault(err error) bool {
-	switch wire.AsError(err).Code {
-	case wire.Malformed, wire.TooLarge, wire.Forbidden, wire.UnknownKind:
-		return true
-	}
-	return false
-}
-
-// separate sends the records of a refused block again, each in a block of its own, so that one
-// record that the leader does not accept can not take others with it. The gateway checks what
-// it sends, so this happens only when the two disagree, such as during an upgrade.
-func (r *Router) separate(o *owner, batch []*item, unknown bool, err error) {
-	r.cfg.Logger.Warn("block refused, its records go one by one", "region", o.id,
-		"records", len(batch), "reason", wire.AsError(err).Code.String())
-	for _, it := range batch {
-		it.alone, it.unknown = true, it.unknown || unknown
-		o.lane.again(it)
-	}
-}
-
-// again puts an item that was in a block back at the end of the queue.
-func (l *lane) again(it *item) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || it.abandoned {
-		l.finishLocked(it, wire.Outcome{}, errStopping)
-		return
-	}
-	l.push(it)
-	l.call()
 }

@@ -177,7 +177,8 @@ func TestOverload(t *testing.T) {
 			}
 			mu.Unlock()
 			// Another region has room.
-			if _, err := r.resolver.ask(wire.Recipient{1}); err != nil {
+			if _, err := r.resolver.ask(t.Context(), wire.Recipient{1}, interactive,
+				nil); err != nil {
 				t.Error(err)
 			}
 			release()

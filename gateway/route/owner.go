@@ -12,8 +12,9 @@ type owner struct {
 	lane *lane
 }
 
-func newOwner(id wire.RegionID, caller Caller, l Limits) *owner {
-	return &owner{Group: link.NewGroup("region "+string(id), caller), id: id, lane: newLane(l)}
+func newOwner(id wire.RegionID, cfg *Config, st *stats) *owner {
+	return &owner{Group: link.NewGroup("region "+string(id), cfg.Caller), id: id,
+		lane: newLane(cfg, st)}
 }
 
 // errStopping answers whoever waits when the router stops.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/staffetta/staffetta/wire"
@@ -18,7 +19,8 @@ type resolver struct {
 	mu      sync.Mutex
 	waiting map[wire.Recipient]*lookup // not yet in a call
 	order   []*lookup
-	count   int // waiting and under way
+	count   int           // waiting and under way
+	freed   chan struct{} // closed when count falls; nil: nobody waits for that
 	closed  bool
 }
 
@@ -29,6 +31,8 @@ type lookup struct {
 	// Set before done is closed.
 	entry wire.DirectoryEntry
 	err   error
+	// Guarded by the resolver's mu. Bulk submissions that go on when the look-up has ended.
+	then []*submission
 }
 
 func newResolver(max int) *resolver {
@@ -36,28 +40,67 @@ func newResolver(max int) *resolver {
 		waiting: make(map[wire.Recipient]*lookup)}
 }
 
-// ask joins a look-up that has not left yet, or begins one.
-func (s *resolver) ask(r wire.Recipient) (*lookup, error) {
+// ask joins a look-up that has not left yet, or begins one. When too many are under way an
+// interactive one is refused with Overloaded; a bulk one, which may have half of the room only,
+// waits until there is some, or ctx ends. then, if not nil, is told before the look-up is done.
+func (s *resolver) ask(ctx context.Context, r wire.Recipient, c class, then *submission) (
+	*lookup, error) {
+	for {
+		l, room, err := s.tryAsk(r, c, then)
+		if room == nil {
+			return l, err
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return nil, errLookUp
+		}
+	}
+}
+
+// tryAsk is ask but for the waiting: it returns what to wait for.
+func (s *resolver) tryAsk(r wire.Recipient, c class, then *submission) (l *lookup,
+	room <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.waiting[r]; l != nil {
-		return l, nil
-	}
-	if s.closed {
-		return nil, errStopping
-	}
-	if s.count >= s.max {
-		return nil, wire.Errorf(wire.Overloaded, "%d recipients are being looked up", s.count)
-	}
-	l := &lookup{recipient: r, done: make(chan struct{})}
-	s.waiting[r] = l
-	s.order = append(s.order, l)
-	s.count++
-	select {
-	case s.wake <- struct{}{}:
+	l = s.waiting[r]
+	switch {
+	case l != nil:
+	case s.closed:
+		return nil, nil, errStopping
+	case c == bulk && s.count >= max(1, s.max/2):
+		if s.freed == nil {
+			s.freed = make(chan struct{})
+		}
+		return nil, s.freed, nil
+	case s.count >= s.max:
+		return nil, nil, wire.Errorf(wire.Overloaded, "%d recipients are being looked up", s.count)
 	default:
+		l = &lookup{recipient: r, done: make(chan struct{})}
+		s.waiting[r] = l
+		s.order = append(s.order, l)
+		s.count++
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
-	return l, nil
+	if then != nil {
+		l.then = append(l.then, then)
+	}
+	return l, nil, nil
+}
+
+// forget reports whether a submission will not be told of a look-up any more.
+func (s *resolver) forget(l *lookup, sub *submission) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(l.then, sub)
+	if i < 0 {
+		return false
+	}
+	l.then = slices.Delete(l.then, i, i+1)
+	return true
 }
 
 // next takes what waits, up to one call's worth.
@@ -83,8 +126,19 @@ func (s *resolver) next() []*lookup {
 func (s *resolver) finish(batch []*lookup) {
 	s.mu.Lock()
 	s.count -= len(batch)
+	if s.freed != nil {
+		close(s.freed)
+		s.freed = nil
+	}
+	tell := make([][]*submission, len(batch))
+	for i, l := range batch {
+		tell[i], l.then = l.then, nil
+	}
 	s.mu.Unlock()
-	for _, l := range batch {
+	for i, l := range batch {
+		for _, sub := range tell[i] {
+			sub.found(l)
+		}
 		close(l.done)
 	}
 }
@@ -160,13 +214,28 @@ func (r *Router) resolve(ctx context.Context, batch []*lookup) error {
 func (r *Router) ownerOf(ctx context.Context, f *federation, to wire.Recipient, fresh bool) (
 	wire.DirectoryEntry, error) {
 	if !fresh {
-		if e, ok := r.directory.get(f, to); ok {
-			r.stats.cacheHits.WithLabelValues("directory").Inc()
+		if e, ok := r.cachedOwner(f, to); ok {
 			return e, nil
 		}
-		r.stats.cacheMisses.WithLabelValues("directory").Inc()
 	}
-	l, err := r.resolver.ask(to)
+	return r.lookUp(ctx, to, interactive)
+}
+
+// cachedOwner finds the owner of a recipient in the cache.
+func (r *Router) cachedOwner(f *federation, to wire.Recipient) (wire.DirectoryEntry, bool) {
+	e, ok := r.directory.get(f, to)
+	if ok {
+		r.stats.directoryHits.Inc()
+	} else {
+		r.stats.directoryMisses.Inc()
+	}
+	return e, ok
+}
+
+// lookUp finds the owner of a recipient by asking.
+func (r *Router) lookUp(ctx context.Context, to wire.Recipient, c class) (wire.DirectoryEntry,
+	error) {
+	l, err := r.resolver.ask(ctx, to, c, nil)
 	if err != nil {
 		return wire.DirectoryEntry{}, err
 	}
@@ -174,7 +243,9 @@ func (r *Router) ownerOf(ctx context.Context, f *federation, to wire.Recipient, 
 	case <-l.done:
 		return l.entry, l.err
 	case <-ctx.Done():
-		return wire.DirectoryEntry{}, wire.Errorf(wire.Unavailable,
-			"the recipient's owner could not be looked up in time")
+		return wire.DirectoryEntry{}, errLookUp
 	}
 }
+
+var errLookUp = &wire.Error{Code: wire.Unavailable,
+	Detail: "the recipient's owner could not be looked up in time"}

@@ -24,7 +24,7 @@ type Router struct {
 	resolver  *resolver
 	services  *services
 	stats     *stats
-	bulk      chan struct{} // one element for each bulk submission under way
+	spare     sync.Pool // submissions, for the next records
 
 	fed  atomic.Pointer[federation]
 	feed feedState
@@ -89,8 +89,7 @@ func New(cfg Config) (*Router, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	r := &Router{cfg: cfg, coder: cfg.Coder, owners: make(map[wire.RegionID]*owner),
-		bulk: make(chan struct{}, bulkMax)}
+	r := &Router{cfg: cfg, coder: cfg.Coder, owners: make(map[wire.RegionID]*owner)}
 	if r.coder == nil {
 		var err error
 		if r.coder, err = wire.NewCoder(2); err != nil {
@@ -153,7 +152,7 @@ func (r *Router) adopt(m wire.Map, h *wire.Hasher, start func(*owner)) error {
 	for _, region := range m.Regions {
 		o := r.owners[region.ID]
 		if o == nil {
-			o = newOwner(region.ID, r.cfg.Caller, r.cfg.Limits)
+			o = newOwner(region.ID, &r.cfg, r.stats)
 			r.owners[region.ID] = o
 			fresh = append(fresh, o)
 		}

@@ -2,7 +2,6 @@ package route
 
 import (
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/wire"
@@ -22,7 +21,14 @@ type stats struct {
 	cacheMisses   *prometheus.CounterVec
 	feedEvents    prometheus.Counter
 	feedEnds      prometheus.Counter
-	router        *Router // for the values read at a scrape
+	refused       *prometheus.CounterVec
+	bulkBlocked   prometheus.Counter
+	// Of their families, at hand because every submission or block counts there.
+	processed       prometheus.Counter
+	directoryHits   prometheus.Counter
+	directoryMisses prometheus.Counter
+	blocks          [1 << classes]prometheus.Counter // by the set of classes in the block
+	router          *Router                          // for the values read at a scrape
 }
 
 // latencies are the buckets of times, in seconds, up to OwnerWait.
@@ -31,6 +37,8 @@ var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5
 var (
 	waitingDesc = prometheus.NewDesc("staffetta_route_waiting_records",
 		"Records without a verdict yet, by owner region.", []string{"region"}, nil)
+	queuedDesc = prometheus.NewDesc("staffetta_route_queued_records",
+		"Records that are in no block yet, by class, of all regions.", []string{"class"}, nil)
 	indexDesc = prometheus.NewDesc("staffetta_route_feed_index",
 		"Federation log index up to which the changes feed was followed.", nil, nil)
 	contactDesc = prometheus.NewDesc("staffetta_route_contact_seconds",
@@ -50,12 +58,15 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 	}
 	feedEvents := counter("feed_events_total", "Changes that the feed brought.")
 	feedEnds := counter("feed_ends_total", "Sessions with home nodes that ended.")
+	bulkBlocked := counter("bulk_blocked_total", "Bulk submissions that waited for room.")
+	blocks := counter("blocks_total", "Blocks, by the classes of their records.", "class")
 	moved := counter("moved_total", "Times a region answered that it is not the owner.")
 	s := &stats{
 		submissions: counter("submissions_total",
 			"Submissions by verdict, or by error where there was none.", "outcome"),
-		submitSeconds: histogram("submit_seconds", "Time from submission to verdict.", latencies),
-		moved:         moved.WithLabelValues(),
+		submitSeconds: histogram("submit_seconds",
+			"Time from an interactive submission to its verdict.", latencies),
+		moved: moved.WithLabelValues(),
 		retries: counter("retries_total",
 			"Attempts to reach a leader that failed, by error.", "error"),
 		blockRecords: histogram("block_records", "Records per block.",
@@ -72,12 +83,21 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 		cacheMisses: counter("cache_misses_total", "Look-ups that a node was asked.", "cache"),
 		feedEvents:  feedEvents.WithLabelValues(),
 		feedEnds:    feedEnds.WithLabelValues(),
+		refused: counter("refused_total",
+			"Records that a lane did not take, or gave up, by reason.", "reason"),
+		bulkBlocked: bulkBlocked.WithLabelValues(),
 		router:      r,
+	}
+	s.processed = s.submissions.WithLabelValues(outcomeName(processed, nil))
+	s.directoryHits = s.cacheHits.WithLabelValues("directory")
+	s.directoryMisses = s.cacheMisses.WithLabelValues("directory")
+	for set, name := range blockClasses {
+		s.blocks[set] = blocks.WithLabelValues(name)
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{s.submissions, s.submitSeconds, moved, s.retries,
 		s.blockRecords, s.blockBytes, s.blockSeconds, s.resolved, s.cacheHits, s.cacheMisses,
-		feedEvents, feedEnds, s} {
+		feedEvents, feedEnds, s.refused, bulkBlocked, blocks, s} {
 		errs = append(errs, reg.Register(c))
 	}
 	return s, errors.Join(errs...)
@@ -85,7 +105,7 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 
 // Describe is prometheus.Collector's.
 func (s *stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{waitingDesc, indexDesc, contactDesc, cachedDesc} {
+	for _, d := range []*prometheus.Desc{waitingDesc, queuedDesc, indexDesc, contactDesc, cachedDesc} {
 		ch <- d
 	}
 }
@@ -96,9 +116,14 @@ func (s *stats) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	var queued Queued
 	for region, w := range st.Lanes {
 		gauge(waitingDesc, float64(w.Records), string(region))
+		queued.Interactive += w.Queued.Interactive
+		queued.Bulk += w.Queued.Bulk
 	}
+	gauge(queuedDesc, float64(queued.Interactive), interactive.String())
+	gauge(queuedDesc, float64(queued.Bulk), bulk.String())
 	gauge(indexDesc, float64(st.FeedIndex))
 	gauge(contactDesc, st.ContactSeconds)
 	gauge(cachedDesc, float64(st.CachedOwners), "directory")
@@ -106,9 +131,30 @@ func (s *stats) Collect(ch chan<- prometheus.Metric) {
 	gauge(cachedDesc, float64(st.CachedServices), "service")
 }
 
-func (s *stats) submitted(o wire.Outcome, err error, took time.Duration) {
+// processed is the usual outcome.
+var processed = wire.Outcome{Kind: wire.Decided, Verdict: wire.Verdict{Status: wire.Processed}}
+
+func (s *stats) submitted(o wire.Outcome, err error) {
+	if err == nil && o.Kind == processed.Kind && o.Verdict == processed.Verdict {
+		s.processed.Inc()
+		return
+	}
 	s.submissions.WithLabelValues(outcomeName(o, err)).Inc()
-	s.submitSeconds.Observe(took.Seconds())
+}
+
+// blockClasses names sets of classes; a block is of one at least.
+var blockClasses = map[int]string{1 << interactive: "interactive", 1 << bulk: "bulk",
+	1<<interactive | 1<<bulk: "both"}
+
+// block counts a block that leaves.
+func (s *stats) block(batch []*item, size int) {
+	set := 0
+	for _, it := range batch {
+		set |= 1 << it.class
+	}
+	s.blocks[set].Inc()
+	s.blockRecords.Observe(float64(len(batch)))
+	s.blockBytes.Observe(float64(size))
 }
 
 // failed counts an attempt on a node that was not answered, or not as hoped.

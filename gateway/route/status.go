@@ -76,6 +76,13 @@ type Waiting struct {
 	Leader  wire.NodeID `json:"leader"`
 	Records int         `json:"records"`
 	Bytes   int         `json:"bytes"`
+	Queued  Queued      `json:"queued"`
+}
+
+// Queued is what of that is in no block yet, by class.
+type Queued struct {
+	Interactive int `json:"interactive"`
+	Bulk        int `json:"bulk"`
 }
 
 // Status returns how the router is now.
@@ -96,8 +103,9 @@ func (r *Router) Status() Status {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for id, o := range r.owners {
-		_, records, bytes := o.lane.load()
-		s.Lanes[id] = Waiting{Leader: o.Leader(), Records: records, Bytes: bytes}
+		queued, all := o.lane.load()
+		s.Lanes[id] = Waiting{Leader: o.Leader(), Records: all.records, Bytes: all.bytes,
+			Queued: Queued{queued[interactive], queued[bulk]}}
 	}
 	return s
 }

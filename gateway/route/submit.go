@@ -31,48 +31,83 @@ const (
 func (r *Router) Submit(ctx context.Context, rec *wire.Record, from wire.InstitutionID) (
 	wire.Outcome, error) {
 	began := time.Now()
-	o, err := r.submit(ctx, rec, began.Add(r.cfg.OwnerWait))
-	r.stats.submitted(o, err, time.Since(began))
-	return o, err
-}
-
-func (r *Router) submit(ctx context.Context, rec *wire.Record, deadline time.Time) (
-	wire.Outcome, error) {
-	f, err := r.known()
+	s, err := r.begin(rec, from, interactive)
 	if err != nil {
+		r.stats.submitted(wire.Outcome{}, err)
 		return wire.Outcome{}, err
 	}
-	if rec.IsDigest() {
-		return wire.Outcome{}, wire.Malformedf("a submission is a whole record")
-	}
-	if err := rec.Validate(); err != nil {
-		return wire.Outcome{}, err
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	s := submission{router: r, f: f, rec: *rec, deadline: deadline,
-		to: f.hasher.Recipient(rec.FiscalCode)}
-	o, err := s.run(ctx)
-	if err != nil && s.unknown && wire.Retriable(err) {
-		err = wire.Errorf(wire.OutcomeUnknown, "no verdict in time: the owner's answer was lost")
-	}
+	o, err := s.end(s.run(ctx))
+	r.stats.submitSeconds.Observe(time.Since(began).Seconds())
 	return o, err
 }
 
-// submission is one record's search for its verdict. Owned by one Submit.
+// submission is one record's search for its verdict. Owned by who called Submit; a bulk one by
+// StartBulk, then by its look-up if there is one, then by wait.
 type submission struct {
 	router   *Router
 	f        *federation
 	rec      wire.Record
+	digest   wire.Record // what goes instead while no refusal is known to be wrong
 	to       wire.Recipient
 	deadline time.Time
 
-	owner   wire.DirectoryEntry // whom the record goes to next
-	known   bool                // owner is set
-	whole   bool                // that owner asked for content
-	unknown bool                // some trip may have been applied without our knowing
-	minted  bool                // the id was replaced once already
-	last    error
+	item   item                // in a lane, rec or digest
+	lane   *lane               // which; nil: none
+	owner  wire.DirectoryEntry // whom the record goes to next
+	known  bool                // owner is set
+	whole  bool                // that owner asked for content
+	lost   bool                // some trip may have been applied without our knowing
+	minted bool                // the id was replaced once already
+	last   error
+	// Of a bulk submission.
+	look *lookup // its owner is being looked up
+	over bool    // it failed for good before anybody waited
+
+	timer *time.Timer // made when needed, and kept
+}
+
+// begin checks a record and aims it at the owner that the cache names, if it names one.
+func (r *Router) begin(rec *wire.Record, from wire.InstitutionID, c class) (*submission, error) {
+	f, err := r.known()
+	if err != nil {
+		return nil, err
+	}
+	if rec.IsDigest() {
+		return nil, wire.Malformedf("a submission is a whole record")
+	}
+	if err := rec.Validate(); err != nil {
+		return nil, err
+	}
+	s, _ := r.spare.Get().(*submission)
+	if s == nil {
+		s = &submission{item: item{done: make(chan struct{}, 1), room: make(chan struct{}, 1)}}
+	}
+	s.router, s.f, s.rec, s.to = r, f, *rec, f.hasher.Recipient(rec.FiscalCode)
+	s.item.from, s.item.class = from, c
+	s.deadline = time.Now().Add(r.cfg.OwnerWait)
+	if e, ok := r.cachedOwner(f, s.to); ok {
+		s.aim(e)
+	}
+	return s, nil
+}
+
+// end turns what was found into what the caller learns. The submission is kept for another
+// record, but for one whose item is still in a block.
+func (s *submission) end(o wire.Outcome, err error) (wire.Outcome, error) {
+	if err != nil && s.lost && wire.Retriable(err) {
+		err = wire.Errorf(wire.OutcomeUnknown, "no verdict in time: the owner's answer was lost")
+	}
+	r := s.router
+	r.stats.submitted(o, err)
+	if !s.item.abandoned {
+		select {
+		case <-s.item.room:
+		default:
+		}
+		*s = submission{item: item{done: s.item.done, room: s.item.room}, timer: s.timer}
+		r.spare.Put(s)
+	}
+	return o, err
 }
 
 // step says how a submission goes on.
@@ -82,39 +117,59 @@ const (
 	finished step = iota
 	sendAgain
 	sendAfterPause
-	lookUpAgain // after a pause, without believing the cache
+	lookUpAgain // after a pause
 )
 
+// run goes on until there is a verdict or time is up. Most of the time one trip is all, and needs
+// no context of its own.
 func (s *submission) run(ctx context.Context) (wire.Outcome, error) {
-	wait, fresh := submitPauseMin, false
-	for {
+	next := sendAgain
+	if s.known {
 		var o wire.Outcome
-		next := lookUpAgain
-		if s.known || s.lookUp(ctx, fresh) {
-			o, next = s.trip(ctx)
-		} else if hopeless(s.last) {
+		if o, next = s.trip(ctx); next == finished {
 			return o, s.last
 		}
+	} else if s.last != nil {
+		next = lookUpAgain
+	}
+	ctx, cancel := context.WithDeadline(ctx, s.deadline)
+	defer cancel()
+	return s.search(ctx, next)
+}
+
+// search looks the owner up and makes trips until one is the last. The cache is not asked again:
+// it knew nothing, or what it knew was wrong.
+func (s *submission) search(ctx context.Context, next step) (o wire.Outcome, err error) {
+	wait := submitPauseMin
+	for {
 		switch next {
-		case finished:
-			return o, s.last
 		case sendAgain:
-			if ctx.Err() == nil {
-				continue
+			if ctx.Err() != nil {
+				return wire.Outcome{}, s.gaveUp()
 			}
-		case lookUpAgain:
-			s.known, fresh = false, true
+		case lookUpAgain, sendAfterPause:
+			s.known = s.known && next != lookUpAgain
+			if !link.Pause(ctx, wait) {
+				return wire.Outcome{}, s.gaveUp()
+			}
+			wait = min(2*wait, submitPauseMax)
 		}
-		if !link.Pause(ctx, wait) {
-			return wire.Outcome{}, s.gaveUp()
+		if !s.known && !s.lookUp(ctx) {
+			if hopeless(s.last) {
+				return o, s.last
+			}
+			next = lookUpAgain
+			continue
 		}
-		wait = min(2*wait, submitPauseMax)
+		if o, next = s.trip(ctx); next == finished {
+			return o, s.last
+		}
 	}
 }
 
 // lookUp finds the owner to try.
-func (s *submission) lookUp(ctx context.Context, fresh bool) bool {
-	e, err := s.router.ownerOf(ctx, s.f, s.to, fresh)
+func (s *submission) lookUp(ctx context.Context) bool {
+	e, err := s.router.lookUp(ctx, s.to, s.item.class)
 	if err != nil {
 		s.last = err
 		return false
@@ -133,33 +188,75 @@ func (s *submission) aim(e wire.DirectoryEntry) {
 
 // trip sends the record to the owner in one block and reads what came of it.
 func (s *submission) trip(ctx context.Context) (wire.Outcome, step) {
+	if s.lane == nil {
+		if _, next := s.board(false); s.lane == nil {
+			return wire.Outcome{}, next
+		}
+	}
+	if !s.await(ctx, s.item.done) {
+		if had, sent := s.lane.leave(&s.item); !had {
+			s.lost = s.lost || sent
+			s.last = s.gaveUp()
+			return wire.Outcome{}, finished
+		}
+	}
+	s.lane = nil
+	s.lost = s.lost || s.item.unknown
+	if s.item.err != nil {
+		return wire.Outcome{}, s.failed(s.item.err)
+	}
+	return s.answered(s.item.outcome)
+}
+
+// board puts the record into the owner's lane, or says how to go on. full says that it has no
+// room there yet; patient that the caller waits until it has.
+func (s *submission) board(patient bool) (full bool, next step) {
 	own := s.router.owner(s.owner.Region)
 	if own == nil {
 		s.last = wire.Errorf(wire.Unavailable, "the map has no region %q", s.owner.Region)
-		return wire.Outcome{}, lookUpAgain
+		return false, lookUpAgain
 	}
-	rec := s.rec
+	it := &s.item
+	it.rec = &s.rec
 	if !s.whole && !(s.owner.State == wire.Claimed && s.owner.Active) {
-		rec = s.rec.ToDigest(s.f.hasher)
+		s.digest = s.rec.ToDigest(s.f.hasher)
+		it.rec = &s.digest
 	}
-	it := newItem(&rec, s.deadline)
-	if err := own.lane.join(it); err != nil {
+	it.deadline, it.patient = s.deadline, patient
+	it.place, it.alone, it.unknown = outside, false, false
+	full, err := own.lane.join(it)
+	if err != nil {
 		s.last = err
-		return wire.Outcome{}, finished
+		return false, finished
+	}
+	s.lane = own.lane
+	return full, sendAgain
+}
+
+// await waits for ch until time is up, and reports whether it had something.
+func (s *submission) await(ctx context.Context, ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+	}
+	var over <-chan time.Time
+	if d, ok := ctx.Deadline(); !ok || d.After(s.deadline) {
+		if left := time.Until(s.deadline); s.timer == nil {
+			s.timer = time.NewTimer(left)
+		} else {
+			s.timer.Reset(left)
+		}
+		defer s.timer.Stop()
+		over = s.timer.C
 	}
 	select {
-	case <-it.done:
+	case <-ch:
+		return true
 	case <-ctx.Done():
-		if !own.lane.leave(it) {
-			s.unknown = true
-		}
-		return wire.Outcome{}, sendAgain
+	case <-over:
 	}
-	s.unknown = s.unknown || it.unknown
-	if it.err != nil {
-		return wire.Outcome{}, s.failed(it.err)
-	}
-	return s.answered(it.outcome)
+	return false
 }
 
 // failed reads the error of a whole block.
@@ -239,7 +336,7 @@ func (s *submission) outOfTime() step {
 		s.router.cfg.Logger.Error("clock far from the region's", "region", s.owner.Region)
 		return finished
 	}
-	if s.unknown {
+	if s.lost {
 		return sendAfterPause
 	}
 	s.minted, s.rec.ID = true, s.router.NewID()
