@@ -56,6 +56,9 @@ type Limits struct {
 	// Requests worked on at once; more are refused with Retry-After. Default 16,384: twice what
 	// one region's lane may hold, so that a region that is away does not shut out the others.
 	Requests int
+	// Capacity is how many submissions a second are taken, of all institutions together; more
+	// are refused with Retry-After before their body is read. 0: no limit. At most a million.
+	Capacity int
 	// Route bounds the router.
 	Route route.Limits
 }

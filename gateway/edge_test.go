@@ -147,6 +147,10 @@ func TestSlowClients(t *testing.T) {
 					problem.Write(w, problem.From(err))
 				}
 			})
+			mux.HandleFunc("POST /refused", func(w http.ResponseWriter, r *http.Request) {
+				problem.LeaveBody(w, r)
+				problem.Write(w, busy(r))
+			})
 		})
 		p, stop := serveBubble(t, e, 10)
 		defer stop()
@@ -173,6 +177,20 @@ func TestSlowClients(t *testing.T) {
 				requestWait)
 		}
 		slow.Close()
+
+		began = time.Now()
+		refused := p.dial()
+		io.WriteString(refused, "POST /refused HTTP/1.1\r\nHost: x\r\n"+
+			"Content-Length: 200000\r\n\r\nhalf")
+		resp, err = http.ReadResponse(bufio.NewReader(refused), nil)
+		if err != nil {
+			t.Fatalf("refused with a slow body: %v", err)
+		}
+		if took := time.Since(began); resp.StatusCode != 500 || took != 0 {
+			t.Errorf("refused with a slow body: got %d after %s, want 500 at once",
+				resp.StatusCode, took)
+		}
+		refused.Close()
 	})
 }
 

@@ -79,7 +79,8 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	var err error
 	g.institutions, err = institution.New(institution.Config{Relay: g.router,
-		Logger: g.cfg.Logger, Registerer: g.cfg.Registry, TrustedProxies: g.cfg.TrustedProxies})
+		Logger: g.cfg.Logger, Registerer: g.cfg.Registry, TrustedProxies: g.cfg.TrustedProxies,
+		Capacity: g.cfg.Limits.Capacity})
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type gatewayFlags struct {
 	nodes, proxies   []string
 	testLogin        string
 	session, keysFor time.Duration
+	capacity         int
 }
 
 func (f *gatewayFlags) register(cmd *cobra.Command) {
@@ -56,18 +57,21 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.session, "session", 30*24*time.Hour, "how long a citizen's session lives")
 	flags.DurationVar(&f.keysFor, "key-grace", 24*time.Hour, "how long known keys are accepted "+
 		"while the federation can not be reached")
+	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
+		"institutions; more are answered 503; 0: no limit")
 	cmd.MarkFlagRequired("node")
 	f.pki.register(cmd)
 	f.log.register(cmd)
 }
 
 func (f *gatewayFlags) run(cmd *cobra.Command) error {
+	tuneMemory(gatewayMemory)
 	logger, err := f.log.logger(cmd)
 	if err != nil {
 		return err
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
-		Registry: newRegistry()}
+		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity}}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}

@@ -176,12 +176,15 @@ func (s *stream) take(line []byte, err error) {
 	s.number++
 	t := taken{number: s.number, err: longLine}
 	if err == nil {
+		// Nothing here waits for the client: what the relay has, it decides or gives up. What was
+		// taken is decided even when the client leaves, so its context does not matter.
+		ctx := context.WithoutCancel(s.call.r.Context())
 		var rec *wire.Record
-		if rec, t.err = s.record(line); t.err == nil {
+		if t.err = s.api.waitCapacity(ctx, s.institution); t.err == nil {
+			rec, t.err = s.record(line)
+		}
+		if t.err == nil {
 			t.size = int64(len(rec.Content))
-			// Neither waits for the client: what the relay has, it decides or gives up. What was
-			// taken is decided even when the client leaves, so its context does not matter.
-			ctx := context.WithoutCancel(s.call.r.Context())
 			s.bytes.Acquire(ctx, t.size) // never fails, since its context never ends
 			t.wait = s.api.relay.StartBulk(ctx, rec, s.institution)
 		}

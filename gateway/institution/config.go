@@ -14,7 +14,8 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// Relay is the federation as this API needs it. Errors are *wire.Error.
+// Relay is the federation as this API needs it. Errors are *wire.Error. A call that waits for
+// others ends after wire.OwnerWait, whatever its context allows.
 type Relay interface {
 	NewID() wire.MessageID
 	// Hasher is nil until a node has been spoken to.
@@ -50,6 +51,9 @@ type Config struct {
 	RateCalls int
 	// RateCallsRaised is the same with the scope ApiRateLimit250; 0: the contract's 250.
 	RateCallsRaised int
+	// Capacity is how many submissions a second are taken, of all institutions together; more
+	// are refused with 503 before their body is read. 0: no limit.
+	Capacity int
 }
 
 func (c *Config) validate() error {
@@ -59,6 +63,9 @@ func (c *Config) validate() error {
 	}
 	if c.RateWindow < 0 || c.RateCalls < 0 || c.RateCallsRaised < 0 {
 		errs = append(errs, errors.New("institution: negative rate limit"))
+	}
+	if err := checkCapacity(c.Capacity); err != nil {
+		errs = append(errs, err)
 	}
 	for _, p := range c.TrustedProxies {
 		if !p.IsValid() {
@@ -70,13 +77,14 @@ func (c *Config) validate() error {
 
 // API serves the institutions. It is safe for concurrent use and holds no goroutines.
 type API struct {
-	relay   Relay
-	log     *slog.Logger
-	proxies []netip.Prefix
-	rates   *rates
-	stats   *stats
-	bulk    *bulkStats
-	streams *streams
+	relay    Relay
+	log      *slog.Logger
+	proxies  []netip.Prefix
+	rates    *rates
+	capacity *capacity
+	stats    *stats
+	bulk     *bulkStats
+	streams  *streams
 
 	decoders sync.Pool // of *decoder
 }
@@ -98,7 +106,8 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{relay: c.Relay, log: c.Logger, stats: stats, bulk: bulk, streams: newStreams(bulk),
-		rates: newRates(c.RateWindow, c.RateCalls, c.RateCallsRaised)}
+		rates:    newRates(c.RateWindow, c.RateCalls, c.RateCallsRaised),
+		capacity: newCapacity(c.Capacity)}
 	for _, p := range c.TrustedProxies {
 		a.proxies = append(a.proxies, p.Masked())
 	}
@@ -109,9 +118,9 @@ func New(c Config) (*API, error) {
 // Register serves the API's paths on mux, each with and without a trailing slash.
 func (a *API) Register(mux *http.ServeMux) {
 	for pattern, serve := range map[string]func(*call) error{
-		"POST /api/v1/messages":                   a.submitByBody,
+		"POST /api/v1/messages":                   a.withCapacity(a.submitByBody),
 		"POST /api/v1/messages/bulk":              a.submitBulk,
-		"POST /api/v1/messages/{fiscal_code}":     a.submitByPath,
+		"POST /api/v1/messages/{fiscal_code}":     a.withCapacity(a.submitByPath),
 		"GET /api/v1/messages/{fiscal_code}/{id}": a.readMessage,
 		"POST /api/v1/profiles":                   a.profileByBody,
 		"GET /api/v1/profiles/{fiscal_code}":      a.profileByPath,

@@ -40,6 +40,7 @@
 //	admit.go       key, rate limit, scopes, source address: what comes before every call
 //	address.go     the client's address, behind proxies or not
 //	rate.go        calls per institution and window
+//	capacity.go    submissions a second, of all institutions
 //	submit.go      POST messages
 //	bulk.go        POST messages/bulk: a stream, and how it reads
 //	bulklines.go   lines, cut without a copy

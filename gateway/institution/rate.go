@@ -113,14 +113,15 @@ func (a allowance) tell(h http.Header, window time.Duration) {
 		return
 	}
 	left, resets := strconv.Itoa(a.remaining), strconv.Itoa(seconds(a.resets))
-	// Assigned, not Set: these are the canonical spellings.
-	h["X-Rate-Limit-Remaining"] = []string{left}
-	h["Ratelimit"] = []string{`"institution";r=` + left + `;t=` + resets}
-	h["Ratelimit-Policy"] = []string{`"institution";q=` + strconv.Itoa(a.limit) + `;w=` +
-		strconv.Itoa(seconds(window))}
+	values := [...]string{left, `"institution";r=` + left + `;t=` + resets,
+		`"institution";q=` + strconv.Itoa(a.limit) + `;w=` + strconv.Itoa(seconds(window)), resets}
+	// Assigned, not Set: these are the canonical spellings. Each is its part of one array.
+	h["X-Rate-Limit-Remaining"] = values[0:1:1]
+	h["Ratelimit"] = values[1:2:2]
+	h["Ratelimit-Policy"] = values[2:3:3]
 	if a.refused {
-		h["X-Rate-Limit-Retry-After"] = []string{resets}
-		h["Retry-After"] = []string{resets}
+		h["X-Rate-Limit-Retry-After"] = values[3:4:4]
+		h["Retry-After"] = values[3:4:4]
 	}
 }
 

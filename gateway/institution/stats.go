@@ -10,6 +10,7 @@ import (
 // stats are the API's metrics. No label can take a value that a client chooses.
 type stats struct {
 	submissions *prometheus.CounterVec
+	processed   prometheus.Counter // of submissions: what becomes of most
 	refusals    *prometheus.CounterVec
 }
 
@@ -24,6 +25,7 @@ func newStats(r prometheus.Registerer) (*stats, error) {
 			Help: "Calls answered with an error, by problem type.",
 		}, []string{"problem"}),
 	}
+	s.processed = s.submissions.WithLabelValues(wire.Processed.String(), "")
 	if r == nil {
 		return s, nil
 	}
@@ -36,6 +38,10 @@ func newStats(r prometheus.Registerer) (*stats, error) {
 }
 
 func (s *stats) verdict(v wire.Verdict) {
+	if v == (wire.Verdict{Status: wire.Processed}) {
+		s.processed.Inc()
+		return
+	}
 	s.submissions.WithLabelValues(v.Status.String(), v.Reason.String()).Inc()
 }
 
