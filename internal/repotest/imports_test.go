@@ -40,7 +40,7 @@ var onlyRules = []only{
 		[]string{"testcluster/virtual"}, []string{"wire/link"}},
 	{"github.com/cockroachdb/pebble", "databases belong to the states",
 		[]string{"internal/store", "node", "node/federation", "node/region",
-			"testcluster/virtual"}, nil},
+			"testcluster/virtual", "cmd/staffetta"}, nil},
 	{"github.com/klauspost/compress", "blocks are compressed once, in wire",
 		[]string{"wire"}, nil},
 	{"google.golang.org/protobuf", "codec is the one encoding",
@@ -54,8 +54,8 @@ var onlyRules = []only{
 		[]string{"consensus", "testcluster/virtual"}},
 	{"testing", "product code does not know that it is tested",
 		[]string{"internal/openapitest", "testcluster/virtual"}, []string{"..."}},
-	{"os/exec", "only a local federation has child processes",
-		[]string{"testcluster/process"}, []string{"..."}},
+	{"os/exec", "only a local federation, and a bench of cold starts, has child processes",
+		[]string{"testcluster/process", "cmd/staffetta"}, []string{"..."}},
 	{"os/signal", "signals live in cmd only", []string{"cmd/staffetta"}, nil},
 	{module + "/testcluster", "only the command may start a local federation",
 		[]string{"cmd/staffetta", "testcluster/..."}, nil},
@@ -65,7 +65,7 @@ var onlyRules = []only{
 	{module + "/internal/ca", "production brings its own certificates",
 		[]string{"testcluster/..."}, []string{"..."}},
 	{module + "/internal/synthetic", "invented citizens are for local federations and load",
-		[]string{"testcluster/process", "internal/load"}, []string{"..."}},
+		[]string{"testcluster/process", "internal/load", "internal/scale"}, []string{"..."}},
 }
 
 var neverRules = []never{

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package scale
+
+// forgetPages can not be done here: what follows is measured with files in memory.
+func forgetPages(string) (forgotten bool, err error) { return false, nil }
