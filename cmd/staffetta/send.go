@@ -61,7 +61,7 @@ type sendFlags struct {
 	key                        keyFlags
 	concurrency                int
 	giveUp                     time.Duration
-	quiet                      bool
+	oneByOne, quiet            bool
 }
 
 func newSendCommand() *cobra.Command {
@@ -72,7 +72,7 @@ func newSendCommand() *cobra.Command {
 		Long: `Send a file of messages: one a line, each a NewMessage as POST /api/v1/messages takes it,
 with its fiscal_code.
 
-No message is sent twice, whatever is retried, interrupted or run again: each request carries an
+No message is sent twice, whatever is retried, interrupted or run again: each line is sent with an
 idempotency key that follows from the text of its line, and from how many equal lines stand before
 it (two equal lines are two messages). So the same file, sent again, gets the first answers; lines
 may be added, changed and removed without sending the others again.
@@ -82,10 +82,11 @@ idempotency_key, http_status, id, status, rejection_reason, error. Running the c
 with the same file and results finishes what is left: lines without a result, and lines that
 ended for lack of an answer ("retriable": true).
 
-Requests are tried again after network errors, 408, 425, 429 and 5xx, as the gateway's
-Retry-After asks. Ctrl-C lets requests under way finish. The exit code is 0 when every line has
-a verdict, REJECTED included, 1 when lines ended in an error or the run could not go on, and
-130 after Ctrl-C.`,
+Lines go in bulk requests, many in each; to a gateway that takes none, and with --one-by-one, each
+goes in a request of its own. They are tried again after network errors, 408, 425, 429 and 5xx, as
+the gateway's Retry-After asks. Ctrl-C lets requests under way finish. The exit code is 0 when every
+line has a verdict, REJECTED included, 1 when lines ended in an error or the run could not go on,
+and 130 after Ctrl-C.`,
 		Example: `  staffetta send --gateway http://127.0.0.1:8080 --key-file key.txt \
     --file messages.ndjson --results out.ndjson`,
 		Args: cobra.NoArgs,
@@ -97,8 +98,9 @@ a verdict, REJECTED included, 1 when lines ended in an error or the run could no
 	f.StringVar(&flags.file, "file", "", "file of messages; - is standard input")
 	f.StringVar(&flags.results, "results", "", "file of results; - is standard output, where "+
 		"nothing is resumed")
-	f.IntVar(&flags.concurrency, "concurrency", sender.ConcurrencyDefault,
-		fmt.Sprintf("requests at a time, at most %d", sender.ConcurrencyMax))
+	f.BoolVar(&flags.oneByOne, "one-by-one", false, "one request for each line")
+	f.IntVar(&flags.concurrency, "concurrency", sender.ConcurrencyDefault, fmt.Sprintf(
+		"requests at a time where each has one line, at most %d", sender.ConcurrencyMax))
 	f.DurationVar(&flags.giveUp, "give-up", sender.GiveUpDefault,
 		"how long one line is tried before it counts as failed")
 	f.StringVar(&flags.ca, "ca", "", "file with the authorities (PEM) of a gateway's certificate")
@@ -116,8 +118,8 @@ func runSend(cmd *cobra.Command, flags *sendFlags) (err error) {
 	if key == "" {
 		return errors.New("no key: give --key-file, --key or the variable " + keyEnv)
 	}
-	config := sender.Config{Gateway: flags.gateway, Key: key, Concurrency: flags.concurrency,
-		GiveUp: flags.giveUp}
+	config := sender.Config{Gateway: flags.gateway, Key: key, OneByOne: flags.oneByOne,
+		Concurrency: flags.concurrency, GiveUp: flags.giveUp}
 	if flags.ca != "" {
 		if config.Transport, err = sender.TransportWithRoots(flags.ca,
 			flags.concurrency); err != nil {

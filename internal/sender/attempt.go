@@ -65,8 +65,9 @@ func (s *Sender) deliver(ctx context.Context, t *task) (Result, error) {
 
 // attempt sends the message once. after is how long the answer asks to wait.
 func (s *Sender) attempt(ctx context.Context, t *task) (r Result, after time.Duration, err error) {
-	r = Result{Line: t.number, Key: t.key}
-	ctx, cancel := detached(ctx)
+	ctx, end := detached(ctx)
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, bytes.NewReader(t.text))
 	if err != nil {
@@ -97,10 +98,17 @@ func (s *Sender) attempt(ctx context.Context, t *task) (r Result, after time.Dur
 // read takes the answer's meaning into r.
 func (r *Result) read(body []byte) {
 	var a answer
-	err := json.Unmarshal(body, &a)
+	if json.Unmarshal(body, &a) != nil && r.HTTPStatus == http.StatusCreated {
+		a = answer{}
+	}
+	r.take(&a)
+}
+
+// take takes an answer's meaning into r, which has its status.
+func (r *Result) take(a *answer) {
 	if r.HTTPStatus == http.StatusCreated {
 		status, _ := a.Status.(string)
-		if err != nil || a.ID == "" {
+		if a.ID == "" {
 			// Accepted, but by whom? The same key gets the same answer again, whole this time.
 			r.Error, r.Retriable = "an answer that is not a gateway's", true
 			return
@@ -129,7 +137,7 @@ func (r *Result) read(body []byte) {
 
 // detached is a context for one attempt: it outlives ctx by drainTimeout.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(drainTimeout, cancel)
 		context.AfterFunc(out, func() { timer.Stop() })

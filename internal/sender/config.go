@@ -17,7 +17,9 @@ const (
 	// window is how many lines may be under way or wait for an earlier one's result. It bounds
 	// memory: a waiting line keeps its result alone, at most 1 KiB.
 	window = 8192
-	// attemptTimeout ends one request that gets no answer; a gateway answers within 5 s.
+	// textBytesMax bounds the text of those of them that were not answered.
+	textBytesMax = 32 << 20
+	// attemptTimeout ends a request that gets no answer; a gateway answers within 5 s.
 	attemptTimeout = 30 * time.Second
 	// drainTimeout is how long requests under way may take once a run is interrupted.
 	drainTimeout = 10 * time.Second
@@ -40,7 +42,10 @@ type Config struct {
 	Size int64
 	// Results takes the result lines; nil for none.
 	Results *Results
-	// Concurrency is the number of requests at a time; 0 is ConcurrencyDefault.
+	// OneByOne sends each line in a request of its own, as it is done where a gateway takes no
+	// bulk requests.
+	OneByOne bool
+	// Concurrency is the number of such requests at a time; 0 is ConcurrencyDefault.
 	Concurrency int
 	// GiveUp is how long one line is tried; 0 is GiveUpDefault.
 	GiveUp time.Duration

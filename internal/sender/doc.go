@@ -1,8 +1,8 @@
 // Package sender delivers a file of messages to a gateway, each of them once.
 //
 // A file has one message a line, a NewMessage of the institutions' contract with its
-// fiscal_code. Lines are sent concurrently and answered, in the order of the input, by one
-// result line each.
+// fiscal_code. Lines are sent many in a bulk request, or one by one to a gateway that takes none,
+// and answered, in the order of the input, by one result line each.
 //
 // Guarantees:
 //
@@ -13,7 +13,7 @@
 //     Running again with the same results file finishes the rest, and tries again those lines
 //     that had ended for lack of an answer. Results of another file are refused.
 //   - Memory does not grow with the length of lines and little with their number: a window of
-//     lines is held, and eight to twenty bytes for each line seen.
+//     lines is held, with 32 MiB of text, and eight to twenty bytes for each line seen.
 //
 // Files:
 //
@@ -21,8 +21,10 @@
 //	run.go        a run: feed, workers, writer
 //	lines.go      the input, cut into bounded lines
 //	key.go        what names a line for ever
+//	queue.go      lines that wait to be sent, or sent again
 //	transport.go  connections to the gateway
-//	attempt.go    one request, and what its answer means
+//	bulk.go       one request of many lines
+//	attempt.go    one of a single line, and what an answer means
 //	retry.go      when to try again
 //	results.go    the results file: resume, check, append
 //	stats.go      counts and the summary

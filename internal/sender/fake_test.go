@@ -1,18 +1,23 @@
 package sender
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -34,10 +39,28 @@ const (
 
 var everyFault = []fault{refuse, unavailable, limited, unknown, broken, mute, garbled, halved}
 
+// lane is the way that a run's lines take.
+type lane string
+
+const (
+	inBulk     lane = "bulk"
+	oldGateway lane = "to a gateway without bulk requests"
+	oneByOne   lane = "one by one"
+)
+
+// eachLane runs a test over every lane.
+func eachLane(t *testing.T, test func(t *testing.T, way lane)) {
+	t.Helper()
+	for _, way := range []lane{inBulk, oldGateway, oneByOne} {
+		t.Run(string(way), func(t *testing.T) { test(t, way) })
+	}
+}
+
 // gatewayFake keeps messages by idempotency key, as a gateway does.
 type gatewayFake struct {
+	lane    lane
 	key     string        // that it accepts
-	latency time.Duration // of a request without a fault
+	latency time.Duration // of a single request without a fault
 
 	mu       sync.Mutex
 	plan     func(key string, attempt int) fault
@@ -45,63 +68,125 @@ type gatewayFake struct {
 	messages map[string]string // key to body
 	stored   int               // messages kept, copies included
 	requests int
+	sent     int // lines, each as often as it came
 }
 
-func newGateway(plan func(key string, attempt int) fault) *gatewayFake {
+func newGateway(way lane, plan func(key string, attempt int) fault) *gatewayFake {
 	if plan == nil {
 		plan = func(string, int) fault { return fine }
 	}
-	return &gatewayFake{key: "K", plan: plan, attempts: make(map[string]int),
+	return &gatewayFake{lane: way, key: "K", plan: plan, attempts: make(map[string]int),
 		messages: make(map[string]string)}
 }
 
-// ServeHTTP is a gateway without faults. The recipient's code decides: it is no code at all,
-// but names the outcome.
-func (g *gatewayFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	key := r.Header.Get("Idempotency-Key")
-	problem := func(status int, title, detail string) {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(map[string]any{"status": status, "title": title,
-			"detail": detail})
-	}
+// reply is what becomes of one message.
+type reply struct {
+	status     int
+	body       map[string]any
+	retryAfter int
+}
+
+func problemOf(status int, title, detail string) reply {
+	return reply{status: status, body: map[string]any{"title": title, "detail": detail}}
+}
+
+// submit is a gateway without faults. The recipient's code decides: it is no code at all, but
+// names the outcome.
+func (g *gatewayFake) submit(key, text string) reply {
 	var m struct {
 		FiscalCode string `json:"fiscal_code"`
 	}
 	switch {
-	case err != nil || r.Method != http.MethodPost || r.URL.Path != "/api/v1/messages":
-		problem(404, "Not found", "")
+	case len(key) != 64:
+		return problemOf(400, "Bad idempotency key", "")
+	case json.Unmarshal([]byte(text), &m) != nil:
+		return problemOf(400, "Malformed", "")
+	case m.FiscalCode == "INVALID":
+		return problemOf(400, "Invalid message structure",
+			"value at root.content is not a valid [x]")
+	case m.FiscalCode == "BROKEN":
+		return problemOf(500, "Internal server error", "")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	first, known := g.messages[key]
+	if !known {
+		g.messages[key] = text
+		g.stored++
+	}
+	if known && first != text {
+		return problemOf(409, "Conflict", "")
+	}
+	body := map[string]any{"id": idOf(key), "status": "PROCESSED"}
+	if m.FiscalCode == "UNKNOWN" {
+		body["status"], body["rejection_reason"] = "REJECTED", "USER_NOT_FOUND"
+	}
+	return reply{status: 201, body: body}
+}
+
+// ServeHTTP is a gateway without faults over HTTP.
+func (g *gatewayFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
 	case r.Header.Get("Ocp-Apim-Subscription-Key") != g.key:
 		w.WriteHeader(401)
 		io.WriteString(w, `{"statusCode":401,"message":"Access denied"}`)
-	case len(key) != 64:
-		problem(400, "Bad idempotency key", "")
-	case json.Unmarshal(body, &m) != nil:
-		problem(400, "Invalid message structure", "")
-	case m.FiscalCode == "INVALID":
-		problem(400, "Invalid message structure", "value at root.content is not a valid [x]")
-	case m.FiscalCode == "BROKEN":
-		problem(500, "Internal server error", "")
-	default:
-		g.mu.Lock()
-		first, known := g.messages[key]
-		if !known {
-			g.messages[key] = string(body)
-			g.stored++
+	case r.URL.Path == "/api/v1/messages":
+		text, err := io.ReadAll(r.Body)
+		if err == nil {
+			write(w, g.submit(r.Header.Get("Idempotency-Key"), string(text)))
 		}
-		g.mu.Unlock()
-		if known && first != string(body) {
-			problem(409, "Conflict", "")
-			return
+	case r.URL.Path == "/api/v1/messages/bulk" && g.lane == inBulk:
+		http.NewResponseController(w).EnableFullDuplex()
+		w.Header().Set("Content-Type", bulkType)
+		in := bufio.NewReader(r.Body)
+		for n := 1; ; n++ {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			w.Write(answerTo(n, g.submit(cutKey(line))))
+			http.NewResponseController(w).Flush()
 		}
-		verdict := `"status":"PROCESSED"`
-		if m.FiscalCode == "UNKNOWN" {
-			verdict = `"status":"REJECTED","rejection_reason":"USER_NOT_FOUND"`
-		}
-		w.WriteHeader(201)
-		fmt.Fprintf(w, `{"id":%q,%s}`, idOf(key), verdict)
+	default: // "bulk" is no fiscal code
+		write(w, problemOf(400, "Invalid string", ""))
 	}
+}
+
+// write answers a request.
+func write(w http.ResponseWriter, a reply) {
+	if a.status != 201 {
+		w.Header().Set("Content-Type", "application/problem+json")
+		a.body["status"] = a.status
+	}
+	if a.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter))
+	}
+	w.WriteHeader(a.status)
+	json.NewEncoder(w).Encode(a.body)
+}
+
+// answerTo is the answer to a line.
+func answerTo(number int, a reply) []byte {
+	line := map[string]any{"line": number, "status_code": a.status}
+	maps.Copy(line, a.body)
+	if a.retryAfter > 0 {
+		line["retry_after"] = a.retryAfter
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		panic(err)
+	}
+	return append(b, '\n')
+}
+
+// cutKey takes a line apart into its key and what the input had.
+func cutKey(line string) (key, text string) {
+	line, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), `{"idempotency_key":"`)
+	key, text, found := strings.Cut(line, `"`)
+	if !ok || !found {
+		return "", line
+	}
+	return key, "{" + strings.TrimPrefix(text, ",")
 }
 
 func idOf(key string) string {
@@ -109,48 +194,108 @@ func idOf(key string) string {
 	return hex.EncodeToString(sum[:13])
 }
 
-// RoundTrip is the gateway behind a network that fails as planned.
-func (g *gatewayFake) RoundTrip(r *http.Request) (*http.Response, error) {
-	key := r.Header.Get("Idempotency-Key")
+// next is what the network does to the next attempt of a key.
+func (g *gatewayFake) next(key string) fault {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	f := g.plan(key, g.attempts[key])
 	g.attempts[key]++
+	g.sent++
+	return f
+}
+
+// RoundTrip is the gateway behind a network that fails as planned.
+func (g *gatewayFake) RoundTrip(r *http.Request) (*http.Response, error) {
+	g.mu.Lock()
 	g.requests++
 	g.mu.Unlock()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || int64(len(text)) != r.ContentLength {
+		return nil, fmt.Errorf("a body of %d bytes, announced as %d: %w", len(text),
+			r.ContentLength, err)
+	}
 	answer := httptest.NewRecorder()
+	if r.URL.Path == "/api/v1/messages" {
+		key := r.Header.Get("Idempotency-Key")
+		f := g.next(key)
+		if f == fine {
+			time.Sleep(g.latency)
+		}
+		body, err := g.pass(r.Context(), f, key, string(text), func(a reply) []byte {
+			write(answer, a)
+			return answer.Body.Bytes()
+		})
+		resp := answer.Result()
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		if r.Header.Get("Ocp-Apim-Subscription-Key") != g.key {
+			answer = httptest.NewRecorder()
+			g.ServeHTTP(answer, r)
+			return answer.Result(), nil
+		}
+		if err != nil && len(body) == 0 {
+			return nil, err
+		}
+		return resp, nil
+	}
+	if g.lane != inBulk || r.Header.Get("Ocp-Apim-Subscription-Key") != g.key {
+		g.ServeHTTP(answer, r)
+		return answer.Result(), nil
+	}
+	answer.Header().Set("Content-Type", bulkType)
+	for i, line := range strings.SplitAfter(string(text), "\n") {
+		if line == "" {
+			break
+		}
+		key, message := cutKey(line)
+		f := g.next(key)
+		if f == refuse && i == 0 {
+			return nil, errors.New("dial: connection refused")
+		}
+		part, err := g.pass(r.Context(), f, key, message, func(a reply) []byte {
+			return answerTo(i+1, a)
+		})
+		answer.Write(part)
+		if err != nil {
+			resp := answer.Result()
+			resp.Body = io.NopCloser(io.MultiReader(resp.Body, iotest.ErrReader(err)))
+			return resp, nil
+		}
+	}
+	return answer.Result(), nil
+}
+
+// pass lets a message meet a fault, and returns what comes back and how the connection ends.
+func (g *gatewayFake) pass(ctx context.Context, f fault, key, text string,
+	tell func(reply) []byte) ([]byte, error) {
 	switch f {
 	case refuse:
 		return nil, errors.New("dial: connection refused")
 	case unavailable, unknown:
 		if f == unknown {
-			g.ServeHTTP(httptest.NewRecorder(), r)
+			g.submit(key, text)
 		}
-		answer.Header().Set("Retry-After", "2")
-		answer.WriteHeader(503)
+		a := problemOf(503, "Service unavailable", "")
+		a.retryAfter = 2
+		return tell(a), nil
 	case limited:
-		answer.Header().Set("Retry-After", "3")
-		answer.WriteHeader(429)
-		io.WriteString(answer, `{"statusCode":429,"message":"Rate limit is exceeded."}`)
+		a := problemOf(429, "Rate limit is exceeded.", "")
+		a.retryAfter = 3
+		return tell(a), nil
 	case broken:
-		g.ServeHTTP(httptest.NewRecorder(), r)
+		g.submit(key, text)
 		return nil, io.ErrUnexpectedEOF
 	case mute:
-		g.ServeHTTP(httptest.NewRecorder(), r)
-		<-r.Context().Done()
-		return nil, r.Context().Err()
+		g.submit(key, text)
+		<-ctx.Done()
+		return nil, ctx.Err()
 	case garbled:
-		answer.WriteHeader(201)
-		io.WriteString(answer, "<html>")
+		tell(reply{status: 201})
+		return []byte("<html>\n"), nil
 	case halved:
-		whole := httptest.NewRecorder()
-		g.ServeHTTP(whole, r)
-		answer.WriteHeader(whole.Code)
-		answer.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
-	default:
-		time.Sleep(g.latency)
-		g.ServeHTTP(answer, r)
+		whole := tell(g.submit(key, text))
+		return whole[:len(whole)/2], io.ErrUnexpectedEOF
 	}
-	return answer.Result(), nil
+	return tell(g.submit(key, text)), nil
 }
 
 // message is a line of an input file.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // runFile is one run over a results file; stopAfter results it is interrupted, 0 means never.
@@ -23,7 +22,7 @@ func runFile(t *testing.T, g *gatewayFake, input, path string, stopAfter int) (S
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	s, err := New(Config{Gateway: "http://g", Key: "K", In: strings.NewReader(input), Transport: g,
-		Results: results, Concurrency: 4, GiveUp: time.Minute, Progress: func(p Progress) {
+		Results: results, OneByOne: g.lane == oneByOne, Concurrency: 4, Progress: func(p Progress) {
 			if int(p.Lines) == stopAfter {
 				stop()
 			}
@@ -51,7 +50,7 @@ func read(t *testing.T, path string) []byte {
 func whole(t *testing.T, input string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "whole")
-	g := newGateway(nil)
+	g := newGateway(inBulk, nil)
 	if _, err := runFile(t, g, input, path, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -59,14 +58,16 @@ func whole(t *testing.T, input string) []byte {
 	return read(t, path)
 }
 
-func TestInterruptedAtEachLine(t *testing.T) {
+func TestInterruptedAtEachLine(t *testing.T) { eachLane(t, testInterruptedAtEachLine) }
+
+func testInterruptedAtEachLine(t *testing.T, way lane) {
 	const n = 25
 	input := inputOf(n)
 	want := whole(t, input)
 	for at := 1; at <= n; at++ {
 		synctest.Test(t, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "out")
-			g := newGateway(func(key string, attempt int) fault {
+			g := newGateway(way, func(key string, attempt int) fault {
 				return []fault{everyFault[key[0]%8], fine, fine, fine}[attempt%4]
 			})
 			_, err := runFile(t, g, input, path, at)
@@ -94,21 +95,23 @@ func TestKilledAtEachByte(t *testing.T) {
 	want := whole(t, input)
 	for at := range len(want) + 1 {
 		path := writeFile(t, string(want[:at]))
-		g := newGateway(nil)
+		g := newGateway(inBulk, nil)
 		if _, err := runFile(t, g, input, path, 0); err != nil {
 			t.Fatalf("at byte %d: %v", at, err)
 		}
 		if got := read(t, path); !bytes.Equal(got, want) {
 			t.Fatalf("at byte %d:\n%s\nwant\n%s", at, got, want)
 		}
-		if answered := bytes.Count(want[:at], []byte("\n")); g.requests != 3-answered {
-			t.Errorf("at byte %d: %d requests, %d lines had results", at, g.requests, answered)
+		if answered := bytes.Count(want[:at], []byte("\n")); g.sent != 3-answered {
+			t.Errorf("at byte %d: %d requests, %d lines had results", at, g.sent, answered)
 		}
 	}
 }
 
 // Lines that ended for lack of an answer are tried again, the others are not.
-func TestRedo(t *testing.T) {
+func TestRedo(t *testing.T) { eachLane(t, testRedo) }
+
+func testRedo(t *testing.T, way lane) {
 	const n = 20
 	input := inputOf(n)
 	want := whole(t, input)
@@ -117,7 +120,7 @@ func TestRedo(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "out")
 				down := true
-				g := newGateway(func(key string, _ int) fault {
+				g := newGateway(way, func(key string, _ int) fault {
 					if down && key[1] < '8' {
 						return unknown
 					}
@@ -134,7 +137,7 @@ func TestRedo(t *testing.T) {
 						t.Fatalf("%d results after an interruption, want all %d", got, n)
 					}
 				}
-				before := g.requests
+				before := g.sent
 				again, err := runFile(t, g, input, path, 0)
 				if err != nil || again.Failed != 0 {
 					t.Fatalf("%+v, %v", again, err)
@@ -142,7 +145,7 @@ func TestRedo(t *testing.T) {
 				if got := read(t, path); !bytes.Equal(got, want) {
 					t.Fatalf("got\n%s\nwant\n%s", got, want)
 				}
-				if sent := int64(g.requests - before); sent > summary.Failed {
+				if sent := int64(g.sent - before); sent > summary.Failed {
 					t.Errorf("%d requests for %d lines", sent, summary.Failed)
 				}
 				checkAll(t, g, input, read(t, path))
@@ -171,7 +174,7 @@ func TestOtherInput(t *testing.T) {
 				content = content[:i] + `"retriable":true}` + "\n"
 			}
 			path := writeFile(t, content)
-			g := newGateway(nil)
+			g := newGateway(inBulk, nil)
 			if _, err := runFile(t, g, change(input), path, 0); !errors.Is(err, ErrOtherInput) {
 				t.Errorf("%s: got %v", name, err)
 			}

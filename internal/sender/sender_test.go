@@ -1,11 +1,13 @@
 package sender
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,13 +24,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // send runs once, in the caller's bubble or in real time, without a results file.
-func send(t *testing.T, g http.RoundTripper, input string, change func(*Config)) (Summary, []byte,
+func send(t *testing.T, g *gatewayFake, input string, change func(*Config)) (Summary, []byte,
 	error) {
 	t.Helper()
 	var out bytes.Buffer
 	results := NewResults(&out)
 	config := Config{Gateway: "http://gateway.example", Key: "K", In: strings.NewReader(input),
-		Results: results, Transport: g}
+		Results: results, Transport: g, OneByOne: g.lane == oneByOne}
 	if change != nil {
 		change(&config)
 	}
@@ -51,12 +53,14 @@ func inputOf(n int) string {
 	return b.String()
 }
 
-func TestSend(t *testing.T) {
+func TestSend(t *testing.T) { eachLane(t, testSend) }
+
+func testSend(t *testing.T, way lane) {
 	input := strings.Join([]string{
 		"\xef\xbb\xbf" + message("KNOWN", 1), "  " + message("UNKNOWN", 2) + " \r", "", "{]",
 		message("INVALID", 3), message("KNOWN", 1), `["no object"]`,
 		`{"fiscal_code":"` + strings.Repeat("x", LineBytesMax) + `"}`, message("KNOWN", 4)}, "\n")
-	g := newGateway(nil)
+	g := newGateway(way, nil)
 	summary, out, err := send(t, g, input, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -80,23 +84,27 @@ func TestSend(t *testing.T) {
 }
 
 func TestEmptyInput(t *testing.T) {
-	summary, out, err := send(t, newGateway(nil), "", nil)
+	summary, out, err := send(t, newGateway(inBulk, nil), "", nil)
 	if err != nil || summary.Lines != 0 || len(out) != 0 {
 		t.Errorf("got %+v, %q, %v", summary, out, err)
 	}
 }
 
 // Whatever happens to attempts, in every pairing, each line becomes one message.
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { eachLane(t, testFaults) }
+
+func testFaults(t *testing.T, way lane) {
 	for _, first := range everyFault {
 		for _, second := range append(everyFault, fine) {
 			t.Run(fmt.Sprintf("%s then %s", first, second), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					g := newGateway(func(key string, attempt int) fault {
+					g := newGateway(way, func(key string, attempt int) fault {
 						return append([]fault{first, second}, make([]fault, 99)...)[attempt]
 					})
 					input := inputOf(20)
-					summary, out, err := send(t, g, input, nil)
+					summary, out, err := send(t, g, input, func(c *Config) {
+						c.GiveUp = time.Hour // each line that stays mute holds up a stream
+					})
 					if err != nil || summary.Failed != 0 {
 						t.Fatalf("%+v, %v", summary, err)
 					}
@@ -108,11 +116,13 @@ func TestFaults(t *testing.T) {
 }
 
 // An answer decides how long everybody waits.
-func TestRateLimit(t *testing.T) {
+func TestRateLimit(t *testing.T) { eachLane(t, testRateLimit) }
+
+func testRateLimit(t *testing.T, way lane) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		closed, early := false, 0 // under the fake's lock
-		g := newGateway(func(string, int) fault {
+		g := newGateway(way, func(string, int) fault {
 			if d := time.Since(start); d > 0 && d < 3*time.Second {
 				early++
 			}
@@ -135,9 +145,11 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-func TestGiveUp(t *testing.T) {
+func TestGiveUp(t *testing.T) { eachLane(t, testGiveUp) }
+
+func testGiveUp(t *testing.T, way lane) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateway(nil)
+		g := newGateway(way, nil)
 		input := message("BROKEN", 1) + "\n" + message("KNOWN", 2) + "\n"
 		start := time.Now()
 		summary, out, err := send(t, g, input, func(c *Config) { c.GiveUp = time.Minute })
@@ -154,8 +166,10 @@ func TestGiveUp(t *testing.T) {
 	})
 }
 
-func TestKeyRefused(t *testing.T) {
-	g := newGateway(nil)
+func TestKeyRefused(t *testing.T) { eachLane(t, testKeyRefused) }
+
+func testKeyRefused(t *testing.T, way lane) {
+	g := newGateway(way, nil)
 	_, out, err := send(t, g, inputOf(100), func(c *Config) { c.Key, c.Concurrency = "other", 1 })
 	if !errors.Is(err, ErrKeyRefused) || len(out) != 0 {
 		t.Errorf("got %v and results %q", err, out)
@@ -218,7 +232,9 @@ func TestOccurrences(t *testing.T) {
 }
 
 // One line without an answer holds up a window of results and no more of the input.
-func TestBoundedMemory(t *testing.T) {
+func TestBoundedMemory(t *testing.T) { eachLane(t, testBoundedMemory) }
+
+func testBoundedMemory(t *testing.T, way lane) {
 	synctest.Test(t, func(t *testing.T) {
 		var read atomic.Int64
 		ctx, stop := context.WithCancel(t.Context())
@@ -226,15 +242,15 @@ func TestBoundedMemory(t *testing.T) {
 			n := read.Add(1)
 			return copy(b, message("KNOWN", int(n))+"\n"), nil
 		})
-		first := true
-		g := newGateway(func(string, int) fault {
-			if first {
-				first = false
+		first := keyOf(hashLine([]byte(message("KNOWN", 1))), 0)
+		g := newGateway(way, func(key string, _ int) fault {
+			if key == first {
 				return mute
 			}
 			return fine
 		})
-		s, err := New(Config{Gateway: "http://gateway.example", Key: "K", In: endless, Transport: g})
+		s, err := New(Config{Gateway: "http://gateway.example", Key: "K", In: endless, Transport: g,
+			OneByOne: way == oneByOne})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +275,7 @@ func TestReadError(t *testing.T) {
 	in := io.MultiReader(strings.NewReader(inputOf(3)), readerFunc(func([]byte) (int, error) {
 		return 0, errors.New("disk on fire")
 	}))
-	g := newGateway(nil)
+	g := newGateway(inBulk, nil)
 	summary, out, err := send(t, g, "", func(c *Config) { c.In = in })
 	if err == nil || !strings.Contains(err.Error(), "read line 4: disk on fire") {
 		t.Errorf("got %v", err)
@@ -269,15 +285,134 @@ func TestReadError(t *testing.T) {
 	}
 }
 
+// Long lines hold up more of the input before a window of them is under way.
+func TestBoundedText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var read atomic.Int64
+		ctx, stop := context.WithCancel(t.Context())
+		long := `{"fiscal_code":"KNOWN","x":"` + strings.Repeat("x", LineBytesMax-1<<10) + `"}` + "\n"
+		endless := readerFunc(func(b []byte) (int, error) {
+			n := copy(b, long[read.Load()%int64(len(long)):])
+			read.Add(int64(n))
+			return n, nil
+		})
+		g := newGateway(inBulk, func(string, int) fault { return mute })
+		s, err := New(Config{Gateway: "http://gateway.example", Key: "K", In: endless, Transport: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { _, err := s.Run(ctx); done <- err }()
+		synctest.Wait()
+		if n := read.Load(); n < textBytesMax || n > textBytesMax+2*LineBytesMax {
+			t.Errorf("%d bytes read, want %d", n, textBytesMax)
+		}
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A region that is away holds up its own lines and no others.
+func TestSomeLinesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		late, sent := 0, 0 // under the fake's lock
+		g := newGateway(inBulk, func(key string, attempt int) fault {
+			away := key[0] == '0'
+			switch since := time.Since(start); {
+			case away && since < time.Minute:
+				return unavailable
+			case attempt == 0 && since > time.Second:
+				late++
+			}
+			sent++
+			return fine
+		})
+		input := inputOf(5000)
+		summary, out, err := send(t, g, input, nil)
+		if err != nil || summary.Failed != 0 {
+			t.Fatalf("%+v, %v", summary, err)
+		}
+		checkAll(t, g, input, out)
+		if late > 0 || sent != 5000 {
+			t.Errorf("%d lines were held up by others, %d sent for 5000 lines", late, sent)
+		}
+		if g.requests > 4*60+20 {
+			t.Errorf("%d requests within a minute of waiting", g.requests)
+		}
+	})
+}
+
+// A gateway that is away is asked seldom, whatever waits.
+func TestGatewayAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		g := newGateway(inBulk, func(string, int) fault {
+			if time.Since(start) < 5*time.Minute {
+				return refuse
+			}
+			return fine
+		})
+		input := inputOf(10000)
+		summary, out, err := send(t, g, input, nil)
+		if err != nil || summary.Failed != 0 {
+			t.Fatalf("%+v, %v", summary, err)
+		}
+		checkAll(t, g, input, out)
+		if g.requests > streams*5*60/4 {
+			t.Errorf("%d requests in five minutes without a gateway", g.requests)
+		}
+	})
+}
+
+// A line's key becomes a member, whatever else the line has.
+func TestBatch(t *testing.T) {
+	key := strings.Repeat("k", 64)
+	for text, want := range map[string]string{
+		`{}`:             `{"idempotency_key":"` + key + `"}`,
+		"{ \t}":          `{"idempotency_key":"` + key + "\" \t}",
+		`{ "a":{}}`:      `{"idempotency_key":"` + key + `", "a":{}}`,
+		`{"a":"\u007b"}`: `{"idempotency_key":"` + key + `","a":"\u007b"}`,
+	} {
+		for _, size := range []int{1, 7, 4096} {
+			b := newBatch([]*task{{line: line{text: []byte(text)}, key: key},
+				{line: line{text: []byte("{}")}, key: key}})
+			var got []byte
+			for buf := make([]byte, size); ; {
+				n, err := b.Read(buf)
+				got = append(got, buf[:n]...)
+				if err != nil {
+					break
+				}
+			}
+			if w := want + "\n" + `{"idempotency_key":"` + key + `"}` + "\n"; string(got) != w ||
+				b.size != int64(len(w)) {
+				t.Errorf("%s: got %q of %d bytes, want %q", text, got, b.size, w)
+			}
+		}
+	}
+	for text, fits := range map[string]bool{`{"idempotency_key":1}`: false,
+		`{"a":{"idempotency_key":1}}`: true, `{"a":"idempotency_key"}`: true} {
+		if problem := unfit([]byte(text)); (problem == "") != fits {
+			t.Errorf("%s: %q", text, problem)
+		}
+	}
+}
+
 // An interrupted run lets requests under way finish, even where the input blocks for ever.
-func TestInterruptedWhileReading(t *testing.T) {
+func TestInterruptedWhileReading(t *testing.T) { eachLane(t, testInterruptedWhileReading) }
+
+func testInterruptedWhileReading(t *testing.T, way lane) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		ctx, stop := context.WithCancel(t.Context())
-		g := newGateway(nil)
+		g := newGateway(way, nil)
 		var out bytes.Buffer
 		results := NewResults(&out)
-		s, err := New(Config{Gateway: "http://g", Key: "K", In: r, Transport: g, Results: results})
+		s, err := New(Config{Gateway: "http://g", Key: "K", In: r, Transport: g, Results: results,
+			OneByOne: way == oneByOne})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,22 +432,40 @@ func TestInterruptedWhileReading(t *testing.T) {
 }
 
 // Over real connections, broken by the gateway at all points.
-func TestRealConnections(t *testing.T) {
-	g := newGateway(nil)
+func TestRealConnections(t *testing.T) { eachLane(t, testRealConnections) }
+
+func testRealConnections(t *testing.T, way lane) {
+	g := newGateway(way, nil)
 	var n atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch n.Add(1) % 5 {
+		if way == oldGateway && strings.HasSuffix(r.URL.Path, "/bulk") {
+			g.ServeHTTP(w, r)
+			return
+		}
+		switch n.Add(1) % 6 {
 		case 0: // broken before
 			panic(http.ErrAbortHandler)
 		case 1: // broken after
 			g.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
 		case 2: // broken inside the answer
-			g.ServeHTTP(httptest.NewRecorder(), r)
-			w.Header().Set("Content-Length", "100")
-			w.WriteHeader(201)
-			w.Write([]byte(`{"id":`))
+			whole := httptest.NewRecorder()
+			g.ServeHTTP(whole, r)
+			maps.Copy(w.Header(), whole.Header())
+			w.WriteHeader(whole.Code)
+			w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
+		case 3: // a gateway that stops
+			if way == inBulk {
+				w.Header().Set("Content-Type", bulkType)
+				line, _ := bufio.NewReader(r.Body).ReadString('\n')
+				w.Write(answerTo(1, g.submit(cutKey(line))))
+				stops := problemOf(503, "Service unavailable", "")
+				stops.retryAfter = 1
+				w.Write(answerTo(2, stops))
+				return
+			}
 		}
 		g.ServeHTTP(w, r)
 	}))
@@ -320,8 +473,8 @@ func TestRealConnections(t *testing.T) {
 	transport := newTransport(8)
 	defer transport.CloseIdleConnections()
 	input := inputOf(60)
-	summary, out, err := send(t, transport, input, func(c *Config) {
-		c.Gateway, c.Concurrency = server.URL+"/", 8
+	summary, out, err := send(t, g, input, func(c *Config) {
+		c.Gateway, c.Concurrency, c.Transport = server.URL+"/", 8, transport
 	})
 	if err != nil || summary.Failed != 0 {
 		t.Fatalf("%+v, %v", summary, err)
