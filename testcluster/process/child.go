@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -89,6 +90,7 @@ func (c *child) once(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, c.binary, c.args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = environment(os.Environ(), runtime.NumCPU())
 	// A terminal's Ctrl-C reaches this process alone, which then stops its children in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -104,4 +106,17 @@ func (c *child) once(ctx context.Context) error {
 		c.changed()
 	}
 	return err
+}
+
+// environment is a child's: unless whoever started this process has said otherwise, a quarter of
+// the cores, since some ten processes share them. Go's scheduler keeps a second core awake in the
+// hope of work, which there takes it from the process that has some: with all of two cores each,
+// the processes spent a quarter more time on a message at 128 in flight, and half more at one.
+func environment(own []string, cores int) []string {
+	for _, v := range own {
+		if strings.HasPrefix(v, "GOMAXPROCS=") {
+			return own
+		}
+	}
+	return append(own, fmt.Sprintf("GOMAXPROCS=%d", max(1, cores/4)))
 }
