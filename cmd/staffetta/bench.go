@@ -64,41 +64,50 @@ func newBenchCommand() *cobra.Command {
 
 Without --rate, each connection sends its next message when the last one is answered: that finds
 the throughput. With --rate, messages are sent at their time whatever the answers do, and latency
-counts from that time: that finds the latency at a load.
+counts from that time: that finds the latency at a load. With --bulk, each connection is a stream
+of up to --window messages without a verdict.
 
 For a local federation (--dir), the report has the processor time, memory, and bytes sent and
 written of each of its processes; the generator's own processor time stands apart. The warm-up
 is not measured.`,
 		Example: `  staffetta bench --dir /tmp/federation --duration 60s
-  staffetta bench --dir /tmp/federation --rate 2500 --json`,
+  staffetta bench --dir /tmp/federation --rate 2500 --json
+  staffetta bench --dir /tmp/federation --bulk`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBench(cmd, &flags) },
 	}
-	flags.target.register(cmd)
-	flags.key.register(cmd)
+	flags.register(cmd)
 	f, c := cmd.Flags(), &flags.load
-	f.StringArrayVar(&flags.gateways, "gateway", nil, "base URL of a gateway; may be repeated "+
-		"(default: those of --dir)")
-	f.StringVar(&flags.citizens, "citizens", "", "file of fiscal codes, one a line (default: "+
-		"the active citizens of --dir)")
-	f.IntVar(&c.Concurrency, "concurrency", 0, fmt.Sprintf("connections (default %d, with --bulk "+
-		"%d)", load.ConcurrencyDefault, load.StreamsDefault))
 	f.BoolVar(&c.Bulk, "bulk", false, "send messages as lines of bulk streams, one a connection")
-	f.IntVar(&c.Window, "window", 0, fmt.Sprintf("lines of a bulk stream without a verdict "+
-		"(default %d)", load.WindowDefault))
-	f.DurationVar(&c.Duration, "duration", 0, fmt.Sprintf("how long to measure (default %v, "+
-		"or until --count)", load.DurationDefault))
 	f.Int64Var(&c.Count, "count", 0, "how many messages to measure")
 	f.Float64Var(&c.Rate, "rate", 0, "messages to offer a second (default: as many as are answered)")
-	f.DurationVar(&c.WarmUp, "warm-up", load.WarmUpDefault, "load before the measurement")
-	f.Uint64Var(&c.Seed, "seed", 1, "seed of messages and recipients")
-	f.IntVar(&c.MedianBytes, "median", 0, "median size of a message in bytes, 500-4000 "+
-		"(default 1400)")
-	f.BoolVar(&c.Zipf, "zipf", false, "prefer few recipients, by Zipf's law (default: all alike)")
 	f.Float64Var(&c.UnknownPercent, "unknown", 0, "percent of messages to citizens nobody knows")
 	f.BoolVar(&c.Keys, "idempotency-keys", false, "give each message an idempotency key")
-	cmd.AddCommand(newBenchIdleCommand(), newBenchScaleCommand())
+	cmd.AddCommand(newBenchIdleCommand(), newBenchLatencyCommand(), newBenchFairnessCommand(),
+		newBenchOverloadCommand(), newBenchReadsCommand(), newBenchScaleCommand())
 	return cmd
+}
+
+// register registers what all kinds of load have in common.
+func (f *benchFlags) register(cmd *cobra.Command) {
+	f.target.register(cmd)
+	f.key.register(cmd)
+	flags, c := cmd.Flags(), &f.load
+	flags.StringArrayVar(&f.gateways, "gateway", nil, "base URL of a gateway; may be repeated "+
+		"(default: those of --dir)")
+	flags.StringVar(&f.citizens, "citizens", "", "file of fiscal codes, one a line (default: "+
+		"the active citizens of --dir)")
+	flags.IntVar(&c.Concurrency, "concurrency", 0, fmt.Sprintf("connections (default %d; bulk "+
+		"streams: %d)", load.ConcurrencyDefault, load.StreamsDefault))
+	flags.IntVar(&c.Window, "window", 0, fmt.Sprintf("lines of a bulk stream without a verdict "+
+		"(default %d)", load.WindowDefault))
+	flags.DurationVar(&c.Duration, "duration", 0, fmt.Sprintf("how long to measure (default %v, "+
+		"or until --count)", load.DurationDefault))
+	flags.DurationVar(&c.WarmUp, "warm-up", load.WarmUpDefault, "load before the measurement")
+	flags.Uint64Var(&c.Seed, "seed", 1, "seed of messages and recipients")
+	flags.IntVar(&c.MedianBytes, "median", 0, "median size of a message in bytes, 500-4000 "+
+		"(default 1400)")
+	flags.BoolVar(&c.Zipf, "zipf", false, "prefer few recipients, by Zipf's law (default: all alike)")
 }
 
 func runBench(cmd *cobra.Command, flags *benchFlags) error {

@@ -25,7 +25,7 @@ func newLocalCommand() *cobra.Command {
 		Use:   "local",
 		Short: "Run a whole federation on this machine",
 		Long: `Run a whole federation on this machine, as real processes: relay nodes of several
-regions and a gateway, with two institutions and synthetic citizens.
+regions and a gateway, with three institutions and synthetic citizens.
 
 Ctrl-C ends everything. Started again on the same --dir, it comes back with all its data; then
 the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hold as they were.`,
@@ -58,6 +58,8 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 	f.IntVar(&cfg.Citizens, "citizens", 2, "active synthetic citizens per region")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "seed of the synthetic citizens")
 	f.StringVar(&cfg.LogLevel, "log-level", "info", "of the processes' logs")
+	f.StringArrayVar(&cfg.GatewayFlags, "gateway-flag", nil, "another flag of every gateway, as "+
+		"name=value; may be repeated")
 	f.BoolVar(&demo, "demo", true, "send a first message to each citizen and show their inboxes")
 	return cmd
 }

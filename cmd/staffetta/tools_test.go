@@ -177,6 +177,11 @@ func TestBenchCommand(t *testing.T) {
 	if err != nil || !strings.Contains(out, "5 messages in") {
 		t.Errorf("%v:\n%s", err, out)
 	}
+	out, _, err = execute(t, newBenchCommand(), "", "latency", "--dir", dir, "--duration", "100ms",
+		"--warm-up", "0s", "--concurrency", "4")
+	if err != nil || !strings.Contains(out, "times the p50 of one at a time") {
+		t.Errorf("%v:\n%s", err, out)
+	}
 	codes := file(t, "codes", "AAAAAA00A00A000A\n\nRCCMNL83S18D969H\n")
 	if _, _, err = execute(t, newBenchCommand(), "", "--gateway", g.URL, "--key", "flag",
 		"--citizens", codes, "--count", "5", "--warm-up", "0s"); err != nil || !g.keys["flag"] {
@@ -197,6 +202,15 @@ func TestBenchRefuses(t *testing.T) {
 		{[]string{"--gateway", "http://x", "--key", "k", "--citizens", bad}, "line 2: not a"},
 		{[]string{"idle"}, "give --dir"},
 		{[]string{"idle", "--dir", "/nowhere"}, "read local federation"},
+		{[]string{"--gateway", "http://x", "--key", "k", "--window", "-1"}, "window: -1"},
+		{[]string{"latency"}, "give --dir"},
+		{[]string{"fairness", "--gateway", "http://x", "--key", "k"}, "give --dir"},
+		{[]string{"fairness", "--dir", localDir(t, "http://x", "http://x")}, "no second institution"},
+		{[]string{"overload", "--dir", t.TempDir()}, "at least one of the flags"},
+		{[]string{"overload", "--dir", t.TempDir(), "--capacity", "1", "--bulk"}, "none of the others"},
+		{[]string{"overload", "--dir", localDir(t, "http://x", "http://x"), "--capacity", "-1"},
+			"capacity: -1"},
+		{[]string{"reads", "--dir", localDir(t, "http://x", "http://x"), "--reads", "0"}, "reads: 0"},
 	} {
 		_, _, err := execute(t, newBenchCommand(), "", c.args...)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -209,7 +223,8 @@ func TestBenchRefuses(t *testing.T) {
 }
 
 func TestToolsAreCommands(t *testing.T) {
-	for _, args := range [][]string{{"send"}, {"bench"}, {"bench", "idle"}} {
+	for _, args := range [][]string{{"send"}, {"bench"}, {"bench", "idle"},
+		{"bench", "latency"}, {"bench", "fairness"}, {"bench", "overload"}, {"bench", "reads"}} {
 		cmd, _, err := newRootCommand().Find(args)
 		if err != nil || cmd.Name() != args[len(args)-1] {
 			t.Errorf("%v: found %q, %v", args, cmd.Name(), err)

@@ -15,8 +15,8 @@ import (
 	"github.com/staffetta/staffetta/internal/synthetic"
 )
 
-// bodiesMax is how many messages a run invents, some 12 MB; then their texts come again, in the
-// same order. To invent one takes longer than to send it, and the generator shares the machine
+// bodiesMax is how many messages a run invents, as they are needed, some 12 MB; then their texts
+// come again, in the same order. To invent one takes longer than to send it, and the generator shares the machine
 // with what it measures. No block can hold a text twice: 128 records of one region are far fewer
 // than these of all regions, so that nothing compresses better for it.
 const bodiesMax = 8192
@@ -24,12 +24,14 @@ const bodiesMax = 8192
 // corpus makes the messages of a run, which follow from the seed and their number. It is safe for
 // concurrent use.
 type corpus struct {
-	config *Config
-	bodies [][]byte // without recipients
-	run    [8]byte  // makes the idempotency keys those of this run alone
-	made   atomic.Uint64
+	config   *Config
+	run      [8]byte // makes the idempotency keys those of this run alone
+	made     atomic.Uint64
+	bodies   [bodiesMax][]byte // without recipients
+	invented atomic.Uint64     // bodies that are there for ever
 
 	mu        sync.Mutex
+	messages  *synthetic.Messages
 	strangers *synthetic.Citizens
 }
 
@@ -42,17 +44,27 @@ func newCorpus(c *Config) *corpus {
 	if median == 0 {
 		median = synthetic.MedianBytes
 	}
-	out := &corpus{config: c, strangers: synthetic.NewCitizens(c.Seed ^ strangersSeed)}
+	out := &corpus{config: c, messages: synthetic.NewMessagesOf(c.Seed, median),
+		strangers: synthetic.NewCitizens(c.Seed ^ strangersSeed)}
 	crand.Read(out.run[:]) // never fails
-	messages, n := synthetic.NewMessagesOf(c.Seed, median), bodiesMax
-	if c.Count > 0 && c.WarmUp == 0 {
-		n = int(min(c.Count, bodiesMax))
-	}
-	for range n {
-		m := messages.Next()
-		out.bodies = append(out.bodies, m.AppendJSON(nil, ""))
-	}
 	return out
+}
+
+// body is the message's text, and all of it but the recipient.
+func (c *corpus) body(number uint64) []byte {
+	at := number % bodiesMax
+	if at < c.invented.Load() {
+		return c.bodies[at]
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.invented.Load()
+	for ; n <= at; n++ {
+		m := c.messages.Next()
+		c.bodies[n] = m.AppendJSON(nil, "")
+	}
+	c.invented.Store(n)
+	return c.bodies[at]
 }
 
 // next is the number of another message.
@@ -69,7 +81,7 @@ func (c *corpus) request(dst []byte) ([]byte, int) {
 		dst = c.appendKey(dst, number)
 		dst = append(dst, "\r\n"...)
 	}
-	code, body := c.recipient(number), c.bodies[number%uint64(len(c.bodies))]
+	code, body := c.recipient(number), c.body(number)
 	size := len(recipientOpen) + len(code) + len(recipientClose) + len(body) - 1
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(size), 10)
@@ -86,7 +98,7 @@ func (c *corpus) line(dst []byte) ([]byte, int) {
 		dst = c.appendKey(dst, number)
 		dst = append(dst, `",`...)
 	}
-	dst = appendMessage(dst, c.recipient(number), c.bodies[number%uint64(len(c.bodies))])
+	dst = appendMessage(dst, c.recipient(number), c.body(number))
 	dst = append(dst, '\n')
 	return dst, len(dst) - before
 }

@@ -29,5 +29,9 @@
 //	sample.go   the whole federation at one moment
 //	report.go   the results, for machines
 //	text.go     the results, for people
+//	half.go     latency at half of the highest throughput
+//	fairness.go one institution beside another
+//	overload.go three times what a federation can do
+//	reads.go    citizens who read their inboxes
 //	idle.go     what a federation costs that nobody uses
 package load

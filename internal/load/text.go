@@ -99,3 +99,53 @@ func (r *IdleReport) Write(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// table is a text of rows of numbers, and what is to be said about them.
+type table struct {
+	rows  strings.Builder
+	tabs  *tabwriter.Writer
+	after strings.Builder
+}
+
+func newTable(columns ...string) *table {
+	t := new(table)
+	t.tabs = tabwriter.NewWriter(&t.rows, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t.tabs, strings.Join(columns, "\t")+"\t")
+	return t
+}
+
+// row adds a row; large numbers have no decimals.
+func (t *table) row(name string, numbers ...float64) {
+	fmt.Fprintf(t.tabs, "%s\t", name)
+	for _, n := range numbers {
+		digits := 2
+		if n >= 1000 {
+			digits = 0
+		}
+		fmt.Fprintf(t.tabs, "%.*f\t", digits, n)
+	}
+	fmt.Fprintln(t.tabs)
+}
+
+func (t *table) text(format string, args ...any) { fmt.Fprintf(&t.after, format, args...) }
+
+// doubts tells of the messages of some reports that the figures do not speak of.
+func (t *table) doubts(name string, reports ...*Report) {
+	for _, r := range reports {
+		if r == nil || len(r.Errors) == 0 && r.Unsent == 0 && len(r.Incomplete) == 0 {
+			continue
+		}
+		t.text("\n%s:\n", name)
+		writeCounts(&t.after, r.Errors, "error ")
+		r.writeDoubts(&t.after)
+		for _, why := range r.Incomplete {
+			t.text("incomplete: %s\n", why)
+		}
+	}
+}
+
+func (t *table) write(w io.Writer) error {
+	t.tabs.Flush()
+	_, err := io.WriteString(w, t.rows.String()+t.after.String())
+	return err
+}

@@ -53,6 +53,8 @@ func TestCommandLines(t *testing.T) {
 		"no regions":               {"--regions names no region", local("--regions", "")},
 		"region's name":            {`region "Lazio!"`, local("--regions", "Lazio!")},
 		"region twice":             {`region "lazio"`, local("--regions", "lazio,lazio")},
+		"gateway's flag":           {`"capacity" is not name=value`, local("--gateway-flag", "capacity")},
+		"gateway's own flag":       {"--node is not to be chosen", local("--gateway-flag", "node=x:1")},
 		"address":                  {"address", local("--http", "nonsense")},
 		"port":                     {"99999", local("--http", "127.0.0.1:99999")},
 		"occupied port":            {busy, local("--http", busy)},

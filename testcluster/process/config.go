@@ -26,6 +26,9 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
@@ -64,6 +67,8 @@ type Config struct {
 	Seed uint64
 	// LogLevel of the children; default info.
 	LogLevel string
+	// GatewayFlags are more flags of every gateway, each as name=value.
+	GatewayFlags []string
 	// Events takes one line per event (a child died, is started again); default: nowhere.
 	Events io.Writer
 	// ReadyWait bounds the start; default 60 s and what N citizens take.
@@ -128,8 +133,20 @@ func (c *Config) validate() error {
 		"log level %q is not debug, info, warn or error", c.LogLevel)
 	check(c.Citizens >= 1 && c.Citizens <= CitizensMax, "%d citizens per region, 1-%d", c.Citizens,
 		CitizensMax)
+	for _, flag := range c.GatewayFlags {
+		name, _, ok := strings.Cut(flag, "=")
+		check(ok && flagName.MatchString(name), "a gateway's flag %q is not name=value", name)
+		check(!slices.Contains(gatewayFlagsOurs, name), "a gateway's --%s is not to be chosen", name)
+	}
 	return errors.Join(errs...)
 }
+
+// flagName is the form of a flag's name; gatewayFlagsOurs are those that tie a gateway to its
+// federation.
+var (
+	flagName         = regexp.MustCompile(`^[a-z][a-z-]*$`)
+	gatewayFlagsOurs = []string{"http", "admin", "node", "test-login", "cert", "key", "ca"}
+)
 
 func (c *Config) path(elem ...string) string {
 	return filepath.Join(append([]string{c.Dir}, elem...)...)

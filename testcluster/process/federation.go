@@ -146,6 +146,9 @@ func (f *Federation) children() error {
 		for _, home := range homes[string(g.Region)] {
 			args = append(args, "--node", home)
 		}
+		for _, flag := range c.GatewayFlags {
+			args = append(args, "--"+flag)
+		}
 		f.gateways = append(f.gateways, gateway{child: child(string(g.ID), args...),
 			file: localfile.Gateway{ID: string(g.ID), URL: "http://" + addr,
 				Admin: "http://" + admin}})

@@ -66,7 +66,7 @@ func TestLocal(t *testing.T) {
 // checkLocalFile checks that local.json is complete and that everything it names runs there.
 func checkLocalFile(t *testing.T, f *federation, file *localfile.File) {
 	t.Helper()
-	if len(file.Nodes) != 9 || len(file.Gateways) != 2 || len(file.Services) != 2 ||
+	if len(file.Nodes) != 9 || len(file.Gateways) != 2 || len(file.Services) != 3 ||
 		len(file.Citizens) != 8 {
 		t.Fatalf("local.json has %d nodes, %d gateways, %d services, %d citizens",
 			len(file.Nodes), len(file.Gateways), len(file.Services), len(file.Citizens))

@@ -27,6 +27,13 @@ var allScopes = []string{"ApiMessageWrite", "ApiMessageRead", "ApiLimitedProfile
 var limitedScopes = []string{"ApiLimitedMessageWrite", "ApiMessageRead", "ApiLimitedProfileRead",
 	"ApiInfoRead", "ApiServiceRead", "ApiServiceWrite"}
 
+// The institutions' fiscal codes and names. The third is a second one without limits, to measure
+// what one does to the other.
+var (
+	organizations = []string{"80000000010", "80000000028", "80000000036"}
+	names         = []string{"Comune di Prova", "Istituto in Prova", "Provincia di Prova"}
+)
+
 // provisioned is services.json: what the federation was given, keys in clear.
 type provisioned struct {
 	Seed     uint64              `json:"seed"`
@@ -42,10 +49,10 @@ func (c *Config) readProvisioned() (*provisioned, error) {
 	b, err := os.ReadFile(c.path(servicesFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		p.Seed, p.Citizens = c.Seed, c.Citizens
-		for i, scopes := range [][]string{allScopes, limitedScopes} {
+		for i, scopes := range [][]string{allScopes, limitedScopes, allScopes} {
 			p.Services = append(p.Services, localfile.Service{
 				ServiceID:              fmt.Sprintf("01KZZZZZZZSERV1CE%09d", i+1),
-				OrganizationFiscalCode: []string{"80000000010", "80000000028"}[i],
+				OrganizationFiscalCode: organizations[i],
 				PrimaryKey:             operator.NewKey(), SecondaryKey: operator.NewKey(),
 				Scopes: scopes})
 		}
@@ -84,7 +91,6 @@ func (c *Config) provision(ctx context.Context, p *provisioned, people []person)
 		return err
 	}
 	defer op.Close()
-	names := []string{"Comune di Prova", "Istituto in Prova"}
 	for i, s := range p.Services {
 		err := op.PutInstitution(ctx, wire.Institution{
 			ID: wire.InstitutionID(s.OrganizationFiscalCode), Name: names[i], Scopes: s.Scopes})
@@ -99,7 +105,7 @@ func (c *Config) provision(ctx context.Context, p *provisioned, people []person)
 }
 
 // serviceSpec describes service i: the first complete and open, the second limited to the first
-// two active citizens of each region.
+// two active citizens of each region, the third as plain as can be.
 func serviceSpec(i int, s localfile.Service, people []person) wire.ServiceSpec {
 	spec := wire.ServiceSpec{Service: wire.Service{ID: wire.ServiceID(s.ServiceID),
 		Institution: wire.InstitutionID(s.OrganizationFiscalCode),
@@ -114,8 +120,13 @@ func serviceSpec(i int, s localfile.Service, people []person) wire.ServiceSpec {
 			SupportURL: "https://comune.example/aiuto"}
 		return spec
 	}
-	spec.Service.Name, spec.Service.Department = "Servizio in prova", "Ufficio prove"
 	spec.Service.Metadata.Scope = "LOCAL"
+	if i == 2 {
+		spec.Service.Name, spec.Service.Department = "Avvisi della provincia", "Segreteria"
+		spec.Service.MaxAllowedPaymentAmount = maxPayment
+		return spec
+	}
+	spec.Service.Name, spec.Service.Department = "Servizio in prova", "Ufficio prove"
 	seen := map[string]int{}
 	for _, p := range people {
 		if seen[p.region]++; p.state == localfile.Active && seen[p.region] <= 2 {
