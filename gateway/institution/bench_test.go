@@ -1,6 +1,7 @@
 package institution
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -59,4 +60,70 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Fatal(rec.Code)
 		}
 	}
+}
+
+func (r instant) StartBulk(_ context.Context, rec *wire.Record, _ wire.InstitutionID) (
+	wait func() (wire.Outcome, error)) {
+	// One allocation, as the router has at least.
+	id := rec.ID
+	return func() (wire.Outcome, error) {
+		return wire.Outcome{Kind: wire.Decided, ID: id,
+			Verdict: wire.Verdict{Status: wire.Processed}}, nil
+	}
+}
+
+// BenchmarkBulk is the same for a line of a bulk request.
+func BenchmarkBulk(b *testing.B) {
+	for name, line := range map[string]string{"key": withKey("0123456789abcdef", typical),
+		"no key": typical} {
+		b.Run(name, func(b *testing.B) {
+			bench := newBench(b, func(c *Config) {
+				c.Relay, c.Logger = instant{c.Relay.(*fakeRelay)}, slog.New(slog.DiscardHandler)
+			})
+			r := bulkRequest("full", "x")
+			r.Body = io.NopCloser(&repeated{line: line + "\n", times: b.N})
+			w := &discarded{header: http.Header{}}
+			b.SetBytes(int64(len(line)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			bench.mux.ServeHTTP(w, r)
+			if w.lines != b.N {
+				b.Fatalf("%d answers for %d lines", w.lines, b.N)
+			}
+		})
+	}
+}
+
+// repeated reads a line again and again.
+type repeated struct {
+	line  string
+	rest  string
+	times int
+}
+
+func (r *repeated) Read(b []byte) (n int, err error) {
+	for n < len(b) {
+		if r.rest == "" {
+			if r.times == 0 {
+				return n, io.EOF
+			}
+			r.rest, r.times = r.line, r.times-1
+		}
+		m := copy(b[n:], r.rest)
+		n, r.rest = n+m, r.rest[m:]
+	}
+	return n, nil
+}
+
+// discarded counts the lines of an answer.
+type discarded struct {
+	header http.Header
+	lines  int
+}
+
+func (d *discarded) Header() http.Header { return d.header }
+func (d *discarded) WriteHeader(int)     {}
+func (d *discarded) Write(b []byte) (int, error) {
+	d.lines += bytes.Count(b, []byte("\n"))
+	return len(b), nil
 }

@@ -150,6 +150,8 @@ func (s *stream) serve() {
 func (s *stream) read() bulkEnd {
 	s.decoder = s.api.decoders.Get().(*decoder)
 	defer func() { s.decoder.reset(); s.api.decoders.Put(s.decoder) }()
+	// What was taken is decided even when the client leaves.
+	relayed := context.WithoutCancel(s.call.r.Context())
 	for {
 		line, err := s.in.next()
 		switch {
@@ -167,25 +169,23 @@ func (s *stream) read() bulkEnd {
 		if err := s.recheck(); err != nil {
 			return s.refuse(endKey, err)
 		}
-		s.take(line, err)
+		s.take(relayed, line, err)
 	}
 }
 
-// take hands a line to the relay, or notes why not.
-func (s *stream) take(line []byte, err error) {
+// take hands a line to the relay, or notes why not. ctx never ends: what the relay has, it decides
+// or gives up.
+func (s *stream) take(ctx context.Context, line []byte, err error) {
 	s.number++
 	t := taken{number: s.number, err: longLine}
 	if err == nil {
-		// Nothing here waits for the client: what the relay has, it decides or gives up. What was
-		// taken is decided even when the client leaves, so its context does not matter.
-		ctx := context.WithoutCancel(s.call.r.Context())
 		var rec *wire.Record
 		if t.err = s.api.waitCapacity(ctx, s.institution); t.err == nil {
 			rec, t.err = s.record(line)
 		}
 		if t.err == nil {
 			t.size = int64(len(rec.Content))
-			s.bytes.Acquire(ctx, t.size) // never fails, since its context never ends
+			s.bytes.Acquire(ctx, t.size)
 			t.wait = s.api.relay.StartBulk(ctx, rec, s.institution)
 		}
 	}

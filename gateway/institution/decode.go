@@ -208,22 +208,25 @@ func (d *decoder) unquote(raw []byte) []byte {
 }
 
 // text reads a string that keeps a rule.
-func (d *decoder) text(field string, rule *rule) string {
+func (d *decoder) text(field string, rule *rule) string { return string(d.value(field, rule)) }
+
+// value is text, valid until the next value is read; nil when there is none that keeps the rule.
+func (d *decoder) value(field string, rule *rule) []byte {
 	if d.err != nil {
-		return ""
+		return nil
 	}
 	if d.json.PeekKind() != '"' {
 		d.wrong(field, rule.name, !rule.secret)
-		return ""
+		return nil
 	}
 	raw, err := d.json.ReadValue()
 	if err != nil {
 		d.err = err
-		return ""
+		return nil
 	}
 	value := d.unquote(raw)
 	if d.err != nil {
-		return ""
+		return nil
 	}
 	if !rule.keeps(value) {
 		shown := hidden
@@ -231,9 +234,9 @@ func (d *decoder) text(field string, rule *rule) string {
 			shown = string(raw)
 		}
 		d.fault(field, shown, rule.name)
-		return ""
+		return nil
 	}
-	return string(value)
+	return value
 }
 
 // boolean reads true or false.

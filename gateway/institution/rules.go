@@ -121,9 +121,9 @@ func whole(raw []byte) (uint64, bool) {
 	return uint64(f), true
 }
 
-// timestamp reads a timestamp; text has parsed it once to judge it, which is cheap.
+// timestamp reads a timestamp; value has parsed it once to judge it, which is cheap.
 func (d *decoder) timestamp(field string) wire.Time {
-	t, _ := parseTimestamp([]byte(d.text(field, &timestampRule)))
+	t, _ := parseTimestamp(d.value(field, &timestampRule))
 	return t
 }
 
