@@ -17,6 +17,7 @@ import (
 type runner struct {
 	settings *settings
 	env      system.Env
+	new      func(name string, env system.Env) (system.System, error)
 	dir      string
 	report   *report
 	progress io.Writer
@@ -35,8 +36,9 @@ func compare(ctx context.Context, s *settings, progress io.Writer) (*report, err
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
-	r := &runner{settings: s, dir: dir, progress: progress, report: &report{Settings: s,
-		Host: thisHost(dir), Started: time.Now().UTC().Truncate(time.Second)}}
+	r := &runner{settings: s, new: system.New, dir: dir, progress: progress}
+	r.report = &report{Settings: s, Host: thisHost(dir),
+		Started: time.Now().UTC().Truncate(time.Second)}
 	r.env = system.Env{Codes: measure.Codes(s.Citizens), Workers: slices.Max(s.Concurrency)}
 	if r.env.Self, err = os.Executable(); err != nil {
 		return nil, err
@@ -48,23 +50,28 @@ func compare(ctx context.Context, s *settings, progress io.Writer) (*report, err
 			return nil, err
 		}
 	}
-	for round := range s.Rounds {
-		for _, name := range order(s.Systems, round) {
+	return r.report, r.rounds(ctx)
+}
+
+// rounds makes every turn, and saves the report after each.
+func (r *runner) rounds(ctx context.Context) error {
+	for round := range r.settings.Rounds {
+		for _, name := range order(r.settings.Systems, round) {
 			err := r.turn(ctx, name, round)
 			switch {
 			case ctx.Err() != nil:
-				return nil, errors.New("interrupted")
+				return errors.New("interrupted")
 			case errors.Is(err, system.ErrNotInstalled):
 				r.skip(err)
 			case err != nil:
 				r.fail(fmt.Sprintf("round %d: %v", round+1, err))
 			}
-			if err := r.report.save(s.jsonPath); err != nil {
-				return nil, err
+			if err := r.report.save(r.settings.jsonPath); err != nil {
+				return err
 			}
 		}
 	}
-	return r.report, nil
+	return nil
 }
 
 // order is the order of turns in a round: each round begins with the next system.

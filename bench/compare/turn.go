@@ -39,7 +39,7 @@ const tracedMessages = 200
 // was acknowledged is stored, and stops it. A step that fails is a failure in the report; a check
 // that fails ends the turn, and nothing of it is reported.
 func (r *runner) turn(ctx context.Context, name string, round int) (err error) {
-	sys, err := system.New(name, r.env)
+	sys, err := r.new(name, r.env)
 	if err != nil {
 		return err
 	}
@@ -52,6 +52,9 @@ func (r *runner) turn(ctx context.Context, name string, round int) (err error) {
 	defer func() {
 		if stopped := sys.Stop(); stopped != nil {
 			err = errors.Join(err, fmt.Errorf("%s: stop: %w", name, stopped))
+		}
+		if err == nil {
+			t.publish()
 		}
 	}()
 	r.say("round %d: %s", round+1, name)
@@ -72,10 +75,14 @@ func (r *runner) turn(ctx context.Context, name string, round int) (err error) {
 	if err := t.checkStored(ctx); err != nil {
 		return fmt.Errorf("%s: behind the steps: %w", name, err)
 	}
-	for _, m := range t.measured {
-		r.report.add(name, m.step, m.value)
-	}
 	return nil
+}
+
+// publish puts what was measured into the report.
+func (t *turn) publish() {
+	for _, m := range t.measured {
+		t.report.add(t.name, m.step, m.value)
+	}
 }
 
 // steps drives every step. The error is ctx's.
