@@ -155,8 +155,6 @@ func (s *stream) read() bulkEnd {
 	for {
 		line, err := s.in.next()
 		switch {
-		case s.broken.Load():
-			return endBroken
 		case s.isDraining() && err != io.EOF:
 			return s.refuse(endDrain, wire.Errorf(wire.NotReady, "the gateway stops"))
 		case err == io.EOF:

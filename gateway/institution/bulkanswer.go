@@ -57,7 +57,7 @@ func (s *stream) write() {
 }
 
 // flush writes the answers in buf and returns it empty. When that fails, the client has left or
-// does not read: the stream ends, and what is decided still goes nowhere.
+// does not read: nothing more is read from it, and what was taken is decided and told to nobody.
 func (s *stream) flush(buf []byte) []byte {
 	if len(buf) == 0 || s.broken.Load() {
 		return buf[:0]
