@@ -87,6 +87,7 @@ func runScale(t *testing.T, report any, binary string, args ...string) {
 // TestScaleRuns makes small runs as a user does, cold starts included. Their files stay when told
 // to, and go when not.
 func TestScaleRuns(t *testing.T) {
+	t.Parallel()
 	binary, dir := staffettaBinary(t), filepath.Join(t.TempDir(), "run")
 	var r scale.RegionReport
 	runScale(t, &r, binary, "region", "--scale", "0.0001", "--read-for", "500ms", "--dir", dir,
@@ -107,6 +108,7 @@ func TestScaleRuns(t *testing.T) {
 
 // TestScaleCatchUp kills a node of a federation and starts it again.
 func TestScaleCatchUp(t *testing.T) {
+	t.Parallel()
 	binary, dir := staffettaBinary(t), filepath.Join(t.TempDir(), "run")
 	var r scale.CatchUpReport
 	runScale(t, &r, binary, "catch-up", "--outage", "3s", "--citizens", "20", "--concurrency", "16",

@@ -98,9 +98,11 @@ func MeasureDirectory(dir string, open func(dir string) (DirectoryState, error))
 		return nil, err
 	}
 	c.LookUps = &LookUps{Batch: lookUpBatch}
+	before = readUsage()
 	if c.LookUps.Known, err = l.measure(lookUpCount, false); err != nil {
 		return nil, err
 	}
+	c.LookUps.CPUMicros = float64(readUsage().since(before).cpu.Microseconds()) / lookUpCount
 	if c.LookUps.Unknown, err = l.measure(lookUpCount, true); err != nil {
 		return nil, err
 	}

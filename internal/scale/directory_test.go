@@ -50,7 +50,7 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("%d codes in steps, %d in all, want 30000", codes, r.Entries)
 	}
 	l := r.Cold.LookUps
-	if !r.Complete || l == nil || l.Known.Count != lookUpCount || l.Unknown.P99 <= 0 ||
+	if !r.Complete || l == nil || l.Known.Count != lookUpCount || l.Unknown.P99 <= 0 || l.CPUMicros <= 0 ||
 		r.BytesPerEntry < 10 || r.RateRatio <= 0 {
 		t.Errorf("report %+v, cold %+v", r, r.Cold)
 	}

@@ -169,9 +169,10 @@ func (g *grower) grow(ctx context.Context, last uint64, size int, done func(*Ste
 	}
 }
 
-// spoolTail writes bytes of the log that follows the state, for the measurement of a cold start.
-func (g *grower) spoolTail(ctx context.Context, bytes int) error {
+// spoolTail writes bytes of the log that follows the state, but at most so many entries, for the
+// measurement of a cold start.
+func (g *grower) spoolTail(ctx context.Context, entries, bytes int) error {
 	_, err := spool(ctx, g.path(tailFile), g.from, g.state.Position().Index+1,
-		func(_, written int) bool { return written >= bytes })
+		func(n, written int) bool { return n >= entries || written >= bytes })
 	return err
 }

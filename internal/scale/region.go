@@ -139,7 +139,8 @@ func (r *regionRun) part(ctx context.Context, name string, p *Part,
 			return err
 		}
 	}
-	if err := g.spoolTail(ctx, r.cfg.TailBytes); err != nil {
+	// A crash takes no more than there was.
+	if err := g.spoolTail(ctx, blocksOf(p.Messages), r.cfg.TailBytes); err != nil {
 		return err
 	}
 	open = false
@@ -176,8 +177,13 @@ func (r *regionRun) fill(ctx context.Context, name string, p *Part, g *grower,
 	kind, total = messagesStep, func() int {
 		return int(g.state.Position().Index-last) * wire.BlockRecordsMax
 	}
-	blocks := uint64((p.Messages + wire.BlockRecordsMax - 1) / wire.BlockRecordsMax)
-	return g.grow(ctx, last+blocks, size(p.Messages, stepMessages, wire.BlockRecordsMax), done)
+	return g.grow(ctx, last+uint64(blocksOf(p.Messages)),
+		size(p.Messages, stepMessages, wire.BlockRecordsMax), done)
+}
+
+// blocksOf is how many blocks hold so many messages.
+func blocksOf(messages int) int {
+	return (messages + wire.BlockRecordsMax - 1) / wire.BlockRecordsMax
 }
 
 // probe is the size of a flush that is measured, in blocks, the same for both states.
@@ -270,14 +276,14 @@ func ratios(later, first *Step) (rate, sustained, cpu float64) {
 		first.CPUMicros / max(later.CPUMicros, 1e-9)
 }
 
-// conclude compares the end of the full state's growth with the reference's, over as many
-// messages of each.
+// conclude compares the end of the full state's growth with the reference's: the last fifth of its
+// messages, so that what is merged now and then has its share in it.
 func (r *regionRun) conclude() {
 	p := r.report
 	small := mean(p.Reference.of(messagesStep))
 	steps := p.Full.of(messagesStep)
 	var last []*Step
-	for i, n := len(steps)-1, 0; i >= 0 && n < small.Units; i-- {
+	for i, n := len(steps)-1, 0; i >= 0 && n < max(small.Units, p.Full.Messages/5); i-- {
 		last, n = append(last, steps[i]), n+steps[i].Units
 	}
 	large := mean(last)

@@ -68,9 +68,11 @@ type Cold struct {
 
 // LookUps are batches of look-ups in the directory, its files in memory as far as they fit.
 type LookUps struct {
-	Batch   int     `json:"recipients_per_batch"`
-	Known   Latency `json:"known_ms"`
-	Unknown Latency `json:"a_quarter_unknown_ms"`
+	Batch int `json:"recipients_per_batch"`
+	// CPUMicros is the processor time of a batch of known codes.
+	CPUMicros float64 `json:"cpu_us_per_batch"`
+	Known     Latency `json:"known_ms"`
+	Unknown   Latency `json:"a_quarter_unknown_ms"`
 }
 
 // Latency is in milliseconds.

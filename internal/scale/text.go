@@ -101,6 +101,7 @@ func (r *DirectoryReport) Write(w io.Writer) error {
 		writeLatency(t, "known codes", &c.LookUps.Known)
 		writeLatency(t, "a quarter unknown", &c.LookUps.Unknown)
 		t.Flush()
+		fmt.Fprintf(&b, "%.0f µs of processor time a batch of known ones\n", c.LookUps.CPUMicros)
 	}
 	if r.Complete {
 		fmt.Fprintf(&b, "\n%.2f GB on disk, %.1f bytes a code; look-ups took %.1f MiB of memory\n"+
