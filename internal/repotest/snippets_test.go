@@ -206,6 +206,8 @@ func TestReadme(t *testing.T) {
 	} else if got := s.run(all[2].text); !strings.Contains(got, `"status":"PROCESSED"`) ||
 		!strings.Contains(got, `"message_title":"Una prova da curl"`) {
 		t.Errorf("the message is not in the inbox:\n%s", got)
+	} else {
+		checkBulk(t, s)
 	}
 	s.run("./staffetta bench --dir " + dir[1] + " --count 200 --warm-up 0s")
 	documented := documentedMetrics(t)
@@ -214,6 +216,23 @@ func TestReadme(t *testing.T) {
 		checkExposition(t, text, documented)
 	}
 	local.stop()
+}
+
+// checkBulk runs the bulk request of docs/institutions.md and holds its answer against the one
+// shown there, but for ids.
+func checkBulk(t *testing.T, s *shell) {
+	t.Helper()
+	all := blocks("docs/institutions.md", section(t, readFile(t, "docs/institutions.md"),
+		"## Millions of messages"))
+	if len(all) < 2 || all[0].language != "sh" || all[1].language != "text" {
+		t.Fatal("docs/institutions.md has no request and answer")
+	}
+	ids := regexp.MustCompile(`"id":"[0-9A-Z]{26}"`)
+	got := ids.ReplaceAllString(s.run(all[0].text), "")
+	want := regexp.QuoteMeta(ids.ReplaceAllString(all[1].text, ""))
+	if !regexp.MustCompile("^" + strings.ReplaceAll(want, "…", ".*") + "$").MatchString(got) {
+		t.Errorf("the answer is\n%s\nwant\n%s", got, want)
+	}
 }
 
 // checkDemonstration holds what `local` prints against what README.md shows.

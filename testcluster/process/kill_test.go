@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// mailingSize is how many messages are under way when something is killed.
-const mailingSize = 2000
+// mailingSize is how many messages are under way when something is killed: a second of bulk
+// requests, or more.
+const mailingSize = 12_000
 
 // TestKills kills, under `staffetta send`, a region's leader, a follower, the gateway and
 // everything. Each time every line ends with the verdict that its recipient deserves, and every

@@ -46,9 +46,9 @@ func TestSoakKills(t *testing.T) {
 func TestSoakFrozen(t *testing.T) {
 	f := startLocal(t, "--demo=false", "--regions", "lazio", "--citizens", "5")
 	file, told := f.file(), ledger{}
-	m := newMailing(t, file, 8, 10*mailingSize)
+	m := newMailing(t, file, 8, 5*mailingSize)
 	s := m.send(t, file, filepath.Join(t.TempDir(), "results.ndjson"))
-	s.awaitUnderWay(10 * mailingSize)
+	s.awaitUnderWay(5 * mailingSize)
 	for range 3 {
 		lead := leader(t, file, "lazio")
 		pid := f.pid(lead.ID)
