@@ -51,35 +51,40 @@ type value struct {
 	ServerCPU float64 `json:"server_cpu_seconds_per_1000"`
 	ClientCPU float64 `json:"client_cpu_seconds_per_1000"`
 	BodyBytes float64 `json:"body_bytes_per_message"`
-	// Written is what all replicas caused to be written; Device what anybody wrote to the disk
-	// meanwhile, the file system's journal included. Both per message, when they came to rest.
-	Written float64  `json:"written_bytes_per_message"`
-	Device  *float64 `json:"device_bytes_per_message,omitempty"`
+	// Device is what reached the disk, the file system's journal included, and whatever else
+	// was written meanwhile. Dirty are the pages that the servers made dirty. Both are counted
+	// until the servers came to rest.
+	Device *float64 `json:"device_bytes_per_message,omitempty"`
+	Dirty  float64  `json:"dirty_bytes_per_message"`
 	// LogSyncs are the fsyncs of all replicas' logs per message, where the system counts them.
 	LogSyncs *float64 `json:"log_syncs_per_message,omitempty"`
 	// Settled says that the writes came to rest within the bound.
 	Settled bool `json:"settled"`
 }
 
-// newValue is what a step cost: processor time up to its last acknowledgement, bytes until they
-// settled.
-func newValue(t *measure.Tally, before, after, settled sample) *value {
+// newValue is what a step achieved and what it cost, up to its last acknowledgement.
+func newValue(t *measure.Tally, before, after sample) *value {
 	n := float64(t.Messages)
 	v := &value{Messages: t.Messages, Throughput: n / t.Elapsed.Seconds(),
 		P50: 1000 * t.P50.Seconds(), P99: 1000 * t.P99.Seconds(),
 		ServerCPU: after.servers.Sub(before.servers).CPU.Seconds() * 1000 / n,
 		ClientCPU: (after.own - before.own).Seconds() * 1000 / n,
-		BodyBytes: float64(t.BodyBytes) / n,
-		Written:   float64(settled.servers.Sub(before.servers).Written) / n}
-	if before.hasDev && settled.hasDev {
-		device := float64(settled.device-before.device) / n
-		v.Device = &device
-	}
-	if before.counts && after.counts {
-		syncs := float64(after.syncs-before.syncs) / n
+		BodyBytes: float64(t.BodyBytes) / n}
+	if before.syncs != nil && after.syncs != nil {
+		syncs := float64(*after.syncs-*before.syncs) / n
 		v.LogSyncs = &syncs
 	}
 	return v
+}
+
+// written adds what was written: from before the step until the servers came to rest.
+func (v *value) written(before, settled measure.Usage, diskBefore, diskSettled *int64) {
+	n := float64(v.Messages)
+	v.Dirty = float64(settled.Sub(before).Written) / n
+	if diskBefore != nil && diskSettled != nil {
+		device := float64(*diskSettled-*diskBefore) / n
+		v.Device = &device
+	}
 }
 
 // system is the report of a system, made when it is not there.
@@ -152,7 +157,7 @@ func medians(values []value) value {
 		ServerCPU:  of(func(v *value) float64 { return v.ServerCPU }),
 		ClientCPU:  of(func(v *value) float64 { return v.ClientCPU }),
 		BodyBytes:  of(func(v *value) float64 { return v.BodyBytes }),
-		Written:    of(func(v *value) float64 { return v.Written }),
+		Dirty:      of(func(v *value) float64 { return v.Dirty }),
 		Device:     optional(func(v *value) *float64 { return v.Device }),
 		LogSyncs:   optional(func(v *value) *float64 { return v.LogSyncs }),
 		Settled:    !slices.ContainsFunc(values, func(v value) bool { return !v.Settled }),

@@ -27,12 +27,12 @@ func TestMedian(t *testing.T) {
 func TestMedians(t *testing.T) {
 	of := func(x float64) *float64 { return &x }
 	m := medians([]value{
-		{Throughput: 1, P50: 30, ServerCPU: 5, Written: 7, Device: of(1), LogSyncs: of(3),
+		{Throughput: 1, P50: 30, ServerCPU: 5, Dirty: 7, Device: of(1), LogSyncs: of(3),
 			Settled: true},
-		{Throughput: 3, P50: 10, ServerCPU: 9, Written: 8, LogSyncs: of(1), Settled: true},
-		{Throughput: 2, P50: 20, ServerCPU: 7, Written: 9, Device: of(2), LogSyncs: of(2)},
+		{Throughput: 3, P50: 10, ServerCPU: 9, Dirty: 8, LogSyncs: of(1), Settled: true},
+		{Throughput: 2, P50: 20, ServerCPU: 7, Dirty: 9, Device: of(2), LogSyncs: of(2)},
 	})
-	if m.Throughput != 2 || m.P50 != 20 || m.ServerCPU != 7 || m.Written != 8 ||
+	if m.Throughput != 2 || m.P50 != 20 || m.ServerCPU != 7 || m.Dirty != 8 ||
 		*m.LogSyncs != 2 {
 		t.Errorf("medians are %+v", m)
 	}
@@ -45,24 +45,26 @@ func TestMedians(t *testing.T) {
 }
 
 func TestNewValue(t *testing.T) {
+	count := func(n int64) *int64 { return &n }
 	before := sample{servers: measure.Usage{CPU: time.Second, Written: 1000}, own: time.Second,
-		device: 500, hasDev: true, syncs: 10, counts: true}
+		syncs: count(10)}
 	after := sample{servers: measure.Usage{CPU: 3 * time.Second, Written: 5000},
-		own: 2 * time.Second, device: 700, hasDev: true, syncs: 30, counts: true}
-	settled := sample{servers: measure.Usage{CPU: 9 * time.Second, Written: 9000},
-		own: 9 * time.Second, device: 2500, hasDev: true, syncs: 99, counts: true}
-	v := newValue(&measure.Tally{Messages: 2000, BodyBytes: 4000, Elapsed: 4 * time.Second,
-		P50: time.Millisecond, P99: time.Second}, before, after, settled)
-	if v.Throughput != 500 || v.P50 != 1 || v.P99 != 1000 || v.BodyBytes != 2 {
-		t.Errorf("got %+v", v)
+		own: 2 * time.Second, syncs: count(30)}
+	tally := &measure.Tally{Messages: 2000, BodyBytes: 4000, Elapsed: 4 * time.Second,
+		P50: time.Millisecond, P99: time.Second}
+	v := newValue(tally, before, after)
+	if v.Throughput != 500 || v.P50 != 1 || v.P99 != 1000 || v.BodyBytes != 2 ||
+		v.ServerCPU != 1 || v.ClientCPU != 0.5 || *v.LogSyncs != 0.01 {
+		t.Errorf("got %+v, syncs %v", v, *v.LogSyncs)
 	}
-	// Processor time and fsyncs to the last acknowledgement, bytes until they settled.
-	if v.ServerCPU != 1 || v.ClientCPU != 0.5 || *v.LogSyncs != 0.01 || v.Written != 4 ||
-		*v.Device != 1 {
-		t.Errorf("got %+v, device %v, syncs %v", v, *v.Device, *v.LogSyncs)
+	v.written(before.servers, measure.Usage{CPU: time.Hour, Written: 9000}, count(500),
+		count(2500))
+	if v.Dirty != 4 || *v.Device != 1 || v.ServerCPU != 1 {
+		t.Errorf("got %+v, device %v", v, *v.Device)
 	}
-	before.hasDev, after.counts = false, false
-	v = newValue(&measure.Tally{Messages: 1, Elapsed: 1}, before, after, settled)
+	before.syncs = nil
+	v = newValue(tally, before, after)
+	v.written(before.servers, after.servers, nil, count(1))
 	if v.Device != nil || v.LogSyncs != nil {
 		t.Error("what was not counted has a value")
 	}
@@ -78,15 +80,16 @@ func filled() *report {
 	batch := func(name string) system.Step {
 		return system.Step{Name: name, Mode: system.Batched, Workers: 2, Batch: 1, Window: 64}
 	}
+	disk := func(bytes float64) *float64 { return &bytes }
 	for _, round := range []float64{-1, 1} {
 		r.add("staffetta", single(1), value{Throughput: 100 + round, P50: 5, Settled: true})
 		r.add("staffetta", single(128), value{Throughput: 900 + round, ServerCPU: 0.2,
-			Written: 1500, Settled: true})
-		r.add("staffetta", batch("bulk"), value{Throughput: 3000, Written: 500})
+			Device: disk(1500), Settled: true})
+		r.add("staffetta", batch("bulk"), value{Throughput: 3000, Device: disk(500)})
 		r.add("nats", single(1), value{Throughput: 200, P50: 2.5})
-		r.add("nats", single(128), value{Throughput: 600, ServerCPU: 0.1, Written: 6000})
+		r.add("nats", single(128), value{Throughput: 600, ServerCPU: 0.1, Device: disk(6000)})
 		r.add("nats", batch("slow"), value{Throughput: 1000})
-		r.add("nats", batch("fast"), value{Throughput: 2000, Written: 4000})
+		r.add("nats", batch("fast"), value{Throughput: 2000, Device: disk(4000)})
 		r.add("etcd", batch("transactions"), value{Throughput: 1500})
 	}
 	return r
@@ -102,14 +105,14 @@ func TestRatios(t *testing.T) {
 		got[key] = x.Better
 	}
 	want := map[string]float64{
-		"nats: messages/s, 1 in flight":                 0.5,
-		"nats: p50, 1 in flight":                        0.5,
-		"nats: messages/s, 128 in flight":               1.5,
-		"nats: server CPU, 128 in flight":               0.5,
-		"nats: bytes written, 128 in flight":            4,
-		"nats (fast): messages/s, best batched mode":    1.5,
-		"nats (fast): server CPU, best batched mode":    0,
-		"nats (fast): bytes written, best batched mode": 8,
+		"nats: messages/s, 1 in flight":                     0.5,
+		"nats: p50, 1 in flight":                            0.5,
+		"nats: messages/s, 128 in flight":                   1.5,
+		"nats: server CPU, 128 in flight":                   0.5,
+		"nats: bytes to the disk, 128 in flight":            4,
+		"nats (fast): messages/s, best batched mode":        1.5,
+		"nats (fast): server CPU, best batched mode":        0,
+		"nats (fast): bytes to the disk, best batched mode": 8,
 	}
 	for k, w := range want {
 		if g, ok := got[k]; !ok || math.Abs(g-w) > 1e-9 {
@@ -138,7 +141,7 @@ func TestTables(t *testing.T) {
 		"| messages/s, 1 in flight | 100 | 200 | — |\n",
 		"| messages/s, 128 in flight | 900 | 600 | — |\n",
 		"| messages/s, best batched mode | 3000 | 2000 | 1500 |\n",
-		"| bytes written a message, 128 in flight | 1500 | 6000 and more | — |\n",
+		"| bytes to the disk a message, 128 in flight | 1500 | 6000 and more | — |\n",
 		"| batched mode that is best | bulk | fast | transactions |\n",
 		"| nats | messages/s, 128 in flight | 900 | 600 | 1.50 |\n",
 		"| nats (fast) | messages/s, best batched mode | 3000 | 2000 | 1.50 |\n",

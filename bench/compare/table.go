@@ -44,10 +44,8 @@ func rows(concurrency []int) []row {
 			func(v *value) string { return number(v.ServerCPU) }},
 			row{"client CPU s/1,000, " + of.name, of.step,
 				func(v *value) string { return number(v.ClientCPU) }},
-			row{"bytes written a message, " + of.name, of.step,
-				func(v *value) string { return number(v.Written) + unsettled(v) }},
-			row{"— as the disk counts, journal included", of.step,
-				func(v *value) string { return optional(v.Device) }},
+			row{"bytes to the disk a message, " + of.name, of.step,
+				func(v *value) string { return optional(v.Device) + unsettled(v) }},
 			row{"log fsyncs a message, " + of.name, of.step,
 				func(v *value) string { return optional(v.LogSyncs) }})
 	}
@@ -118,8 +116,10 @@ func (r *report) ratios() []ratio {
 		a, b := ours.single(system.Single, middle), peer.single(system.Single, middle)
 		add(fmt.Sprintf("server CPU, %d in flight", middle), a, b, true,
 			func(v *value) float64 { return v.ServerCPU })
-		add(fmt.Sprintf("bytes written, %d in flight", middle), a, b, true,
-			func(v *value) float64 { return v.Written })
+		if a != nil && b != nil && a.Median.Device != nil && b.Median.Device != nil {
+			add(fmt.Sprintf("bytes to the disk, %d in flight", middle), a, b, true,
+				func(v *value) float64 { return *v.Device })
+		}
 		best := peer.best()
 		if best != nil && (fastest == nil ||
 			best.Median.Throughput > fastest.Median.Throughput) {
@@ -135,8 +135,10 @@ func (r *report) ratios() []ratio {
 			func(v *value) float64 { return v.Throughput })
 		add("server CPU, best batched mode", true,
 			func(v *value) float64 { return v.ServerCPU })
-		add("bytes written, best batched mode", true,
-			func(v *value) float64 { return v.Written })
+		if bulk.Median.Device != nil && fastest.Median.Device != nil {
+			add("bytes to the disk, best batched mode", true,
+				func(v *value) float64 { return *v.Device })
+		}
 	}
 	return all
 }

@@ -197,6 +197,8 @@ func (t *turn) step(ctx context.Context, step system.Step) (*value, error) {
 			return nil, fmt.Errorf("warm-up: %w", err)
 		}
 	}
+	// What the warm-up left to be written must not count: the disk first, then the rest.
+	disk := t.disk()
 	before, err := t.sample(ctx, pids)
 	if err != nil {
 		return nil, err
@@ -215,23 +217,21 @@ func (t *turn) step(ctx context.Context, step system.Step) (*value, error) {
 			return nil, err
 		}
 	}
-	settled, err := t.sample(ctx, pids)
+	settled, err := measure.ReadUsage(pids)
 	if err != nil {
 		return nil, err
 	}
-	v := newValue(tally, before, after, settled)
+	v := newValue(tally, before, after)
+	v.written(before.servers, settled, disk, t.disk())
 	v.Round, v.Settled = t.round+1, quiet
 	return v, nil
 }
 
-// sample is everything that is counted, at one moment.
+// sample is what servers and client have spent, at one moment.
 type sample struct {
 	servers measure.Usage
 	own     time.Duration
-	device  int64
-	syncs   int64
-	hasDev  bool
-	counts  bool // syncs are counted
+	syncs   *int64 // of logs; nil where they are not counted
 }
 
 func (t *turn) sample(ctx context.Context, pids []int) (s sample, err error) {
@@ -239,10 +239,17 @@ func (t *turn) sample(ctx context.Context, pids []int) (s sample, err error) {
 		return s, err
 	}
 	s.own = measure.Own()
-	s.device, s.hasDev = measure.DeviceWritten(t.dir)
 	if c, ok := t.sys.(system.SyncCounter); ok {
-		s.counts = true
-		s.syncs, err = c.Syncs(ctx)
+		syncs, err := c.Syncs(ctx)
+		return sample{s.servers, s.own, &syncs}, err
 	}
-	return s, err
+	return s, nil
+}
+
+// disk is what was written to the disk so far; nil where that can not be told.
+func (t *turn) disk() *int64 {
+	if n, ok := measure.DeviceWritten(t.dir); ok {
+		return &n
+	}
+	return nil
 }

@@ -16,8 +16,11 @@ import (
 
 // Usage is what processes have used since they started.
 type Usage struct {
-	CPU     time.Duration // user and system
-	Written int64         // bytes that they caused to be written to storage
+	CPU time.Duration // user and system
+	// Written is the bytes of the pages that they made dirty. A kernel whose pages come in
+	// large folios counts a whole folio for one byte in it, up to some hundred KiB: then it is
+	// far above what reaches the disk.
+	Written int64
 }
 
 // Sub is what was used since an earlier moment.
@@ -78,10 +81,20 @@ func processUsage(pid int) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	// USER_HZ is 100 on every Linux that Go runs on.
-	ticks := int64(stat.UTime+stat.STime) + int64(stat.CUTime) + int64(stat.CSTime)
-	return Usage{time.Duration(ticks) * 10 * time.Millisecond, int64(io.WriteBytes)}, nil
+	cpu := ticks(int64(stat.UTime + stat.STime))
+	if stat.NumThreads == 1 {
+		// Ticks are cut off below 10 ms, which for a system of hundreds of short-lived processes
+		// adds up to seconds. The scheduler counts nanoseconds, for each thread alone.
+		if s, err := p.Schedstat(); err == nil && s.RunningNanoseconds > 0 {
+			cpu = time.Duration(s.RunningNanoseconds)
+		}
+	}
+	cpu += ticks(int64(stat.CUTime) + int64(stat.CSTime))
+	return Usage{cpu, int64(io.WriteBytes)}, nil
 }
+
+// ticks are of 10 ms: USER_HZ is 100 on every Linux that Go runs on.
+func ticks(n int64) time.Duration { return time.Duration(n) * 10 * time.Millisecond }
 
 // Own is the processor time of this process alone, without its children.
 func Own() time.Duration {
@@ -93,8 +106,13 @@ func Own() time.Duration {
 }
 
 // DeviceWritten is the number of bytes written, by anybody, to the block device that holds dir:
-// file system journal included. ok is false where the device can not be told.
+// file system journal included. Before it counts it has all dirty pages of the file system
+// written, so that none of them is counted later. ok is false where the device can not be told.
 func DeviceWritten(dir string) (written int64, ok bool) {
+	if f, err := os.Open(dir); err == nil {
+		unix.Syncfs(int(f.Fd())) // where it can not, the figure is that of the moment
+		f.Close()
+	}
 	var s unix.Stat_t
 	if err := unix.Stat(dir, &s); err != nil {
 		return 0, false
