@@ -24,13 +24,14 @@ import (
 )
 
 const (
-	// cacheBytes is the Pebble block cache that the node's two states share. It fills on demand.
-	// Look-ups of idempotency keys want the tables' filters in it: with 16 MiB a keyed message
-	// costs 35 µs to apply once there are half a million, with 64 MiB 16 µs.
-	cacheBytes = 64 << 20
-	// regionMemTableBytes is the region's write buffer. Blocks fill it and never move again, rows
+	// RegionMemTableBytes is the region's write buffer. Blocks fill it and never move again, rows
 	// are a quarter of it and are merged again and again, the less the more come at once.
-	regionMemTableBytes = 32 << 20
+	RegionMemTableBytes = 32 << 20
+	// CacheBytes is what the node's two states share for write buffers and Pebble's block cache.
+	// Pebble takes two write buffers of each off it, of 32 and 8 MiB, which leaves 64 MiB, taken
+	// on demand. Look-ups of idempotency keys want the tables' filters in there: with 16 MiB a
+	// keyed message costs 35 µs to apply once there are half a million, with 64 MiB 16 µs.
+	CacheBytes = 64<<20 + 2*RegionMemTableBytes + 2*store.MemTableDefault
 	// diskPeriod is how often free disk space is looked at.
 	diskPeriod = 5 * time.Second
 )
@@ -143,7 +144,7 @@ func (n *Node) resetKey() (*[32]byte, error) {
 }
 
 func (n *Node) openStates() (err error) {
-	n.cache = pebble.NewCache(cacheBytes)
+	n.cache = pebble.NewCache(CacheBytes)
 	config := func(group, dir string, sync bool) store.Config {
 		return store.Config{Dir: n.dir.sub(dir, "state"), FS: n.cfg.FS, Sync: sync,
 			Cache: n.cache, Logger: n.log.With("group", group),
@@ -156,7 +157,7 @@ func (n *Node) openStates() (err error) {
 		return fmt.Errorf("federation state: %w", err)
 	}
 	messages := config(regionGroup(n.cfg.Region), "region", false)
-	messages.MemTableBytes = regionMemTableBytes
+	messages.MemTableBytes = RegionMemTableBytes
 	n.region, err = region.Open(region.Config{Region: n.cfg.Region, Hasher: n.hasher,
 		Coder: n.coder, Logger: n.log, EraseAfter: n.cfg.EraseAfter,
 		RejectionRetention: n.cfg.RejectionRetention, Store: messages})

@@ -20,6 +20,7 @@ import (
 	"github.com/staffetta/staffetta/internal/localfile"
 	"github.com/staffetta/staffetta/internal/scale"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/testcluster/process"
@@ -139,7 +140,7 @@ A small state, of a tenth or at most 100,000 citizens, is measured first as the 
 					cfg.Dir, cfg.Scale, cfg.Open = dir, flags.scale, openScaleRegion
 					cfg.Fresh, cfg.Progress = freshProcess, cmd.ErrOrStderr()
 					// In memory only: a full write buffer and the next one.
-					cfg.TailBytes = 2 * scaleMemTableBytes
+					cfg.TailBytes = 2 * node.RegionMemTableBytes
 					r, err := scale.RunRegion(ctx, cfg)
 					if r == nil {
 						return nil, err
@@ -187,12 +188,6 @@ it grows, a cold start, and look-ups by the %d, in a process of their own.`,
 	return cmd
 }
 
-// The settings with which a node opens its states; a test holds them against package node.
-const (
-	scaleCacheBytes    = 64 << 20
-	scaleMemTableBytes = 32 << 20 // of a region
-)
-
 // scaleStore is a state's database as a node sets it up.
 func scaleStore(dir string, cache *pebble.Cache) store.Config {
 	return store.Config{Dir: dir, Cache: cache,
@@ -204,10 +199,10 @@ func openScaleRegion(dir string) (scale.RegionState, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scaleRegion{coder: coder, cache: pebble.NewCache(scaleCacheBytes)}
+	s := &scaleRegion{coder: coder, cache: pebble.NewCache(node.CacheBytes)}
 	cfg := region.Config{Region: scale.Region, Hasher: wire.NewHasher(scale.Key), Coder: coder,
 		Store: scaleStore(dir, s.cache)}
-	cfg.Store.MemTableBytes = scaleMemTableBytes
+	cfg.Store.MemTableBytes = node.RegionMemTableBytes
 	if s.State, err = region.Open(cfg); err != nil {
 		s.release()
 		return nil, err
@@ -235,7 +230,7 @@ func (s *scaleRegion) release() {
 }
 
 func openScaleDirectory(dir string) (scale.DirectoryState, error) {
-	cache := pebble.NewCache(scaleCacheBytes)
+	cache := pebble.NewCache(node.CacheBytes)
 	s, err := federation.Open(federation.Config{Hasher: wire.NewHasher(scale.Key),
 		Store: scaleStore(dir, cache)})
 	if err != nil {

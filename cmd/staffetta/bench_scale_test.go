@@ -3,33 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/staffetta/staffetta/internal/scale"
 )
-
-// TestScaleOpensAsANode: what the scale runs measure is set up as in a node.
-func TestScaleOpensAsANode(t *testing.T) {
-	source, err := os.ReadFile("../../node/node.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, ours := range map[string]int{"cacheBytes": scaleCacheBytes,
-		"regionMemTableBytes": scaleMemTableBytes} {
-		m := regexp.MustCompile(`(?m)^\t` + name + `\s*= (\d+) << 20$`).FindSubmatch(source)
-		if m == nil {
-			t.Errorf("node/node.go has no constant %s in MiB", name)
-		} else if want := fmt.Sprint(ours >> 20); string(m[1]) != want {
-			t.Errorf("a node has %s MiB of %s, scale runs %s", m[1], name, want)
-		}
-	}
-}
 
 // TestScaleFlags: what can not be run is refused before anything is made.
 func TestScaleFlags(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// memTableDefault is a compromise of a light node: fewer, larger flushes against memory. Up
+	// MemTableDefault is a compromise of a light node: fewer, larger flushes against memory. Up
 	// to memTablesMax of them exist while the disk is slow.
-	memTableDefault = 8 << 20
+	MemTableDefault = 8 << 20
 	// cacheDefault holds the upper index and filter blocks of some ten million rows.
 	cacheDefault = 16 << 20
 
@@ -58,7 +58,7 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("group's name of %d bytes, 1-%d allowed", n, nameMax))
 	}
 	if c.MemTableBytes == 0 {
-		c.MemTableBytes = memTableDefault
+		c.MemTableBytes = MemTableDefault
 	}
 	if c.MemTableBytes < memTableMin || c.MemTableBytes > memTableCap {
 		errs = append(errs, fmt.Errorf("write buffer of %d bytes, %d-%d allowed",
