@@ -41,7 +41,7 @@ func (l *lines) next() ([]byte, error) {
 			return l.cut(l.seen+end, 1, long)
 		}
 		l.seen = len(l.buf)
-		if l.seen-l.from > lineBytesMax || long {
+		if l.seen-l.from > lineBytesMax {
 			long, l.from = true, l.seen
 		}
 		if l.err == io.EOF && (long || l.seen > l.from) {
