@@ -343,3 +343,15 @@ func BenchmarkBulk(b *testing.B) {
 	}
 	b.ReportMetric(float64((processor(b)-cpu).Microseconds())/float64(b.N), "cpu-us/op")
 }
+
+func BenchmarkLine(b *testing.B) {
+	config := benchConfig("http://x")
+	config.Keys = true
+	corpus := newCorpus(&config)
+	corpus.body(bodiesMax - 1)
+	var line []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		line, _ = corpus.line(line[:0])
+	}
+}

@@ -65,8 +65,8 @@ func (r *HalfReport) Write(w io.Writer) error {
 	row("one at a time", r.One)
 	row("highest", r.Highest)
 	row("half", r.Half)
-	t.text("\nAt half: p99 is %.2f times the p50 of one at a time; sent up to %.2f ms late.\n\n",
-		r.Ratio, r.Half.Latency.Late)
+	t.text("\nAt half: p99 is %.2f times the p50 of one at a time; sent up to %.2f ms late, "+
+		"and from then p99 %.2f ms.\n\n", r.Ratio, r.Half.Latency.Late, r.Half.FromSending.P99)
 	t.text("Half began at %s. Second by second, p50, p99 and max in ms:\n",
 		r.Half.StartedAt.Format("15:04:05.000 MST"))
 	for _, s := range r.Half.Timeline {

@@ -70,6 +70,10 @@ func (r *OverloadReport) Write(w io.Writer) error {
 	}
 	t.text("accepted ms  p50 %.2f  p99 %.2f  max %.2f\n", l.Latency.P50, l.Latency.P99,
 		l.Latency.Max)
+	if l.FromSending != nil {
+		t.text("             from sending: p50 %.2f  p99 %.2f; sent up to %.2f ms late\n",
+			l.FromSending.P50, l.FromSending.P99, l.Latency.Late)
+	}
 	t.doubts("load", l)
 	return t.write(w)
 }

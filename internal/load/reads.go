@@ -246,7 +246,7 @@ func (r *ReadsReport) Write(w io.Writer) error {
 		"up to %.2f ms late.\n", r.Throughput, r.Offered, r.Readers, r.PerReader,
 		max(r.Lists.Latency.Late, r.Messages.Latency.Late))
 	if r.Unsent > 0 {
-		t.text("%d were due and not sent: too few connections.\n", r.Unsent)
+		t.text("%d were due and not sent before the end: no connection was free.\n", r.Unsent)
 	}
 	t.doubts("first page", r.Lists)
 	t.doubts("one message", r.Messages)

@@ -25,12 +25,15 @@ type Report struct {
 	Errors     map[string]int64 `json:"errors"` // by HTTP status, or why there was no answer
 	// Unknown counts what was sent and not answered: it may have been delivered or not. These
 	// are among the errors. Unsent counts what was due and found no connection before the end.
-	Unknown   int64    `json:"unknown"`
-	Unsent    int64    `json:"unsent,omitempty"`
-	BodyBytes float64  `json:"body_bytes_per_message"`
-	Latency   Latency  `json:"latency_ms"`
-	Refused   *Refused `json:"refused,omitempty"`
-	Timeline  []Second `json:"timeline,omitempty"`
+	Unknown   int64   `json:"unknown"`
+	Unsent    int64   `json:"unsent,omitempty"`
+	BodyBytes float64 `json:"body_bytes_per_message"`
+	Latency   Latency `json:"latency_ms"`
+	// FromSending, at a rate, is the latency without the time that a message waited for its
+	// turn: much less than Latency means that the generator, or its connections, were late.
+	FromSending *Latency `json:"from_sending_ms,omitempty"`
+	Refused     *Refused `json:"refused,omitempty"`
+	Timeline    []Second `json:"timeline,omitempty"`
 
 	Processes []ProcessReport `json:"processes,omitempty"`
 	// Federation sums the processes.
@@ -59,8 +62,9 @@ type Latency struct {
 type Refused struct {
 	Count int64 `json:"count"`
 	// WithoutRetryAfter counts 429 and 503 that do not say when to come again.
-	WithoutRetryAfter int64   `json:"without_retry_after"`
-	Latency           Latency `json:"latency_ms"`
+	WithoutRetryAfter int64    `json:"without_retry_after"`
+	Latency           Latency  `json:"latency_ms"`
+	FromSending       *Latency `json:"from_sending_ms,omitempty"`
 }
 
 // Second is what became of the messages with a verdict that were due, or in a closed loop sent,
@@ -108,9 +112,6 @@ func newReport(p *phase, t *tally) *Report {
 	if c.Bulk {
 		r.Window = c.Window
 	}
-	if c.Rate > 0 {
-		r.Latency.Late = milliseconds(t.late)
-	}
 	for _, n := range t.verdicts {
 		r.Messages += n
 	}
@@ -118,6 +119,13 @@ func newReport(p *phase, t *tally) *Report {
 	r.Throughput = float64(r.Messages) / max(r.Seconds, 1e-9)
 	if n := t.refused.TotalCount(); n > 0 {
 		r.Refused = &Refused{Count: n, WithoutRetryAfter: t.noRetry, Latency: latencyOf(t.refused)}
+	}
+	if c.Rate > 0 {
+		r.Latency.Late = milliseconds(t.late)
+		sent, refused := latencyOf(t.latencySent), latencyOf(t.refusedSent)
+		if r.FromSending = &sent; r.Refused != nil {
+			r.Refused.FromSending = &refused
+		}
 	}
 	for i, s := range t.timeline {
 		l := latencyOf(s.latency)

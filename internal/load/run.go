@@ -160,7 +160,8 @@ func (p *phase) work(c *conn) {
 			return
 		}
 		r = p.next(r.bytes[:0], c)
-		if !sleepUntil(p.ctx, due) {
+		// What is due just before the end is sent even if its timer is late.
+		if !sleepUntil(p.ctx, due) && (p.outer.Err() != nil || time.Until(due) > 0) {
 			return
 		}
 		t := p.tallies[r.kind]

@@ -172,6 +172,9 @@ func TestOpenLoop(t *testing.T) {
 		if l := r.Latency; l.Max < 990 || l.P50 > 1.1 || l.P90 < 100 || l.Late < 990 {
 			t.Errorf("latencies %+v", l)
 		}
+		if s := r.FromSending; s.P90 > 1.1 || s.Max < 990 {
+			t.Errorf("from sending %+v, want all but one within 1 ms", s)
+		}
 	})
 }
 

@@ -28,16 +28,18 @@ type tally struct {
 	start time.Time
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	latency  *hdrhistogram.Histogram // of answers that are wanted
-	refused  *hdrhistogram.Histogram // of those that are not
-	verdicts map[string]int64
-	errors   map[string]int64
-	unknown  int64 // sent, and never answered
-	noRetry  int64 // refused for now, and not told when to come again
-	bodies   int64 // bytes of the bodies with a verdict
-	late     time.Duration
-	timeline []*second
+	mu      sync.Mutex
+	latency *hdrhistogram.Histogram // of answers that are wanted
+	refused *hdrhistogram.Histogram // of those that are not
+	// The same, from the moment of sending.
+	latencySent, refusedSent *hdrhistogram.Histogram
+	verdicts                 map[string]int64
+	errors                   map[string]int64
+	unknown                  int64 // sent, and never answered
+	noRetry                  int64 // refused for now, and not told when to come again
+	bodies                   int64 // bytes of the bodies with a verdict
+	late                     time.Duration
+	timeline                 []*second
 }
 
 // second is what was due in one second of a phase.
@@ -52,7 +54,8 @@ type moment struct{ due, begun time.Time }
 
 func newTally(start time.Time) *tally {
 	return &tally{start: start, latency: newHistogram(latencyDigits),
-		refused: newHistogram(latencyDigits), verdicts: make(map[string]int64),
+		refused: newHistogram(latencyDigits), latencySent: newHistogram(latencyDigits),
+		refusedSent: newHistogram(latencyDigits), verdicts: make(map[string]int64),
 		errors: make(map[string]int64)}
 }
 
@@ -70,12 +73,14 @@ const kindsMax = 32
 // answered counts the answer to a message of size bytes, come now. Refusals have latencies too,
 // kept apart: a fast 429 must not better the figures.
 func (t *tally) answered(a answer, m moment, size int) {
-	latency := time.Since(m.due)
+	now := time.Now()
+	latency, sent := now.Sub(m.due), now.Sub(m.begun)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.late = max(t.late, m.begun.Sub(m.due))
 	if a.status != 201 && a.status != 200 {
 		record(t.refused, latency)
+		record(t.refusedSent, sent)
 		if !a.retryAfter && (a.status == 429 || a.status == 503) {
 			t.noRetry++
 		}
@@ -83,6 +88,7 @@ func (t *tally) answered(a answer, m moment, size int) {
 		return
 	}
 	record(t.latency, latency)
+	record(t.latencySent, sent)
 	t.note(m.due.Sub(t.start), latency)
 	t.verdicts[verdict(a)]++
 	t.bodies += int64(size)

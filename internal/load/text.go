@@ -27,7 +27,8 @@ func (r *Report) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "latency ms  mean %.2f  p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f\n",
 		l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max)
 	if r.Rate > 0 {
-		fmt.Fprintf(&b, "            from the moment due; sent up to %.2f ms late\n", l.Late)
+		fmt.Fprintf(&b, "            from the moment due; sent up to %.2f ms late, and from then "+
+			"p50 %.2f  p99 %.2f\n", l.Late, r.FromSending.P50, r.FromSending.P99)
 	}
 	b.WriteByte('\n')
 	writeCounts(&b, r.Verdicts, "")
@@ -63,12 +64,16 @@ func (r *Report) writeDoubts(b *strings.Builder) {
 		fmt.Fprintf(b, "%9d  of these errors: sent, and not known whether delivered\n", r.Unknown)
 	}
 	if r.Unsent > 0 {
-		fmt.Fprintf(b, "%9d  due and not sent: too few connections\n", r.Unsent)
+		fmt.Fprintf(b, "%9d  due and not sent before the end: no connection was free\n", r.Unsent)
 	}
 	if r.Refused != nil {
 		l := &r.Refused.Latency
 		fmt.Fprintf(b, "refusals ms  p50 %.2f  p99 %.2f  max %.2f; %d of %d without Retry-After\n",
 			l.P50, l.P99, l.Max, r.Refused.WithoutRetryAfter, r.Refused.Count)
+		if s := r.Refused.FromSending; s != nil {
+			fmt.Fprintf(b, "            from sending: p50 %.2f  p99 %.2f  max %.2f\n", s.P50, s.P99,
+				s.Max)
+		}
 	}
 }
 

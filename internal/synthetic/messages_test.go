@@ -185,15 +185,15 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// How well the corpus compresses, as the system does it. The bound says that it must not be an
-// easy one: design figures rest on it.
+// How well the corpus compresses, as the system does it, framing and leaves included. The bounds
+// say that it must not become an easier one: design figures rest on it.
 func TestCompression(t *testing.T) {
 	coder, err := wire.NewCoder(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer coder.Close()
-	for _, perBlock := range []int{1, 16, 128} {
+	for perBlock, most := range map[int]float64{1: 1.6, 16: 3, 128: 4.3} {
 		messages, citizens := NewMessages(1), NewCitizens(1)
 		var builder wire.Builder
 		plain, sealed := 0, 0
@@ -214,7 +214,7 @@ func TestCompression(t *testing.T) {
 		ratio := float64(plain) / float64(sealed)
 		t.Logf("blocks of %3d: ratio %.2f, %d bytes a message of %d", perBlock, ratio,
 			sealed/4096, plain/4096)
-		if ratio > 7 {
+		if ratio > most {
 			t.Errorf("blocks of %d compress %.1f times: too easy a corpus", perBlock, ratio)
 		}
 	}
