@@ -335,11 +335,20 @@ func TestFoundRefuses(t *testing.T) {
 	}
 }
 
+// BenchmarkResolve128 looks up 128 codes, in a directory that is one table, and in one whose
+// tables are still being merged.
 func BenchmarkResolve128(b *testing.B) {
+	for _, citizens := range []int{1000, 100_000} {
+		b.Run(fmt.Sprintf("citizens=%d", citizens), func(b *testing.B) {
+			benchmarkResolve(b, citizens)
+		})
+	}
+}
+
+func benchmarkResolve(b *testing.B, citizens int) {
 	s := mustOpen(b, vfs.NewMem())
 	defer s.Close()
 	succeed(b, s, command(wire.CmdFound, testMap("lazio", "lombardia")))
-	const citizens = 100_000
 	list := make([]wire.Recipient, citizens)
 	for i := 0; i < citizens; i += 1000 {
 		var ops wire.DirectoryOps
