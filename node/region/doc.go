@@ -31,6 +31,7 @@
 //	apply.go     entries to changes
 //	change.go    the uncommitted changes of one Apply, readable, and their digest
 //	block.go     applying a block
+//	expected.go  blocks that the leader has decoded already
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
 //	recent.go    a filter that knows fresh ids without asking the disk
