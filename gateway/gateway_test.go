@@ -108,6 +108,22 @@ func TestMessageThroughTheEdge(t *testing.T) {
 	}
 }
 
+// The limit reaches the API: beyond its first burst, one submission a second is taken.
+func TestCapacityLimit(t *testing.T) {
+	_, s := running(t, func(c *Config) { c.Limits.Capacity = 1 })
+	for range 1000 {
+		resp, body := s.do(t, "POST", "/api/v1/messages", testBody,
+			"Ocp-Apim-Subscription-Key", testKey)
+		if resp.StatusCode == 503 {
+			if !strings.Contains(body, "overloaded") || resp.Header.Get("Retry-After") != "1" {
+				t.Errorf("refused with %v %s", resp.Header, body)
+			}
+			return
+		}
+	}
+	t.Error("1,000 submissions were taken at one a second")
+}
+
 func request(t *testing.T, url string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest("GET", url, nil)
