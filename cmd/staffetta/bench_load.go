@@ -53,8 +53,8 @@ func newBenchFairnessCommand() *cobra.Command {
 		Use:   "fairness --dir DIR",
 		Short: "Measure what one institution's load does to another one",
 		Long: `Measure the latency of an institution that sends one message at a time: alone, while another
-institution offers 70 percent of the highest throughput one message a request, and while the other
-one streams bulk as fast as it is let. The two are the first and the last institution of the local
+one offers 70 percent of the highest throughput one message a request, and while the other one
+streams bulk as fast as it is let. The two are the first and the last institution of the local
 federation that may send without limits. --duration is that of each of the four runs.`,
 		Args: cobra.NoArgs,
 		RunE: flags.measure(func(ctx context.Context) (writer, error) {
@@ -102,9 +102,9 @@ func newBenchOverloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "overload --dir DIR --capacity N | --bulk",
 		Short: "Offer a federation three times what it can do",
-		Long: `Offer three times the capacity that the gateway is configured with, one message a request, at
-that rate whatever the answers do (default: 1024 connections). How much of the capacity is used, and
-how fast, and how politely, is the rest refused?
+		Long: `Offer three times the capacity that the gateway is configured with, one message a request,
+at that rate whatever the answers do (default: 1024 connections). How much of the capacity is used,
+and how fast, and how politely, is the rest refused?
 
 With --bulk, find what --concurrency streams get, and then have three times as many.`,
 		Example: `  staffetta local --dir /tmp/federation --gateway-flag capacity=5000

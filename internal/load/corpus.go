@@ -16,9 +16,9 @@ import (
 )
 
 // bodiesMax is how many messages a run invents, as they are needed, some 12 MB; then their texts
-// come again, in the same order. To invent one takes longer than to send it, and the generator shares the machine
-// with what it measures. No block can hold a text twice: 128 records of one region are far fewer
-// than these of all regions, so that nothing compresses better for it.
+// come again, in the same order. To invent one takes longer than to send it, and the generator
+// shares the machine with what it measures. No block should hold a text twice, and compress better
+// for it: the 128 records that one region gets in a row are far fewer than these of all regions.
 const bodiesMax = 8192
 
 // corpus makes the messages of a run, which follow from the seed and their number. It is safe for
