@@ -53,8 +53,8 @@ func newBenchFairnessCommand() *cobra.Command {
 		Use:   "fairness --dir DIR",
 		Short: "Measure what one institution's load does to another one",
 		Long: `Measure the latency of an institution that sends one message at a time: alone, while
-another one offers 70 percent of the highest throughput one message a request, and while the other one
-streams bulk as fast as it is let. The two are the first and the last institution of the local
+another one offers 70 percent of the highest throughput one message a request, and while that other
+one streams bulk as fast as it is let. The two are the first and the last institution of the local
 federation that may send without limits. --duration is that of each of the four runs.`,
 		Args: cobra.NoArgs,
 		RunE: flags.measure(func(ctx context.Context) (writer, error) {
