@@ -41,7 +41,7 @@ func (s *submission) start(ctx context.Context) {
 		s.router.stats.bulkBlocked.Inc()
 		select {
 		case <-s.item.room:
-			s.deadline = time.Now().Add(s.router.cfg.OwnerWait)
+			s.renew()
 		case <-ctx.Done(): // wait takes it out
 		}
 	}
@@ -54,8 +54,11 @@ func (s *submission) startLookUp(ctx context.Context) {
 		s.last, s.over = err, true
 		return
 	}
-	s.look, s.deadline = look, time.Now().Add(s.router.cfg.OwnerWait)
+	s.look = look // only wait reads it: from ask on, all else is found's
 }
+
+// renew gives the submission its whole time from now on.
+func (s *submission) renew() { s.deadline = time.Now().Add(s.router.cfg.OwnerWait) }
 
 // found goes on when the look-up has ended. The resolver calls it, before it says so to anybody.
 func (s *submission) found(l *lookup) {

@@ -42,10 +42,14 @@ func newResolver(max int) *resolver {
 
 // ask joins a look-up that has not left yet, or begins one. When too many are under way an
 // interactive one is refused with Overloaded; a bulk one, which may have half of the room only,
-// waits until there is some, or ctx ends. then, if not nil, is told before the look-up is done.
+// waits until there is some, or ctx ends. then, if not nil, is told before the look-up is done,
+// and its time begins when the look-up has room.
 func (s *resolver) ask(ctx context.Context, r wire.Recipient, c class, then *submission) (
 	*lookup, error) {
 	for {
+		if then != nil {
+			then.renew()
+		}
 		l, room, err := s.tryAsk(r, c, then)
 		if room == nil {
 			return l, err

@@ -84,7 +84,7 @@ func (r *Router) begin(rec *wire.Record, from wire.InstitutionID, c class) (*sub
 	}
 	s.router, s.f, s.rec, s.to = r, f, *rec, f.hasher.Recipient(rec.FiscalCode)
 	s.item.from, s.item.class = from, c
-	s.deadline = time.Now().Add(r.cfg.OwnerWait)
+	s.renew()
 	if e, ok := r.cachedOwner(f, s.to); ok {
 		s.aim(e)
 	}
