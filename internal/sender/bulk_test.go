@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,20 +36,18 @@ func TestMuchText(t *testing.T) {
 func TestSlowAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(inBulk, nil)
-		requests := 0
 		input := inputOf(20)
 		summary, out, err := send(t, g, input, func(c *Config) {
 			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp, err := g.RoundTrip(r)
 				if err == nil {
-					requests++
 					resp.Body = io.NopCloser(&slowly{r.Context(), resp.Body})
 				}
 				return resp, err
 			})
 		})
-		if err != nil || summary.Failed != 0 || g.sent != 20 || requests > streams {
-			t.Fatalf("%d lines in %d requests, %+v, %v", g.sent, requests, summary, err)
+		if err != nil || summary.Failed != 0 || g.sent != 20 { // each line once
+			t.Fatalf("%d lines sent, %+v, %v", g.sent, summary, err)
 		}
 		checkAll(t, g, input, out)
 	})
@@ -73,22 +72,23 @@ func TestMisplacedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(inBulk, nil)
 		input := inputOf(50)
-		first := true
+		var misplaced atomic.Int32
 		summary, out, err := send(t, g, input, func(c *Config) {
 			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp, err := g.RoundTrip(r)
-				if err != nil || !first {
+				if err != nil {
 					return resp, err
 				}
-				first = false
 				text, err := io.ReadAll(resp.Body)
 				lines := strings.SplitAfter(string(text), "\n")
-				lines[0], lines[1] = lines[1], lines[0]
+				if len(lines) > 2 && misplaced.Add(1) == 1 {
+					lines[0], lines[1] = lines[1], lines[0]
+				}
 				resp.Body = io.NopCloser(strings.NewReader(strings.Join(lines, "")))
 				return resp, err
 			})
 		})
-		if err != nil || summary.Failed != 0 {
+		if err != nil || summary.Failed != 0 || misplaced.Load() == 0 {
 			t.Fatalf("%+v, %v", summary, err)
 		}
 		checkAll(t, g, input, out)
@@ -106,7 +106,7 @@ func TestKeyRevoked(t *testing.T) {
 						string(answerTo(2, problemOf(401, "Unauthorized", "")))))}, nil
 		})
 	})
-	if !errors.Is(err, ErrKeyRefused) || summary.Processed > 1 || len(out) > 1<<10 {
+	if !errors.Is(err, ErrKeyRefused) || summary.Processed > streams || summary.Failed > 0 {
 		t.Errorf("%+v, %v:\n%s", summary, err, out)
 	}
 }
