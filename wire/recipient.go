@@ -39,13 +39,20 @@ func (k DirectoryKey) Fingerprint() [8]byte {
 // Hasher computes recipients under one key. It is safe for concurrent use.
 type Hasher struct {
 	key  DirectoryKey
-	macs sync.Pool
+	macs sync.Pool // of *mac
+}
+
+// mac is an HMAC-SHA-256 with its input and output, which would be garbage otherwise.
+type mac struct {
+	hash.Hash
+	in  [fiscalcode.Size]byte
+	sum [sha256.Size]byte
 }
 
 // NewHasher returns a hasher for key.
 func NewHasher(key DirectoryKey) *Hasher {
 	h := &Hasher{key: key}
-	h.macs.New = func() any { return hmac.New(sha256.New, key[:]) }
+	h.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, key[:])} }
 	return h
 }
 
@@ -54,13 +61,12 @@ func (h *Hasher) Key() DirectoryKey { return h.key }
 
 // Recipient hashes a fiscal code.
 func (h *Hasher) Recipient(code fiscalcode.Code) Recipient {
-	mac := h.macs.Get().(hash.Hash)
-	mac.Reset()
-	var in [fiscalcode.Size]byte
-	copy(in[:], code)
-	mac.Write(in[:])
-	var sum [sha256.Size]byte
-	mac.Sum(sum[:0])
-	h.macs.Put(mac)
-	return Recipient(sum[:16])
+	m := h.macs.Get().(*mac)
+	m.Reset()
+	m.in = [fiscalcode.Size]byte{}
+	copy(m.in[:], code)
+	m.Write(m.in[:])
+	r := Recipient(m.Sum(m.sum[:0])[:16])
+	h.macs.Put(m)
+	return r
 }

@@ -204,8 +204,7 @@ func (r *Router) ServiceByKey(ctx context.Context, key wire.KeyHash) (*wire.Serv
 		return nil, wire.Errorf(wire.Unavailable,
 			"keys were last confirmed longer than %s ago", r.cfg.KeyGrace)
 	}
-	return r.service(ctx, question{key: key}, wire.MethodServiceByKey,
-		wire.Encode(&wire.ServiceByKey{Key: key}))
+	return r.service(ctx, question{key: key})
 }
 
 // ServiceByID returns a service with its institution: shared, not to be changed. NotFound when
@@ -215,12 +214,10 @@ func (r *Router) ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.Serv
 	if !id.Valid() {
 		return nil, errNoService
 	}
-	return r.service(ctx, question{id: id}, wire.MethodServiceByID,
-		wire.Encode(&wire.ServiceByID{ID: id}))
+	return r.service(ctx, question{id: id})
 }
 
-func (r *Router) service(ctx context.Context, q question, m wire.Method, req []byte) (
-	*wire.ServiceAccess, error) {
+func (r *Router) service(ctx context.Context, q question) (*wire.ServiceAccess, error) {
 	cache := "key"
 	if q.id != "" {
 		cache = "service"
@@ -242,7 +239,7 @@ func (r *Router) service(ctx context.Context, q question, m wire.Method, req []b
 			return nil, err
 		}
 		if pilot {
-			f.answer, f.err = r.askService(ctx, q, m, req)
+			f.answer, f.err = r.askService(ctx, q)
 			f.gaveUp = f.err != nil && ctx.Err() != nil
 			r.services.land(q, f, time.Now())
 			return f.answer, f.err
@@ -262,8 +259,11 @@ func (r *Router) service(ctx context.Context, q question, m wire.Method, req []b
 const stalePause = 50 * time.Millisecond
 
 // askService asks home nodes until one answers that is as new as the feed.
-func (r *Router) askService(ctx context.Context, q question, m wire.Method, req []byte) (
-	*wire.ServiceAccess, error) {
+func (r *Router) askService(ctx context.Context, q question) (*wire.ServiceAccess, error) {
+	m, req := wire.MethodServiceByKey, wire.Encode(&wire.ServiceByKey{Key: q.key})
+	if q.id != "" {
+		m, req = wire.MethodServiceByID, wire.Encode(&wire.ServiceByID{ID: q.id})
+	}
 	for range 1 + r.home.len() {
 		answer, err := r.home.call(ctx, m, req)
 		if err != nil {
