@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	// three logs: a fifth more processor time per message at 128 waiting.
 	spareRecords = wire.BlockRecordsMax / 2
 	spareAfter   = 100 * time.Millisecond
+	// reserveFor is how long after an interactive record one carrier is kept from bulk, so that the
+	// next one need not wait for blocks that are full. Alone, a stream has all carriers.
+	reserveFor = time.Second
 	// bulkPart of a lane's room is what all bulk together may have; more would only be older
 	// when its turn comes.
 	bulkPart = 4
@@ -64,7 +68,9 @@ type lane struct {
 	blockedItems int
 
 	underWay  int // blocks
+	bulky     int // of them, those with bulk in them
 	leftAt    time.Time
+	reserve   time.Time // until then one carrier is not for bulk
 	silent    time.Time // blocks are under way since then and none was answered; zero: no
 	failUntil time.Time // while it is away: bulk is refused until then
 	closed    bool
@@ -133,7 +139,10 @@ func (l *lane) joinBulk(it *item, now time.Time) (full bool, err error) {
 
 // enter lets an item wait for its turn.
 func (l *lane) enter(it *item, now time.Time) {
-	if it.class == bulk && l.away(now) {
+	switch {
+	case it.class == interactive:
+		l.reserve = now.Add(reserveFor)
+	case l.away(now):
 		it.deadline = now.Add(probeWait)
 	}
 	q := it.queue
@@ -143,7 +152,8 @@ func (l *lane) enter(it *item, now time.Time) {
 	l.held[q.class].bytes += it.size
 	l.push(it)
 	n := l.waitingLocked()
-	if l.underWay == 0 || n == 1 || n >= spareRecords {
+	if l.underWay == 0 || n == 1 || n >= spareRecords ||
+		it.class == interactive && l.bulky == l.underWay {
 		l.call()
 	}
 }
@@ -233,17 +243,21 @@ func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Dur
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	reserved := l.bulky > 0 && l.bulky >= l.limits.BlocksInFlight-1 && now.Before(l.reserve)
 	n := l.waitingLocked()
-	if n == 0 {
+	switch {
+	case n == 0:
 		return into, 0
-	}
-	if l.underWay > 0 && n < spareRecords {
+	case reserved && n == l.waiting[bulk]:
+		return into, l.reserve.Sub(now)
+	case l.underWay > 0 && n < spareRecords && !(reserved && l.bulky == l.underWay):
 		if wait = spareAfter - now.Sub(l.leftAt); wait > 0 {
 			return into, wait
 		}
 	}
+	carriesBulk := false
 	for b.Len() < wire.BlockRecordsMax && b.Size() < wire.BlockCloseBytes {
-		it, last := l.pick(len(into) == 0)
+		it, last := l.pick(len(into) == 0, reserved)
 		if it == nil {
 			break
 		}
@@ -259,6 +273,7 @@ func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Dur
 		default:
 			it.place = underWay
 			into = append(into, it)
+			carriesBulk = carriesBulk || it.class == bulk
 		}
 		if last && len(into) > 0 {
 			break
@@ -269,6 +284,9 @@ func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Dur
 			l.silent = now
 		}
 		l.leftAt, l.wasLone = now, into[0].alone
+		if carriesBulk {
+			l.bulky++
+		}
 	}
 	l.admit(now)
 	if l.waitingLocked() > 0 {
@@ -279,13 +297,13 @@ func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Dur
 
 // pick takes the record that is next; nil when none goes into this block. A record for a block of
 // its own is the first and the last of its block; such blocks and others take turns.
-func (l *lane) pick(first bool) (it *item, last bool) {
+func (l *lane) pick(first, reserved bool) (it *item, last bool) {
 	rest := l.waiting[interactive] + l.waiting[bulk]
 	if it = l.alone.head; it != nil && first && (rest == 0 || !l.wasLone) {
 		l.unlink(it)
 		return it, true
 	}
-	return l.take(), false
+	return l.take(reserved), false
 }
 
 // landed answers the items of a block that is no longer under way; spoke says that the region
@@ -295,6 +313,9 @@ func (l *lane) landed(batch []*item, outcomes []wire.Outcome, unknown bool, err 
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.ContainsFunc(batch, func(it *item) bool { return it.class == bulk }) {
+		l.bulky--
+	}
 	for i, it := range batch {
 		it.unknown = it.unknown || unknown
 		switch {

@@ -111,10 +111,15 @@ func (l *lane) mayGo(q *queue) bool {
 
 // take removes and returns the record whose turn it is; nil when nobody waits. Each institution
 // sends one record at a turn, first all that have interactive ones, then all that have bulk, as
-// long as it has credit; when nobody who waits has any, the next round begins.
-func (l *lane) take() *item {
-	for l.waiting[interactive]+l.waiting[bulk] > 0 {
-		for c := range classes {
+// long as it has credit; when nobody who waits has any, the next round begins. With reserved, bulk
+// is passed over.
+func (l *lane) take(reserved bool) *item {
+	among := classes
+	if reserved {
+		among = bulk
+	}
+	for l.waiting[interactive] > 0 || !reserved && l.waiting[bulk] > 0 {
+		for c := range among {
 			for q := l.turns[c].pop(); q != nil; q = l.turns[c].pop() {
 				it := q.waiting.head
 				switch {
@@ -134,7 +139,9 @@ func (l *lane) take() *item {
 			}
 		}
 		l.round++
-		l.turns, l.spent = l.spent, [classes]turns{}
+		for c := range among {
+			l.turns[c], l.spent[c] = l.spent[c], turns{}
+		}
 	}
 	return nil
 }

@@ -125,6 +125,43 @@ func TestFreshRecordIsInTheNextBlock(t *testing.T) {
 	}
 }
 
+// TestOneCarrierIsKept: while somebody sends one at a time, bulk is in one block at most, and the
+// next record leaves beside it at once, in a block of its own kind.
+func TestOneCarrierIsKept(t *testing.T) {
+	b := newBench(t, roomy)
+	b.put("A", bulk, 10_000, 1300)
+	first, second := b.block(), b.block()
+	if len(first) != wire.BlockRecordsMax || len(second) != wire.BlockRecordsMax {
+		t.Fatalf("bulk alone has blocks of %d and %d, want two full ones", len(first), len(second))
+	}
+	b.land(first)
+	b.land(second)
+
+	b.put("B", interactive, 1, 1300)
+	mixed := b.block()
+	if len(mixed) != wire.BlockRecordsMax {
+		t.Fatalf("%d records leave when nothing is under way, want a full block", len(mixed))
+	}
+	if batch, wait := b.fill(new(wire.Builder), nil); len(batch) > 0 || wait <= 0 {
+		t.Errorf("beside a block with bulk: %d bulk records, %v to wait", len(batch), wait)
+	}
+	ones := b.put("B", interactive, 2, 1300)
+	if batch, _ := b.fill(new(wire.Builder), nil); !slices.Equal(batch, ones) {
+		t.Errorf("beside a block with bulk: %d records, want the two interactive ones", len(batch))
+	} else {
+		b.land(mixed)
+		if got := len(b.block()); got != wire.BlockRecordsMax {
+			t.Errorf("beside a block without bulk: %d records, want a full block", got)
+		}
+	}
+	b.mu.Lock()
+	b.reserve = time.Time{} // as after a second
+	b.mu.Unlock()
+	if got := len(b.block()); got != wire.BlockRecordsMax {
+		t.Errorf("once nobody sends one at a time: %d records, want a full block", got)
+	}
+}
+
 // TestOwnBulkHoldsUpNothing: what an institution streams has used its credit, and its interactive
 // record is in the next block all the same.
 func TestOwnBulkHoldsUpNothing(t *testing.T) {
