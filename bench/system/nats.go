@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/staffetta/staffetta/bench/measure"
+	"github.com/staffetta/staffetta/internal/load"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
@@ -176,7 +177,7 @@ func (s *natsSystem) Check(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	for _, admin := range s.admin {
-		b, err := page(ctx, admin+"/jsz?config=true")
+		b, err := load.Page(ctx, admin+"/jsz?config=true")
 		if err != nil {
 			return nil, err
 		}

@@ -3,14 +3,12 @@ package system
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/staffetta/staffetta/internal/load"
 )
 
 // freePorts are n ports of the loopback interface that were free a moment ago.
@@ -27,34 +25,10 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-const (
-	pageMax      = 5 * time.Second
-	pageBytesMax = 16 << 20
-)
-
-// page reads a page of a server's.
-func page(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, pageMax)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, pageBytesMax))
-}
-
 // metric is the sum of a metric's samples whose labels have these values; of a histogram it is
 // the number of observations.
 func metric(ctx context.Context, url, name string, labels map[string]string) (float64, error) {
-	text, err := page(ctx, url)
+	text, err := load.Page(ctx, url)
 	if err != nil {
 		return 0, err
 	}

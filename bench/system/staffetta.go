@@ -100,7 +100,7 @@ func (s *staffetta) Check(ctx context.Context) (map[string]string, error) {
 	}
 	leaders := 0.0
 	for _, n := range s.file.Nodes {
-		if _, err := page(ctx, n.Admin+"/health"); err != nil {
+		if _, err := load.Page(ctx, n.Admin+"/health"); err != nil {
 			return nil, fmt.Errorf("staffetta: %s is not ready: %w", n.ID, err)
 		}
 		leads, err := metric(ctx, n.Admin+"/metrics", "staffetta_raft_leader", group())

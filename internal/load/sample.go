@@ -108,7 +108,7 @@ func sampleProcess(ctx context.Context, p Process) processSample {
 		return s
 	}
 	var metrics []byte
-	if metrics, s.err = get(ctx, p.Admin+"/metrics"); s.err != nil {
+	if metrics, s.err = Page(ctx, p.Admin+"/metrics"); s.err != nil {
 		return s
 	}
 	s.wire = sumMetric(metrics, wireMetric, wireDirection)
@@ -118,8 +118,8 @@ func sampleProcess(ctx context.Context, p Process) processSample {
 	return s
 }
 
-// get reads a page of an admin listener.
-func get(ctx context.Context, url string) ([]byte, error) {
+// Page reads a page of an admin listener, within bounds of time and size.
+func Page(ctx context.Context, url string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -161,7 +161,7 @@ func sumMetric(text []byte, name, label string) int64 {
 
 // leads names the groups that a node leads, as its status page tells.
 func leads(ctx context.Context, p *Process) ([]string, error) {
-	b, err := get(ctx, p.Admin+"/status")
+	b, err := Page(ctx, p.Admin+"/status")
 	if err != nil {
 		return nil, err
 	}
