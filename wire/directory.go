@@ -15,6 +15,11 @@ type Map struct {
 	Gateways   []Gateway
 	// SlotOwners has Slots elements: the tag of each slot's region.
 	SlotOwners []RegionTag
+	// SlotEpochs counts the owners of each slot; none: all as at the founding.
+	SlotEpochs []uint64
+	Trust      Trust
+	// ActiveVersion is the newest version whose kinds of entries and commands may be logged.
+	ActiveVersion uint32
 }
 
 // Fields declares the message.
@@ -25,18 +30,65 @@ func (m *Map) Fields(c *codec.Codec) {
 	codec.Repeated(c, 4, &m.Nodes)
 	codec.Repeated(c, 5, &m.Gateways)
 	codec.Uints(c, 6, &m.SlotOwners)
+	codec.Uints(c, 7, &m.SlotEpochs)
+	codec.Nested(c, 8, &m.Trust)
+	codec.Uint(c, 9, &m.ActiveVersion)
 }
 
 // Region is a region group of the map.
 type Region struct {
 	ID  RegionID
 	Tag RegionTag
+	// Keys are the public keys that blocks are sealed to while the region is away, newest last.
+	Keys []RegionKey
+	// Incarnation counts how often the region was restored from a backup. Nodes of an earlier one
+	// take no part.
+	Incarnation uint32
 }
 
 // Fields declares the message.
 func (r *Region) Fields(c *codec.Codec) {
 	codec.String(c, 1, &r.ID)
 	codec.Uint(c, 2, &r.Tag)
+	codec.Repeated(c, 3, &r.Keys)
+	codec.Uint(c, 4, &r.Incarnation)
+}
+
+// RegionKey is a public key of a region; its private half is in the region's log only.
+type RegionKey struct {
+	ID     uint32 // counts from 1
+	Public []byte
+}
+
+// Fields declares the message.
+func (k *RegionKey) Fields(c *codec.Codec) {
+	codec.Uint(c, 1, &k.ID)
+	codec.Bytes(c, 2, &k.Public)
+}
+
+// Trust is whom the federation believes, besides what each process's own files say.
+type Trust struct {
+	// Roots are authorities' certificates, DER.
+	Roots   [][]byte
+	Revoked []Revocation
+}
+
+// Fields declares the message.
+func (t *Trust) Fields(c *codec.Codec) {
+	codec.ByteStrings(c, 1, &t.Roots)
+	codec.Repeated(c, 2, &t.Revoked)
+}
+
+// Revocation ends the use of certificates of an identity that were issued before a time.
+type Revocation struct {
+	Identity string // the spiffe:// URI
+	Before   Time   // certificates whose NotBefore is at or before this are worthless
+}
+
+// Fields declares the message.
+func (r *Revocation) Fields(c *codec.Codec) {
+	codec.String(c, 1, &r.Identity)
+	codec.Int(c, 2, &r.Before)
 }
 
 // Node is a relay node of the map.
@@ -45,6 +97,8 @@ type Node struct {
 	Region RegionID
 	Addr   string // host:port, UDP
 	Voter  bool   // of the federation group; the others are non-voters
+	// Maintenance is the reason why the node is not to lead, set by an operator; empty: none.
+	Maintenance string
 }
 
 // Fields declares the message.
@@ -53,6 +107,7 @@ func (n *Node) Fields(c *codec.Codec) {
 	codec.String(c, 2, &n.Region)
 	codec.String(c, 3, &n.Addr)
 	codec.Bool(c, 4, &n.Voter)
+	codec.String(c, 5, &n.Maintenance)
 }
 
 // Gateway is a gateway of the map; its home region is where its message ids point.

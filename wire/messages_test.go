@@ -26,6 +26,7 @@ func messages() []codec.Message {
 		new(InboxPage), new(InboxItem), new(GetInbox), new(InboxMessage), new(Ownership),
 		new(GrantSlots), new(ClaimIntent), new(ClaimAbort), new(Release), new(Handover), new(Row),
 		new(Import), new(Noted), new(EraseBlock), new(Expire), new(Map), new(Region), new(Node),
+		new(RegionKey), new(Trust), new(Revocation),
 		new(Gateway), new(Institution), new(Service), new(ServiceMetadata), new(SetKey),
 		new(DirectoryEntry), new(DirectoryOp), new(DirectoryOps), new(DirectoryResult),
 		new(DirectoryResults), new(Hello), new(Welcome), new(Resolve), new(Resolved),

@@ -92,10 +92,11 @@ func Parse(b []byte) (*wire.Map, error) {
 func (f *File) Map() (*wire.Map, error) {
 	m := &wire.Map{Federation: f.Federation, Version: 1}
 	for _, r := range f.Regions {
-		m.Regions = append(m.Regions, wire.Region(r))
+		m.Regions = append(m.Regions, wire.Region{ID: r.ID, Tag: r.Tag})
 	}
 	for _, n := range f.Nodes {
-		m.Nodes = append(m.Nodes, wire.Node(n))
+		m.Nodes = append(m.Nodes, wire.Node{ID: n.ID, Region: n.Region, Addr: n.Addr,
+			Voter: n.Voter})
 	}
 	for _, g := range f.Gateways {
 		m.Gateways = append(m.Gateways, wire.Gateway(g))

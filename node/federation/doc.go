@@ -32,6 +32,7 @@
 //	state.go       open, snapshots, close
 //	apply.go       entries to batches, the digest
 //	commands.go    found, institutions, services, keys
+//	map.go         changes of the map
 //	directory.go   compare-and-set on a code's entry; resolving
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
