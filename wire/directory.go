@@ -17,7 +17,9 @@ type Map struct {
 	SlotOwners []RegionTag
 	// SlotEpochs counts the owners of each slot; none: all as at the founding.
 	SlotEpochs []uint64
-	Trust      Trust
+	// SlotDeals are the slots on their way to SlotOwners, in order of the slots.
+	SlotDeals []SlotDeal
+	Trust     Trust
 	// ActiveVersion is the newest version whose kinds of entries and commands may be logged.
 	ActiveVersion uint32
 }
@@ -33,6 +35,7 @@ func (m *Map) Fields(c *codec.Codec) {
 	codec.Uints(c, 7, &m.SlotEpochs)
 	codec.Nested(c, 8, &m.Trust)
 	codec.Uint(c, 9, &m.ActiveVersion)
+	codec.Repeated(c, 10, &m.SlotDeals)
 }
 
 // Region is a region group of the map.
@@ -198,6 +201,11 @@ func (m *Map) Validate() error {
 	for s, tag := range m.SlotOwners {
 		if r, ok := m.RegionByTag(tag); !ok || regions[r.ID] == 0 {
 			return Malformedf("anchor slot %d is dealt to no region with nodes", s)
+		}
+	}
+	for _, d := range m.SlotDeals {
+		if _, ok := m.RegionByTag(d.From); !ok || d.Slot >= Slots {
+			return Malformedf("anchor slot %d is on its way from a region that is not there", d.Slot)
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@
 //	command.go     batches of commands and their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	claim.go       ownership: claim, release, import
+//	slots.go       anchor slots that change hands
 //	directory.go   the federation's map, services, keys and directory
 //	relay.go       the calls of the relay protocol
 package wire

@@ -26,13 +26,16 @@ func messages() []codec.Message {
 		new(InboxPage), new(InboxItem), new(GetInbox), new(InboxMessage), new(Ownership),
 		new(GrantSlots), new(ClaimIntent), new(ClaimAbort), new(Release), new(Handover), new(Row),
 		new(Import), new(Noted), new(EraseBlock), new(Expire), new(Map), new(Region), new(Node),
-		new(RegionKey), new(Trust), new(Revocation),
+		new(RegionKey), new(Trust), new(Revocation), new(SlotDeal), new(DealSlots),
+		new(SettleSlots), new(FenceSlot), new(HandOverSlot), new(SlotPage), new(ImportSlot),
+		new(SlotMark),
 		new(Gateway), new(Institution), new(Service), new(ServiceMetadata), new(SetKey),
 		new(DirectoryEntry), new(DirectoryOp), new(DirectoryOps), new(DirectoryResult),
 		new(DirectoryResults), new(Hello), new(Welcome), new(Resolve), new(Resolved),
 		new(ServiceByKey), new(ServiceByID), new(ServiceAccess), new(Feed), new(FeedFrame),
 		new(FeedEvent), new(FindMessage), new(MessageView), new(SenderProfileQuery),
-		new(SenderProfile), new(ReleaseBatch), new(ServiceSpec)}
+		new(SenderProfile), new(ReleaseBatch), new(ServiceSpec),
+		new(Audited), new(AuditLine), new(ListAudit), new(AuditPage), new(Freshness)}
 }
 
 // fill sets every field of v to something that is not zero.
