@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -30,9 +29,11 @@ func (n *Node) handleFederation() {
 	n.link.HandleStream(wire.MethodFeed, n.feed, link.RoleGateway)
 	n.link.Handle(wire.MethodFederation, n.directory, link.RoleNode)
 
-	administer[wire.Institution](n, wire.MethodPutInstitution, wire.CmdPutInstitution)
-	administer[wire.SetKey](n, wire.MethodSetKey, wire.CmdSetKey)
+	administer[wire.Institution](n, wire.MethodPutInstitution, "institution put",
+		wire.CmdPutInstitution)
+	administer[wire.SetKey](n, wire.MethodSetKey, "key set", wire.CmdSetKey)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
+	n.handleAudit()
 }
 
 // lookUp registers a read of the local replica.
@@ -52,22 +53,16 @@ func lookUp[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 }
 
 // administer registers an operator's call that is one command of the federation's log.
-func administer[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind) {
-	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+func administer[Q any, PQ message[Q]](n *Node, m wire.Method, action string,
+	kind wire.CommandKind) {
+	n.link.Handle(m, func(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 		q := PQ(new(Q))
 		if err := wire.Decode(req, q); err != nil {
 			return nil, err
 		}
-		return nil, n.federate(ctx, kind, q)
+		_, err := n.administrate(ctx, from, action, kind, q)
+		return nil, err
 	}, link.RoleOperator)
-}
-
-// federate proposes a command to the federation group, when this node leads it.
-func (n *Node) federate(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
-	if err := n.mayFederate(); err != nil {
-		return err
-	}
-	return n.federationQueue.do(ctx, kind, m, nil)
 }
 
 // mayFederate is mayPropose for the federation's group.
@@ -172,7 +167,7 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
-func (n *Node) putService(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+func (n *Node) putService(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var spec wire.ServiceSpec
 	if err := wire.Decode(req, &spec); err != nil {
 		return nil, err
@@ -181,5 +176,6 @@ func (n *Node) putService(ctx context.Context, _ link.Identity, req []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	return nil, n.federate(ctx, wire.CmdPutService, s)
+	_, err = n.administrate(ctx, from, "service put", wire.CmdPutService, s)
+	return nil, err
 }

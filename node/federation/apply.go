@@ -23,7 +23,11 @@ func Check(c *wire.Commands) error {
 	}
 	for i := range c.List {
 		k := c.List[i].Kind
-		if k < wire.CmdFound || k > wire.CmdDirectory {
+		if k == wire.CmdAudit {
+			if err := checkAudited(&c.List[i]); err != nil {
+				return err
+			}
+		} else if kinds[k] == nil {
 			return wire.Errorf(wire.UnknownKind, "command kind %d in the federation's log", k)
 		}
 		if n := len(c.List[i].Body); n > wire.CommandBytesMax {
@@ -144,18 +148,10 @@ func (t *tx) commands(data []byte) (*wire.Results, error) {
 
 // command applies one command, whose kind was checked.
 func (t *tx) command(c *wire.Command) wire.Result {
-	switch c.Kind {
-	case wire.CmdFound:
-		return run(c.Body, t.found)
-	case wire.CmdPutInstitution:
-		return run(c.Body, t.putInstitution)
-	case wire.CmdPutService:
-		return run(c.Body, t.putService)
-	case wire.CmdSetKey:
-		return run(c.Body, t.setKey)
-	default:
-		return run(c.Body, t.directory)
+	if c.Kind == wire.CmdAudit {
+		return t.audited(c.Body)
 	}
+	return kinds[c.Kind](t, c.Body)
 }
 
 // run decodes a command's body and applies it. A body that can not be decoded is the command's

@@ -1,0 +1,64 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// handleAudit registers the list of what operators did.
+func (n *Node) handleAudit() {
+	n.link.Handle(wire.MethodListAudit, func(_ context.Context, _ link.Identity, req []byte) (
+		[]byte, error) {
+		var q wire.ListAudit
+		if err := wire.Decode(req, &q); err != nil {
+			return nil, err
+		}
+		page, err := n.federation.Audit(&q)
+		if err != nil {
+			return nil, err
+		}
+		page.Fresh = n.freshness(page.Fresh.Index)
+		return wire.Encode(page), nil
+	}, link.RoleOperator)
+}
+
+// freshness says how old an answer as of the federation's log index may be.
+func (n *Node) freshness(index uint64) wire.Freshness {
+	return wire.Freshness{Node: n.cfg.ID, Index: index,
+		ContactMillis: uint64(n.federationContact().Milliseconds())}
+}
+
+// administrate proposes an operator's change to the federation group, when this node leads it.
+// The same log entry gets a line of the audit: who, action in the words of the command line
+// ("service put"), the subject that m names with AuditSubject, and what became of it. An error is
+// the proposal's, or says why the change was refused; the line is there only for the second.
+// Neither action nor subject may hold a fiscal code or a key.
+func (n *Node) administrate(ctx context.Context, from link.Identity, action string,
+	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
+	if from.Role != link.RoleOperator {
+		return wire.Result{}, wire.Errorf(wire.Forbidden, "%s is not for a %s", action, from.Role)
+	}
+	if err := n.mayFederate(); err != nil {
+		return wire.Result{}, err
+	}
+	audited := wire.Audited{Operator: from.String(), Action: action,
+		Command: wire.Command{Kind: kind, Body: wire.Encode(m)}}
+	if s, ok := m.(interface{ AuditSubject() string }); ok {
+		audited.Subject = s.AuditSubject()
+	}
+	results, err := n.federationQueue.submit(ctx,
+		[]wire.Command{{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}})
+	switch {
+	case err != nil:
+		return wire.Result{}, err
+	case len(results) != 1:
+		return wire.Result{}, fmt.Errorf("%d results of one command", len(results))
+	case results[0].Err != nil:
+		return results[0], results[0].Err
+	}
+	return results[0], nil
+}
