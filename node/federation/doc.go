@@ -31,8 +31,10 @@
 //	config.go      what a caller gives
 //	state.go       open, snapshots, close
 //	apply.go       entries to batches, the digest
+//	kinds.go       the kinds of commands, and how each is applied
 //	commands.go    found, institutions, services, keys
 //	map.go         changes of the map
+//	slots.go       anchor slots that change hands
 //	directory.go   compare-and-set on a code's entry; resolving
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere

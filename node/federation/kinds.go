@@ -1,0 +1,27 @@
+package federation
+
+import (
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// kinds says how each kind of command is applied. One that is missing here is unknown and stops
+// the replica.
+var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
+	wire.CmdFound:          applied((*tx).found),
+	wire.CmdPutInstitution: applied((*tx).putInstitution),
+	wire.CmdPutService:     applied((*tx).putService),
+	wire.CmdSetKey:         applied((*tx).setKey),
+	wire.CmdDirectory:      applied((*tx).directory),
+	wire.CmdDealSlots:      applied((*tx).dealSlots),
+	wire.CmdSettleSlots:    applied((*tx).settleSlots),
+}
+
+func applied[T any, P interface {
+	*T
+	codec.Message
+}](apply func(*tx, P) (codec.Message, *wire.Error)) func(*tx, []byte) wire.Result {
+	return func(t *tx, body []byte) wire.Result {
+		return run(body, func(m P) (codec.Message, *wire.Error) { return apply(t, m) })
+	}
+}
