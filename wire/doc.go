@@ -25,11 +25,14 @@
 //	block.go       up to 128 records, compressed once
 //	evidence.go    salts, leaves, Merkle roots, erasure of a record
 //	entry.go       the envelope of a Raft log entry
+//	version.go     which version brought which kind of entry and command
+//	replica.go     what keeps the replicas of a group alike
 //	outcome.go     what the owner decided about a record
 //	command.go     batches of commands and their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	claim.go       ownership: claim, release, import
 //	slots.go       anchor slots that change hands
 //	directory.go   the federation's map, services, keys and directory
+//	members.go     who takes part: changes of the map, join tokens, membership
 //	relay.go       the calls of the relay protocol
 package wire

@@ -35,7 +35,12 @@ func messages() []codec.Message {
 		new(ServiceByKey), new(ServiceByID), new(ServiceAccess), new(Feed), new(FeedFrame),
 		new(FeedEvent), new(FindMessage), new(MessageView), new(SenderProfileQuery),
 		new(SenderProfile), new(ReleaseBatch), new(ServiceSpec),
-		new(Audited), new(AuditLine), new(ListAudit), new(AuditPage), new(Freshness)}
+		new(MemberChange), new(RegionChange), new(NodeChange), new(NodeRemoval), new(JoinToken),
+		new(JoinTokens), new(Enrolment), new(EnrolRequest), new(GroupRef), new(GroupMembers),
+		new(GroupMember), new(HandOver), new(MapVersion), new(Seed), new(SeedFrame),
+		new(Audited), new(AuditLine), new(ListAudit), new(AuditPage), new(Freshness),
+		new(RaiseVersion), new(StateDigest), new(ReplicaQuery), new(Replica), new(Upgrade),
+		new(NodeVersion), new(Ballast)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"strconv"
+
+	"github.com/staffetta/staffetta/internal/codec"
+)
+
+// Version is the newest version of the logs' content that this program reads and writes. Entries
+// and commands of a version are logged only in a group whose active version has come that far,
+// since a replica that does not know a kind stops. A version adds kinds and never changes what an
+// older kind does: logs and backups hold those for years. VersionMin is the oldest that is spoken.
+const (
+	Version    = 2
+	VersionMin = 1
+)
+
+// introduced says which version brought a range of command kinds. The ranges of a version are
+// those that its parts were given; append, and never change a row that was released.
+var introduced = [...]struct {
+	version     uint32
+	first, last CommandKind
+}{
+	{1, CmdLogin, CmdExpire},    // of a region
+	{1, CmdFound, CmdDirectory}, // of the federation
+	{2, 20, 64},                 // of a region: spool, moves, slots, versions, backups, members
+	{2, 110, 154},               // of the federation: the same, trust, audit
+}
+
+// Since is the version that introduced the kind; 0 for one that this program does not know.
+func (k CommandKind) Since() uint32 {
+	for i := range introduced {
+		if in := &introduced[i]; k >= in.first && k <= in.last {
+			return in.version
+		}
+	}
+	return 0
+}
+
+// Since is the version that introduced the kind; 0 for one that this program does not know.
+func (k EntryKind) Since() uint32 {
+	switch k {
+	case BlockEntry, CommandsEntry:
+		return 1
+	}
+	return 0
+}
+
+// Commands that raise a group's active version. They are the first that an older program does not
+// know, and are logged only once every member of the group knows them.
+const (
+	CmdRaiseVersion CommandKind = 50  // RaiseVersion → empty, of a region
+	CmdFinalise     CommandKind = 135 // RaiseVersion → empty, of the federation: the map's version
+)
+
+// RaiseVersion makes Version a group's active version. One that is not above the present one
+// changes nothing.
+type RaiseVersion struct{ Version uint32 }
+
+// Fields declares the message.
+func (r *RaiseVersion) Fields(c *codec.Codec) { codec.Uint(c, 1, &r.Version) }
+
+// AuditSubject is what the operators' log shows.
+func (r *RaiseVersion) AuditSubject() string {
+	return "version " + strconv.FormatUint(uint64(r.Version), 10)
+}
