@@ -47,6 +47,8 @@ type Region struct {
 	// Incarnation counts how often the region was restored from a backup. Nodes of an earlier one
 	// take no part.
 	Incarnation uint32
+	// Closing: the region claims no codes any more, and may lose its last node.
+	Closing bool
 }
 
 // Fields declares the message.
@@ -55,6 +57,7 @@ func (r *Region) Fields(c *codec.Codec) {
 	codec.Uint(c, 2, &r.Tag)
 	codec.Repeated(c, 3, &r.Keys)
 	codec.Uint(c, 4, &r.Incarnation)
+	codec.Bool(c, 5, &r.Closing)
 }
 
 // RegionKey is a public key of a region; its private half is in the region's log only.
@@ -102,6 +105,7 @@ type Node struct {
 	Voter  bool   // of the federation group; the others are non-voters
 	// Maintenance is the reason why the node is not to lead, set by an operator; empty: none.
 	Maintenance string
+	Nonvoter    bool // of its region's group: it follows, for good
 }
 
 // Fields declares the message.
@@ -111,6 +115,7 @@ func (n *Node) Fields(c *codec.Codec) {
 	codec.String(c, 3, &n.Addr)
 	codec.Bool(c, 4, &n.Voter)
 	codec.String(c, 5, &n.Maintenance)
+	codec.Bool(c, 6, &n.Nonvoter)
 }
 
 // Gateway is a gateway of the map; its home region is where its message ids point.

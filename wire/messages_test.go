@@ -40,7 +40,11 @@ func messages() []codec.Message {
 		new(GroupMember), new(HandOver), new(MapVersion), new(Seed), new(SeedFrame),
 		new(Audited), new(AuditLine), new(ListAudit), new(AuditPage), new(Freshness),
 		new(RaiseVersion), new(StateDigest), new(ReplicaQuery), new(Replica), new(Upgrade),
-		new(NodeVersion), new(Ballast)}
+		new(NodeVersion), new(Ballast),
+		new(PrivateRegionKey), new(PublishRegionKey), new(RotateRegionKey), new(RegionKeyInfo),
+		new(SealedBlock), new(SpoolBlock), new(Spool), new(Spooled), new(Relay), new(Relayed),
+		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpooledView),
+		new(CountSpooled), new(SpoolStatus)}
 }
 
 // fill sets every field of v to something that is not zero.
