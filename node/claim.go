@@ -182,7 +182,8 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 			c.tell(p.Recipient, &wire.Error{Code: wire.Moved, Region: entry.Region,
 				Epoch: entry.Epoch})
 		case anchor == c.n.cfg.Region:
-			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch})
+			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch,
+				Anchored: true})
 		default:
 			releases[anchor] = append(releases[anchor], wire.Release{Recipient: p.Recipient,
 				To: c.n.cfg.Region, Epoch: entry.Epoch})

@@ -121,6 +121,9 @@ type Import struct {
 	Recipient Recipient
 	Epoch     Epoch
 	Handover  Handover
+	// Anchored: the region is the code's anchor itself, and nothing is handed over. Conflict when
+	// it is not, any more, at apply.
+	Anchored bool
 }
 
 // Fields declares the message.
@@ -128,6 +131,7 @@ func (m *Import) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, m.Recipient[:])
 	codec.Uint(c, 2, &m.Epoch)
 	codec.Nested(c, 3, &m.Handover)
+	codec.Bool(c, 15, &m.Anchored)
 }
 
 // Pending is work for the region's leader that its log has not yet seen done: a claim to drive

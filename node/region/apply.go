@@ -156,6 +156,10 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.erase)
 	case wire.CmdExpire:
 		return run(c, command.Body, s.expire)
+	case wire.CmdFenceSlot:
+		return run(c, command.Body, s.fenceSlot)
+	case wire.CmdImportSlot:
+		return run(c, command.Body, s.importSlot)
 	}
 	return wire.Result{}, wire.Errorf(wire.UnknownKind, "command kind %d", command.Kind)
 }

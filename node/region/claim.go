@@ -46,32 +46,6 @@ func (c *change) setPending(r wire.Recipient, state wire.OwnershipState, epoch w
 		&pendingRow{State: state, Epoch: epoch, Active: active, Seq: c.index})
 }
 
-func (s *State) grantSlots(c *change, m *wire.GrantSlots) (wire.Result, error) {
-	if len(m.Slots) > wire.Slots {
-		return failf(wire.TooLarge, "%d slots, there are %d", len(m.Slots), wire.Slots)
-	}
-	for _, slot := range m.Slots {
-		if slot >= wire.Slots {
-			return failf(wire.Malformed, "no slot %d, there are %d", slot, wire.Slots)
-		}
-	}
-	if m.SlotEpoch+1 == 0 {
-		return failf(wire.Malformed, "slot epoch %d", m.SlotEpoch)
-	}
-	slots := *s.slots.Load()
-	for _, slot := range m.Slots {
-		if slots[slot] > m.SlotEpoch {
-			continue // granted at this epoch or a later one
-		}
-		slots[slot] = m.SlotEpoch + 1
-		if err := c.set(slotKey(slot), encodeSlotEpoch(m.SlotEpoch)); err != nil {
-			return wire.Result{}, err
-		}
-	}
-	s.slots.Store(&slots)
-	return wire.OK(nil), nil
-}
-
 func (s *State) claimIntent(c *change, m *wire.ClaimIntent) (wire.Result, error) {
 	if m.Recipient.IsZero() {
 		return failf(wire.Malformed, "claim without recipient")
@@ -203,6 +177,8 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 		return wire.OK(nil), nil
 	case own.State != wire.Claiming:
 		return failf(wire.Conflict, "no claim is under way; the code is at epoch %d", own.Epoch)
+	case m.Anchored && !s.slots.Load().has(m.Recipient):
+		return failf(wire.Conflict, "this region is not the anchor any more")
 	case m.Epoch < own.Epoch:
 		return failf(wire.Conflict, "import of epoch %d, the claim is of epoch %d", m.Epoch,
 			own.Epoch)

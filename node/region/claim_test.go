@@ -304,7 +304,7 @@ func TestSlots(t *testing.T) {
 		if got := f.Slots(); got != 2 {
 			t.Errorf("got %d slots, want 2", got)
 		}
-		if got := f.slots.Load()[5]; got != 2+1 {
+		if got := f.slots.Load().next[5]; got != 2+1 {
 			t.Errorf("slot 5: got epoch %d, want 2", got-1)
 		}
 		f.restart()

@@ -35,7 +35,8 @@
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
 //	recent.go    a filter that knows fresh ids without asking the disk
-//	claim.go     slots, claims, releases, imports
+//	claim.go     claims, releases, imports
+//	slots.go     anchor slots, and how they change hands
 //	citizen.go   sessions and preferences
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time

@@ -9,7 +9,7 @@ import (
 // The first byte of a key says what it holds. All numbers are big endian, so keys sort as they
 // count. No key holds a fiscal code.
 //
-//	a <slot 2>                           slot grant: the slot's epoch
+//	a <slot 2>                           anchor slot: epoch, and whether it is held
 //	b <index 8>                          block: its frame, as it travelled
 //	d j <time 8> <index 8>               due: the rejections that an entry decided
 //	d s <time 8> <token hash 32>         due: the end of a session

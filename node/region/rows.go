@@ -1,8 +1,6 @@
 package region
 
 import (
-	"encoding/binary"
-
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -227,13 +225,4 @@ func cutDue(list []byte) (keys []wideKey, ok bool) {
 		keys = append(keys, k)
 	}
 	return keys, true
-}
-
-func encodeSlotEpoch(epoch uint64) []byte { return binary.BigEndian.AppendUint64(nil, epoch) }
-
-func decodeSlotEpoch(v []byte) (uint64, bool) {
-	if len(v) != 8 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(v), true
 }

@@ -35,11 +35,6 @@ type State struct {
 	pending   chan struct{} // guarded by pendingMu; closed when work was added
 }
 
-// slotTable holds the epoch of every anchor slot that was granted, plus one; 0: not granted.
-type slotTable [wire.Slots]uint64
-
-func (t *slotTable) has(r wire.Recipient) bool { return t[r.Slot()] != 0 }
-
 // Open opens the state below cfg.Store.Dir, or makes an empty one. Caches start empty, so it
 // takes the same time however large the state is.
 func Open(cfg Config) (*State, error) {
@@ -72,12 +67,7 @@ func (s *State) load() error {
 	var slots slotTable
 	lower := []byte{slotPrefix}
 	err := s.db.Iterate(lower, after(lower), false, func(key, v []byte) (bool, error) {
-		epoch, ok := decodeSlotEpoch(v)
-		if len(key) != 3 || !ok || int(key[1])<<8|int(key[2]) >= wire.Slots {
-			return false, errDamaged(key)
-		}
-		slots[int(key[1])<<8|int(key[2])] = epoch + 1
-		return true, nil
+		return true, slots.put(key, v)
 	})
 	if err != nil {
 		return err
@@ -129,17 +119,6 @@ func (s *State) Digest() (index uint64, sum [32]byte) { return s.db.Digest() }
 
 // Now is the state's time: the latest of any entry applied.
 func (s *State) Now() wire.Time { return s.clock.Load().Now }
-
-// Slots is how many anchor slots the region holds.
-func (s *State) Slots() int {
-	n := 0
-	for _, epoch := range s.slots.Load() {
-		if epoch != 0 {
-			n++
-		}
-	}
-	return n
-}
 
 // getRow decodes a committed row into m, which must be zero and copy what it keeps.
 func (s *State) getRow(key []byte, m codec.Message) (ok bool, err error) {
