@@ -80,6 +80,9 @@ type Config struct {
 	// Logger is slog.Default when nil; Registerer may be nil.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Now is the wall clock that this replica shows to others and compares with theirs; time.Now
+	// when nil. Durations are measured without it, as no jump of a wall clock touches them.
+	Now func() time.Time
 
 	// Replaced by tests.
 	guards guards
@@ -165,6 +168,9 @@ func (c *Config) normalize() error {
 	}
 	if c.hooks.now == nil {
 		c.hooks.now = time.Now
+	}
+	if c.Now == nil {
+		c.Now = c.hooks.now
 	}
 	c.Logger = c.Logger.With("group", c.Group)
 	var errs []error

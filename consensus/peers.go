@@ -18,7 +18,8 @@ const contactFresh = 2 * time.Second
 type peers struct {
 	// Set at construction.
 	self wire.NodeID
-	now  func() time.Time
+	now  func() time.Time // to measure durations
+	wall func() time.Time // to compare clocks
 
 	// off: this node's clock is not its majority's, see wire.ClockSkewMax.
 	off atomic.Bool
@@ -44,8 +45,8 @@ type peer struct {
 	stalled bool
 }
 
-func newPeers(self wire.NodeID, now func() time.Time) *peers {
-	return &peers{self: self, now: now, of: map[wire.NodeID]*peer{},
+func newPeers(self wire.NodeID, now, wall func() time.Time) *peers {
+	return &peers{self: self, now: now, wall: wall, of: map[wire.NodeID]*peer{},
 		news: make(chan struct{}, 1)}
 }
 
@@ -88,7 +89,7 @@ func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
 	f, now := p.get(id, req.Term), p.now()
 	f.contact = now
 	if _, at, ok := decodeClock(resp.Addr); ok {
-		f.skew = skew(at, sent, now)
+		f.skew = skew(at, sent, p.wall())
 		p.judgeClock()
 	}
 	if resp.Success && resp.Term <= req.Term && number > f.agreed {

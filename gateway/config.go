@@ -42,6 +42,8 @@ type Config struct {
 	// more than a submission can wait.
 	DrainWait time.Duration
 	Limits    Limits
+	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
+	Now func() time.Time
 
 	// Logger. nil: nothing is logged.
 	Logger *slog.Logger

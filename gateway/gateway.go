@@ -60,7 +60,7 @@ func build(cfg Config) (*Gateway, error) {
 	}
 	g.router, err = route.New(route.Config{Caller: g.link, Nodes: cfg.Nodes,
 		Region: g.self.Region, KeyGrace: cfg.KeyGrace, Limits: cfg.Limits.Route,
-		Logger: cfg.Logger, Registerer: cfg.Registry})
+		Now: cfg.Now, Logger: cfg.Logger, Registerer: cfg.Registry})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

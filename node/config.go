@@ -45,6 +45,9 @@ type Config struct {
 	Logger     *slog.Logger          // default: discard
 	Registerer prometheus.Registerer // default: a private one
 
+	// Now is the wall clock; default time.Now. Durations are measured without it.
+	Now func() time.Time
+
 	// For tests: the file system of the states (default: the disk), the Raft logs by group
 	// (default: LogStore below Dir), and the groups' timing.
 	FS     vfs.FS
@@ -70,6 +73,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Registerer == nil {
 		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default

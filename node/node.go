@@ -180,7 +180,7 @@ func (n *Node) openGroups() (err error) {
 		*consensus.Group, error) {
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: state, Timing: n.cfg.Timing(group),
-			Transport: n.link.Raft(group), Logger: n.log,
+			Transport: n.link.Raft(group), Logger: n.log, Now: n.cfg.Now,
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)
@@ -279,7 +279,7 @@ func (n *Node) close() error {
 }
 
 // clockNow is the wall clock.
-func (n *Node) clockNow() wire.Time { return wire.TimeOf(time.Now()) }
+func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
 
 // watchDisk refuses submissions while the disk is nearly full, before a write fails.
 func (n *Node) watchDisk(ctx context.Context) error {

@@ -34,7 +34,9 @@ HTTP contract. Its certificate says which gateway it is and its home region.
 type gatewayFlags struct {
 	log              logFlags
 	pki              certFlags
+	clock            clockFlags
 	http, admin      string
+	link             string
 	tlsCert, tlsKey  string
 	nodes, proxies   []string
 	testLogin        string
@@ -46,6 +48,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.http, "http", ":8080", "TCP address of the HTTP contract")
 	flags.StringVar(&f.admin, "admin", "127.0.0.1:8081", "TCP address of health, metrics and status")
+	flags.StringVar(&f.link, "link", ":0", "UDP address from which the gateway calls nodes; by "+
+		"default the system chooses a port")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "file with the public certificate (PEM); without "+
 		"it the contract is served in clear text")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "file with the public certificate's key (PEM)")
@@ -62,6 +66,7 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 	cmd.MarkFlagRequired("node")
 	f.pki.register(cmd)
 	f.log.register(cmd)
+	f.clock.register(cmd)
 }
 
 func (f *gatewayFlags) run(cmd *cobra.Command) error {
@@ -71,7 +76,8 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
-		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity}}
+		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
+		Now: f.clock.now()}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}
@@ -92,9 +98,9 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	if certs.Identity.Role != link.RoleGateway {
 		return fmt.Errorf("--cert: the certificate is for %s, not for a gateway", certs.Identity)
 	}
-	conn, err := net.ListenPacket("udp", ":0")
+	conn, err := net.ListenPacket("udp", f.link)
 	if err != nil {
-		return err
+		return fmt.Errorf("--link: %w", err)
 	}
 	defer conn.Close()
 	cfg.Link = link.Config{Federation: certs.Identity.Federation, PacketConn: conn,

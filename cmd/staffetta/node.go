@@ -38,6 +38,7 @@ on one UDP port and one data directory.
 type nodeFlags struct {
 	log                                      logFlags
 	pki                                      certFlags
+	clock                                    clockFlags
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
 	eraseAfter                               time.Duration
@@ -61,6 +62,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	}
 	f.pki.register(cmd)
 	f.log.register(cmd)
+	f.clock.register(cmd)
 }
 
 func (f *nodeFlags) run(cmd *cobra.Command) error {
@@ -95,6 +97,7 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 	n, err := node.New(node.Config{ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, EraseAfter: f.eraseAfter,
+		Now: f.clock.now(),
 		Logger: logger.With("node", f.id), Registerer: registry})
 	if err != nil {
 		return err

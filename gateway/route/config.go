@@ -39,7 +39,9 @@ type Config struct {
 	// Weights say how many parts of a region's capacity an institution gets where others want it
 	// too, 1 to 100. Institutions that it lacks get one.
 	Weights map[wire.InstitutionID]int
-	Limits  Limits
+	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
+	Now    func() time.Time
+	Limits Limits
 	// Logger gets state changes. nil: nothing is logged.
 	Logger *slog.Logger
 	// Registerer takes the metrics. nil: they are not exported.
@@ -137,6 +139,9 @@ func (c *Config) setDefaults() {
 	l.ServiceBytes = orDefault(l.ServiceBytes, 16<<20)
 	c.KeyGrace = orDefault(c.KeyGrace, 24*time.Hour)
 	c.OwnerWait = orDefault(c.OwnerWait, wire.OwnerWait)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -196,7 +195,7 @@ func (r *Router) NewID() wire.MessageID {
 	if f == nil {
 		panic("route: NewID before the first contact with a home node")
 	}
-	return wire.NewMessageID(wire.TimeOf(time.Now()), f.home.Tag)
+	return wire.NewMessageID(wire.TimeOf(r.cfg.Now()), f.home.Tag)
 }
 
 // Home is the gateway's home region; its tag is zero before the first contact.
