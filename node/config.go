@@ -32,7 +32,8 @@ type Config struct {
 	PacketConn net.PacketConn
 	// Certificate is called for each handshake, so that it can be rotated.
 	Certificate func() (*tls.Certificate, error)
-	Roots       *x509.CertPool
+	// Roots are the authorities of the node's own files; it is called for each handshake.
+	Roots func() []*x509.Certificate
 
 	// EraseAfter is how long refused content may stay in its block, at most 30 days; default
 	// 24 hours.

@@ -34,5 +34,6 @@
 //	slots.go       anchor slots that change hands
 //	directory.go   the federation's map, services, keys and directory
 //	members.go     who takes part: changes of the map, join tokens, membership
+//	trust.go       authorities, revocations, and the certificates that members show
 //	relay.go       the calls of the relay protocol
 package wire

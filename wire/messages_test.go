@@ -44,7 +44,8 @@ func messages() []codec.Message {
 		new(PrivateRegionKey), new(PublishRegionKey), new(RotateRegionKey), new(RegionKeyInfo),
 		new(SealedBlock), new(SpoolBlock), new(Spool), new(Spooled), new(Relay), new(Relayed),
 		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpooledView),
-		new(CountSpooled), new(SpoolStatus)}
+		new(CountSpooled), new(SpoolStatus),
+		new(Root), new(RootRef), new(Credential), new(Identities)}
 }
 
 // fill sets every field of v to something that is not zero.

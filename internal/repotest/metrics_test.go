@@ -175,7 +175,7 @@ func registries(t *testing.T) []*prometheus.Registry {
 	}
 	of := func(role link.Role, name string) link.Config {
 		id := link.Identity{Federation: "test", Role: role, Region: "lazio", Name: name}
-		return link.Config{Federation: "test", PacketConn: udp(t), Roots: authority.Pool(),
+		return link.Config{Federation: "test", PacketConn: udp(t), Roots: authority.Roots,
 			Certificate: certificate(t, authority, id)}
 	}
 	conn := udp(t)

@@ -155,7 +155,7 @@ func (n *Node) Start() {
 	var err error
 	n.Node, err = node.New(node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
-		Certificate: always(n.cert), Roots: n.w.ca.Pool(), FS: n.fs, MinFreeBytes: 1,
+		Certificate: always(n.cert), Roots: n.w.ca.Roots, FS: n.fs, MinFreeBytes: 1,
 		Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {
@@ -335,7 +335,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 	}
 	var err error
 	g.Link, err = link.New(link.Config{Federation: federationName, PacketConn: g.host.conn,
-		Certificate: always(cert), Roots: w.ca.Pool(),
+		Certificate: always(cert), Roots: w.ca.Roots,
 		Addr: w.addr})
 	if err != nil {
 		w.t.Fatal(err)
@@ -368,7 +368,7 @@ func (w *World) Operate(m wire.Method, req codec.Message) error {
 		}
 	}
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
-		Certificate: always(cert), Roots: w.ca.Pool(), Addr: w.addr})
+		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr})
 	if err != nil {
 		return err
 	}

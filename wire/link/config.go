@@ -22,8 +22,10 @@ type Config struct {
 	// Certificate is asked at every handshake, so that a new certificate needs no restart. It is
 	// called concurrently and must be fast.
 	Certificate func() (*tls.Certificate, error)
-	// Roots are the authorities that peers' certificates must come from.
-	Roots *x509.CertPool
+	// Roots are the authorities that this process's own files name. Peers' certificates must come
+	// from one of them, or of those that the federation names; see Link.Trust. It is asked at
+	// every handshake and called concurrently.
+	Roots func() []*x509.Certificate
 	// Listen accepts connections. Nodes listen; gateways and operators only dial.
 	Listen bool
 	// Addr says where a node listens, as host:port. It is called concurrently. Nil knows nobody.

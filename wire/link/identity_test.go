@@ -2,6 +2,7 @@ package link
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/url"
 	"os"
@@ -71,7 +72,7 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			stranger := w.join(idGateway, 2, func(c *Config) {
-				c.Roots, c.Certificate = f.Pool(), always(issue(t, f, idGateway, time.Hour))
+				c.Roots, c.Certificate = f.Roots, always(issue(t, f, idGateway, time.Hour))
 			})
 			refuses(t, stranger, node, wire.Unavailable)
 		})
@@ -85,8 +86,7 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			stranger := w.join(idGateway, 2, func(c *Config) {
-				c.Roots = f.Pool()
-				c.Roots.AppendCertsFromPEM(w.ca.CertPEM()) // it would trust the node
+				c.Roots = both(f, w.ca) // it would trust the node
 				c.Certificate = always(issue(t, f, idGateway, time.Hour))
 			})
 			refuses(t, stranger, node, wire.Unavailable)
@@ -101,6 +101,11 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 			}
 		})
 	})
+}
+
+// both trusts two authorities.
+func both(a, b *ca.CA) func() []*x509.Certificate {
+	return func() []*x509.Certificate { return append(a.Roots(), b.Roots()...) }
 }
 
 func TestOtherFederationIsRefused(t *testing.T) {
@@ -161,7 +166,7 @@ func TestOnlyNodesListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		_, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: w.ca.Pool(), Listen: true,
+			Roots: w.ca.Roots, Listen: true,
 			Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
 		if err == nil || !strings.Contains(err.Error(), "only nodes listen") {
 			t.Errorf("got %v, want a gateway that listens refused", err)
@@ -239,7 +244,7 @@ func TestNewRefusesItsOwnBadCertificate(t *testing.T) {
 		"disk on fire":   func() (*tls.Certificate, error) { return nil, broken },
 	} {
 		_, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: authority.Pool(), Certificate: certificate})
+			Roots: authority.Roots, Certificate: certificate})
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -22,6 +22,8 @@ const (
 	groupBytesMax = 64
 	// errorBytesMax bounds an encoded wire.Error: its detail and its names.
 	errorBytesMax = 4 << 10
+	// authorityFileMax bounds a file of authorities, far above all that Italy has.
+	authorityFileMax = 1 << 20
 	// bufferKeepMax is the largest write buffer that is kept for the next call.
 	bufferKeepMax = 256 << 10
 	// idlePeersMax bounds what is remembered of peers without a connection (their back-off).

@@ -103,7 +103,7 @@ func (l *Link) identify() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return checkOwn(cert, l.cfg.Roots, l.cfg.Federation)
+	return checkOwn(cert, l.roots(), l.cfg.Federation)
 }
 
 func (l *Link) newTransport() *quic.Transport {

@@ -78,7 +78,7 @@ func (l *Link) serverTLS() *tls.Config {
 }
 
 func (l *Link) verifyClient(cs *tls.ConnectionState) *wire.Error {
-	id, err := checkChain(cs.PeerCertificates, l.cfg.Roots, l.cfg.Federation,
+	id, err := checkChain(cs.PeerCertificates, l.roots(), l.cfg.Federation,
 		x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (l *Link) clientTLS(proto string, want wire.NodeID, peer *Identity) *tls.Co
 		NextProtos:         []string{proto},
 		InsecureSkipVerify: true, // VerifyConnection verifies the chain and the identity
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			id, err := checkChain(cs.PeerCertificates, l.cfg.Roots, l.cfg.Federation,
+			id, err := checkChain(cs.PeerCertificates, l.roots(), l.cfg.Federation,
 				x509.ExtKeyUsageServerAuth)
 			if err == nil && id.Role != RoleNode {
 				err = wire.Errorf(wire.Unauthenticated, "peer is %s, not a node", id)

@@ -117,7 +117,7 @@ func (w *world) joinWith(id string, host byte, setup func(*Config),
 	cfg := Config{
 		Federation: testFederation,
 		PacketConn: conn,
-		Roots:      w.ca.Pool(),
+		Roots:      w.ca.Roots,
 		Addr:       func(wire.NodeID) (string, bool) { return "", false },
 		Registerer: m.reg,
 		ResetKey:   &key,

@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+)
+
+// Commands of the federation group about whom it believes. All may be repeated.
+const (
+	CmdAddRoot    CommandKind = 130 // Root → empty
+	CmdRemoveRoot CommandKind = 131 // RootRef → empty
+	CmdRevoke     CommandKind = 132 // Revocation → empty
+)
+
+// Calls of operators about certificates.
+const (
+	MethodIdentities Method = 80 // empty → Identities; any node, for itself
+	MethodAddRoot    Method = 81 // Root → empty; the federation's leader
+	MethodRemoveRoot Method = 82 // RootRef → empty; the federation's leader
+	MethodRevoke     Method = 83 // Revocation → empty; the federation's leader
+)
+
+// The bounds of trust. The map, which holds it, goes to every gateway at every change.
+const (
+	// RootsMax bounds the federation's authorities: one for each of Italy's regions that has its
+	// own, twice while they are replaced.
+	RootsMax = 48
+	// RootBytesMax bounds an authority's certificate (DER); one with an RSA key of 4,096 bits has
+	// some 1,500 bytes.
+	RootBytesMax = 4 << 10
+	// RevokedMax bounds the revoked identities, some 100 bytes each. One is forgotten when no
+	// certificate that it is about can be valid any more.
+	RevokedMax = 1024
+	// IdentityBytesMax bounds an identity's URI: scheme, words and three names.
+	IdentityBytesMax = 160
+	// CertificateLifeMax bounds how long a certificate may be valid, from its beginning to its end:
+	// three years and some days. Peers refuse longer ones, which is what lets a revocation be
+	// forgotten.
+	CertificateLifeMax = 1100 * 24 * time.Hour
+	// MembersMax bounds the connected members that one node names.
+	MembersMax = NodesMax + GatewaysMax
+)
+
+// Fingerprint names a certificate: the SHA-256 of its DER bytes.
+type Fingerprint [32]byte
+
+// FingerprintOf is the fingerprint of a certificate's DER bytes.
+func FingerprintOf(der []byte) Fingerprint { return sha256.Sum256(der) }
+
+// String is the fingerprint as operators write it: 64 hexadecimal digits.
+func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+
+// ParseFingerprint reads what String gives.
+func ParseFingerprint(s string) (Fingerprint, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(Fingerprint{}) {
+		return Fingerprint{}, Malformedf("a fingerprint has 64 hexadecimal digits")
+	}
+	return Fingerprint(b), nil
+}
+
+// Root is an authority that the federation is to believe, as DER. TooLarge when it or the list
+// would be; adding one that is there changes nothing.
+type Root struct{ DER []byte }
+
+// Fields declares the message.
+func (r *Root) Fields(c *codec.Codec) { codec.Bytes(c, 1, &r.DER) }
+
+// AuditSubject names the authority in the audit.
+func (r *Root) AuditSubject() string { return FingerprintOf(r.DER).String() }
+
+// RootRef is an authority that the federation is to believe no more. Conflict when it is the last
+// one; removing one that is not there changes nothing.
+type RootRef struct{ Fingerprint Fingerprint }
+
+// Fields declares the message.
+func (r *RootRef) Fields(c *codec.Codec) { codec.Fixed(c, 1, r.Fingerprint[:]) }
+
+// AuditSubject names the authority in the audit.
+func (r *RootRef) AuditSubject() string { return r.Fingerprint.String() }
+
+// AuditSubject names the identity in the audit.
+func (r *Revocation) AuditSubject() string { return r.Identity }
+
+// Covers reports whether a certificate of the identity that is valid from notBefore is worthless.
+func (r *Revocation) Covers(notBefore time.Time) bool {
+	return !notBefore.After(r.Before.Std())
+}
+
+// Credential is the certificate that a member shows to its peers.
+type Credential struct {
+	Identity    string // its spiffe:// URI
+	Fingerprint Fingerprint
+	NotBefore   Time
+	NotAfter    Time
+	// Authorities are those that it comes from, of all that the node believes: more than one when
+	// several have the same key. None: it is believed no more.
+	Authorities []Fingerprint
+}
+
+// Fields declares the message.
+func (m *Credential) Fields(c *codec.Codec) {
+	codec.String(c, 1, &m.Identity)
+	codec.Fixed(c, 2, m.Fingerprint[:])
+	codec.Int(c, 3, &m.NotBefore)
+	codec.Int(c, 4, &m.NotAfter)
+	list := make([]byte, 0, len(m.Authorities)*len(Fingerprint{}))
+	for _, f := range m.Authorities {
+		list = append(list, f[:]...)
+	}
+	codec.Bytes(c, 5, &list)
+	if !c.Decoding() {
+		return
+	}
+	if len(list)%len(Fingerprint{}) != 0 {
+		c.Fail("list of fingerprints of %d bytes", len(list))
+		return
+	}
+	for ; len(list) > 0; list = list[len(Fingerprint{}):] {
+		m.Authorities = append(m.Authorities, Fingerprint(list[:len(Fingerprint{})]))
+	}
+}
+
+// Identities answers MethodIdentities: what the node shows and whom it sees.
+type Identities struct {
+	Self Credential
+	// FileRoots are the authorities (DER) of the node's own files, besides the federation's.
+	FileRoots [][]byte
+	// Members are those with a connection to the node that they dialled: nodes, gateways and
+	// operators, one line for each certificate in use, at most MembersMax.
+	Members []Credential
+	// Problem says why the node's certificate files can not be used as they are now.
+	Problem string
+}
+
+// Fields declares the message.
+func (i *Identities) Fields(c *codec.Codec) {
+	codec.Nested(c, 1, &i.Self)
+	codec.ByteStrings(c, 2, &i.FileRoots)
+	codec.Repeated(c, 3, &i.Members)
+	codec.String(c, 4, &i.Problem)
+}
