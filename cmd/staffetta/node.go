@@ -97,7 +97,7 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 	n, err := node.New(node.Config{ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, EraseAfter: f.eraseAfter,
-		Now: f.clock.now(),
+		Now:    f.clock.now(),
 		Logger: logger.With("node", f.id), Registerer: registry})
 	if err != nil {
 		return err
