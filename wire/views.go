@@ -5,9 +5,16 @@ import "github.com/staffetta/staffetta/internal/codec"
 // CmdAudit is the command of the federation group that an operator's change travels in.
 const CmdAudit CommandKind = 150 // Audited → the result of the command within
 
-// Calls of operators about what is there. They change nothing.
+// Calls of operators about what is there. They change nothing. Any node answers, those of the
+// federation's registry from its replica.
 const (
-	MethodListAudit Method = 85 // ListAudit → AuditPage; any node answers from its replica
+	MethodListAudit        Method = 85 // ListAudit → AuditPage
+	MethodStatus           Method = 86 // StatusQuery → NodeStatus
+	MethodProbe            Method = 87 // Probe → ProbeReport
+	MethodListInstitutions Method = 88 // ListRegistry → InstitutionPage
+	MethodListServices     Method = 89 // ListRegistry → ServicePage
+	MethodExplain          Method = 90 // Explain → Explanation, of the node's region
+	MethodFindRecipients   Method = 91 // FindRecipients → FoundRecipients, of the node's region
 )
 
 // The bounds of the audit.
@@ -106,6 +113,58 @@ func (f *Freshness) Fields(c *codec.Codec) {
 	codec.String(c, 1, &f.Node)
 	codec.Uint(c, 2, &f.Index)
 	codec.Uint(c, 3, &f.ContactMillis)
+}
+
+// RegistryPageMax bounds the institutions or services of one page, RegistryPageBytesMax their
+// encoded size: a service with everything at its bounds has some 200 KiB.
+const (
+	RegistryPageMax      = 500
+	RegistryPageBytesMax = 1 << 20
+)
+
+// ListRegistry asks for institutions, or services, in order of their ids.
+type ListRegistry struct {
+	After string // an id; the first page has none
+	// Institution: only this one, or only its services; empty: all.
+	Institution InstitutionID
+	Limit       uint32 // 0: RegistryPageMax
+}
+
+// Fields declares the message.
+func (q *ListRegistry) Fields(c *codec.Codec) {
+	codec.String(c, 1, &q.After)
+	codec.String(c, 2, &q.Institution)
+	codec.Uint(c, 3, &q.Limit)
+}
+
+// InstitutionPage answers ListRegistry. Next is the After of the page that follows; empty: there
+// is none.
+type InstitutionPage struct {
+	List  []Institution
+	Next  string
+	Fresh Freshness
+}
+
+// Fields declares the message.
+func (p *InstitutionPage) Fields(c *codec.Codec) {
+	codec.Repeated(c, 1, &p.List)
+	codec.String(c, 2, &p.Next)
+	codec.Nested(c, 3, &p.Fresh)
+}
+
+// ServicePage answers ListRegistry, as InstitutionPage does. The services come without their
+// authorized recipients, which MethodServiceByID has.
+type ServicePage struct {
+	List  []Service
+	Next  string
+	Fresh Freshness
+}
+
+// Fields declares the message.
+func (p *ServicePage) Fields(c *codec.Codec) {
+	codec.Repeated(c, 1, &p.List)
+	codec.String(c, 2, &p.Next)
+	codec.Nested(c, 3, &p.Fresh)
 }
 
 // AuditSubject names the institution in the audit.
