@@ -36,4 +36,8 @@
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
 //	relay.go       the calls of the relay protocol
+//	backup.go      copies of groups, restored groups, reconciled ownership
+//	views.go       what operators ask for: audit, institutions, services
+//	status.go      what a node says of itself and of its peers
+//	explain.go     what became of a message
 package wire

@@ -39,13 +39,20 @@ func messages() []codec.Message {
 		new(JoinTokens), new(Enrolment), new(EnrolRequest), new(GroupRef), new(GroupMembers),
 		new(GroupMember), new(HandOver), new(MapVersion), new(Seed), new(SeedFrame),
 		new(Audited), new(AuditLine), new(ListAudit), new(AuditPage), new(Freshness),
+		new(ListRegistry), new(InstitutionPage), new(ServicePage), new(StatusQuery), new(NodeStatus),
+		new(GroupStatus), new(FollowerStatus), new(DiskStatus), new(CertificateStatus), new(Probe),
+		new(ProbeReport), new(SelfProbe), new(PeerProbe), new(Explain),
+		new(Explanation), new(VerdictBasis), new(FindRecipients), new(FoundRecipients),
 		new(RaiseVersion), new(StateDigest), new(ReplicaQuery), new(Replica), new(Upgrade),
 		new(NodeVersion), new(Ballast),
 		new(PrivateRegionKey), new(PublishRegionKey), new(RotateRegionKey), new(RegionKeyInfo),
 		new(SealedBlock), new(SpoolBlock), new(Spool), new(Spooled), new(Relay), new(Relayed),
 		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpooledView),
 		new(CountSpooled), new(SpoolStatus),
-		new(Root), new(RootRef), new(Credential), new(Identities)}
+		new(Root), new(RootRef), new(Credential), new(Identities),
+		new(OpenBackup), new(BackupFrame), new(BackupHead), new(BackupFile), new(ReadBackup),
+		new(Incarnations), new(FenceRegion), new(Standing), new(Reconcile), new(ReconcileCounts),
+		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore)}
 }
 
 // fill sets every field of v to something that is not zero.
