@@ -23,6 +23,7 @@
 //	propose.go    an entry's way to a majority
 //	read.go       linearizable reads
 //	members.go    membership
+//	followers.go  what a leader knows of its followers
 //	status.go     what the group tells about itself
 //	watch.go      leadership, as a subscription
 //	fsm.go        the library's state machine over ours
