@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -162,6 +163,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 		return err
 	}
 	var commands []wire.Command
+	var waits error
 	releases := map[wire.RegionID][]wire.Release{}
 	add := func(kind wire.CommandKind, m codec.Message) {
 		commands = append(commands, wire.Command{Kind: kind, Body: wire.Encode(m)})
@@ -181,6 +183,8 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 				Region: entry.Region, Epoch: entry.Epoch})
 			c.tell(p.Recipient, &wire.Error{Code: wire.Moved, Region: entry.Region,
 				Epoch: entry.Epoch})
+		case anchor == c.n.cfg.Region && !c.n.anchors(p.Recipient.Slot()):
+			waits = wire.Errorf(wire.Unavailable, "an anchor slot is on its way")
 		case anchor == c.n.cfg.Region:
 			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch,
 				Anchored: true})
@@ -192,7 +196,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 	for anchor, list := range releases {
 		ask(anchor, list)
 	}
-	return c.apply(ctx, commands)
+	return errors.Join(waits, c.apply(ctx, commands))
 }
 
 // updateDirectory runs the operations that pending asks for and returns one result per item.

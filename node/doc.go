@@ -25,6 +25,8 @@
 //	federation.go   the calls on owners, services, keys and the feed
 //	claim.go        the leader drives claims and directory updates
 //	handover.go     what an anchor hands over, and its import
+//	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
+//	version.go      the gate that keeps new kinds out of older groups' logs; upgrades
 package node

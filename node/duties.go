@@ -76,7 +76,9 @@ func (n *Node) leadRegion(ctx context.Context) error {
 		}
 		return n.claims.run(ctx)
 	})
+	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
+	g.Go(func() error { return n.keepVersion(ctx) })
 	return g.Wait()
 }
 
@@ -131,30 +133,6 @@ func (n *Node) persist(ctx context.Context, f func(context.Context) error) bool 
 			return false
 		}
 	}
-}
-
-// grantSlots logs the anchor slots that the map deals to the region, once.
-func (n *Node) grantSlots(ctx context.Context) error {
-	if err := n.regionGroup.Read(ctx); err != nil {
-		return err
-	}
-	if n.region.Slots() > 0 {
-		return nil
-	}
-	m, ok := n.federation.Map()
-	if !ok {
-		return wire.Errorf(wire.NotReady, "the federation has no map yet")
-	}
-	grant := wire.GrantSlots{SlotEpoch: m.Version}
-	for s := range wire.Slot(wire.Slots) {
-		if m.Anchor(s) == n.cfg.Region {
-			grant.Slots = append(grant.Slots, s)
-		}
-	}
-	if len(grant.Slots) == 0 {
-		return nil
-	}
-	return n.regionQueue.do(ctx, wire.CmdGrantSlots, &grant, nil)
 }
 
 // keepHouse makes due work happen: expiry, and the erasure of refused content.

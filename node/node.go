@@ -59,6 +59,7 @@ type Node struct {
 	opened          time.Time
 
 	diskFull atomic.Bool
+	fit      atomic.Pointer[fit] // of slots
 }
 
 // New opens the data directory, both states and both groups, or says why it can not. Nothing
@@ -202,7 +203,9 @@ func (n *Node) openGroups() (err error) {
 	}
 	n.federationQueue = newQueue(n.federationGroup, n.clockNow)
 	n.federationQueue.applied = make(chan struct{}, 1)
+	n.federationQueue.active = n.federation.ActiveVersion
 	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
+	n.regionQueue.active = n.region.ActiveVersion
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	return nil
 }

@@ -15,6 +15,7 @@ func (n *Node) handleRegion() {
 	n.link.Handle(wire.MethodSubmit, n.submit, link.RoleGateway)
 	n.link.Handle(wire.MethodLogin, n.login, link.RoleGateway)
 	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
+	n.handleSlots()
 
 	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
 	change[wire.SetProfile](n, wire.MethodSetProfile, wire.CmdSetProfile)
@@ -144,6 +145,9 @@ func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]b
 	for i := range batch.List {
 		if batch.List[i].To != from.Region {
 			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
+		}
+		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) {
+			return nil, wire.Errorf(wire.Unavailable, "slot %d is not to be decided here now", s)
 		}
 		commands[i] = wire.Command{Kind: wire.CmdRelease, Body: wire.Encode(&batch.List[i])}
 	}

@@ -37,6 +37,9 @@ func (n *Node) Health() adminhttp.Health {
 	if n.region.Slots() == 0 && n.anchorsSlots() {
 		h.Reasons = append(h.Reasons, "the region's anchor slots are not granted yet")
 	}
+	if n.versionAwaited() {
+		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")
+	}
 	if n.diskFull.Load() {
 		h.Reasons = append(h.Reasons, "the disk is nearly full: submissions are refused")
 	}
@@ -51,12 +54,11 @@ func (n *Node) Health() adminhttp.Health {
 	return h
 }
 
-// anchorsSlots reports whether the map deals slots to this node's region.
+// anchorsSlots reports whether the region has slots since the founding.
 func (n *Node) anchorsSlots() bool {
 	m := n.currentMap()
-	r, ok := m.RegionByID(n.cfg.Region)
-	for _, tag := range m.SlotOwners {
-		if ok && tag == r.Tag {
+	for s := range wire.Slot(wire.Slots) {
+		if n.foundingSlot(m, s) {
 			return true
 		}
 	}

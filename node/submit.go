@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -55,21 +54,21 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 	return wire.Encode(outcomes), nil
 }
 
-// anchorContactMax is how long an anchor decides about unclaimed codes without hearing from the
-// federation: operators may deal its slots to another region after twice this time.
-const anchorContactMax = time.Minute
-
 // admit returns nil when the block may be proposed, else one outcome per record. An anchor that
-// is cut off from the federation disowns what it does not own by a claim.
+// is cut off from the federation, or whose slot was dealt to another region, disowns what it does
+// not own by a claim.
 func (n *Node) admit(block *wire.Block, now wire.Time) []wire.Outcome {
 	outcomes := n.region.Admit(block, now)
-	if n.federationContact() <= anchorContactMax {
+	if n.federationContact() <= anchorContactMax && !n.slotFit().lost {
 		return outcomes
 	}
 	for i := range block.Records {
 		r := block.Records[i].RecipientUnder(n.hasher)
+		if n.anchors(r.Slot()) {
+			continue
+		}
 		own, _, err := n.region.Ownership(r)
-		if err == nil && (own.State == wire.Owned || own.State == wire.Released) {
+		if err == nil && own.State != wire.NotOwned && own.State != wire.Claiming {
 			continue
 		}
 		if outcomes == nil {

@@ -116,6 +116,9 @@ func (d *DealSlots) Fields(c *codec.Codec) {
 	codec.Bool(c, 3, &d.Force)
 }
 
+// AuditSubject is what the audit shows.
+func (d *DealSlots) AuditSubject() string { return string(d.To) }
+
 // SettleSlots says that deals are done with, or, with Granted, that forced ones are but for what
 // the old holder knows. A deal of another epoch is left alone.
 type SettleSlots struct {
@@ -132,6 +135,9 @@ func (s *SettleSlots) Fields(c *codec.Codec) {
 	codec.Uints(c, 3, &s.Epochs)
 	codec.Bool(c, 4, &s.Granted)
 }
+
+// AuditSubject is what the audit shows.
+func (s *SettleSlots) AuditSubject() string { return string(s.Region) }
 
 // FenceSlot ends a region's hold on a slot, for the holder of Epoch.
 type FenceSlot struct {

@@ -1,0 +1,308 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// slotsPeriod is how often a leader compares the slots that it holds with the map.
+	slotsPeriod = time.Second
+	// slotsAtOnce bounds the slots whose hand-over is under way at a time.
+	slotsAtOnce = 8
+	// anchorContactMax is how long an anchor decides about unclaimed codes without hearing from
+	// the federation: operators may deal its slots to another region after twice this time.
+	anchorContactMax = wire.SlotForceWait / 2
+)
+
+func (n *Node) handleSlots() {
+	n.link.Handle(wire.MethodHandOverSlot, n.handOverSlot, link.RoleNode)
+	n.link.Handle(wire.MethodDealSlots, n.dealSlots, link.RoleOperator)
+	n.link.Handle(wire.MethodSettleSlots, n.settleSlots, link.RoleNode, link.RoleOperator)
+}
+
+// leadSlots keeps the slots that the region's log holds what the map says, on the leader: grants
+// those of the founding, takes over those that were dealt since, and settles their deals.
+func (n *Node) leadSlots(ctx context.Context) error {
+	tick := time.NewTicker(slotsPeriod)
+	defer tick.Stop()
+	for {
+		err := n.slotsRound(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
+				slog.String("reason", err.Error()))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// grantSlots logs the anchor slots that the founding map deals to the region, once.
+func (n *Node) grantSlots(ctx context.Context) error {
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return err
+	}
+	m, ok := n.federation.Map()
+	if !ok {
+		return wire.Errorf(wire.NotReady, "the federation has no map yet")
+	}
+	grant := wire.GrantSlots{SlotEpoch: wire.SlotEpochFounding}
+	for s := range wire.Slot(wire.Slots) {
+		epoch, _ := n.region.SlotAt(s)
+		if n.foundingSlot(m, s) && epoch < wire.SlotEpochFounding {
+			grant.Slots = append(grant.Slots, s)
+		}
+	}
+	if len(grant.Slots) == 0 {
+		return nil
+	}
+	return n.regionQueue.do(ctx, wire.CmdGrantSlots, &grant, nil)
+}
+
+// foundingSlot reports whether the region has a slot since the founding.
+func (n *Node) foundingSlot(m *wire.Map, s wire.Slot) bool {
+	return m.Anchor(s) == n.cfg.Region && m.SlotEpoch(s) == wire.SlotEpochFounding
+}
+
+func (n *Node) slotsRound(ctx context.Context) error {
+	m, ok := n.federation.Map()
+	if !ok {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(slotsAtOnce)
+	var errs [wire.Slots]error
+	var done, granted wire.SettleSlots
+	for s := range wire.Slot(wire.Slots) {
+		if m.Anchor(s) != n.cfg.Region || m.SlotEpoch(s) == wire.SlotEpochFounding {
+			continue
+		}
+		epoch, held := n.region.SlotAt(s)
+		held = held && epoch == m.SlotEpoch(s)
+		deal, moving := m.SlotDeal(s)
+		switch {
+		case held && moving && !deal.Forced:
+			done.Slots, done.Epochs = append(done.Slots, s), append(done.Epochs, epoch)
+			continue
+		case held && moving && !deal.Granted:
+			granted.Slots, granted.Epochs = append(granted.Slots, s), append(granted.Epochs, epoch)
+			continue
+		case held && !moving:
+			continue
+		}
+		g.Go(func() error {
+			errs[s] = n.takeSlot(ctx, m, s, deal)
+			return nil // one slot that waits holds up no other
+		})
+	}
+	g.Wait()
+	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true))
+}
+
+// firstOf stands for the rest, which are alike.
+func firstOf(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeSlot takes over one slot: from its old holder, or, if the deal is forced and its time has
+// come, by what the directory says. What the old holder of a forced deal still knows is added when
+// it is back.
+func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal) error {
+	from, _ := m.RegionByTag(deal.From)
+	epoch, held := n.region.SlotAt(s)
+	held = held && epoch == m.SlotEpoch(s)
+	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s))
+	switch {
+	case err == nil && held: // the late rows of a forced deal: nothing is left to be done
+		return n.settle(ctx, wire.SettleSlots{Slots: []wire.Slot{s}, Epochs: []uint64{epoch}}, false)
+	case err == nil, held && wire.Retriable(err):
+		return nil
+	case !deal.Forced || n.clockNow() < deal.At.Add(wire.SlotForceWait):
+		return err
+	}
+	return n.markSlot(ctx, s, m.SlotEpoch(s))
+}
+
+// copySlot imports a slot page by page from its old holder.
+func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64) error {
+	q := wire.HandOverSlot{Slot: s, Epoch: epoch}
+	for {
+		page, err := n.askSlot(ctx, from, &q)
+		if err != nil {
+			return err
+		}
+		if err := n.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Rows: page.Rows,
+			More: page.More}); err != nil || !page.More {
+			return err
+		}
+		q.After = page.Last
+	}
+}
+
+func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOverSlot) (
+	*wire.SlotPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	answer, err := n.callRegion(ctx, from, wire.MethodHandOverSlot, wire.Encode(q))
+	if err != nil {
+		return nil, err
+	}
+	page := new(wire.SlotPage)
+	return page, wire.Decode(answer, page)
+}
+
+// markSlot imports a slot whose old holder is lost. The directory names every code of it that is
+// claimed, or being claimed: whoever began to claim one before the deal is in this replica, which
+// has the deal, and whoever begins later asks this region.
+func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
+	var above wire.Recipient
+	for {
+		marks, more, err := n.federation.SlotMarks(s, above, wire.SlotRowsMax)
+		if err != nil {
+			return err
+		}
+		if err := n.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Marks: marks,
+			More: more}); err != nil {
+			return err
+		}
+		if !more {
+			n.log.LogAttrs(ctx, slog.LevelWarn, "anchor slot taken without its old holder",
+				slog.Int("slot", int(s)))
+			return nil
+		}
+		above = marks[len(marks)-1].Recipient
+	}
+}
+
+func (n *Node) importSlot(ctx context.Context, m *wire.ImportSlot) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	return n.regionQueue.do(ctx, wire.CmdImportSlot, m, nil)
+}
+
+// settle tells the federation that slots have arrived.
+func (n *Node) settle(ctx context.Context, d wire.SettleSlots, granted bool) error {
+	if len(d.Slots) == 0 {
+		return nil
+	}
+	d.Region, d.Granted = n.cfg.Region, granted
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	_, err := n.callFederation(ctx, wire.MethodSettleSlots, wire.Encode(&d))
+	return err
+}
+
+// handOverSlot answers MethodHandOverSlot on the old holder's leader: it fences the slot, if that
+// was not done before, and answers a page.
+func (n *Node) handOverSlot(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.HandOverSlot
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if err := n.mayPropose(); err != nil {
+		return nil, err
+	}
+	m := n.currentMap()
+	deal, moving := m.SlotDeal(q.Slot)
+	holder, _ := m.RegionByTag(deal.From)
+	switch {
+	case m.SlotEpoch(q.Slot) < q.Epoch:
+		return nil, wire.Errorf(wire.NotReady, "the deal of slot %d is not known here yet", q.Slot)
+	case !moving || m.SlotEpoch(q.Slot) != q.Epoch || m.Anchor(q.Slot) != from.Region ||
+		holder.ID != n.cfg.Region:
+		return nil, wire.Errorf(wire.Forbidden, "slot %d is not on its way from %s to %s", q.Slot,
+			n.cfg.Region, from.Region)
+	}
+	if epoch, held := n.region.SlotAt(q.Slot); held || epoch < q.Epoch {
+		err := n.regionQueue.do(ctx, wire.CmdFenceSlot,
+			&wire.FenceSlot{Slot: q.Slot, Epoch: q.Epoch}, nil)
+		if err != nil {
+			return nil, err
+		}
+	} else if err := n.regionGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	page, err := n.region.HandOverSlot(q)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(page), nil
+}
+
+func (n *Node) dealSlots(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var d wire.DealSlots
+	if err := wire.Decode(req, &d); err != nil {
+		return nil, err
+	}
+	action := "slots deal"
+	if d.Force {
+		action = "slots deal --force"
+	}
+	_, err := n.administrate(ctx, from, action, wire.CmdDealSlots, &d)
+	return nil, err
+}
+
+// settleSlots answers MethodSettleSlots: a new holder's leader, or an operator who writes off what
+// a lost region knew.
+func (n *Node) settleSlots(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var d wire.SettleSlots
+	if err := wire.Decode(req, &d); err != nil {
+		return nil, err
+	}
+	if from.Role == link.RoleOperator {
+		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, &d)
+		return nil, err
+	}
+	if from.Region != d.Region {
+		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	return nil, n.federationQueue.do(ctx, wire.CmdSettleSlots, &d, nil)
+}
+
+// fit says of which slots this region may decide: those that its log holds and the map still
+// deals to it, as far as this replica knows.
+type fit struct {
+	m     *wire.Map
+	slots any // what the log held
+	mine  [wire.Slots]bool
+	lost  bool // slots are held that the map deals elsewhere
+}
+
+// slotFit is computed anew when the map or the log changed.
+func (n *Node) slotFit() *fit {
+	m, slots := n.currentMap(), n.region.SlotsChanged()
+	if f := n.fit.Load(); f != nil && f.m == m && f.slots == slots {
+		return f
+	}
+	f := &fit{m: m, slots: slots}
+	for s := range wire.Slot(wire.Slots) {
+		epoch, held := n.region.SlotAt(s)
+		f.mine[s] = held && m.Anchor(s) == n.cfg.Region && m.SlotEpoch(s) <= epoch
+		f.lost = f.lost || held && !f.mine[s]
+	}
+	n.fit.Store(f)
+	return f
+}
+
+// anchors reports whether this region may decide about an unclaimed code of a slot that its log
+// holds: it is in contact with the federation, which deals the slot to this region.
+func (n *Node) anchors(s wire.Slot) bool {
+	return n.federationContact() <= anchorContactMax && n.slotFit().mine[s]
+}
