@@ -31,7 +31,10 @@
 //	command.go     batches of commands and their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	claim.go       ownership: claim, release, import
+//	move.go        ownership: a citizen's move to another region
 //	slots.go       anchor slots that change hands
+//	spool.go       what waits for a region that is away: sealed blocks, stubs, relay
+//	seal.go        region keys, sealing and opening a block
 //	directory.go   the federation's map, services, keys and directory
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
