@@ -379,6 +379,9 @@ const (
 	Unclaimed DirectoryState = iota
 	ClaimPending
 	Claimed
+	// Moving: Region owns until To does, which Epoch is for. Whoever looks for the owner is told
+	// Region, Claimed, and the epoch before.
+	Moving
 )
 
 // DirectoryEntry is the directory's word on one code: the owner, or the region that is claiming.
@@ -386,7 +389,8 @@ type DirectoryEntry struct {
 	Region RegionID
 	Epoch  Epoch
 	State  DirectoryState
-	Active bool // a hint: the owner's log decides
+	Active bool     // a hint: the owner's log decides
+	To     RegionID // with Moving
 }
 
 // Fields declares the message.
@@ -395,6 +399,7 @@ func (e *DirectoryEntry) Fields(c *codec.Codec) {
 	codec.Uint(c, 2, &e.Epoch)
 	codec.Uint(c, 3, &e.State)
 	codec.Bool(c, 4, &e.Active)
+	codec.String(c, 5, &e.To)
 }
 
 // DirectoryOpKind says what a DirectoryOp does.
@@ -408,6 +413,11 @@ const (
 	OpOwn
 	// OpSetActive: sets Active of a code Claimed by Region at Epoch.
 	OpSetActive
+	// OpMove: compare-and-set from Claimed by Region at Epoch to Moving, to To at the next epoch.
+	// OpOwn by To ends it. Only a CmdMoveDirectory may hold this operation and the next one.
+	OpMove
+	// OpMoveAborted: ends the move of Epoch away from Region, which owns at the epoch after it.
+	OpMoveAborted
 )
 
 // DirectoryOp changes one entry of the directory.
@@ -417,6 +427,7 @@ type DirectoryOp struct {
 	Region    RegionID
 	Epoch     Epoch
 	Active    bool
+	To        RegionID // with OpMove
 }
 
 // Fields declares the message.
@@ -426,6 +437,7 @@ func (o *DirectoryOp) Fields(c *codec.Codec) {
 	codec.String(c, 3, &o.Region)
 	codec.Uint(c, 4, &o.Epoch)
 	codec.Bool(c, 5, &o.Active)
+	codec.String(c, 6, &o.To)
 }
 
 // DirectoryOps is a batch of independent operations, applied in order.

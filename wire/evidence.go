@@ -152,12 +152,7 @@ func (b *Block) Erase(c *Coder, positions ...int) []byte {
 			body = append(append(body, elementErased), leaf[:]...)
 			continue
 		}
-		salt := b.Salt(i)
-		body = append(append(body, elementKept), salt[:]...)
-		at := len(body)
-		body = append(body, 0, 0, 0)
-		putLength(body[at:], len(b.raw[i]))
-		body = append(body, b.raw[i]...)
+		body = b.appendKept(body, i)
 	}
 	return frameBlock(c, body, len(b.Records), blockErased)
 }
