@@ -24,6 +24,7 @@
 //	i/<institution>        an institution
 //	s/<service>            a service
 //	k/<hash of a key>      the service that has it
+//	j/…                    join tokens, and names that are not given again
 //	d/<recipient>          what the directory says of one code, 3-12 bytes
 //
 // Map of the files:
@@ -31,10 +32,13 @@
 //	config.go      what a caller gives
 //	state.go       open, snapshots, close
 //	apply.go       entries to batches, the digest
+//	version.go     the active version
 //	kinds.go       the kinds of commands, and how each is applied
 //	commands.go    found, institutions, services, keys
 //	map.go         changes of the map
 //	slots.go       anchor slots that change hands
+//	members.go     regions, nodes, voters, gateways
+//	tokens.go      how a node joins
 //	directory.go   compare-and-set on a code's entry; resolving
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere

@@ -15,6 +15,10 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdDirectory:      applied((*tx).directory),
 	wire.CmdDealSlots:      applied((*tx).dealSlots),
 	wire.CmdSettleSlots:    applied((*tx).settleSlots),
+	wire.CmdMembers:        applied((*tx).members),
+	wire.CmdToken:          applied((*tx).putToken),
+	wire.CmdEnrol:          applied((*tx).enrol),
+	wire.CmdFinalise:       applied((*tx).finalise),
 }
 
 func applied[T any, P interface {
