@@ -58,6 +58,17 @@ func (g *Group) Promote(ctx context.Context, node wire.NodeID) error {
 	})
 }
 
+// Demote takes a member's vote; it goes on following. The leader itself hands leadership over
+// first. A demoted member that is none changes nothing.
+func (g *Group) Demote(ctx context.Context, node wire.NodeID) error {
+	if m, err := g.member(node); err != nil || m == nil || !m.Voter {
+		return err
+	}
+	return g.change(ctx, func(d time.Duration) raft.Future {
+		return g.raft.DemoteVoter(raft.ServerID(node), 0, d)
+	})
+}
+
 // Remove ends a node's membership. The node should be running, so that it learns of it; one that
 // is not must never be started again on its old data (hashicorp/raft#524).
 func (g *Group) Remove(ctx context.Context, node wire.NodeID) error {
@@ -72,19 +83,52 @@ func (g *Group) Remove(ctx context.Context, node wire.NodeID) error {
 // TransferLeadership hands leadership to the voter that is furthest; it returns when this node
 // no longer leads. Unavailable when nobody took it.
 func (g *Group) TransferLeadership(ctx context.Context) error {
+	return g.transferBy(ctx, func() raft.Future { return g.raft.LeadershipTransfer() })
+}
+
+// TransferTo hands leadership to a voter, which must answer and have the log but for what is under
+// way; it returns when this node no longer leads. Unavailable when it was not taken.
+func (g *Group) TransferTo(ctx context.Context, node wire.NodeID) error {
+	return g.transferBy(ctx, func() raft.Future {
+		return g.raft.LeadershipTransferToServer(raft.ServerID(node), raft.ServerAddress(node))
+	})
+}
+
+func (g *Group) transferBy(ctx context.Context, begin func() raft.Future) error {
 	if err := g.running(); err != nil {
 		return err
 	}
 	if g.raft.State() != raft.Leader {
 		return g.notLeader()
 	}
-	err := g.bounded(ctx, func() error {
-		return await(g.raft.LeadershipTransfer(), g.ended, g.config.guards)
-	})
+	err := g.bounded(ctx, func() error { return await(begin(), g.ended, g.config.guards) })
 	if err != nil && !errors.Is(err, raft.ErrNotLeader) {
 		return wire.Errorf(wire.Unavailable, "nobody took over leadership")
 	}
 	return nil
+}
+
+// Progress answers how the members do, as this leader sees them; NotLeader on others.
+func (g *Group) Progress() ([]wire.GroupMember, error) {
+	if err := g.running(); err != nil {
+		return nil, err
+	}
+	if g.raft.State() != raft.Leader {
+		return nil, g.notLeader()
+	}
+	all, err := g.Members()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]wire.GroupMember, len(all))
+	term, last := g.raft.CurrentTerm(), g.raft.LastIndex()
+	for i, m := range all {
+		list[i] = wire.GroupMember{Node: m.Node, Voter: m.Voter, Answers: true}
+		if m.Node != g.config.Self {
+			list[i].Behind, list[i].Answers = g.peers.lag(m.Node, term, last)
+		}
+	}
+	return list, nil
 }
 
 // member answers node's membership on the leader, nil when there is none.
