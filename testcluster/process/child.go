@@ -28,12 +28,15 @@ type child struct {
 	binary  string
 	logPath string
 	restart bool
+	env     []string
 	event   func(format string, args ...any)
-	changed func() // called after each start, and each end that was not asked for
+	changed func()          // called after each start, and each end that was not asked for
+	ended   func(err error) // called after each end that was not asked for
 
 	// Guarded by mu.
-	mu  sync.Mutex
-	pid int // 0 while it does not run
+	mu   sync.Mutex
+	pid  int           // 0 while it does not run
+	held chan struct{} // closed when it may be started again; nil: it may
 }
 
 // PID is the running process's id, or 0.
@@ -47,6 +50,58 @@ func (c *child) setPID(pid int) {
 	c.mu.Lock()
 	c.pid = pid
 	c.mu.Unlock()
+}
+
+// signal sends a signal to the process, if it runs.
+func (c *child) signal(s syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pid == 0 {
+		return fmt.Errorf("%s does not run", c.id)
+	}
+	return syscall.Kill(c.pid, s)
+}
+
+// hold keeps the process, once it has ended, from being started again until release.
+func (c *child) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = make(chan struct{})
+	}
+}
+
+func (c *child) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != nil {
+		close(c.held)
+		c.held = nil
+	}
+}
+
+// wait waits until the process may be started again. It answers whether it was held.
+func (c *child) wait(ctx context.Context) (held bool) {
+	pause := time.After(restartPause)
+	for {
+		c.mu.Lock()
+		hold := c.held
+		c.mu.Unlock()
+		if hold == nil {
+			break
+		}
+		held = true
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return held
+		}
+	}
+	select {
+	case <-pause:
+	case <-ctx.Done():
+	}
+	return held
 }
 
 // run keeps the process running until ctx ends, then stops it. The error says that the process
@@ -63,19 +118,20 @@ func (c *child) run(ctx context.Context) error {
 			return nil
 		}
 		c.event("%s ended: %v", c.id, err)
+		c.ended(err)
 		if !c.restart {
 			return nil
 		}
-		if early++; time.Since(started) >= diesEarly {
+		lived := time.Since(started)
+		held := c.wait(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if early++; lived >= diesEarly || held {
 			early = 0
 		}
 		if early == diesEarlyMax {
 			return fmt.Errorf("%s dies again and again; see %s", c.id, c.logPath)
-		}
-		select {
-		case <-time.After(restartPause):
-		case <-ctx.Done():
-			return nil
 		}
 		c.event("%s is started again", c.id)
 	}
@@ -90,7 +146,7 @@ func (c *child) once(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, c.binary, c.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = environment(os.Environ(), runtime.NumCPU())
+	cmd.Env = append(environment(os.Environ(), runtime.NumCPU()), c.env...)
 	// A terminal's Ctrl-C reaches this process alone, which then stops its children in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

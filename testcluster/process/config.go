@@ -67,8 +67,17 @@ type Config struct {
 	Seed uint64
 	// LogLevel of the children; default info.
 	LogLevel string
-	// GatewayFlags are more flags of every gateway, each as name=value.
-	GatewayFlags []string
+	// NodeFlags and GatewayFlags are more flags of every node and gateway, each as name=value. In
+	// a value {id} stands for the process's name.
+	NodeFlags, GatewayFlags []string
+	// Env is what children find in their environment besides this process's own, as NAME=value.
+	Env []string
+	// Indirect has every process's socket on another address than the map says. Whoever asks for
+	// it carries datagrams from the one to the other, see Federation.Endpoints.
+	Indirect bool
+	// Ended is told of every child that ends without being asked to, by its name. It must not
+	// block. nil: nobody.
+	Ended func(id string, err error)
 	// Events takes one line per event (a child died, is started again); default: nowhere.
 	Events io.Writer
 	// ReadyWait bounds the start; default 60 s and what N citizens take.
@@ -99,6 +108,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.LogLevel == "" {
 		c.LogLevel = "info"
+	}
+	if c.Ended == nil {
+		c.Ended = func(string, error) {}
 	}
 	if c.Events == nil {
 		c.Events = io.Discard
@@ -133,20 +145,34 @@ func (c *Config) validate() error {
 		"log level %q is not debug, info, warn or error", c.LogLevel)
 	check(c.Citizens >= 1 && c.Citizens <= CitizensMax, "%d citizens per region, 1-%d", c.Citizens,
 		CitizensMax)
-	for _, flag := range c.GatewayFlags {
-		name, _, ok := strings.Cut(flag, "=")
-		check(ok && flagName.MatchString(name), "a gateway's flag %q is not name=value", name)
-		check(!slices.Contains(gatewayFlagsOurs, name), "a gateway's --%s is not to be chosen", name)
+	more := func(of string, flags, ours []string) {
+		for _, flag := range flags {
+			name, _, ok := strings.Cut(flag, "=")
+			check(ok && flagName.MatchString(name), "a %s's flag %q is not name=value", of, name)
+			check(!slices.Contains(ours, name), "a %s's --%s is not to be chosen", of, name)
+		}
 	}
+	more("node", c.NodeFlags, nodeFlagsOurs)
+	more("gateway", c.GatewayFlags, gatewayFlagsOurs)
 	return errors.Join(errs...)
 }
 
-// flagName is the form of a flag's name; gatewayFlagsOurs are those that tie a gateway to its
+// flagName is the form of a flag's name; the others are flags that tie a process to its
 // federation.
 var (
-	flagName         = regexp.MustCompile(`^[a-z][a-z-]*$`)
-	gatewayFlagsOurs = []string{"http", "admin", "node", "test-login", "cert", "key", "ca"}
+	flagName      = regexp.MustCompile(`^[a-z][a-z-]*$`)
+	nodeFlagsOurs = []string{"id", "region", "listen", "admin", "dir", "founding",
+		"directory-key", "log-store", "cert", "key", "ca"}
+	gatewayFlagsOurs = []string{"http", "admin", "link", "node", "test-login", "cert", "key", "ca"}
 )
+
+// moreFlags are the flags of the process id that Config adds.
+func moreFlags(id string, flags []string) (args []string) {
+	for _, flag := range flags {
+		args = append(args, "--"+strings.ReplaceAll(flag, "{id}", id))
+	}
+	return args
+}
 
 func (c *Config) path(elem ...string) string {
 	return filepath.Join(append([]string{c.Dir}, elem...)...)

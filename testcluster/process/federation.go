@@ -36,12 +36,14 @@ type Federation struct {
 
 type node struct {
 	*child
-	file localfile.Node
+	socket string // address of its link's socket
+	file   localfile.Node
 }
 
 type gateway struct {
 	*child
-	file localfile.Gateway
+	socket, region string
+	file           localfile.Gateway
 }
 
 // New prepares the directory and locks it; nothing runs before Run, which unlocks it.
@@ -106,8 +108,9 @@ func (f *Federation) children() error {
 	c := &f.cfg
 	child := func(id string, args ...string) *child {
 		return &child{id: id, binary: c.Binary, logPath: c.path("logs", id+".log"),
-			restart: c.Restart, event: f.event, changed: f.writeLocal,
-			args: append(append(args, c.pki(id)...), "--log-level", c.LogLevel)}
+			restart: c.Restart, env: c.Env, event: f.event, changed: f.writeLocal,
+			ended: func(err error) { c.Ended(id, err) },
+			args:  append(append(args, c.pki(id)...), "--log-level", c.LogLevel)}
 	}
 	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
 	given, err := net.Listen("tcp", c.HTTP) // held meanwhile, not to be found free
@@ -123,16 +126,21 @@ func (f *Federation) children() error {
 		addr, addrs = addrs[0], addrs[1:]
 		return addr
 	}
+	sockets, err := c.sockets(nodes, len(gateways))
+	if err != nil {
+		return err
+	}
 	homes := map[string][]string{}
-	for _, n := range nodes {
+	for i, n := range nodes {
 		admin := next()
 		id, region := string(n.ID), string(n.Region)
 		homes[region] = append(homes[region], n.Addr)
 		f.nodes = append(f.nodes, node{
-			child: child(id, "node", "--id", id, "--region", region, "--listen", n.Addr,
-				"--admin", admin, "--dir", c.path("nodes", id),
+			child: child(id, append([]string{"node", "--id", id, "--region", region,
+				"--listen", sockets[i], "--admin", admin, "--dir", c.path("nodes", id),
 				"--founding", c.path(FoundingFile), "--directory-key", c.path(DirectoryKeyFile),
-				"--log-store", c.LogStore),
+				"--log-store", c.LogStore}, moreFlags(id, c.NodeFlags)...)...),
+			socket: sockets[i],
 			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
 				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})
 	}
@@ -141,15 +149,15 @@ func (f *Federation) children() error {
 		if i == 0 {
 			addr = c.HTTP
 		}
-		args := []string{"gateway", "--http", addr, "--admin", admin,
+		socket := sockets[len(nodes)+i]
+		args := []string{"gateway", "--http", addr, "--admin", admin, "--link", socket,
 			"--test-login", c.path(testLoginFile)}
 		for _, home := range homes[string(g.Region)] {
 			args = append(args, "--node", home)
 		}
-		for _, flag := range c.GatewayFlags {
-			args = append(args, "--"+flag)
-		}
+		args = append(args, moreFlags(string(g.ID), c.GatewayFlags)...)
 		f.gateways = append(f.gateways, gateway{child: child(string(g.ID), args...),
+			socket: socket, region: string(g.Region),
 			file: localfile.Gateway{ID: string(g.ID), URL: "http://" + addr,
 				Admin: "http://" + admin}})
 	}

@@ -1,0 +1,103 @@
+package process
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+
+	"github.com/staffetta/staffetta/internal/founding"
+)
+
+// Endpoint is where a process's link is.
+type Endpoint struct {
+	ID, Region string
+	Gateway    bool
+	// Public is the address that the map has; a gateway, which nobody calls, has none.
+	Public string
+	// Socket is the address that the process's datagrams come from, and that those to a node are
+	// to be brought to. It is Public unless the federation is Config.Indirect.
+	Socket string
+}
+
+// Endpoints are those of all processes. With Config.Indirect they must be carried before Run.
+func (f *Federation) Endpoints() (list []Endpoint) {
+	for _, n := range f.nodes {
+		list = append(list, Endpoint{ID: n.id, Region: n.file.Region, Public: n.file.Addr,
+			Socket: n.socket})
+	}
+	for _, g := range f.gateways {
+		list = append(list, Endpoint{ID: g.id, Region: g.region, Gateway: true, Socket: g.socket})
+	}
+	return list
+}
+
+// Signal sends a signal to a process; SIGKILL, SIGSTOP and SIGCONT are what it is for.
+func (f *Federation) Signal(id string, s syscall.Signal) error {
+	c, err := f.child(id)
+	if err != nil {
+		return err
+	}
+	if err := c.signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", s, err)
+	}
+	return nil
+}
+
+// Hold keeps a process from being started again after its end, until Release. It does not end it.
+func (f *Federation) Hold(id string) error {
+	c, err := f.child(id)
+	if err == nil {
+		c.hold()
+	}
+	return err
+}
+
+// Release ends Hold. Nothing happens to a process that is not held.
+func (f *Federation) Release(id string) error {
+	c, err := f.child(id)
+	if err == nil {
+		c.release()
+	}
+	return err
+}
+
+func (f *Federation) child(id string) (*child, error) {
+	for _, n := range f.nodes {
+		if n.id == id {
+			return n.child, nil
+		}
+	}
+	for _, g := range f.gateways {
+		if g.id == id {
+			return g.child, nil
+		}
+	}
+	return nil, fmt.Errorf("the federation has no process %s", id)
+}
+
+// sockets chooses the addresses of the links' sockets, the nodes' first.
+func (c *Config) sockets(nodes []founding.Node, gateways int) (addrs []string, err error) {
+	if !c.Indirect {
+		for _, n := range nodes {
+			addrs = append(addrs, n.Addr)
+		}
+		for range gateways {
+			addrs = append(addrs, ":0")
+		}
+		return addrs, nil
+	}
+	// Those of the map are free now, too.
+	taken := map[string]bool{}
+	for _, n := range nodes {
+		taken[n.Addr] = true
+	}
+	ports, err := freePorts(2*len(nodes) + gateways)
+	for _, p := range ports {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
+		if !taken[addr] {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs, err
+}
