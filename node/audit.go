@@ -50,8 +50,11 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 	if s, ok := m.(interface{ AuditSubject() string }); ok {
 		audited.Subject = s.AuditSubject()
 	}
-	results, err := n.federationQueue.submit(ctx,
-		[]wire.Command{{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}})
+	command := wire.Command{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}
+	if needs(&command) > n.federation.ActiveVersion() {
+		command = audited.Command // members with an older program know no audit yet
+	}
+	results, err := n.federationQueue.submit(ctx, []wire.Command{command})
 	switch {
 	case err != nil:
 		return wire.Result{}, err

@@ -31,6 +31,8 @@ type queue struct {
 	slots chan struct{} // holds one token per batch in flight
 	// applied has room for one signal, given when a batch was applied. Nil: nobody cares.
 	applied chan struct{}
+	// active is the group's active version, which bounds the kinds of commands; nil: none does.
+	active func() uint32
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -141,8 +143,14 @@ func (q *queue) propose(ctx context.Context, batch []*queued) {
 }
 
 // submit proposes commands and returns their results in order, once all are applied. An error is
-// the proposal's: OutcomeUnknown when ctx ends after the commands were taken.
+// the proposal's: NotReady for a kind above the group's active version, OutcomeUnknown when ctx
+// ends after the commands were taken.
 func (q *queue) submit(ctx context.Context, commands []wire.Command) ([]wire.Result, error) {
+	if q.active != nil {
+		if err := gate(commands, q.active()); err != nil {
+			return nil, err
+		}
+	}
 	waits := make([]*queued, len(commands))
 	for i, c := range commands {
 		if len(c.Body) > wire.CommandBytesMax {

@@ -3,13 +3,14 @@
 // used once, when a node's data directory is empty; from then on the federation's replicated
 // map is the truth.
 //
-//	{ "federation": "italia",
+//	{ "federation": "italia", "version": 2,
 //	  "regions":  [{"id": "lazio", "tag": 12}],
 //	  "nodes":    [{"id": "lazio-1", "region": "lazio", "addr": "10.0.0.1:7400", "voter": true}],
 //	  "gateways": [{"id": "gateway-1", "region": "lazio"}] }
 //
 // A region's tag is its number for ever, 0-1023 (ISTAT's region code is a good one). The anchor
-// slots are dealt evenly over the regions, in their order.
+// slots are dealt evenly over the regions, in their order. The version is the logs': the newest that
+// the programs of all the nodes know. Without one it is the first, until an operator finalises.
 package founding
 
 import (
@@ -28,6 +29,7 @@ const BytesMax = 1 << 20
 // File is the founding file.
 type File struct {
 	Federation string    `json:"federation"`
+	Version    uint32    `json:"version,omitempty"`
 	Regions    []Region  `json:"regions"`
 	Nodes      []Node    `json:"nodes"`
 	Gateways   []Gateway `json:"gateways,omitempty"`
@@ -90,7 +92,11 @@ func Parse(b []byte) (*wire.Map, error) {
 
 // Map deals the anchor slots and returns the validated founding map.
 func (f *File) Map() (*wire.Map, error) {
-	m := &wire.Map{Federation: f.Federation, Version: 1}
+	if f.Version > wire.Version {
+		return nil, fmt.Errorf("version %d of the logs, this program knows versions up to %d",
+			f.Version, wire.Version)
+	}
+	m := &wire.Map{Federation: f.Federation, Version: 1, ActiveVersion: f.Version}
 	for _, r := range f.Regions {
 		m.Regions = append(m.Regions, wire.Region{ID: r.ID, Tag: r.Tag})
 	}

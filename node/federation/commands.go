@@ -26,6 +26,10 @@ func (t *tx) found(m *wire.Map) (codec.Message, *wire.Error) {
 		return nil, wire.Errorf(wire.WrongFederation, "map of federation %q, this is %q",
 			m.Federation, t.federation)
 	}
+	if m.ActiveVersion > wire.Version {
+		t.fail(tooNew(m.ActiveVersion))
+		return nil, nil
+	}
 	t.set(mapKey, encoded)
 	t.founded = newFounding(m)
 	t.tell(&wire.FeedEvent{Map: m})

@@ -73,6 +73,9 @@ func (s *State) loadMap() error {
 	if err := wire.Decode(row, m); err != nil {
 		return fmt.Errorf("federation: the map's row: %w", err)
 	}
+	if m.ActiveVersion > wire.Version {
+		return fmt.Errorf("federation: %w", tooNew(m.ActiveVersion))
+	}
 	if err := m.Validate(); err != nil {
 		return fmt.Errorf("federation: the map's row: %w", err)
 	}

@@ -36,7 +36,7 @@ func (s *State) apply(entries []wire.LogEntry) (results []any, err error) {
 	results = make([]any, len(entries))
 	before := pos.Index
 	err = s.db.View(func(r pebble.Reader) error {
-		c.open(r, batch, *s.clock.Load(), sum)
+		c.open(r, batch, *s.clock.Load(), s.version.Load(), sum)
 		for i := range entries {
 			e := &entries[i]
 			if e.Index <= before {
@@ -69,6 +69,7 @@ func (s *State) apply(entries []wire.LogEntry) (results []any, err error) {
 func (s *State) publish(c *change) {
 	k := c.clock
 	s.clock.Store(&k)
+	s.version.Store(c.version)
 	for _, index := range c.erased {
 		s.contents.drop(index)
 	}
@@ -156,6 +157,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.erase)
 	case wire.CmdExpire:
 		return run(c, command.Body, s.expire)
+	case wire.CmdRaiseVersion:
+		return run(c, command.Body, s.raiseVersion)
 	case wire.CmdFenceSlot:
 		return run(c, command.Body, s.fenceSlot)
 	case wire.CmdImportSlot:

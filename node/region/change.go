@@ -40,6 +40,7 @@ type change struct {
 	// Of the entry being applied.
 	index    uint64
 	clock    clock
+	version  uint32 // the group's active one
 	rejected []byte // keys of the rejections decided, for the due row
 
 	// For publication after the commit.
@@ -58,8 +59,8 @@ func newChange() *change {
 }
 
 // open begins an Apply after the state that sum stands for.
-func (c *change) open(r pebble.Reader, b *pebble.Batch, k clock, sum [32]byte) {
-	c.reader, c.batch, c.clock, c.sum = r, b, k, sum
+func (c *change) open(r pebble.Reader, b *pebble.Batch, k clock, version uint32, sum [32]byte) {
+	c.reader, c.batch, c.clock, c.version, c.sum = r, b, k, version, sum
 	c.erased, c.pending = c.erased[:0], false
 }
 

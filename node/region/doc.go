@@ -41,6 +41,7 @@
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time
 //	erase.go     refused content leaves its block
+//	version.go   the group's active version
 //	admit.go     what a leader checks before it proposes
 //	read.go      what senders and operators ask
 //	inbox.go     what citizens ask

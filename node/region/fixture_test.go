@@ -312,7 +312,7 @@ func (f *fixture) checkCaches() {
 	f.t.Helper()
 	c := newChange()
 	err := f.db.View(func(r pebble.Reader) error {
-		c.open(r, nil, clock{}, [32]byte{})
+		c.open(r, nil, clock{}, wire.VersionMin, [32]byte{})
 		for _, half := range []map[wire.Recipient]standing{f.standings.citizens.young,
 			f.standings.citizens.old} {
 			for r := range half {

@@ -23,6 +23,7 @@ import (
 //	r <recipient 16>                     registry: the profile
 //	s <token hash 32>                    session
 //	t <recipient 16>                     the citizen's one session: its token hash
+//	v                                    the group's active version
 //	w <recipient 16>                     work pending for the leader
 const (
 	slotPrefix        = 'a'
@@ -37,6 +38,7 @@ const (
 	profilePrefix     = 'r'
 	sessionPrefix     = 's'
 	currentPrefix     = 't'
+	versionPrefix     = 'v'
 	pendingPrefix     = 'w'
 
 	dueRejected = 'j'
@@ -88,6 +90,8 @@ func blockKey(index uint64) []byte {
 }
 
 func clockKey() []byte { return []byte{clockPrefix} }
+
+func versionKey() []byte { return []byte{versionPrefix} }
 
 func sessionKey(t wire.TokenHash) []byte {
 	return append(append(make([]byte, 0, 33), sessionPrefix), t[:]...)

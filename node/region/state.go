@@ -22,6 +22,8 @@ type State struct {
 
 	clock atomic.Pointer[clock]
 	slots atomic.Pointer[slotTable]
+	// version is the group's active one.
+	version atomic.Uint32
 
 	expected expected
 
@@ -70,6 +72,9 @@ func (s *State) load() error {
 		return true, slots.put(key, v)
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.loadVersion(); err != nil {
 		return err
 	}
 	s.clock.Store(&k)

@@ -95,7 +95,8 @@ func (c *Config) prepare() (*layout, error) {
 
 // found chooses names and addresses, issues every certificate and writes the founding file last.
 func (c *Config) found() (*layout, error) {
-	l := &layout{fresh: true, founding: founding.File{Federation: federationName}}
+	l := &layout{fresh: true, founding: founding.File{Federation: federationName,
+		Version: wire.Version}}
 	ports, err := freePorts(len(c.Regions) * c.Nodes)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func NewTimed(t *testing.T, timing func(group string) consensus.Timing, nodes in
 		timing: timing,
 		logger: slog.New(slog.NewTextHandler(t.Output(),
 			&slog.HandlerOptions{Level: slog.LevelWarn}))}
-	file := founding.File{Federation: federationName}
+	file := founding.File{Federation: federationName, Version: wire.Version}
 	for i, r := range regions {
 		file.Regions = append(file.Regions, founding.Region{ID: r, Tag: wire.RegionTag(i + 1)})
 	}
