@@ -18,6 +18,9 @@ const (
 	RoleNode Role = 1 + iota
 	RoleGateway
 	RoleOperator
+	// RoleJoiner is a node that has no certificate of its own yet, by one that came with its join
+	// token; see wire.JoinToken.
+	RoleJoiner
 	rolesEnd
 )
 
@@ -30,6 +33,8 @@ func (r Role) String() string {
 		return "gateway"
 	case RoleOperator:
 		return "operator"
+	case RoleJoiner:
+		return "joiner"
 	}
 	return "unknown"
 }
@@ -75,6 +80,8 @@ func ParseIdentity(u *url.URL) (Identity, error) {
 		id.Role, id.Region, id.Name = RoleNode, wire.RegionID(part[2]), part[4]
 	case len(part) == 5 && part[1] == "region" && part[3] == RoleGateway.String():
 		id.Role, id.Region, id.Name = RoleGateway, wire.RegionID(part[2]), part[4]
+	case len(part) == 5 && part[1] == "region" && part[3] == RoleJoiner.String():
+		id.Role, id.Region, id.Name = RoleJoiner, wire.RegionID(part[2]), part[4]
 	case len(part) == 3 && part[1] == RoleOperator.String():
 		id.Role, id.Name = RoleOperator, part[2]
 	}
