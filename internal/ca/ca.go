@@ -1,7 +1,8 @@
-// Package ca issues the certificates of a federation that runs on one machine or in a test.
+// Package ca is a small certificate authority, for federations that bring none of their own.
 //
-// Production brings certificates from its own authority; what they must look like is what Issue
-// makes: one URI that names the holder, for both ends of a TLS connection. Keys are ECDSA P-256.
+// What Issue makes is what certificates of any other authority must look like: one URI that names
+// the holder, for both ends of a TLS connection. Keys are ECDSA P-256, serial numbers random, and
+// a certificate is valid from five minutes ago, for peers whose clock is behind.
 package ca
 
 import (
@@ -18,10 +19,15 @@ import (
 	"net/url"
 	"path"
 	"time"
+
+	"github.com/staffetta/staffetta/wire"
 )
 
 // skew is how long before now a certificate is valid, for peers whose clock is behind.
 const skew = 5 * time.Minute
+
+// LifeMax is the longest validity that Issue gives: peers refuse longer ones.
+const LifeMax = wire.CertificateLifeMax - skew
 
 // CA is a certificate authority. It is safe for concurrent use.
 type CA struct {
@@ -104,11 +110,25 @@ func (c *CA) Pool() *x509.CertPool {
 func (c *CA) Roots() []*x509.Certificate { return []*x509.Certificate{c.cert} }
 
 // Issue makes a certificate and its key for the holder that id names, valid for the given time
-// but not longer than the authority itself.
+// but not longer than LifeMax and the authority itself.
 func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte, err error) {
-	template, err := newTemplate(validity)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ca: %w", err)
+	}
+	der, err := c.certify(id, key.Public(), validity)
 	if err != nil {
 		return nil, nil, err
+	}
+	keyPEM, err = encodeKey(key)
+	return encodeCert(der), keyPEM, err
+}
+
+// certify makes the certificate of a key's holder, DER.
+func (c *CA) certify(id *url.URL, key crypto.PublicKey, validity time.Duration) ([]byte, error) {
+	template, err := newTemplate(min(validity, LifeMax))
+	if err != nil {
+		return nil, err
 	}
 	if template.NotAfter.After(c.cert.NotAfter) {
 		template.NotAfter = c.cert.NotAfter
@@ -118,16 +138,11 @@ func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte,
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,
 		x509.ExtKeyUsageClientAuth}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key, c.key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ca: %w", err)
+		return nil, fmt.Errorf("ca: issue %s: %w", id, err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key.Public(), c.key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ca: issue %s: %w", id, err)
-	}
-	keyPEM, err = encodeKey(key)
-	return encodeCert(der), keyPEM, err
+	return der, nil
 }
 
 func newTemplate(validity time.Duration) (*x509.Certificate, error) {

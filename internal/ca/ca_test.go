@@ -96,3 +96,41 @@ func TestLoadRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestSign(t *testing.T) {
+	c := newCA(t, 48*time.Hour)
+	request, keyPEM, err := NewRequest(holder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := c.Sign(request, holder, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM, err := CertificatePEM(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pair.Leaf.URIs; len(got) != 1 || got[0].String() != holder.String() {
+		t.Errorf("got URIs %v, want %s", got, holder)
+	}
+	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: c.Pool()}); err != nil {
+		t.Error(err)
+	}
+	other := &url.URL{Scheme: "spiffe", Host: "italia", Path: "/region/lazio/node/lazio-2"}
+	if _, err := c.Sign(request, other, time.Hour); err == nil ||
+		!strings.Contains(err.Error(), "not for") {
+		t.Errorf("another holder: %v", err)
+	}
+	request[len(request)-1] ^= 1
+	if _, err := c.Sign(request, holder, time.Hour); err == nil {
+		t.Error("signed a request that its key did not sign")
+	}
+	if _, err := c.Sign([]byte("nothing"), holder, time.Hour); err == nil {
+		t.Error("signed nothing")
+	}
+}
