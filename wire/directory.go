@@ -379,8 +379,8 @@ const (
 	Unclaimed DirectoryState = iota
 	ClaimPending
 	Claimed
-	// Moving: Region owns until To does, which Epoch is for. Whoever looks for the owner is told
-	// Region, Claimed, and the epoch before.
+	// Moving: Region owns at Epoch until To does, at the epoch after it. Whoever looks for the
+	// owner is told of the former only, as Claimed.
 	Moving
 )
 

@@ -14,14 +14,36 @@ import (
 // names a region which is not on the map, fails them all. After that each decides for itself,
 // and its result is the entry as it then is:
 //
-//	OpClaim      Unclaimed → ClaimPending by Region at epoch 1. Holds as well when Region already
-//	             has the code at epoch 1, pending or claimed: a claim that is sent again.
-//	OpOwn        ClaimPending by Region at Epoch → Claimed, with Active as given. Holds as well
-//	             when Region already owns the code at Epoch; Active then stays.
-//	OpSetActive  Claimed by Region at Epoch → the same with Active as given.
+//	OpClaim        Unclaimed → ClaimPending by Region at epoch 1. Holds as well when Region
+//	               already has the code at epoch 1, pending or claimed: a claim sent again.
+//	OpOwn          ClaimPending by Region at Epoch, or Moving to Region for Epoch → Claimed, with
+//	               Active as given. Holds as well when Region already owns the code at Epoch;
+//	               Active then stays.
+//	OpSetActive    Claimed by Region at Epoch, or Moving away from there → the same with Active
+//	               as given.
+//	OpMove         Region has the code at Epoch → Moving to To, for the epoch after it. Holds as
+//	               well when it is Moving so already.
+//	OpMoveAborted  Moving away from Region for Epoch, or not yet → Claimed by Region at the epoch
+//	               after Epoch. Holds as well when it is so already.
 //
-// In every other case the operation does not hold and changes nothing.
+// In every other case the operation does not hold and changes nothing. A region speaks for itself
+// only, by its own log: when it says that it has a code at an epoch, the claim or the move that
+// gave it the code is done, though the directory may not have been told yet.
+//
+// OpMoveAborted takes the epoch after even when OpMove never came: one that is still on its way
+// then finds another epoch.
 func (t *tx) directory(ops *wire.DirectoryOps) (codec.Message, *wire.Error) {
+	return t.directoryOps(ops, wire.OpSetActive)
+}
+
+// moveDirectory is directory with the operations of moves. It is a kind of its own, since a
+// replica that did not know them would decide otherwise.
+func (t *tx) moveDirectory(ops *wire.DirectoryOps) (codec.Message, *wire.Error) {
+	return t.directoryOps(ops, wire.OpMoveAborted)
+}
+
+func (t *tx) directoryOps(ops *wire.DirectoryOps, last wire.DirectoryOpKind) (codec.Message,
+	*wire.Error) {
 	if t.founded == nil {
 		return nil, wire.Errorf(wire.Conflict, "the federation is not founded yet")
 	}
@@ -30,7 +52,7 @@ func (t *tx) directory(ops *wire.DirectoryOps) (codec.Message, *wire.Error) {
 			directoryOpsMax)
 	}
 	for i := range ops.List {
-		if err := t.checkOp(&ops.List[i]); err != nil {
+		if err := t.checkOp(&ops.List[i], last); err != nil {
 			return nil, err
 		}
 	}
@@ -41,9 +63,9 @@ func (t *tx) directory(ops *wire.DirectoryOps) (codec.Message, *wire.Error) {
 	return results, nil
 }
 
-func (t *tx) checkOp(o *wire.DirectoryOp) *wire.Error {
+func (t *tx) checkOp(o *wire.DirectoryOp, last wire.DirectoryOpKind) *wire.Error {
 	switch {
-	case o.Kind < wire.OpClaim || o.Kind > wire.OpSetActive:
+	case o.Kind < wire.OpClaim || o.Kind > last:
 		return wire.Errorf(wire.UnknownKind, "operation %d on the directory", o.Kind)
 	case o.Recipient.IsZero():
 		return wire.Malformedf("operation on no code")
@@ -54,6 +76,15 @@ func (t *tx) checkOp(o *wire.DirectoryOp) *wire.Error {
 	}
 	if _, ok := t.founded.tags[o.Region]; !ok {
 		return wire.Errorf(wire.NotFound, "no region %q on the map", o.Region)
+	}
+	if o.Kind != wire.OpMove {
+		return nil
+	}
+	if o.Region == o.To {
+		return wire.Malformedf("a move from region %q to itself", o.To)
+	}
+	if _, ok := t.founded.tags[o.To]; !ok {
+		return wire.Errorf(wire.NotFound, "no region %q on the map", o.To)
 	}
 	return nil
 }
@@ -66,7 +97,7 @@ func (t *tx) directoryOp(o *wire.DirectoryOp) wire.DirectoryResult {
 		row, err = decodeDirectoryRow(b)
 		t.fail(err)
 	}
-	after, ok := transition(row, o, t.founded.tags[o.Region])
+	after, ok := transition(row, o, t.founded.tags[o.Region], t.founded.tags[o.To])
 	if ok && after != row {
 		t.set(key, after.encode(nil))
 		t.tellDirectory(o.Recipient, after)
@@ -75,30 +106,67 @@ func (t *tx) directoryOp(o *wire.DirectoryOp) wire.DirectoryResult {
 }
 
 // transition is the directory's rule; see directory.
-func transition(d directoryRow, o *wire.DirectoryOp, by wire.RegionTag) (directoryRow, bool) {
-	epoch := o.Epoch
-	if o.Kind == wire.OpClaim {
-		epoch = 1
-	}
-	if d.state == wire.Unclaimed {
-		if o.Kind != wire.OpClaim {
-			return d, false
-		}
-		return directoryRow{region: by, epoch: epoch, state: wire.ClaimPending}, true
-	}
-	if d.region != by || d.epoch != epoch {
-		return d, false
-	}
-	switch {
-	case o.Kind == wire.OpOwn && d.state == wire.ClaimPending:
-		d.state, d.active = wire.Claimed, o.Active
-	case o.Kind == wire.OpSetActive:
-		if d.state != wire.Claimed {
+func transition(d directoryRow, o *wire.DirectoryOp, by, to wire.RegionTag) (directoryRow, bool) {
+	switch o.Kind {
+	case wire.OpClaim:
+		return d.claim(by)
+	case wire.OpOwn:
+		return d.own(by, o.Epoch, o.Active)
+	case wire.OpSetActive:
+		if d.state == wire.ClaimPending || !d.is(by, o.Epoch) {
 			return d, false
 		}
 		d.active = o.Active
+		return d, true
+	case wire.OpMove:
+		return d.move(by, o.Epoch, to)
 	}
-	return d, true
+	return d.abortMove(by, o.Epoch)
+}
+
+// is reports whether the row names a region and an epoch, at whatever state.
+func (d directoryRow) is(region wire.RegionTag, epoch wire.Epoch) bool {
+	return d.state != wire.Unclaimed && d.region == region && d.epoch == epoch
+}
+
+// isFor reports whether the row is Moving, to a region and for an epoch.
+func (d directoryRow) isFor(region wire.RegionTag, epoch wire.Epoch) bool {
+	return d.state == wire.Moving && d.to == region && d.epoch+1 == epoch
+}
+
+func (d directoryRow) claim(by wire.RegionTag) (directoryRow, bool) {
+	if d.state == wire.Unclaimed {
+		return directoryRow{region: by, epoch: 1, state: wire.ClaimPending}, true
+	}
+	return d, d.is(by, 1)
+}
+
+func (d directoryRow) own(by wire.RegionTag, epoch wire.Epoch, active bool) (directoryRow, bool) {
+	if d.is(by, epoch) && d.state == wire.ClaimPending || d.isFor(by, epoch) {
+		return directoryRow{region: by, epoch: epoch, state: wire.Claimed, active: active}, true
+	}
+	return d, d.is(by, epoch)
+}
+
+func (d directoryRow) move(by wire.RegionTag, epoch wire.Epoch, to wire.RegionTag) (directoryRow,
+	bool) {
+	if d.is(by, epoch) && d.state == wire.Moving {
+		return d, d.to == to
+	}
+	if d.is(by, epoch) || d.isFor(by, epoch) {
+		return directoryRow{region: by, epoch: epoch, state: wire.Moving, active: d.active,
+			to: to}, true
+	}
+	return d, false
+}
+
+// abortMove ends the move for an epoch.
+func (d directoryRow) abortMove(by wire.RegionTag, epoch wire.Epoch) (directoryRow, bool) {
+	if d.is(by, epoch-1) || d.isFor(by, epoch-1) {
+		return directoryRow{region: by, epoch: epoch + 1, state: wire.Claimed,
+			active: d.active}, true
+	}
+	return d, d.is(by, epoch+1) && d.state != wire.ClaimPending
 }
 
 // Resolve appends to dst what the directory says of each recipient, in order, as of index or
@@ -130,7 +198,8 @@ func (s *State) Resolve(dst []wire.DirectoryEntry, recipients []wire.Recipient) 
 }
 
 // Directory returns the directory's entry for one code as it is: for ClaimPending, Region is the
-// one that claims; for Unclaimed, everything is zero. NotReady before the founding.
+// one that claims; for Moving, the old owner; for Unclaimed, everything is zero. NotReady before
+// the founding.
 func (s *State) Directory(recipient wire.Recipient) (e wire.DirectoryEntry, err error) {
 	f := s.founded.Load()
 	if f == nil {

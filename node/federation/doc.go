@@ -25,7 +25,7 @@
 //	s/<service>            a service
 //	k/<hash of a key>      the service that has it
 //	j/…                    join tokens, and names that are not given again
-//	d/<recipient>          what the directory says of one code, 3-12 bytes
+//	d/<recipient>          what the directory says of one code, 4-15 bytes
 //
 // Map of the files:
 //
@@ -40,6 +40,7 @@
 //	members.go     regions, nodes, voters, gateways
 //	tokens.go      how a node joins
 //	directory.go   compare-and-set on a code's entry; resolving
+//	move.go        operators' orders to move a citizen
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
 //	rows.go        keys and values

@@ -19,6 +19,8 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdToken:          applied((*tx).putToken),
 	wire.CmdEnrol:          applied((*tx).enrol),
 	wire.CmdFinalise:       applied((*tx).finalise),
+	wire.CmdMoveDirectory:  applied((*tx).moveDirectory),
+	wire.CmdMoveOrder:      applied((*tx).orderMove),
 }
 
 func applied[T any, P interface {

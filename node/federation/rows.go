@@ -24,12 +24,13 @@ func appendDirectoryKey(dst []byte, r wire.Recipient) []byte {
 // directoryRow is a wire.DirectoryEntry as it is stored: there are as many as citizens, so the
 // region is its tag.
 //
-//	state and active 1 | region tag u16 | epoch uvarint
+//	state and active 1 | region tag u16 | epoch uvarint | with Moving: tag of to u16
 type directoryRow struct {
 	region wire.RegionTag
 	epoch  wire.Epoch
 	state  wire.DirectoryState
 	active bool
+	to     wire.RegionTag // with Moving
 }
 
 const activeBit = 0x80
@@ -41,7 +42,11 @@ func (d directoryRow) encode(dst []byte) []byte {
 	}
 	dst = append(dst, flags)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(d.region))
-	return binary.AppendUvarint(dst, uint64(d.epoch))
+	dst = binary.AppendUvarint(dst, uint64(d.epoch))
+	if d.state == wire.Moving {
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(d.to))
+	}
+	return dst
 }
 
 func decodeDirectoryRow(b []byte) (directoryRow, error) {
@@ -50,9 +55,16 @@ func decodeDirectoryRow(b []byte) (directoryRow, error) {
 	}
 	d := directoryRow{state: wire.DirectoryState(b[0] &^ activeBit), active: b[0]&activeBit != 0,
 		region: wire.RegionTag(binary.LittleEndian.Uint16(b[1:]))}
+	if d.state == wire.Moving {
+		if len(b) < 6 {
+			return directoryRow{}, fmt.Errorf("directory row of %d bytes", len(b))
+		}
+		d.to = wire.RegionTag(binary.LittleEndian.Uint16(b[len(b)-2:]))
+		b = b[:len(b)-2]
+	}
 	epoch, n := binary.Uvarint(b[3:])
-	if n != len(b)-3 || d.state != wire.ClaimPending && d.state != wire.Claimed ||
-		d.region >= wire.RegionTags || epoch == 0 {
+	if n <= 0 || n != len(b)-3 || d.state == wire.Unclaimed || d.state > wire.Moving ||
+		d.region >= wire.RegionTags || d.to >= wire.RegionTags || epoch == 0 {
 		return directoryRow{}, fmt.Errorf("damaged directory row")
 	}
 	d.epoch = wire.Epoch(epoch)
@@ -64,13 +76,20 @@ func (d directoryRow) entry(f *founding) wire.DirectoryEntry {
 	if d.state == wire.Unclaimed {
 		return wire.DirectoryEntry{}
 	}
-	return wire.DirectoryEntry{Region: f.regions[d.region], Epoch: d.epoch, State: d.state,
+	e := wire.DirectoryEntry{Region: f.regions[d.region], Epoch: d.epoch, State: d.state,
 		Active: d.active}
+	if d.state == wire.Moving {
+		e.To = f.regions[d.to]
+	}
+	return e
 }
 
 // resolved is the row as who looks for an owner needs it: until a claim is finished, that is the
-// anchor.
+// anchor; until a move is, the old owner.
 func (d directoryRow) resolved(f *founding, r wire.Recipient) wire.DirectoryEntry {
+	if d.state == wire.Moving {
+		d.state, d.to = wire.Claimed, 0
+	}
 	if d.state == wire.Claimed {
 		return d.entry(f)
 	}

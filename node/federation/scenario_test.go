@@ -90,7 +90,7 @@ func (p *player) entry(lines []string) {
 		switch {
 		case r.Err != nil:
 			p.say("%v", r.Err)
-		case commands[i].Kind != wire.CmdDirectory:
+		case commands[i].Kind != wire.CmdDirectory && commands[i].Kind != wire.CmdMoveDirectory:
 			p.say("ok")
 		case wire.Decode(r.Body, &answer) != nil:
 			p.t.Fatal("answer can not be decoded")
@@ -104,18 +104,22 @@ func (p *player) entry(lines []string) {
 }
 
 func showEntry(e wire.DirectoryEntry) string {
-	s := []string{"unclaimed", "claim pending", "claimed"}[e.State]
+	s := []string{"unclaimed", "claim pending", "claimed", "moving"}[e.State]
 	if e.Region != "" {
 		s += fmt.Sprintf(", %s, epoch %d", e.Region, e.Epoch)
 	}
 	if e.Active {
 		s += ", active"
 	}
+	if e.To != "" {
+		s += ", to " + string(e.To)
+	}
 	return s
 }
 
 // parse reads: found REGION…; institution ID NAME SCOPE…; service ID INSTITUTION KEY KEY [CIDR…];
-// key SERVICE primary|secondary KEY; claim|own|active|inactive CITIZEN REGION EPOCH.
+// key SERVICE primary|secondary KEY; claim|own|active|inactive CITIZEN REGION EPOCH;
+// move CITIZEN REGION EPOCH TO; abort CITIZEN REGION EPOCH; order CITIZEN TO.
 func (p *player) parse(w []string) wire.Command {
 	switch w[0] {
 	case "found":
@@ -139,13 +143,26 @@ func (p *player) parse(w []string) wire.Command {
 		}
 		return command(wire.CmdSetKey, k)
 	}
+	if w[0] == "order" {
+		return command(wire.CmdMoveOrder, &wire.MoveIntent{Recipient: p.citizen(w[1]),
+			To: wire.RegionID(w[2])})
+	}
 	epoch, err := strconv.Atoi(w[3])
 	kind, ok := map[string]wire.DirectoryOpKind{"claim": wire.OpClaim, "own": wire.OpOwn,
-		"active": wire.OpSetActive, "inactive": wire.OpSetActive}[w[0]]
+		"active": wire.OpSetActive, "inactive": wire.OpSetActive, "move": wire.OpMove,
+		"abort": wire.OpMoveAborted}[w[0]]
 	if err != nil || !ok {
 		p.t.Fatalf("bad command %q", w)
 	}
 	p.citizen(w[1])
+	if kind >= wire.OpMove {
+		op := wire.DirectoryOp{Kind: kind, Recipient: recipientOf(w[1]),
+			Region: wire.RegionID(w[2]), Epoch: wire.Epoch(epoch)}
+		if kind == wire.OpMove {
+			op.To = wire.RegionID(w[4])
+		}
+		return command(wire.CmdMoveDirectory, &wire.DirectoryOps{List: []wire.DirectoryOp{op}})
+	}
 	return directoryOp(kind, w[1], wire.RegionID(w[2]), wire.Epoch(epoch), w[0] == "active")
 }
 
