@@ -21,13 +21,12 @@ func (k peerKey) String() string {
 }
 
 // dial makes one connection. It returns with the peer's identity verified; whether the peer
-// accepts ours shows only when it answers.
-func (l *Link) dial(ctx context.Context, key peerKey) (*outConn, *wire.Error) {
+// accepts ours shows only when it answers; refused says that it did not.
+func (l *Link) dial(ctx context.Context, key peerKey) (_ *outConn, refused bool, _ *wire.Error) {
 	c := &outConn{pool: l.pool, key: key}
 	addr, err := resolve(ctx, key.addr, l.cfg.PacketConn.LocalAddr())
 	if err == nil {
-		tlsConfig := l.clientTLS(key.proto, key.node, &c.id)
-		c.conn, err = l.transport.Dial(ctx, addr, tlsConfig, dialConfig(key.proto))
+		c.conn, err = l.transport.Dial(ctx, addr, l.clientTLS(c), dialConfig(key.proto))
 	}
 	if err != nil {
 		if errors.Is(err, quic.ErrTransportClosed) {
@@ -37,12 +36,12 @@ func (l *Link) dial(ctx context.Context, key peerKey) (*outConn, *wire.Error) {
 		e := errDial(key, err)
 		l.log.Debug("dial failed", "node", key.node, "addr", key.addr, "protocol", key.proto,
 			"reason", e)
-		return nil, e
+		return nil, refusedByPeer(err), e
 	}
 	l.stats.dials.WithLabelValues(key.proto, "ok").Inc()
 	l.log.Debug("connected", "peer", c.id, "addr", key.addr, "protocol", key.proto,
 		"gso", c.conn.ConnectionState().GSO)
-	return c, nil
+	return c, false, nil
 }
 
 // resolve finds the UDP address of host:port that the local socket can reach.

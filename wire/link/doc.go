@@ -20,6 +20,8 @@
 //     sends nothing to a node other than the one it asked for.
 //   - Every error of Call and Stream is a *wire.Error. Unavailable: the request was certainly not
 //     handled. OutcomeUnknown: it may have been.
+//   - Nobody is served whom the federation has revoked: Trust cuts what is open, handshakes are
+//     refused. Authorities change without a restart: the files', and the federation's.
 //   - Whatever a peer sends is bounded in size, number and time; see limits.go.
 //   - When Run has returned, nothing that the Link started is left.
 //
@@ -30,6 +32,8 @@
 //	identity.go     who a certificate says its holder is
 //	certificate.go  certificates from files, reloaded when they change
 //	tls.go          verification, both ways
+//	trust.go        authorities and revocations that change; connections that they end
+//	expiry.go       warnings before a certificate's end
 //	link.go         Link: construction, registration of handlers
 //	run.go          serving until the end
 //	buffers.go      the socket's buffers
@@ -42,6 +46,7 @@
 //	leaders.go      the groups that one process calls
 //	raft.go         streams of one Raft group as net.Conn
 //	conn.go         one stream as net.Conn
+//	probe.go        a fresh connection for a doctor, and from whom others came
 //	errors.go       what went wrong below, in the words of package wire
 //	stats.go        metrics
 package link

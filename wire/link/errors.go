@@ -41,6 +41,12 @@ func errSent(c *outConn, err error) *wire.Error {
 	return wire.Errorf(wire.OutcomeUnknown, "no answer from %s: %s", c.key, err)
 }
 
+// saysRevoked reports whether the peer closed the connection because our certificate is revoked.
+func saysRevoked(err error) bool {
+	var closed *quic.ApplicationError
+	return errors.As(err, &closed) && closed.Remote && closed.ErrorCode == closeRevoked
+}
+
 // refusedByPeer reports whether the peer ended the handshake. In TLS 1.3 the dialler learns it
 // only after its own part is complete, so it may meet a call's first read or write.
 func refusedByPeer(err error) bool {

@@ -75,4 +75,6 @@ const (
 	// was withdrawn ends; ageGrace is what its last calls get to finish.
 	connAgeDefault = 12 * time.Hour
 	ageGrace       = 30 * time.Second
+	// reviewPeriod is how often the certificate's files and the time that is left are looked at.
+	reviewPeriod = 10 * time.Second
 )

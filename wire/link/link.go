@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,7 +25,9 @@ type Link struct {
 	pool        *pool
 	requests    *semaphore.Weighted // bytes of the requests in memory
 	buffers     sync.Pool           // of *[]byte, to write frames from
+	trust       trust
 	refusalLogs *rate.Limiter
+	heard       heard
 	started     chan struct{} // closed when Run serves
 	stopping    chan struct{} // closed when Run begins to end
 	wg          sync.WaitGroup
@@ -80,6 +83,7 @@ func New(cfg Config) (*Link, error) {
 	}
 	l.buffers.New = func() any { return new([]byte) }
 	l.pool = newPool(l)
+	l.trust.now.Store(new(believed))
 	self, err := l.identify()
 	if err != nil {
 		return nil, fmt.Errorf("link: this process's certificate: %w", err)
@@ -90,7 +94,8 @@ func New(cfg Config) (*Link, error) {
 	l.self = self
 	l.transport = l.newTransport()
 	if cfg.Registerer != nil {
-		if err := l.stats.register(cfg.Registerer); err != nil {
+		err := errors.Join(l.stats.register(cfg.Registerer), cfg.Registerer.Register(newExpiry(l)))
+		if err != nil {
 			return nil, fmt.Errorf("link: metrics: %w", err)
 		}
 	}
@@ -103,7 +108,7 @@ func (l *Link) identify() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return checkOwn(cert, l.roots(), l.cfg.Federation)
+	return checkOwn(cert, certPool(l.authorities()), l.cfg.Federation)
 }
 
 func (l *Link) newTransport() *quic.Transport {
@@ -111,7 +116,7 @@ func (l *Link) newTransport() *quic.Transport {
 	t := &quic.Transport{
 		Conn:                l.cfg.PacketConn,
 		ConnectionIDLength:  8,
-		VerifySourceAddress: verifyAbove(handshakes),
+		VerifySourceAddress: l.admits(verifyAbove(handshakes)),
 	}
 	if l.cfg.ResetKey != nil {
 		key := quic.StatelessResetKey(*l.cfg.ResetKey)

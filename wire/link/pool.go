@@ -2,7 +2,10 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +42,7 @@ type peer struct {
 	failures int
 	retryAt  time.Time
 	reason   *wire.Error // of the last failure
+	refused  bool        // the last failure: the peer refused our certificate
 }
 
 // dialing is a dial in progress. err is set before done is closed.
@@ -54,6 +58,7 @@ type outConn struct {
 	key  peerKey
 	conn *quic.Conn
 	id   Identity
+	own  *x509.Certificate // what the peer saw of us
 
 	// proven says that the peer has answered something, hence accepted our certificate.
 	proven atomic.Bool
@@ -138,7 +143,7 @@ func (p *pool) startDial(key peerKey, r *peer) {
 	r.dial = d
 	work := func() {
 		defer cancel()
-		c, err := p.link.dial(ctx, key)
+		c, refused, err := p.link.dial(ctx, key)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		r.dial = nil
@@ -147,10 +152,12 @@ func (p *pool) startDial(key peerKey, r *peer) {
 			c.conn.CloseWithError(closeUnused, "stopping")
 		}
 		if err != nil {
-			p.failed(r, err)
+			p.failed(r, err, refused)
 			d.err = err
 		} else {
 			p.adopt(r, c)
+			// A review may have missed it, between handshake and here.
+			p.link.cutRevoked(c.conn, c.id, c.conn.ConnectionState().TLS.PeerCertificates[0])
 		}
 		close(d.done)
 	}
@@ -168,7 +175,11 @@ func (p *pool) adopt(r *peer, c *outConn) {
 	p.live[c] = struct{}{}
 	p.link.stats.began(c.conn, outbound, c.key.proto, c.id.Role)
 	state := c.conn.ConnectionState()
-	age := connAge(p.link.cfg.ConnAgeMax, state.TLS.PeerCertificates[0].NotAfter)
+	certs := state.TLS.PeerCertificates[:1:1]
+	if c.own != nil {
+		certs = append(certs, c.own)
+	}
+	age := connAge(p.link.cfg.ConnAgeMax, certs...)
 	age -= time.Duration(rand.Int64N(int64(max(age/10, 1)))) // not all at once
 	c.timer = time.AfterFunc(age, c.retire)
 	p.link.wg.Add(1) // never from zero: the dialling goroutine counts
@@ -176,12 +187,31 @@ func (p *pool) adopt(r *peer, c *outConn) {
 }
 
 // failed notes a failure and sets the pause after it. Called with mu.
-func (p *pool) failed(r *peer, reason *wire.Error) {
+func (p *pool) failed(r *peer, reason *wire.Error, refused bool) {
 	pause := min(backoffMin<<min(r.failures, 16), backoffMax)
 	pause = pause/2 + time.Duration(rand.Int64N(int64(pause/2)))
 	r.failures++
 	r.retryAt = time.Now().Add(pause)
-	r.reason = reason
+	r.reason, r.refused = reason, refused
+}
+
+// conns are the connections that are not closed.
+func (p *pool) conns() []*outConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.live))
+}
+
+// refusals counts the peers that refused our certificate when they were last dialled.
+func (p *pool) refusals() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.peers {
+		if r.refused {
+			n++
+		}
+	}
+	return n
 }
 
 // lost takes a connection out of use. A peer that never answered on it has refused us, or is not
@@ -193,10 +223,11 @@ func (p *pool) lost(c *outConn) {
 	}
 	r.conn = nil
 	if c.proven.Load() {
-		r.failures, r.retryAt = 0, time.Time{}
+		r.failures, r.retryAt, r.refused = 0, time.Time{}, false
 		return
 	}
-	p.failed(r, errLost(c, context.Cause(c.conn.Context())))
+	cause := context.Cause(c.conn.Context())
+	p.failed(r, errLost(c, cause), refusedByPeer(cause))
 }
 
 // ended runs when the connection has ended, for whatever reason.
@@ -208,6 +239,9 @@ func (c *outConn) ended() {
 	delete(c.pool.live, c)
 	c.pool.mu.Unlock()
 	c.pool.link.stats.ended(c.conn, outbound, c.key.proto, c.id.Role)
+	if saysRevoked(context.Cause(c.conn.Context())) {
+		c.pool.link.toldRevoked(c.id)
+	}
 	c.pool.link.log.Debug("connection ended", "peer", c.id, "protocol", c.key.proto,
 		"reason", context.Cause(c.conn.Context()))
 }

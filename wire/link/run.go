@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ const (
 	closeAged     quic.ApplicationErrorCode = 2 // replaced by a new one
 	closeSurplus  quic.ApplicationErrorCode = 3 // more than connsPerPeerMax
 	closeUnused   quic.ApplicationErrorCode = 4 // came too late to be used
+	closeRevoked  quic.ApplicationErrorCode = 5 // the peer's certificate is revoked
 )
 
 // Why a stream is given up, for the peer.
@@ -52,6 +54,7 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		l.spawn(func() { l.accept(listener) })
 	}
+	l.spawn(l.watch)
 	close(l.started)
 	select {
 	case <-ctx.Done():
@@ -118,9 +121,18 @@ type inboundKey struct {
 
 // inConn is a connection that a peer dialled.
 type inConn struct {
-	conn *quic.Conn
-	key  inboundKey
+	// Set at construction.
+	conn  *quic.Conn
+	key   inboundKey
+	chain []*x509.Certificate // what the peer showed
+	aged  *time.Timer         // closes the connection
+
+	retired sync.Once
 }
+
+// retire closes the connection when its calls have had their time. The dialler, which knows as
+// much, has replaced it by then.
+func (c *inConn) retire() { c.retired.Do(func() { c.aged.Reset(2 * ageGrace) }) }
 
 // accept hands every connection to a goroutine of its own.
 func (l *Link) accept(listener *quic.Listener) {
@@ -145,22 +157,27 @@ func (l *Link) serveConn(conn *quic.Conn) {
 		conn.CloseWithError(closeUnused, "")
 		return
 	}
-	c := &inConn{conn: conn, key: inboundKey{id, state.TLS.NegotiatedProtocol}}
+	// The dialler replaces its connection in time; one that does not is cut off.
+	age := connAge(l.cfg.ConnAgeMax, state.TLS.PeerCertificates[0]) + 2*ageGrace
+	c := &inConn{conn: conn, key: inboundKey{id, state.TLS.NegotiatedProtocol},
+		chain: state.TLS.PeerCertificates,
+		aged:  time.AfterFunc(age, func() { conn.CloseWithError(closeAged, "too old") })}
+	defer c.aged.Stop()
 	if !l.addInbound(c) {
 		conn.CloseWithError(closeStopping, "stopping")
 		return
 	}
 	defer l.removeInbound(c)
-	// The dialler replaces its connection in time; one that does not is cut off.
-	age := connAge(l.cfg.ConnAgeMax, state.TLS.PeerCertificates[0].NotAfter) + 2*ageGrace
-	aged := time.AfterFunc(age, func() { conn.CloseWithError(closeAged, "too old") })
-	defer aged.Stop()
+	l.cutRevoked(conn, id, c.chain[0]) // a review may have missed it, between handshake and here
 	l.log.Debug("peer connected", "peer", id, "protocol", c.key.proto,
 		"from", conn.RemoteAddr(), "gso", state.GSO)
 	for {
 		s, err := conn.AcceptStream(context.Background())
 		if err != nil {
 			l.log.Debug("peer disconnected", "peer", id, "protocol", c.key.proto, "reason", err)
+			if saysRevoked(err) {
+				l.toldRevoked(id)
+			}
 			return
 		}
 		l.wg.Go(func() { l.serveStream(c, s) }) // never from zero: this goroutine counts
@@ -205,10 +222,24 @@ func (l *Link) removeInbound(c *inConn) {
 	l.stats.ended(c.conn, inbound, c.key.proto, c.key.id.Role)
 }
 
+// inConns are the connections that peers dialled.
+func (l *Link) inConns() []*inConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var conns []*inConn
+	for _, list := range l.inbound {
+		conns = append(conns, list...)
+	}
+	return conns
+}
+
 // connAge is how old a connection may become: as old as is allowed, and no older than the
-// peer's certificate.
-func connAge(max time.Duration, notAfter time.Time) time.Duration {
-	return min(max, time.Until(notAfter))
+// certificates.
+func connAge(max time.Duration, certs ...*x509.Certificate) time.Duration {
+	for _, c := range certs {
+		max = min(max, time.Until(c.NotAfter))
+	}
+	return max
 }
 
 // listenConfig is the listener's, which serves both protocols.

@@ -30,6 +30,7 @@ type stats struct {
 	conns   *prometheus.GaugeVec
 	dials   *prometheus.CounterVec
 	refused *prometheus.CounterVec
+	cut     prometheus.Counter
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 	// Looked up once, since they count on the way of every call.
@@ -59,6 +60,8 @@ func newStats() *stats {
 		dials: counter("dials_total", "Dials of peers, by protocol and result.",
 			"protocol", "result"),
 		refused: counter("refused_total", "Incoming handshakes refused, by reason.", "reason"),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{Name: "staffetta_link_cut_total",
+			Help: "Open connections cut because the peer's certificate is revoked."}),
 		calls: counter("calls_total", "Calls made and served, by method and result.",
 			"direction", "method", "code"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -88,7 +91,7 @@ func newStats() *stats {
 
 // register registers everything with r.
 func (s *stats) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{s.conns, s.dials, s.refused, s.calls, s.seconds,
+	for _, c := range []prometheus.Collector{s.conns, s.dials, s.refused, s.cut, s.calls, s.seconds,
 		s.streamsVec, s.payloadVec, (*packetStats)(s)} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -28,6 +28,10 @@ func checkChain(chain []*x509.Certificate, roots *x509.CertPool, federation stri
 	for _, cert := range chain[1:] {
 		intermediates.AddCert(cert)
 	}
+	if life := chain[0].NotAfter.Sub(chain[0].NotBefore); life > wire.CertificateLifeMax {
+		return Identity{}, wire.Errorf(wire.Unauthenticated, "certificate: valid for %d days, %d "+
+			"allowed", int(life.Hours()/24), int(wire.CertificateLifeMax.Hours()/24))
+	}
 	for _, usage := range usages {
 		_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates,
 			KeyUsages: []x509.ExtKeyUsage{usage}})
@@ -78,8 +82,7 @@ func (l *Link) serverTLS() *tls.Config {
 }
 
 func (l *Link) verifyClient(cs *tls.ConnectionState) *wire.Error {
-	id, err := checkChain(cs.PeerCertificates, l.roots(), l.cfg.Federation,
-		x509.ExtKeyUsageClientAuth)
+	id, err := l.checkPeer(cs.PeerCertificates, x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		return err
 	}
@@ -97,16 +100,16 @@ func (l *Link) refused(from net.Addr, err *wire.Error) {
 	}
 }
 
-// clientTLS is the configuration of one dial. The identity that the peer proved is in *peer once
-// the handshake is complete.
-func (l *Link) clientTLS(proto string, want wire.NodeID, peer *Identity) *tls.Config {
+// clientTLS is the configuration of one dial. Once the handshake is complete, c knows the identity
+// that the peer proved, and which certificate of ours it saw.
+func (l *Link) clientTLS(c *outConn) *tls.Config {
+	want := c.key.node
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
-		NextProtos:         []string{proto},
+		NextProtos:         []string{c.key.proto},
 		InsecureSkipVerify: true, // VerifyConnection verifies the chain and the identity
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			id, err := checkChain(cs.PeerCertificates, l.roots(), l.cfg.Federation,
-				x509.ExtKeyUsageServerAuth)
+			id, err := l.checkPeer(cs.PeerCertificates, x509.ExtKeyUsageServerAuth)
 			if err == nil && id.Role != RoleNode {
 				err = wire.Errorf(wire.Unauthenticated, "peer is %s, not a node", id)
 			}
@@ -116,11 +119,15 @@ func (l *Link) clientTLS(proto string, want wire.NodeID, peer *Identity) *tls.Co
 			if err != nil {
 				return err
 			}
-			*peer = id
+			c.id = id
 			return nil
 		},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return l.cfg.Certificate()
+			cert, err := l.cfg.Certificate()
+			if err == nil {
+				c.own, err = leafOf(cert)
+			}
+			return cert, err
 		},
 	}
 }

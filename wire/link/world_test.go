@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, router: &cutRouter{}, ca: authority}
 }
 
-// cutRouter loses the packets of addresses that are cut off.
+// cutRouter loses the packets of addresses that are cut off, and of ways: "a to b".
 type cutRouter struct {
 	simnet.PerfectRouter
 	mu  sync.Mutex
@@ -52,7 +52,8 @@ type cutRouter struct {
 
 func (r *cutRouter) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
-	lost := r.off[p.From.String()] || r.off[p.To.String()]
+	from, to := p.From.String(), p.To.String()
+	lost := r.off[from] || r.off[to] || r.off[from+" to "+to]
 	r.mu.Unlock()
 	if lost {
 		return nil
