@@ -41,7 +41,7 @@ func (d *DB) Checkpoint() (stream io.ReadCloser, size int64, at wire.Position, e
 	if err != nil {
 		return nil, 0, at, err
 	}
-	s, err := d.openStream(dir, a)
+	s, err := d.openStream(dir, a, h.incarnation)
 	if err != nil {
 		return nil, 0, at, err
 	}
@@ -89,13 +89,15 @@ func (d *DB) freeze(h *handle, dir string) (*applied, error) {
 	return d.applied.Load(), nil
 }
 
-func (d *DB) openStream(dir string, a *applied) (*sender, error) {
+func (d *DB) openStream(dir string, a *applied, incarnation uint32) (*sender, error) {
 	names, err := d.cfg.FS.List(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &sender{db: d, dir: dir}
-	head := streamHead{Identity: d.cfg.Identity, Configuration: a.pos.Configuration,
+	identity := d.cfg.Identity
+	identity.Incarnation = incarnation
+	head := streamHead{Identity: identity, Configuration: a.pos.Configuration,
 		Position: positionRow{Index: a.pos.Index, Term: a.pos.Term, Digest: a.digest,
 			ConfigurationIndex: a.pos.ConfigurationIndex}}
 	for _, name := range names {

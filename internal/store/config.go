@@ -23,12 +23,16 @@ const (
 	nameMax = 255
 )
 
-// Identity says whose state a directory holds. Every field must match at Open and at Install.
+// Identity says whose state a directory holds. Every field must match at Open and at Install, but
+// for the incarnation at Open, where the directory says which it is.
 type Identity struct {
 	Federation string
 	Group      string  // "federation" or "region/lazio"
 	Key        [8]byte // the directory key's fingerprint
 	Format     uint32  // of the state's own keys and values
+	// Incarnation counts how often the group was restored from a backup: a replica of another
+	// incarnation is another group's, since both may have gone on from the same entry.
+	Incarnation uint32
 }
 
 // Config sets up a store.

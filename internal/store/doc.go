@@ -36,5 +36,7 @@
 //	checkpoint.go  sending a state
 //	stream.go      the bytes that travel
 //	stage.go       receiving a state and switching to it
+//	copy.go        a state's files, held still, for a backup
+//	build.go       a store made of the files of a backup
 //	stats.go       sizes and metrics
 package store

@@ -13,6 +13,7 @@ var (
 	identityKey      = []byte("\x00i")
 	positionKey      = []byte("\x00p")
 	configurationKey = []byte("\x00c")
+	originKey        = []byte("\x00o")
 )
 
 // ReservedPrefix begins every key of the store itself. A state must not write below it.
@@ -57,9 +58,24 @@ func (i *Identity) Fields(c *codec.Codec) {
 	codec.String(c, 2, &i.Group)
 	codec.Fixed(c, 3, i.Key[:])
 	codec.Uint(c, 4, &i.Format)
+	codec.Uint(c, 5, &i.Incarnation)
 }
 
-// matches explains how got differs from i, the identity that this process expects.
+// Origin is the copy that an incarnation began from; zero for a group that was never restored.
+type Origin struct {
+	Index, Term uint64
+	Taken       wire.Time // when the copy was made
+}
+
+// Fields declares the row.
+func (o *Origin) Fields(c *codec.Codec) {
+	codec.Uint(c, 1, &o.Index)
+	codec.Uint(c, 2, &o.Term)
+	codec.Int(c, 3, &o.Taken)
+}
+
+// matches explains how got differs from i, the identity that this process expects. Incarnations
+// are not compared.
 func (i Identity) matches(got Identity) error {
 	switch {
 	case got.Federation != i.Federation:

@@ -63,6 +63,12 @@ func (s *stage) head(h *streamHead, files int) error {
 	if err := s.db.cfg.Identity.matches(h.Identity); err != nil {
 		return err
 	}
+	// A replica at which nothing was ever applied belongs to no incarnation yet.
+	if own := s.db.Identity().Incarnation; own != h.Identity.Incarnation &&
+		s.db.Position().Index != 0 {
+		return fmt.Errorf("state of incarnation %d of %s, this replica is of incarnation %d",
+			h.Identity.Incarnation, h.Identity.Group, own)
+	}
 	if h.Position.Index == 0 || files == 0 {
 		return errors.New("state without position or files")
 	}

@@ -48,10 +48,13 @@ type DB struct {
 type handle struct {
 	*pebble.DB
 	number uint64
-	refs   int           // guarded by DB.mu; one belongs to DB.live
-	drop   bool          // guarded by DB.mu: the directory goes with the last user
-	gone   chan struct{} // closed when the database is
-	err    error         // of closing, set before gone is closed
+	// Set before the handle is shared.
+	incarnation uint32
+	origin      Origin
+	refs        int           // guarded by DB.mu; one belongs to DB.live
+	drop        bool          // guarded by DB.mu: the directory goes with the last user
+	gone        chan struct{} // closed when the database is
+	err         error         // of closing, set before gone is closed
 }
 
 // Open opens the store in cfg.Dir, or makes one when the directory is empty or absent. It
@@ -150,7 +153,8 @@ func (d *DB) create() error {
 	if err != nil {
 		return err
 	}
-	h := &handle{DB: db, number: 1, refs: 1, gone: make(chan struct{})}
+	h := &handle{DB: db, number: 1, refs: 1, gone: make(chan struct{}),
+		incarnation: d.cfg.Identity.Incarnation}
 	err = d.putIdentity(h)
 	if err == nil {
 		err = d.at.setCurrent(1)
@@ -183,16 +187,17 @@ func (d *DB) openDatabase(number uint64) (*handle, *applied, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dbName(number), err)
 	}
-	a, err := d.check(db)
+	h := &handle{DB: db, number: number, refs: 1, gone: make(chan struct{})}
+	a, err := d.check(h)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", dbName(number), err), db.Close())
 	}
-	return &handle{DB: db, number: number, refs: 1, gone: make(chan struct{})}, a, nil
+	return h, a, nil
 }
 
-func (d *DB) check(db *pebble.DB) (*applied, error) {
+func (d *DB) check(h *handle) (*applied, error) {
 	var id Identity
-	if err := readRow(db, nil, identityKey, &id); err != nil {
+	if err := readRow(h, nil, identityKey, &id); err != nil {
 		return nil, err
 	}
 	if id == (Identity{}) {
@@ -201,7 +206,11 @@ func (d *DB) check(db *pebble.DB) (*applied, error) {
 	if err := d.cfg.Identity.matches(id); err != nil {
 		return nil, err
 	}
-	return readApplied(db, nil)
+	if err := readRow(h, nil, originKey, &h.origin); err != nil {
+		return nil, err
+	}
+	h.incarnation = id.Incarnation
+	return readApplied(h, nil)
 }
 
 // Close waits for running reads and closes the database. In the absence of a failure everything
@@ -269,6 +278,22 @@ func (d *DB) release(h *handle) {
 
 // Position is how far the state is applied, in memory. Its configuration must not be changed.
 func (d *DB) Position() wire.Position { return d.applied.Load().pos }
+
+// Identity says whose state it is, and of which incarnation.
+func (d *DB) Identity() Identity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := d.cfg.Identity
+	id.Incarnation = d.live.incarnation
+	return id
+}
+
+// Origin is the copy that the state's incarnation began from.
+func (d *DB) Origin() Origin {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.live.origin
+}
 
 // Digest is the digest that came with the last Commit, and its index.
 func (d *DB) Digest() (index uint64, sum [32]byte) {
