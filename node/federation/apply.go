@@ -59,7 +59,7 @@ func (s *State) Apply(entries []wire.LogEntry) ([]any, error) {
 	}
 	// Readers must find the map once they see the position, but an event must not be heard
 	// before what it tells can be read.
-	s.founded.Store(t.founded)
+	s.setFounded(t.founded)
 	if err := s.db.Commit(t.batch, t.pos, t.digest); err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}

@@ -39,6 +39,7 @@
 //	slots.go       anchor slots that change hands
 //	members.go     regions, nodes, voters, gateways
 //	tokens.go      how a node joins
+//	trust.go       authorities and revocations
 //	directory.go   compare-and-set on a code's entry; resolving
 //	move.go        operators' orders to move a citizen
 //	read.go        look-ups

@@ -3,6 +3,7 @@ package federation
 import (
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,10 @@ type State struct {
 	feed *feed
 
 	founded atomic.Pointer[founding] // nil until the federation is founded
+
+	// Guarded by mapMu, held to replace founded.
+	mapMu      sync.Mutex
+	mapChanged chan struct{} // closed when founded is replaced
 }
 
 // founding is the map with what look-ups need of it.
@@ -52,7 +57,8 @@ func Open(cfg Config) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
-	s := &State{cfg: cfg, db: db, feed: newFeed(cfg.FeedEvents, db.Position().Index)}
+	s := &State{cfg: cfg, db: db, feed: newFeed(cfg.FeedEvents, db.Position().Index),
+		mapChanged: make(chan struct{})}
 	if err := s.loadMap(); err != nil {
 		db.Close()
 		return nil, err
@@ -66,7 +72,7 @@ func (s *State) loadMap() error {
 		return fmt.Errorf("federation: reading the map: %w", err)
 	}
 	if !ok {
-		s.founded.Store(nil)
+		s.setFounded(nil)
 		return nil
 	}
 	m := new(wire.Map)
@@ -79,8 +85,28 @@ func (s *State) loadMap() error {
 	if err := m.Validate(); err != nil {
 		return fmt.Errorf("federation: the map's row: %w", err)
 	}
-	s.founded.Store(newFounding(m))
+	s.setFounded(newFounding(m))
 	return nil
+}
+
+// setFounded replaces the map, and wakes whoever watches it.
+func (s *State) setFounded(f *founding) {
+	s.mapMu.Lock()
+	defer s.mapMu.Unlock()
+	if s.founded.Swap(f) != f {
+		close(s.mapChanged)
+		s.mapChanged = make(chan struct{})
+	}
+}
+
+// WatchMap returns the map as Map does, and a channel that is closed when there is another one.
+func (s *State) WatchMap() (m *wire.Map, founded bool, changed <-chan struct{}) {
+	s.mapMu.Lock()
+	defer s.mapMu.Unlock()
+	if f := s.founded.Load(); f != nil {
+		return f.m, true, s.mapChanged
+	}
+	return nil, false, s.mapChanged
 }
 
 // Position is how far the log is applied.

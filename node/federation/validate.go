@@ -34,6 +34,9 @@ func validateMap(m *wire.Map) *wire.Error {
 			return wire.Malformedf("node %q has no valid address", n.ID)
 		}
 	}
+	if err := validateTrust(&m.Trust); err != nil {
+		return err
+	}
 	taken := make(map[wire.GatewayID]bool, len(m.Gateways))
 	for _, g := range m.Gateways {
 		if _, ok := m.RegionByID(g.Region); !ok || taken[g.ID] || !g.ID.Valid() {

@@ -1,0 +1,112 @@
+package federation
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// addRoot adds an authority to those that the federation believes. Whether it is a certificate is
+// the leader's to check before it logs it: libraries of two versions may read one differently, and
+// replicas may not.
+func (t *tx) addRoot(r *wire.Root) (codec.Message, *wire.Error) {
+	if len(r.DER) == 0 || len(r.DER) > wire.RootBytesMax {
+		return nil, wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed",
+			len(r.DER), wire.RootBytesMax)
+	}
+	return nil, t.changeMap(func(m *wire.Map) *wire.Error {
+		roots := &m.Trust.Roots
+		if slices.ContainsFunc(*roots, func(b []byte) bool { return bytes.Equal(b, r.DER) }) {
+			return nil
+		}
+		if len(*roots) >= wire.RootsMax {
+			return wire.Errorf(wire.TooLarge, "the federation believes %d authorities already: "+
+				"remove one first", wire.RootsMax)
+		}
+		*roots = append(*roots, r.DER)
+		return nil
+	})
+}
+
+// removeRoot removes an authority. The last one stays: without any, every process would be left
+// with what its own files say.
+func (t *tx) removeRoot(r *wire.RootRef) (codec.Message, *wire.Error) {
+	return nil, t.changeMap(func(m *wire.Map) *wire.Error {
+		roots := &m.Trust.Roots
+		at := slices.IndexFunc(*roots, func(b []byte) bool {
+			return wire.FingerprintOf(b) == r.Fingerprint
+		})
+		if at < 0 {
+			return nil
+		}
+		if len(*roots) == 1 {
+			return wire.Errorf(wire.Conflict, "this is the last authority that the federation "+
+				"believes: add its successor first")
+		}
+		*roots = slices.Delete(*roots, at, at+1)
+		return nil
+	})
+}
+
+// revoke makes an identity's certificates worthless that are valid from r.Before or earlier. A
+// time before that of an earlier revocation changes nothing. What is so old that no certificate
+// can be left is forgotten on the way.
+func (t *tx) revoke(r *wire.Revocation) (codec.Message, *wire.Error) {
+	if err := validateRevocation(r); err != nil {
+		return nil, err
+	}
+	if r.Before > t.now.Add(wire.SkewMax) {
+		return nil, wire.Malformedf("a revocation as of %s, which is not yet", r.Before)
+	}
+	return nil, t.changeMap(func(m *wire.Map) *wire.Error {
+		list := slices.DeleteFunc(m.Trust.Revoked, func(old wire.Revocation) bool {
+			return old.Before.Add(wire.CertificateLifeMax) < t.now
+		})
+		at, known := slices.BinarySearchFunc(list, *r, func(a, b wire.Revocation) int {
+			return bytes.Compare([]byte(a.Identity), []byte(b.Identity))
+		})
+		switch {
+		case known:
+			list[at].Before = max(list[at].Before, r.Before)
+		case len(list) >= wire.RevokedMax:
+			return wire.Errorf(wire.TooLarge, "%d identities are revoked already: give the "+
+				"authority up that issued them", wire.RevokedMax)
+		default:
+			list = slices.Insert(list, at, *r)
+		}
+		m.Trust.Revoked = list
+		return nil
+	})
+}
+
+func validateRevocation(r *wire.Revocation) *wire.Error {
+	if err := validateText("identity", r.Identity, true, wire.IdentityBytesMax); err != nil {
+		return err
+	}
+	if r.Before <= 0 {
+		return wire.Malformedf("a revocation of %s without a time", r.Identity)
+	}
+	return nil
+}
+
+// validateTrust checks what the map says of trust, for a map that comes as a whole.
+func validateTrust(t *wire.Trust) *wire.Error {
+	if len(t.Roots) > wire.RootsMax || len(t.Revoked) > wire.RevokedMax {
+		return wire.Errorf(wire.TooLarge, "%d authorities and %d revocations, %d and %d allowed",
+			len(t.Roots), len(t.Revoked), wire.RootsMax, wire.RevokedMax)
+	}
+	for _, r := range t.Roots {
+		if len(r) == 0 || len(r) > wire.RootBytesMax {
+			return wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed", len(r),
+				wire.RootBytesMax)
+		}
+	}
+	for i := range t.Revoked {
+		if err := validateRevocation(&t.Revoked[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
