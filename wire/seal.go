@@ -16,8 +16,11 @@ var (
 // sealEncapsulated is the size of the encapsulated key, with which a sealed block's bytes begin.
 const sealEncapsulated = 1120
 
-// regionKeyBytesMax bounds either half of a region's key; the public one takes 1,216.
-const regionKeyBytesMax = 4 << 10
+// regionKeyPublic and regionKeyPrivate are the sizes of a key's halves.
+const (
+	regionKeyPublic  = 1216
+	regionKeyPrivate = 32
+)
 
 // RegionPrivateKey opens what was sealed to its public half. It is safe for concurrent use.
 type RegionPrivateKey struct{ key hpke.PrivateKey }
@@ -44,24 +47,24 @@ func (k *PrivateRegionKey) Open() (*RegionPrivateKey, error) {
 	return &RegionPrivateKey{key}, nil
 }
 
-// Validate checks the form that the log relies on.
+// Validate checks the form that the log relies on: numbers and sizes, so that every version of
+// this program finds the same.
 func (k *PrivateRegionKey) Validate() error {
 	switch {
 	case k.ID == 0:
 		return Malformedf("region key without a number")
-	case len(k.Private) == 0 || len(k.Private) > regionKeyBytesMax:
-		return Malformedf("private region key of %d bytes", len(k.Private))
+	case len(k.Private) != regionKeyPrivate:
+		return Malformedf("private region key of %d bytes, %d are", len(k.Private),
+			regionKeyPrivate)
 	}
 	return (&RegionKey{ID: k.ID, Public: k.Public}).Validate()
 }
 
-// Validate checks that blocks can be sealed to the key.
+// Validate checks number and size.
 func (k *RegionKey) Validate() error {
-	if k.ID == 0 || len(k.Public) > regionKeyBytesMax {
-		return Malformedf("region key %d of %d bytes", k.ID, len(k.Public))
-	}
-	if _, err := sealKEM.NewPublicKey(k.Public); err != nil {
-		return Malformedf("region key %d is no public key", k.ID)
+	if k.ID == 0 || len(k.Public) != regionKeyPublic {
+		return Malformedf("region key %d of %d bytes, %d are", k.ID, len(k.Public),
+			regionKeyPublic)
 	}
 	return nil
 }

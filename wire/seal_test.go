@@ -120,7 +120,7 @@ func TestSpoolBlockRefused(t *testing.T) {
 
 func TestRegionKeyRefused(t *testing.T) {
 	for _, k := range []RegionKey{{}, {ID: 1, Public: []byte("short")},
-		{ID: 1, Public: make([]byte, regionKeyBytesMax+1)}} {
+		{ID: 1, Public: make([]byte, regionKeyPublic+1)}} {
 		if err := k.Validate(); !errors.Is(err, Malformed) {
 			t.Errorf("key of %d bytes: %v, want malformed", len(k.Public), err)
 		}

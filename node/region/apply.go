@@ -76,6 +76,9 @@ func (s *State) publish(c *change) {
 	if c.pending {
 		s.wake()
 	}
+	if c.spooled {
+		s.wakeSpool()
+	}
 }
 
 // applyEntry applies one entry. What it can not decode stops the replica.
@@ -157,6 +160,14 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.erase)
 	case wire.CmdExpire:
 		return run(c, command.Body, s.expire)
+	case wire.CmdRegionKey:
+		return run(c, command.Body, s.regionKey)
+	case wire.CmdSpool:
+		return run(c, command.Body, s.spool)
+	case wire.CmdSpoolDone:
+		return run(c, command.Body, s.spoolDone)
+	case wire.CmdSpoolExpire:
+		return run(c, command.Body, s.spoolExpire)
 	case wire.CmdRaiseVersion:
 		return run(c, command.Body, s.raiseVersion)
 	case wire.CmdFenceSlot:

@@ -41,6 +41,10 @@
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time
 //	erase.go     refused content leaves its block
+//	spool.go     sealed blocks for regions that are away, and their stubs
+//	spooldone.go what became of a spooled block; stubs past their time
+//	spoolread.go what the leader and senders ask of the spool
+//	spoolkey.go  the region's own key pairs
 //	version.go   the group's active version
 //	admit.go     what a leader checks before it proposes
 //	read.go      what senders and operators ask

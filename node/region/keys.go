@@ -25,6 +25,7 @@ import (
 //	t <recipient 16>                     the citizen's one session: its token hash
 //	v                                    the group's active version
 //	w <recipient 16>                     work pending for the leader
+//	x, y, z                              the spool and region keys, see spool.go
 const (
 	slotPrefix        = 'a'
 	blockPrefix       = 'b'

@@ -35,6 +35,8 @@ type State struct {
 
 	pendingMu sync.Mutex
 	pending   chan struct{} // guarded by pendingMu; closed when work was added
+	// Guarded by pendingMu; closed when a block or a key was added to the spool.
+	spoolAdded chan struct{}
 }
 
 // Open opens the state below cfg.Store.Dir, or makes an empty one. Caches start empty, so it
@@ -49,7 +51,8 @@ func Open(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{}),
-		expected: expected{blocks: map[*byte]*wire.Block{}}}
+		spoolAdded: make(chan struct{}),
+		expected:   expected{blocks: map[*byte]*wire.Block{}}}
 	s.standings = newStandings(cfg.CacheBytes / 2)
 	s.contents = newContents(cfg.CacheBytes * 3 / 8)
 	s.recent = newRecent(cfg.CacheBytes / 8)
@@ -83,6 +86,7 @@ func (s *State) load() error {
 	s.contents.clear()
 	s.recent.reset(k.NewestID)
 	s.wake()
+	s.wakeSpool()
 	return nil
 }
 
