@@ -77,6 +77,9 @@ func (t *tx) checkOp(o *wire.DirectoryOp, last wire.DirectoryOpKind) *wire.Error
 	if _, ok := t.founded.tags[o.Region]; !ok {
 		return wire.Errorf(wire.NotFound, "no region %q on the map", o.Region)
 	}
+	if o.Kind == wire.OpClaim && t.founded.closing(o.Region) {
+		return wire.Errorf(wire.Conflict, "region %q is closing", o.Region)
+	}
 	if o.Kind != wire.OpMove {
 		return nil
 	}
@@ -85,6 +88,9 @@ func (t *tx) checkOp(o *wire.DirectoryOp, last wire.DirectoryOpKind) *wire.Error
 	}
 	if _, ok := t.founded.tags[o.To]; !ok {
 		return wire.Errorf(wire.NotFound, "no region %q on the map", o.To)
+	}
+	if t.founded.closing(o.To) {
+		return wire.Errorf(wire.Conflict, "region %q is closing", o.To)
 	}
 	return nil
 }

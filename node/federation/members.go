@@ -2,6 +2,7 @@ package federation
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -54,9 +55,9 @@ func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
 	return nil, nil
 }
 
-// PlanMembers returns the map as a change would leave it, or why it would be refused; nothing
-// changes. The version is the present one when the change changes nothing.
-func (s *State) PlanMembers(c *wire.MemberChange) (*wire.Map, error) {
+// PlanMembers returns the map as changes, one after the other, would leave it, or why one would be
+// refused; nothing changes. The version is the present one when nothing would.
+func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 	f := s.founded.Load()
 	if f == nil {
 		return nil, wire.Errorf(wire.NotReady, "the federation is not founded yet")
@@ -67,8 +68,10 @@ func (s *State) PlanMembers(c *wire.MemberChange) (*wire.Map, error) {
 		return nil, err
 	}
 	p := &viewOfPast{db: s.db}
-	if err := changeMembers(m, c, p); err != nil {
-		return nil, err
+	for _, c := range changes {
+		if err := changeMembers(m, c, p); err != nil {
+			return nil, err
+		}
 	}
 	if p.err != nil {
 		return nil, fmt.Errorf("federation: %w", p.err)
@@ -347,4 +350,38 @@ func putGateway(m *wire.Map, g *wire.Gateway) *wire.Error {
 	}
 	m.Gateways = append(m.Gateways, *g) // its name is checked with the map
 	return nil
+}
+
+// closing reports whether a region may take nothing any more.
+func (f *founding) closing(id wire.RegionID) bool {
+	r, _ := f.m.RegionByID(id)
+	return r.Closing
+}
+
+// Owned counts the codes that a region has claimed, or is claiming. It reads the whole directory,
+// as of one moment: a minute for all citizens of a country.
+func (s *State) Owned(ctx context.Context, region wire.RegionID) (codes int, err error) {
+	f := s.founded.Load()
+	if f == nil {
+		return 0, wire.Errorf(wire.NotReady, "the federation is not founded yet")
+	}
+	tag, ok := f.tags[region]
+	if !ok {
+		return 0, nil
+	}
+	rows := 0
+	err = s.db.Iterate([]byte("d/"), []byte("d0"), false, func(_, v []byte) (bool, error) {
+		row, err := decodeDirectoryRow(v)
+		if err != nil {
+			return false, fmt.Errorf("federation: %w", err)
+		}
+		if row.region == tag || row.state == wire.Moving && row.to == tag {
+			codes++
+		}
+		if rows++; rows%(1<<16) == 0 && ctx.Err() != nil {
+			return false, wire.Errorf(wire.Unavailable, "the directory was not read to its end")
+		}
+		return true, nil
+	})
+	return codes, err
 }

@@ -280,3 +280,29 @@ func TestTokensExpire(t *testing.T) {
 		t.Errorf("got %d tokens %v, want the new one and the one in use", len(tokens), err)
 	}
 }
+
+// TestClosingRegionTakesNothing: neither by a claim nor by a move; what it has is counted.
+func TestClosingRegionTakesNothing(t *testing.T) {
+	s := federationOf(t)
+	closing := func(closing bool) wire.Command {
+		return members(wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10,
+			Closing: closing}})
+	}
+	succeed(t, s, closing(false), directoryOp(wire.OpClaim, "anna", "umbria", 1, false),
+		directoryOp(wire.OpClaim, "bruno", "lazio", 1, false))
+	move := command(wire.CmdMoveDirectory, &wire.DirectoryOps{List: []wire.DirectoryOp{{
+		Kind: wire.OpMove, Recipient: recipientOf("bruno"), Region: "lazio", To: "umbria",
+		Epoch: 1}}})
+	succeed(t, s, closing(true))
+	refused(t, s, directoryOp(wire.OpClaim, "carla", "umbria", 1, false), wire.Conflict, "closing")
+	refused(t, s, move, wire.Conflict, "closing")
+	owned := func(want int) {
+		t.Helper()
+		if got, err := s.Owned(t.Context(), "umbria"); err != nil || got != want {
+			t.Errorf("umbria owns %d codes, %v, want %d", got, err, want)
+		}
+	}
+	owned(1)
+	succeed(t, s, closing(false), move)
+	owned(2)
+}
