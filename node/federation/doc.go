@@ -36,6 +36,7 @@
 //	kinds.go       the kinds of commands, and how each is applied
 //	commands.go    found, institutions, services, keys
 //	map.go         changes of the map
+//	spool.go       public keys of regions, on the map
 //	slots.go       anchor slots that change hands
 //	members.go     regions, nodes, voters, gateways
 //	tokens.go      how a node joins
