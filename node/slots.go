@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
@@ -78,7 +79,8 @@ func (n *Node) slotsRound(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
+	away := &absent{}
 	g.SetLimit(slotsAtOnce)
 	var errs [wire.Slots]error
 	var done, granted wire.SettleSlots
@@ -100,12 +102,33 @@ func (n *Node) slotsRound(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			errs[s] = n.takeSlot(ctx, m, s, deal)
+			errs[s] = n.takeSlot(ctx, m, s, deal, away)
 			return nil // one slot that waits holds up no other
 		})
 	}
 	g.Wait()
 	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true))
+}
+
+// absent notes the regions that did not answer in a round, so that not every slot waits for them.
+type absent struct {
+	mu      sync.Mutex
+	regions map[wire.RegionID]bool // guarded by mu
+}
+
+func (a *absent) note(r wire.RegionID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.regions == nil {
+		a.regions = map[wire.RegionID]bool{}
+	}
+	a.regions[r] = true
+}
+
+func (a *absent) is(r wire.RegionID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.regions[r]
 }
 
 // firstOf stands for the rest, which are alike.
@@ -121,11 +144,12 @@ func firstOf(errs []error) error {
 // takeSlot takes over one slot: from its old holder, or, if the deal is forced and its time has
 // come, by what the directory says. What the old holder of a forced deal still knows is added when
 // it is back.
-func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal) error {
+func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal,
+	away *absent) error {
 	from, _ := m.RegionByTag(deal.From)
 	epoch, held := n.region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
-	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s))
+	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), away)
 	switch {
 	case err == nil && held: // the late rows of a forced deal: nothing is left to be done
 		return n.settle(ctx, wire.SettleSlots{Slots: []wire.Slot{s}, Epochs: []uint64{epoch}}, false)
@@ -138,10 +162,11 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 }
 
 // copySlot imports a slot page by page from its old holder.
-func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64) error {
+func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64,
+	away *absent) error {
 	q := wire.HandOverSlot{Slot: s, Epoch: epoch}
 	for {
-		page, err := n.askSlot(ctx, from, &q)
+		page, err := n.askSlot(ctx, from, &q, away)
 		if err != nil {
 			return err
 		}
@@ -153,12 +178,18 @@ func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, ep
 	}
 }
 
-func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOverSlot) (
-	*wire.SlotPage, error) {
+func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOverSlot,
+	away *absent) (*wire.SlotPage, error) {
+	if away.is(from) {
+		return nil, wire.Errorf(wire.Unavailable, "region %s does not answer", from)
+	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	answer, err := n.callRegion(ctx, from, wire.MethodHandOverSlot, wire.Encode(q))
 	if err != nil {
+		if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
+			away.note(from)
+		}
 		return nil, err
 	}
 	page := new(wire.SlotPage)
@@ -180,7 +211,7 @@ func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 			return err
 		}
 		if !more {
-			n.log.LogAttrs(ctx, slog.LevelWarn, "anchor slot taken without its old holder",
+			n.log.LogAttrs(ctx, slog.LevelDebug, "anchor slot taken without its old holder",
 				slog.Int("slot", int(s)))
 			return nil
 		}
