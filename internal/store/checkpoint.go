@@ -116,7 +116,8 @@ func (d *DB) openStream(dir string, a *applied, incarnation uint32) (*sender, er
 	if len(s.files) > filesOfStreamMax {
 		return nil, fmt.Errorf("store: checkpoint of %d files", len(s.files))
 	}
-	s.head.Write(encodeStreamHead(len(s.files), &head))
+	s.all, s.begin = s.files, encodeStreamHead(len(s.files), &head)
+	s.head.Write(s.begin)
 	s.size += int64(s.head.Len())
 	return s, nil
 }
@@ -127,6 +128,8 @@ type sender struct {
 	dir   string
 	files []fileHead // still to be sent
 	size  int64
+	all   []fileHead
+	begin []byte // the stream's head, encoded
 
 	head bytes.Buffer // encoded bytes to be sent before the open file's content
 	open vfs.File     // the file being sent
