@@ -72,6 +72,9 @@ type Config struct {
 	// when nothing was ever stored here and it names Self. A later member has none, and waits to
 	// be added.
 	Bootstrap []Member
+	// Seeded says that the replica is opened for the first time, on a copy of another one's state
+	// that was installed before.
+	Seeded bool
 	// State belongs to the group from a successful Open on; the group closes it.
 	State     StateMachine
 	Transport Transport

@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -180,4 +181,20 @@ func (g *Group) bounded(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return errOver
 	}
+}
+
+// seeded gives a replica that begins with a copy of another one's state, and no log, the term of
+// that state: a member that never was one has no votes to lose. The log begins behind the state.
+func (r *reconciler) seeded() error {
+	voted, err := r.uint64(keyVoteTerm)
+	if err != nil {
+		return fmt.Errorf("read vote: %w", err)
+	}
+	if !r.config.Seeded || !r.pos.Installed || r.last != 0 || r.term != 0 || voted != 0 {
+		return nil
+	}
+	if err := r.stable.SetUint64(keyTerm, r.pos.Term); err != nil {
+		return fmt.Errorf("begin from a copy of the state: %w", err)
+	}
+	return r.load()
 }

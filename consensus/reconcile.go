@@ -39,6 +39,9 @@ func (r *reconciler) run() error {
 	if err := r.bootstrap(); err != nil {
 		return err
 	}
+	if err := r.seeded(); err != nil {
+		return err
+	}
 	if r.pos.Installed {
 		if err := r.afterInstall(); err != nil {
 			return err
