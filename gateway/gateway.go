@@ -59,8 +59,8 @@ func build(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: the certificate is of %s, no gateway", g.self)
 	}
 	g.router, err = route.New(route.Config{Caller: g.link, Nodes: cfg.Nodes,
-		Region: g.self.Region, KeyGrace: cfg.KeyGrace, Limits: cfg.Limits.Route,
-		Now: cfg.Now, Logger: cfg.Logger, Registerer: cfg.Registry})
+		Region: g.self.Region, Trust: g.link.Trust, KeyGrace: cfg.KeyGrace,
+		Limits: cfg.Limits.Route, Now: cfg.Now, Logger: cfg.Logger, Registerer: cfg.Registry})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -149,6 +149,9 @@ func (g *Gateway) Health() adminhttp.Health {
 	if err := g.Ready(); err != nil {
 		h.Ready, h.Reasons = false, []string{wire.AsError(err).Detail}
 	}
+	reasons, degraded := g.link.Concerns()
+	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
+	h.Ready = len(h.Reasons) == 0
 	return h
 }
 

@@ -34,6 +34,8 @@ type Config struct {
 	Certificate func() (*tls.Certificate, error)
 	// Roots are the authorities of the node's own files; it is called for each handshake.
 	Roots func() []*x509.Certificate
+	// Problem says why those files can not be used as they are now; nil: there are none.
+	Problem func() error
 
 	// EraseAfter is how long refused content may stay in its block, at most 30 days; default
 	// 24 hours.

@@ -20,6 +20,7 @@
 //	node.go         New and Run: opening, duties, stopping
 //	peers.go        who the other nodes are and where
 //	queue.go        commands of one moment share one log entry
+//	trust.go        certificates: whom the federation believes, and who is connected
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages
 //	federation.go   the calls on owners, services, keys and the feed

@@ -91,6 +91,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := n.openStates(); err != nil {
 		return nil, err
 	}
+	n.takeTrust()
 	if err := n.openGroups(); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (n *Node) openLink() error {
 	}
 	n.link, err = link.New(link.Config{
 		Federation: n.cfg.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
-		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Addr: n.addr, ResetKey: key,
+		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.addr, ResetKey: key,
 		Logger: n.log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
@@ -125,6 +126,7 @@ func (n *Node) openLink() error {
 	n.leaders = link.NewLeaders(n.link)
 	n.handleRegion()
 	n.handleFederation()
+	n.handleTrust()
 	return nil
 }
 
@@ -232,6 +234,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.regionQueue.run(ctx) })
 	g.Go(func() error { return n.federationQueue.run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
+	g.Go(func() error { return n.followTrust(ctx) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.watchDisk(ctx) })

@@ -50,6 +50,8 @@ func (n *Node) Health() adminhttp.Health {
 		h.Degraded = append(h.Degraded, "federation: no contact for "+
 			c.Round(time.Second).String())
 	}
+	reasons, degraded := n.link.Concerns()
+	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

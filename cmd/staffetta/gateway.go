@@ -104,7 +104,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	defer conn.Close()
 	cfg.Link = link.Config{Federation: certs.Identity.Federation, PacketConn: conn,
-		Certificate: certs.Certificate, Roots: certs.Roots}
+		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem}
 	cfg.Logger = logger.With("gateway", certs.Identity.Name)
 	if cfg.HTTP, err = net.Listen("tcp", f.http); err != nil {
 		return fmt.Errorf("--http: %w", err)

@@ -96,9 +96,10 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 	defer conn.Close()
 	n, err := node.New(node.Config{ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
-		Certificate: certs.Certificate, Roots: certs.Roots, EraseAfter: f.eraseAfter,
-		Now:    f.clock.now(),
-		Logger: logger.With("node", f.id), Registerer: registry})
+		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
+		EraseAfter: f.eraseAfter,
+		Now:        f.clock.now(),
+		Logger:     logger.With("node", f.id), Registerer: registry})
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
 	Now    func() time.Time
 	Limits Limits
+	// Trust is told, with every map, whom the federation believes. nil: nobody wants to know.
+	Trust func(*wire.Trust)
 	// Logger gets state changes. nil: nothing is logged.
 	Logger *slog.Logger
 	// Registerer takes the metrics. nil: they are not exported.

@@ -145,6 +145,9 @@ func (r *Router) adopt(m wire.Map, h *wire.Hasher, start func(*owner)) error {
 	if err != nil {
 		return err
 	}
+	if r.cfg.Trust != nil {
+		r.cfg.Trust(&m.Trust)
+	}
 	r.home.know(f.nodes[f.home.ID])
 	var fresh []*owner
 	r.mu.Lock()

@@ -87,6 +87,7 @@ func (c *Client) Map(ctx context.Context) (*wire.Map, error) {
 			return nil, err
 		}
 		c.view.Store(m)
+		c.link.Trust(&m.Trust)
 		return m, nil
 	}
 	return nil, last

@@ -341,6 +341,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 		w.t.Fatal(err)
 	}
 	g.Router, err = route.New(route.Config{Caller: g.Link, Nodes: nodes, Region: home,
+		Trust:  g.Link.Trust,
 		Logger: w.logger.With("gateway", number)})
 	if err != nil {
 		w.t.Fatal(err)

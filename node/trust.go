@@ -1,0 +1,88 @@
+package node
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// handleTrust registers the calls about certificates.
+func (n *Node) handleTrust() {
+	n.link.Handle(wire.MethodIdentities, n.identities, link.RoleOperator)
+	n.link.Handle(wire.MethodAddRoot, n.addRoot, link.RoleOperator)
+	administer[wire.RootRef](n, wire.MethodRemoveRoot, "ca remove", wire.CmdRemoveRoot)
+	n.link.Handle(wire.MethodRevoke, n.revoke, link.RoleOperator)
+}
+
+// identities says what this node shows to its peers, and who is connected to it.
+func (n *Node) identities(context.Context, link.Identity, []byte) ([]byte, error) {
+	return wire.Encode(n.link.Identities()), nil
+}
+
+// addRoot answers MethodAddRoot. That it is an authority which is valid now is checked here, once:
+// the state takes the bytes as they are.
+func (n *Node) addRoot(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var r wire.Root
+	if err := wire.Decode(req, &r); err != nil {
+		return nil, err
+	}
+	root, err := link.ParseAuthority(r.DER)
+	if err != nil {
+		return nil, wire.Malformedf("no authority: %s", err)
+	}
+	if now := n.clockNow().Std(); now.Before(root.NotBefore) || now.After(root.NotAfter) {
+		return nil, wire.Malformedf("the authority is valid from %s to %s only",
+			wire.TimeOf(root.NotBefore), wire.TimeOf(root.NotAfter))
+	}
+	_, err = n.administrate(ctx, from, "ca add", wire.CmdAddRoot, &r)
+	return nil, err
+}
+
+// revoke answers MethodRevoke. Without a time it is this moment.
+func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var r wire.Revocation
+	if err := wire.Decode(req, &r); err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(r.Identity)
+	if err != nil {
+		return nil, wire.Malformedf("%.200q is no identity", r.Identity)
+	}
+	id, err := link.ParseIdentity(u)
+	switch {
+	case err != nil:
+		return nil, wire.Malformedf("%s", err)
+	case id.Federation != from.Federation:
+		return nil, wire.Malformedf("%s is not of federation %s", id, from.Federation)
+	case id == from:
+		return nil, wire.Errorf(wire.Conflict, "%s can not revoke itself, since the answer would "+
+			"not reach it: another operator can", id)
+	}
+	if r.Before == 0 {
+		r.Before = n.clockNow()
+	}
+	_, err = n.administrate(ctx, from, "revoke", wire.CmdRevoke, &r)
+	return nil, err
+}
+
+// takeTrust tells the link whom the replica's map says to believe.
+func (n *Node) takeTrust() (changed <-chan struct{}) {
+	m, founded, changed := n.federation.WatchMap()
+	if founded {
+		n.link.Trust(&m.Trust)
+	}
+	return changed
+}
+
+// followTrust keeps the link's trust that of the map until ctx ends.
+func (n *Node) followTrust(ctx context.Context) error {
+	for {
+		select {
+		case <-n.takeTrust():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
