@@ -278,8 +278,8 @@ func TestMetricsAreRegisteredAndGo(t *testing.T) {
 			c.start()
 			c.fill(c.leader(), "e", 1)
 			families, err := registry.Gather()
-			if err != nil || len(families) != 17 {
-				t.Errorf("%d metrics (%v), want 17", len(families), err)
+			if err != nil || len(families) != 20 {
+				t.Errorf("%d metrics (%v), want 20", len(families), err)
 			}
 			c.stop("n1")
 			c.nodes["n1"].state = c.nodes["n1"].state.crashed()

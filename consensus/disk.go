@@ -40,7 +40,7 @@ func (d *disk) do(op string, f func() error) error {
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) || !d.guards.on(guardDiskError) {
 		return err
 	}
-	if !errors.Is(err, ErrCorrupt) {
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 		err = fmt.Errorf("%w: %s: %w", ErrDisk, op, err)
 	}
 	d.failed.Store(true)
@@ -116,7 +116,11 @@ func checkLog(index uint64, log *raft.Log) error {
 	}
 	switch log.Type {
 	case raft.LogCommand:
-		if _, err := wire.DecodeEntry(log.Data); err != nil {
+		_, err := wire.DecodeEntry(log.Data)
+		if errors.Is(err, wire.UnknownKind) {
+			return fmt.Errorf("%w: entry %d: %w", ErrVersion, index, err)
+		}
+		if err != nil {
 			return corrupt("entry %d: %v", index, err)
 		}
 	case raft.LogConfiguration:

@@ -34,10 +34,12 @@
 //	disk.go       the guard around both stores
 //	transport.go  the library's transport over ours
 //	pipeline.go   a pipeline that can not block
+//	digest.go     digests of the state, compared between replicas
 //	peers.go      what the leader knows of the others: progress, clocks
 //	future.go     waiting for the library
 //	guards.go     the guards' names
 //	errors.go     fates
 //	hclog.go      the library's log
+//	latency.go    how long the log's disk takes
 //	stats.go      metrics
 package consensus

@@ -22,6 +22,13 @@ var (
 	// ErrCorrupt: log and state contradict each other or themselves. The replica must be
 	// replaced by a new one under another name.
 	ErrCorrupt = errors.New("replica is damaged")
+	// ErrVersion: the log or the state holds what a newer program wrote. Nothing was changed: the
+	// newer program goes on from here.
+	ErrVersion = errors.New("this program is too old for the group, start a newer one on the " +
+		"same data")
+	// ErrDiverged: the state is not what a majority of the voters have at the same index. The
+	// replica must be replaced by a new one under another name.
+	ErrDiverged = errors.New("replica differs from the others")
 	// ErrForeign: the directory belongs to another group, node or log store.
 	ErrForeign = errors.New("directory is not this replica's")
 	// ErrRemoved: the node is no longer a member of the group.

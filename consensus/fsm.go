@@ -29,6 +29,8 @@ type fsm struct {
 	window time.Duration // for a second install
 
 	index atomic.Uint64 // the last entry applied that the state machine sees
+	// digests are for comparison with other replicas.
+	digests digests
 
 	// Owned by the library's goroutine.
 	failed   bool
@@ -68,26 +70,44 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	if len(entries) == 0 {
 		return results
 	}
+	for rest := entries; len(rest) > 0; { // once, but where a digest is due
+		n := cut(rest)
+		applied, err := f.apply(rest[:n])
+		if err != nil {
+			f.failed = true
+			f.fatal(err)
+			return refuse(results)
+		}
+		copy(results[skipped:], applied)
+		skipped, rest = skipped+n, rest[n:]
+	}
+	return results
+}
+
+// apply hands entries to the state as one batch.
+func (f *fsm) apply(entries []wire.LogEntry) ([]any, error) {
 	begin := time.Now()
 	applied, err := f.state.Apply(entries)
 	if err == nil && len(applied) != len(entries) {
 		err = fmt.Errorf("%d results for %d entries", len(applied), len(entries))
 	}
 	if err != nil {
-		f.failed = true
-		f.fatal(fmt.Errorf("%w: entries %d to %d: %w", ErrState, entries[0].Index,
-			entries[len(entries)-1].Index, err))
-		return refuse(results)
+		why := ErrState
+		if errors.Is(err, wire.UnknownKind) {
+			why = ErrVersion
+		}
+		return nil, fmt.Errorf("%w: entries %d to %d: %w", why, entries[0].Index,
+			entries[len(entries)-1].Index, err)
 	}
-	copy(results[skipped:], applied)
 	f.stats.appliedBatch(len(entries), time.Since(begin))
+	f.digests.note(f.state.Digest())
 	f.advance(entries[len(entries)-1].Index)
 	for _, e := range entries {
 		if e.Configuration {
 			f.membership(e)
 		}
 	}
-	return results
+	return applied, nil
 }
 
 func refuse(results []any) []any {
@@ -193,11 +213,17 @@ func (f *fsm) Restore(io.ReadCloser) error {
 	if have := f.index.Load(); at.Index <= have && f.guards.on(guardStaleSnapshot) {
 		return fmt.Errorf("snapshot %d is behind the state at %d", at.Index, have)
 	}
-	if err := f.state.Install(at); err != nil {
+	if err := f.state.Install(at); errors.Is(err, wire.UnknownKind) {
+		f.failed = true
+		f.fatal(fmt.Errorf("%w: snapshot %d: %w", ErrVersion, at.Index, err))
+		return err
+	} else if err != nil {
 		// The state did not change; the leader tries again.
 		return fmt.Errorf("install snapshot: %w", err)
 	}
 	f.stats.installs.Inc()
+	f.digests.forget()
+	f.digests.note(f.state.Digest())
 	f.snaps.setDurable(f.state.Position())
 	f.advance(at.Index)
 	if c, err := decodeConfiguration(at.Configuration); err == nil {

@@ -112,6 +112,9 @@ func (g *Group) assemble(pos wire.Position) {
 		snaps: g.snaps, peers: g.peers, log: g.stores.log, now: c.hooks.now,
 		window: c.Timing.Installs}
 	g.fsm.index.Store(pos.Index)
+	if index, sum := c.State.Digest(); index > 0 {
+		g.fsm.digests.note(index, sum)
+	}
 	if at, err := decodeConfiguration(pos.Configuration); err == nil {
 		g.fsm.member = names(toMembers(at), c.Self)
 	}

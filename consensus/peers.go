@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -163,6 +164,19 @@ func (p *peers) stalled(term, last uint64, limit time.Duration) (all, changed []
 		}
 	}
 	return all, changed
+}
+
+// standing are the followers that stood still when stalled last looked, in order of their names.
+func (p *peers) standing(term uint64) (all []wire.NodeID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, f := range p.of {
+		if p.term == term && f.stalled {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // judgeClock compares this node's clock with those of the voters: it is off when so many are

@@ -130,6 +130,8 @@ func (g *Group) tick() {
 		}
 		if g.IsLeader() {
 			g.alarmLag()
+		} else {
+			g.stats.stalled.Set(0)
 		}
 		clockOff = g.checkClock(clockOff)
 		alone = g.checkRemoved(alone)

@@ -26,6 +26,7 @@ type stats struct {
 	checkpoints prometheus.Counter
 	installs    prometheus.Counter
 	stalled     prometheus.Gauge
+	latencies   latencies
 }
 
 var secondsBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25,
@@ -105,6 +106,17 @@ func (s *stats) gauges(g *Group) {
 	gauge("applied_index", "The last entry that the state applied.", func(*raft.Raft) float64 {
 		return float64(g.fsm.index.Load())
 	})
+	gauge("store_p99_seconds", "The 99th percentile of store_seconds in the last minute.",
+		func(*raft.Raft) float64 { return g.StoreLatency().Seconds() })
+	gauge("agreed_index", "The last index at which this replica's digest was a majority's.",
+		func(*raft.Raft) float64 { return float64(g.AgreedIndex()) })
+	gauge("digests_disputed", "1 while voters differ at equal index and no majority agrees.",
+		func(*raft.Raft) float64 {
+			if g.Disputed() {
+				return 1
+			}
+			return 0
+		})
 	gauge("log_bytes", "The log's size on disk.", func(*raft.Raft) float64 {
 		return float64(g.stores.bytes())
 	})
@@ -130,6 +142,7 @@ func (s *stats) proposed(err error) {
 
 func (s *stats) stored(logs []*raft.Log, took time.Duration) {
 	s.storeSecs.Observe(took.Seconds())
+	s.latencies.note(time.Now(), took)
 	for _, l := range logs {
 		s.storeBytes.Add(float64(len(l.Data)))
 	}

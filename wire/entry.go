@@ -66,11 +66,13 @@ func DecodeEntry(b []byte) (Entry, error) {
 		return Entry{}, Malformedf("entry checksum does not match")
 	}
 	if v := b[entryVersionAt]; v != entryVersion {
-		return Entry{}, Errorf(UnknownKind, "entry version %d", v)
+		return Entry{}, Errorf(UnknownKind, "entry of envelope version %d, this program knows %d", v,
+			entryVersion)
 	}
 	kind := EntryKind(b[entryKindAt])
-	if kind != BlockEntry && kind != CommandsEntry {
-		return Entry{}, Errorf(UnknownKind, "entry kind %d", kind)
+	if kind.Since() == 0 {
+		return Entry{}, Errorf(UnknownKind, "entry kind %d is of a version above %d, the newest "+
+			"that this program knows", kind, Version)
 	}
 	return Entry{Kind: kind, Time: Time(binary.LittleEndian.Uint64(b[entryTimeAt:])),
 		Body: b[entryHeader:]}, nil

@@ -37,6 +37,12 @@ func (k CommandKind) Since() uint32 {
 	return 0
 }
 
+// Unknown is why a replica stops at a command of this kind.
+func (k CommandKind) Unknown() *Error {
+	return Errorf(UnknownKind, "command kind %d is of a version above %d, the newest that this "+
+		"program knows", k, Version)
+}
+
 // Since is the version that introduced the kind; 0 for one that this program does not know.
 func (k EntryKind) Since() uint32 {
 	switch k {

@@ -28,7 +28,7 @@ func Check(c *wire.Commands) error {
 				return err
 			}
 		} else if kinds[k] == nil {
-			return wire.Errorf(wire.UnknownKind, "command kind %d in the federation's log", k)
+			return k.Unknown()
 		}
 		if n := len(c.List[i].Body); n > wire.CommandBytesMax {
 			return wire.Errorf(wire.TooLarge, "command of %d bytes, %d allowed", n,

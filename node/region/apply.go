@@ -125,7 +125,7 @@ func (s *State) applyCommands(c *change, body []byte) (*wire.Results, error) {
 	for i, command := range commands.List {
 		result, err := s.applyCommand(c, command)
 		if err != nil {
-			return nil, fmt.Errorf("command %d, kind %d: %w", i, command.Kind, err)
+			return nil, fmt.Errorf("command %d of kind %d: %w", i, command.Kind, err)
 		}
 		results.List[i] = result
 	}
@@ -175,7 +175,7 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 	case wire.CmdImportSlot:
 		return run(c, command.Body, s.importSlot)
 	}
-	return wire.Result{}, wire.Errorf(wire.UnknownKind, "command kind %d", command.Kind)
+	return wire.Result{}, command.Kind.Unknown()
 }
 
 // message is a pointer to T that is a message.
