@@ -9,29 +9,6 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// handleAudit registers the list of what operators did.
-func (n *Node) handleAudit() {
-	n.link.Handle(wire.MethodListAudit, func(_ context.Context, _ link.Identity, req []byte) (
-		[]byte, error) {
-		var q wire.ListAudit
-		if err := wire.Decode(req, &q); err != nil {
-			return nil, err
-		}
-		page, err := n.federation.Audit(&q)
-		if err != nil {
-			return nil, err
-		}
-		page.Fresh = n.freshness(page.Fresh.Index)
-		return wire.Encode(page), nil
-	}, link.RoleOperator)
-}
-
-// freshness says how old an answer as of the federation's log index may be.
-func (n *Node) freshness(index uint64) wire.Freshness {
-	return wire.Freshness{Node: n.cfg.ID, Index: index,
-		ContactMillis: uint64(n.federationContact().Milliseconds())}
-}
-
 // administrate proposes an operator's change to the federation group, when this node leads it.
 // The same log entry gets a line of the audit: who, action in the words of the command line
 // ("service put"), the subject that m names with AuditSubject, and what became of it. An error is

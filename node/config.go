@@ -25,6 +25,8 @@ type Config struct {
 	DirectoryKey wire.DirectoryKey
 	// Dir is the data directory, made when missing.
 	Dir string
+	// Program is what the program calls its version, for operators; default "unknown".
+	Program string
 	// LogStore is "wal" (default) or "bolt".
 	LogStore string
 
@@ -59,6 +61,9 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
+	if c.Program == "" {
+		c.Program = "unknown"
+	}
 	if c.LogStore == "" {
 		c.LogStore = "wal"
 	}

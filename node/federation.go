@@ -33,7 +33,7 @@ func (n *Node) handleFederation() {
 		wire.CmdPutInstitution)
 	administer[wire.SetKey](n, wire.MethodSetKey, "key set", wire.CmdSetKey)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
-	n.handleAudit()
+	n.handleViews()
 }
 
 // lookUp registers a read of the local replica.

@@ -57,6 +57,8 @@ type Node struct {
 	claims          *claims
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
+	contact         contact       // with the federation
+	probing         chan struct{} // holds one token per probe under way
 
 	diskFull atomic.Bool
 	fit      atomic.Pointer[fit] // of slots
@@ -71,7 +73,7 @@ func New(cfg Config) (_ *Node, err error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
 		blocks:   sync.Pool{New: func() any { return new(wire.Block) }},
-		stopping: make(chan struct{}), opened: time.Now()}
+		stopping: make(chan struct{}), probing: make(chan struct{}, probesMax), opened: time.Now()}
 	n.dir, err = openDataDir(cfg.Dir, owner{Format: ownerFormat, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
 	if err != nil {
@@ -82,6 +84,9 @@ func New(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
+	if err := n.openContact(); err != nil {
+		return nil, err
+	}
 	if n.coder, err = wire.NewCoder(2); err != nil {
 		return nil, err
 	}
@@ -238,6 +243,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.watchDisk(ctx) })
+	g.Go(func() error { return n.keepContact(ctx) })
 	g.Go(func() error { return fatal(ctx, "region state", n.region.Err()) })
 	g.Go(func() error { return fatal(ctx, "federation state", n.federation.Err()) })
 	g.Go(func() error {

@@ -66,16 +66,3 @@ func (n *Node) anchorsSlots() bool {
 	}
 	return false
 }
-
-// federationContact is how long ago this replica heard from the federation's leader. Before the
-// first time it is the age of the process: a node that starts cut off is not in contact, and how
-// long it was away before is not known.
-func (n *Node) federationContact() time.Duration {
-	if n.federationGroup.IsLeader() {
-		return 0
-	}
-	if silent := n.federationGroup.LastContact(); silent >= 0 {
-		return silent
-	}
-	return time.Since(n.opened)
-}

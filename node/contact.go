@@ -1,0 +1,111 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+const (
+	contactFile = "contact"
+	// contactPeriod is how often the time of the last contact is noted, contactWritePeriod how
+	// often it is written: a restart makes a node at most that much younger than it is.
+	contactPeriod      = time.Second
+	contactWritePeriod = time.Minute
+)
+
+// contact remembers across restarts when this node last heard from the federation's leader: keys
+// of services are believed for a time after it, which restarts must not stretch.
+type contact struct {
+	mu sync.Mutex
+	at time.Time // guarded by mu; with the monotonic clock's reading
+}
+
+// openContact reads when the federation was last heard. A node that never wrote it begins now.
+func (n *Node) openContact() error {
+	n.contact.at = n.opened
+	b, err := os.ReadFile(n.dir.sub(contactFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(b) != 8 { // half a disk's worth of damage is no reason to trust old keys for longer
+		n.log.Warn("the time of the last contact with the federation is damaged",
+			"bytes", len(b))
+		n.contact.at = n.opened.Add(-n.clockNow().Sub(0))
+		return nil
+	}
+	// A clock that was set back in between must not make the contact younger than the process.
+	if away := n.clockNow().Sub(wire.Time(binary.LittleEndian.Uint64(b))); away > 0 {
+		n.contact.at = n.opened.Add(-away)
+	}
+	return nil
+}
+
+// since is how long ago the contact was.
+func (c *contact) since() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.at)
+}
+
+// note takes a contact that was so long ago, if it is news.
+func (c *contact) note(ago time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := time.Now().Add(-ago); at.After(c.at) {
+		c.at = at
+	}
+}
+
+// federationContact is how long ago this node last heard from the federation's leader, restarts
+// included; 0 on the leader. Before the first time it is the age of the data directory's first
+// process.
+func (n *Node) federationContact() time.Duration {
+	if n.federationGroup.IsLeader() {
+		n.contact.note(0)
+		return 0
+	}
+	if silent := n.federationGroup.LastContact(); silent >= 0 {
+		n.contact.note(silent)
+	}
+	return n.contact.since()
+}
+
+// keepContact notes the contact, and writes it down from time to time and at the end.
+func (n *Node) keepContact(ctx context.Context) error {
+	tick := time.NewTicker(contactPeriod)
+	defer tick.Stop()
+	var written time.Time
+	for {
+		silent := n.federationContact()
+		if silent < contactWritePeriod && time.Since(written) >= contactWritePeriod {
+			n.writeContact(silent)
+			written = time.Now()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			n.writeContact(n.federationContact())
+			return nil
+		}
+	}
+}
+
+// writeContact is best effort: a disk that takes no byte stops the node elsewhere.
+func (n *Node) writeContact(ago time.Duration) {
+	at := n.clockNow().Add(-ago)
+	err := writeSynced(n.dir.path, contactFile, binary.LittleEndian.AppendUint64(nil, uint64(at)))
+	if err != nil {
+		n.log.Warn("the time of the last contact with the federation was not written",
+			"reason", err.Error())
+	}
+}

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// handleViews registers what operators ask: any node answers for itself or from its replicas.
+func (n *Node) handleViews() {
+	n.link.Handle(wire.MethodStatus, n.status, link.RoleOperator, link.RoleNode)
+	n.link.Handle(wire.MethodProbe, n.probe, link.RoleOperator, link.RoleNode)
+	view(n, wire.MethodListAudit, func(q *wire.ListAudit) (*wire.AuditPage, error) {
+		page, err := n.federation.Audit(q)
+		if err == nil {
+			page.Fresh = n.freshness(page.Fresh.Index)
+		}
+		return page, err
+	})
+	view(n, wire.MethodListInstitutions,
+		func(q *wire.ListRegistry) (*wire.InstitutionPage, error) {
+			page, err := n.federation.Institutions(q)
+			if err == nil {
+				page.Fresh = n.freshness(page.Fresh.Index)
+			}
+			return page, err
+		})
+	view(n, wire.MethodListServices, func(q *wire.ListRegistry) (*wire.ServicePage, error) {
+		page, err := n.federation.Services(q)
+		if err == nil {
+			page.Fresh = n.freshness(page.Fresh.Index)
+		}
+		return page, err
+	})
+	view(n, wire.MethodExplain, n.explain)
+	view(n, wire.MethodFindRecipients, func(q *wire.FindRecipients) (
+		*wire.FoundRecipients, error) {
+		found, err := n.region.FindRecipients(q.ID)
+		if err == nil {
+			found.Region = n.cfg.Region
+		}
+		return found, err
+	})
+}
+
+// view registers an operator's question that this node answers by itself.
+func view[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
+	f func(PQ) (PA, error)) {
+	n.link.Handle(m, func(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		a, err := f(q)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	}, link.RoleOperator)
+}
+
+// freshness says how old an answer as of the federation's log index may be.
+func (n *Node) freshness(index uint64) wire.Freshness {
+	return wire.Freshness{Node: n.cfg.ID, Index: index,
+		ContactMillis: uint64(n.federationContact().Milliseconds())}
+}
+
+// explain answers MethodExplain.
+func (n *Node) explain(q *wire.Explain) (*wire.Explanation, error) {
+	e, err := n.region.Explain(q)
+	if err != nil {
+		return nil, err
+	}
+	e.Node, e.Region, e.Leader = n.cfg.ID, n.cfg.Region, n.regionGroup.IsLeader()
+	if e.Block > 0 {
+		e.Term, _ = n.regionGroup.EntryTerm(e.Block)
+	}
+	return e, nil
+}
+
+// instead passes an operator's question on to the node that it is about, for one who does not
+// reach that node; ok is false when it is about this one. A node passes nothing on for another.
+func (n *Node) instead(ctx context.Context, from link.Identity, of wire.NodeID, m wire.Method,
+	q codec.Message) (answer []byte, ok bool, err error) {
+	if of == "" || of == n.cfg.ID {
+		return nil, false, nil
+	}
+	if from.Role != link.RoleOperator {
+		return nil, true, wire.Errorf(wire.Forbidden, "%s asks %s for %s", from, n.cfg.ID, of)
+	}
+	answer, err = n.link.Call(ctx, link.Peer{Node: of}, m, wire.Encode(q))
+	return answer, true, err
+}
