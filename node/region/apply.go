@@ -170,6 +170,9 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.spoolExpire)
 	case wire.CmdRaiseVersion:
 		return run(c, command.Body, s.raiseVersion)
+	case wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone,
+		wire.CmdMoveUndo, wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase:
+		return s.applyMove(c, command)
 	case wire.CmdFenceSlot:
 		return run(c, command.Body, s.fenceSlot)
 	case wire.CmdImportSlot:

@@ -1,6 +1,8 @@
 package region
 
 import (
+	"encoding/binary"
+
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -116,6 +118,11 @@ func (s *State) citizenOf(c *change, token wire.TokenHash) (r wire.Recipient, ro
 	if err != nil {
 		return r, row, nil, err
 	}
+	if !ok {
+		if refusal, err = whoseForward(token, c.getRow); err != nil || refusal != nil {
+			return r, row, refusal, err
+		}
+	}
 	if !ok || t.ExpiresAt <= c.clock.Now {
 		return r, row, noSession(), nil
 	}
@@ -169,6 +176,13 @@ func (s *State) putPreference(c *change, r wire.Recipient, p *wire.Preference) e
 	k := choiceKey{recipient: r, version: p.SettingsVersion, service: p.Service}
 	s.standings.putChoice(k, wire.TriOf(p.Inbox))
 	return c.setRow(preferenceKey(r, p.SettingsVersion, p.Service), p)
+}
+
+// forgetChoice notes in the cache that a preference's row is gone.
+func (s *State) forgetChoice(r wire.Recipient, key []byte) {
+	s.standings.putChoice(choiceKey{recipient: r,
+		version: int64(binary.BigEndian.Uint64(key[17:])), service: wire.ServiceID(key[25:])},
+		wire.Unset)
 }
 
 // putProfile writes the profile, and its standing where verdicts read it.

@@ -230,13 +230,8 @@ func checkHandover(r wire.Recipient, h *wire.Handover) *wire.Error {
 		key := wideKey(row.Key)
 		switch key[0] {
 		case rejectedPrefix:
-			var rej rejectedRow
-			if err := wire.Decode(row.Value, &rej); err != nil {
-				return wire.AsError(err)
-			}
-			if string(wire.Encode(&rej)) != string(row.Value) || !rej.Service.Valid() ||
-				rej.Reason != wire.UserNotFound && rej.Reason != wire.ServiceNotAllowed ||
-				rej.FeatureLevel > wire.Advanced {
+			rej, ok := decodeRejection(row.Value)
+			if !ok {
 				return wire.Malformedf("row %d of a handover is no rejection", i)
 			}
 			if !rej.Idempotency.IsZero() {
@@ -258,6 +253,14 @@ func checkHandover(r wire.Recipient, h *wire.Handover) *wire.Error {
 		}
 	}
 	return nil
+}
+
+// decodeRejection reads a rejection that another region made.
+func decodeRejection(value []byte) (rej rejectedRow, ok bool) {
+	err := wire.Decode(value, &rej)
+	return rej, err == nil && string(wire.Encode(&rej)) == string(value) &&
+		rej.Service.Valid() && rej.FeatureLevel <= wire.Advanced &&
+		(rej.Reason == wire.UserNotFound || rej.Reason == wire.ServiceNotAllowed)
 }
 
 func (s *State) noted(c *change, m *wire.Noted) (wire.Result, error) {

@@ -42,6 +42,10 @@ const (
 	expireRowsMax = 4096
 	// eraseBytesMax bounds the frames that DueErasures returns at once: one entry's worth.
 	eraseBytesMax = wire.BlockBytesMax
+	// remainsRowsMax bounds what one MoveErase removes. The rest stays due.
+	remainsRowsMax = 1024
+	// keepMovedDefault is a week in which a region that lost what it was given can ask for it.
+	keepMovedDefault = 7 * 24 * time.Hour
 
 	// formatVersion is the format of keys and values, part of the store's identity.
 	formatVersion = 1
@@ -70,6 +74,10 @@ type Config struct {
 	// leader's counts, see Expire.
 	RejectionRetention time.Duration
 
+	// KeepMoved is how long what a citizen who moved away left stays: default 7 days, more than
+	// 0. Only the leader's counts.
+	KeepMoved time.Duration
+
 	Logger *slog.Logger // default: discard
 }
 
@@ -90,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RejectionRetention == 0 {
 		c.RejectionRetention = RejectionRetention
 	}
+	if c.KeepMoved == 0 {
+		c.KeepMoved = keepMovedDefault
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -101,6 +112,7 @@ func (c Config) withDefaults() (Config, error) {
 	check(c.EraseAfter > 0 && c.EraseAfter <= EraseAfterMax,
 		"erasure after %v, more than 0 and at most %v allowed", c.EraseAfter, EraseAfterMax)
 	check(c.RejectionRetention > 0, "rejection retention of %v", c.RejectionRetention)
+	check(c.KeepMoved > 0, "what citizens leave is kept for %v", c.KeepMoved)
 	if len(errs) > 0 {
 		return c, fmt.Errorf("region state: %w", errors.Join(errs...))
 	}

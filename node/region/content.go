@@ -89,19 +89,9 @@ func (c *contents) clear() {
 
 // content decodes what an inbox row points to.
 func (s *State) content(row *inboxRow) (*wire.Content, error) {
-	b, changes := s.contents.get(row.Block)
-	if b == nil {
-		frame, ok, err := s.db.Get(blockKey(row.Block))
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, fmt.Errorf("region state is damaged: block %d is missing", row.Block)
-		}
-		if b, err = s.cfg.Coder.Decode(frame); err != nil {
-			return nil, fmt.Errorf("region state is damaged: block %d: %w", row.Block, err)
-		}
-		s.contents.put(row.Block, b, changes)
+	b, err := s.blockAt(row.Block)
+	if err != nil {
+		return nil, err
 	}
 	if int(row.Position) >= len(b.Records) || b.IsErased(int(row.Position)) {
 		return nil, fmt.Errorf("region state is damaged: block %d has no record %d", row.Block,
@@ -112,4 +102,24 @@ func (s *State) content(row *inboxRow) (*wire.Content, error) {
 		return nil, err
 	}
 	return content, nil
+}
+
+// blockAt decodes a stored block, or finds it decoded.
+func (s *State) blockAt(index uint64) (*wire.Block, error) {
+	b, changes := s.contents.get(index)
+	if b != nil {
+		return b, nil
+	}
+	frame, ok, err := s.db.Get(blockKey(index))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("region state is damaged: block %d is missing", index)
+	}
+	if b, err = s.cfg.Coder.Decode(frame); err != nil {
+		return nil, fmt.Errorf("region state is damaged: block %d: %w", index, err)
+	}
+	s.contents.put(index, b, changes)
+	return b, nil
 }

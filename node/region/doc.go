@@ -37,6 +37,12 @@
 //	recent.go    a filter that knows fresh ids without asking the disk
 //	claim.go     claims, releases, imports
 //	slots.go     anchor slots, and how they change hands
+//	move.go      a citizen moves away: intent, fence, end, abort
+//	moveexport.go  what goes along, page by page
+//	movein.go    a citizen moves to here: pages, refusal
+//	movecheck.go what another region may hand over
+//	movekeys.go  the keys of moves
+//	remains.go   what is left of a citizen who moved away
 //	citizen.go   sessions and preferences
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time

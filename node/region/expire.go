@@ -76,6 +76,9 @@ func (c *change) expireSession(key, value []byte) error {
 	if err := c.del(sessionKey(token)); err != nil {
 		return err
 	}
+	if err := c.delIfThere(forwardKey(token)); err != nil {
+		return err
+	}
 	current := recipientKey(currentPrefix, r)
 	v, ok, err := c.get(current)
 	if err != nil || !ok || string(v) != string(token[:]) {

@@ -4,10 +4,20 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// Session returns a session that is valid at now, else Unauthenticated.
+// Session returns a session that is valid at now, else Unauthenticated; Moved when it left with
+// its citizen.
 func (s *State) Session(token wire.TokenHash, now wire.Time) (*wire.Session, error) {
 	t := new(wire.Session)
 	ok, err := s.getRow(sessionKey(token), t)
+	if err == nil && !ok {
+		var moved *wire.Error
+		if moved, err = whoseForward(token, s.getRow); moved != nil {
+			return nil, moved
+		}
+		if err == nil { // it may have come back between the two looks
+			ok, err = s.getRow(sessionKey(token), t)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,11 +12,16 @@ import (
 //	a <slot 2>                           anchor slot: epoch, and whether it is held
 //	b <index 8>                          block: its frame, as it travelled
 //	d j <time 8> <index 8>               due: the rejections that an entry decided
+//	d m <time 8> <recipient 16>          due: what remains of a citizen who moved away
 //	d s <time 8> <token hash 32>         due: the end of a session
 //	d x <index 8>                        due: what to erase from a block, in order of time
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
+//	m i <recipient 16>                   a move to here: how far it is, or that it was refused
+//	m o <recipient 16>                   a move away from here: how far it is
+//	m r <recipient 16>                   what remains of a citizen who moved away: since when
+//	m t <token hash 32>                  session that left with its citizen
 //	n                                    the clock
 //	o <recipient 16>                     ownership, and the standing of its citizen
 //	p <recipient 16> <version 8> <service>  preference under a settings version
@@ -33,6 +38,7 @@ const (
 	inboxPrefix       = 'i'
 	rejectedPrefix    = 'j'
 	idempotencyPrefix = 'k'
+	movePrefix        = 'm'
 	clockPrefix       = 'n'
 	ownerPrefix       = 'o'
 	preferencePrefix  = 'p'
@@ -43,6 +49,7 @@ const (
 	pendingPrefix     = 'w'
 
 	dueRejected = 'j'
+	dueRemains  = 'm'
 	dueSession  = 's'
 	dueErasure  = 'x'
 )

@@ -167,8 +167,7 @@ func (s *State) changeMode(c *change, r wire.Recipient, old *wire.Profile, row *
 		if err := c.del(p.Key); err != nil {
 			return err
 		}
-		s.standings.putChoice(choiceKey{recipient: r, version: old.SettingsVersion,
-			service: wire.ServiceID(p.Key[len(lower):])}, wire.Unset)
+		s.forgetChoice(r, p.Key)
 	}
 	row.Preferences = 0
 	if old.Mode != wire.Legacy || row.Profile.Mode != wire.Auto {

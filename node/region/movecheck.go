@@ -1,0 +1,135 @@
+package region
+
+import (
+	"encoding/binary"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// checkPage accepts what belongs to the page's citizen only: what another region hands over must
+// not be able to write anything else, nor anything that would stop a replica later. It returns the
+// page's messages, nil when it has none. The error stops the replica.
+func (s *State) checkPage(c *change, m *wire.MovePage) (*wire.Block, *wire.Error, error) {
+	p := pageCheck{s: s, c: c, r: m.Recipient, decided: map[wire.MessageID]bool{}}
+	var block *wire.Block
+	if len(m.Frame) > 0 {
+		if _, taken, err := c.get(blockKey(c.index)); err != nil || taken {
+			return nil, wire.Errorf(wire.Unavailable, "one page with messages to an entry"), err
+		}
+		var err error
+		if block, err = s.cfg.Coder.Decode(m.Frame); err != nil {
+			return nil, wire.AsError(err), nil
+		}
+		if err := p.messages(block); err != nil {
+			return nil, err, nil
+		}
+	}
+	if len(m.Rows) > wire.MoveRowsMax {
+		return nil, wire.Errorf(wire.TooLarge, "page of %d rows, %d allowed", len(m.Rows),
+			wire.MoveRowsMax), nil
+	}
+	for i := range m.Rows {
+		if refusal, err := p.row(&m.Rows[i]); err != nil || refusal != nil {
+			return nil, refusal, err
+		}
+	}
+	return block, nil, nil
+}
+
+// pageCheck checks the parts of a page.
+type pageCheck struct {
+	s       *State
+	c       *change
+	r       wire.Recipient
+	decided map[wire.MessageID]bool // messages and rejections of the page
+}
+
+func (p *pageCheck) messages(block *wire.Block) *wire.Error {
+	if !block.Erased {
+		return wire.Malformedf("a moved block is an excerpt")
+	}
+	for i := range block.Records {
+		rec := &block.Records[i]
+		if block.IsErased(i) || rec.Validate() != nil || rec.IsDigest() ||
+			rec.RecipientUnder(p.s.cfg.Hasher) != p.r || p.decided[rec.ID] {
+			return wire.Malformedf("record %d of a move is no message of the citizen", i)
+		}
+		p.decided[rec.ID] = true
+	}
+	return nil
+}
+
+// row checks one row. A key or value that is not of its kind is refused by the name of the kind.
+func (p *pageCheck) row(row *wire.Row) (*wire.Error, error) {
+	if len(row.Key) < 17 {
+		return wire.Malformedf("row of a move without citizen"), nil
+	}
+	kind := row.Key[0]
+	ok := kind == sessionPrefix || wire.Recipient(row.Key[1:17]) == p.r
+	var err error
+	switch {
+	case !ok:
+	case kind == rejectedPrefix:
+		ok = p.rejection(row)
+	case kind == idempotencyPrefix:
+		ok, err = p.idempotency(row)
+	case kind == preferencePrefix:
+		ok = p.preference(row)
+	case kind == profilePrefix:
+		ok = p.profile(row)
+	case kind == sessionPrefix:
+		ok = p.session(row)
+	default:
+		ok = false
+	}
+	if ok || err != nil {
+		return nil, err
+	}
+	return wire.Malformedf("row of kind %q of a move is not the citizen's, or not in order",
+		row.Key[:1]), nil
+}
+
+func (p *pageCheck) rejection(row *wire.Row) bool {
+	if _, ok := decodeRejection(row.Value); !ok || !isWide(row.Key) {
+		return false
+	}
+	p.decided[wire.MessageID(row.Key[17:])] = true
+	return true
+}
+
+// idempotency accepts a key whose message is here, or comes with the page: apply looks it up.
+func (p *pageCheck) idempotency(row *wire.Row) (bool, error) {
+	if !isWide(row.Key) || len(row.Value) != len(idempotencyRow{}) {
+		return false, nil
+	}
+	value := idempotencyRow(row.Value)
+	if p.decided[value.id()] {
+		return true, nil
+	}
+	_, known, err := lookUp(p.r, value.id(), p.c.getWide)
+	return known, err
+}
+
+func (p *pageCheck) preference(row *wire.Row) bool {
+	var pref wire.Preference
+	return len(row.Key) > 25 && wire.Decode(row.Value, &pref) == nil &&
+		pref.Service.Valid() && string(pref.Service) == string(row.Key[25:]) &&
+		pref.SettingsVersion == int64(binary.BigEndian.Uint64(row.Key[17:])) &&
+		pref.ReadStatus <= wire.No
+}
+
+func (p *pageCheck) profile(row *wire.Row) bool {
+	var v profileRow
+	return len(row.Key) == 17 && wire.Decode(row.Value, &v) == nil &&
+		v.Profile.FiscalCode.Valid() && p.s.cfg.Hasher.Recipient(v.Profile.FiscalCode) == p.r &&
+		v.Profile.Mode <= wire.Manual && v.Preferences <= preferencesMax &&
+		len(v.Profile.Blocked) <= blockedMax && len(v.Profile.Languages) <= languagesMax
+}
+
+func (p *pageCheck) session(row *wire.Row) bool {
+	var t wire.Session
+	return len(row.Key) == 33 && wire.Decode(row.Value, &t) == nil &&
+		t.Token == wire.TokenHash(row.Key[1:]) && t.Token != wire.TokenHash{} &&
+		t.FiscalCode.Valid() && p.s.cfg.Hasher.Recipient(t.FiscalCode) == p.r &&
+		t.ExpiresAt <= p.c.clock.Now.Add(SessionMax)
+}

@@ -1,0 +1,226 @@
+package region
+
+import (
+	"bytes"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// The new owner's side of a move. It takes pages in their turn, and with the last one owns the
+// code; or it refuses the move, and from then on takes none. Its log decides which came first.
+
+// moveInRow is how far a move to here is.
+type moveInRow struct {
+	Epoch   wire.Epoch
+	From    wire.RegionID
+	Next    []byte // the cursor of the page that is wanted
+	Refused bool
+}
+
+// Fields declares the row.
+func (m *moveInRow) Fields(c *codec.Codec) {
+	codec.Uint(c, 1, &m.Epoch)
+	codec.String(c, 2, &m.From)
+	codec.Bytes(c, 3, &m.Next)
+	if c.Decoding() {
+		m.Next = bytes.Clone(m.Next) // rows are read into memory that is used again
+	}
+	codec.Bool(c, 4, &m.Refused)
+}
+
+// moveIn reads how far the move of r to here is, and what its end was if it has ended: progress is
+// nil while it goes on or has not begun.
+func (c *change) moveIn(r wire.Recipient, epoch wire.Epoch) (in moveInRow,
+	progress *wire.MoveProgress, err error) {
+	if _, err = c.getRow(moveInKey(r), &in); err != nil {
+		return in, nil, err
+	}
+	own, err := c.ownership(r)
+	if err != nil {
+		return in, nil, err
+	}
+	return in, movedIn(&in, own, epoch), nil
+}
+
+// movedIn is the end of the move of an epoch: nil when it has not ended.
+func movedIn(in *moveInRow, own wire.Ownership, epoch wire.Epoch) *wire.MoveProgress {
+	switch {
+	case own.State == wire.Owned && own.Epoch >= epoch,
+		own.State == wire.Released && own.Epoch > epoch: // and moved on since
+		return &wire.MoveProgress{Owned: true}
+	case in.Epoch > epoch || in.Epoch == epoch && in.Refused:
+		return &wire.MoveProgress{Refused: true}
+	}
+	return nil
+}
+
+// begun reports whether the row is of an import that was neither finished nor refused.
+func (m *moveInRow) begun() bool { return m.Epoch != 0 && !m.Refused }
+
+func (s *State) movePage(c *change, m *wire.MovePage) (wire.Result, error) {
+	r := m.Recipient
+	if r.IsZero() || m.Epoch <= claimEpoch || !m.From.Valid() || m.From == s.cfg.Region ||
+		len(m.At) > wire.MoveCursorMax || len(m.Next) > wire.MoveCursorMax ||
+		m.Last != (len(m.Next) == 0) {
+		return failf(wire.Malformed, "page of a move without recipient, epoch, region or cursor")
+	}
+	in, ended, err := c.moveIn(r, m.Epoch)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if ended != nil {
+		return wire.OK(ended), nil
+	}
+	remain, err := c.remain(r, &in, m.Epoch)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if in.Epoch != m.Epoch {
+		in = moveInRow{Epoch: m.Epoch, From: m.From}
+	}
+	switch {
+	case remain:
+		return failf(wire.Unavailable, "what remains here of the citizen is not erased yet")
+	case in.From != m.From:
+		return failf(wire.Conflict, "the move of this epoch comes from region %s", in.From)
+	case !bytes.Equal(in.Next, m.At):
+		return wire.OK(&wire.MoveProgress{Next: in.Next}), nil
+	}
+	block, refusal, err := s.checkPage(c, m)
+	if err != nil || refusal != nil {
+		return wire.Fail(refusal), err
+	}
+	if err := s.takePage(c, m, block); err != nil {
+		return wire.Result{}, err
+	}
+	if !m.Last {
+		in.Next = m.Next
+		return wire.OK(&wire.MoveProgress{Next: in.Next}), c.setRow(moveInKey(r), &in)
+	}
+	if err := c.delIfThere(moveInKey(r)); err != nil {
+		return wire.Result{}, err
+	}
+	own := wire.Ownership{State: wire.Owned, Epoch: m.Epoch}
+	return wire.OK(&wire.MoveProgress{Owned: true}), s.takeUp(c, r, own)
+}
+
+func (c *change) delIfThere(key []byte) error {
+	_, ok, err := c.get(key)
+	if err != nil || !ok {
+		return err
+	}
+	return c.del(key)
+}
+
+// moveRefuse is the abort of a move, decided here: no page of the epoch is taken any more, unless
+// this region owns the code already. What came before goes.
+func (s *State) moveRefuse(c *change, m *wire.MoveStep) (wire.Result, error) {
+	if m.Recipient.IsZero() || m.Epoch <= claimEpoch || !m.Region.Valid() {
+		return failf(wire.Malformed, "refusal of a move without recipient, epoch or region")
+	}
+	in, ended, err := c.moveIn(m.Recipient, m.Epoch)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if ended != nil {
+		return wire.OK(ended), nil
+	}
+	if in.begun() {
+		if err := c.setRemains(m.Recipient, 0); err != nil {
+			return wire.Result{}, err
+		}
+	}
+	in = moveInRow{Epoch: m.Epoch, From: m.Region, Refused: true}
+	return wire.OK(&wire.MoveProgress{Refused: true}), c.setRow(moveInKey(m.Recipient), &in)
+}
+
+// takePage writes a page that was checked.
+func (s *State) takePage(c *change, m *wire.MovePage, block *wire.Block) error {
+	if block != nil {
+		if err := s.takeMessages(c, m.Recipient, m.Frame, block); err != nil {
+			return err
+		}
+	}
+	for i := range m.Rows {
+		if err := s.takeRow(c, m.Recipient, &m.Rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeMessages stores a block of the citizen's messages, and makes their inbox rows anew: all that
+// is in them is the record's.
+func (s *State) takeMessages(c *change, r wire.Recipient, frame []byte, block *wire.Block) error {
+	if err := c.setBlock(c.index, frame); err != nil {
+		return err
+	}
+	for i := range block.Records {
+		rec := &block.Records[i]
+		var summary wire.Summary
+		if err := wire.Decode(rec.Content, &summary); err != nil {
+			return err
+		}
+		var row inboxRow
+		row.fill(c.index, i, rec, &summary)
+		key := inboxKey(r, rec.ID)
+		if err := c.setRow(key[:], &row); err != nil {
+			return err
+		}
+		s.noteID(c, r, rec.ID)
+	}
+	return nil
+}
+
+// takeRow stores one row. Rejections that are here already stay, the region was the anchor then;
+// of anything else the old owner's word is the newer one.
+func (s *State) takeRow(c *change, r wire.Recipient, row *wire.Row) error {
+	switch row.Key[0] {
+	case rejectedPrefix:
+		return s.importRow(c, r, row)
+	case preferencePrefix:
+		var p wire.Preference
+		if err := wire.Decode(row.Value, &p); err != nil {
+			return err
+		}
+		return s.putPreference(c, r, &p)
+	case sessionPrefix:
+		return c.takeSession(r, row)
+	}
+	return c.set(row.Key, row.Value)
+}
+
+// takeSession stores the citizen's session, unless it has ended.
+func (c *change) takeSession(r wire.Recipient, row *wire.Row) error {
+	var t wire.Session
+	if err := wire.Decode(row.Value, &t); err != nil {
+		return err
+	}
+	if t.ExpiresAt <= c.clock.Now {
+		return nil
+	}
+	if err := c.delIfThere(forwardKey(t.Token)); err != nil { // the citizen is back
+		return err
+	}
+	return c.beginSession(r, &t)
+}
+
+// MoveProgress says how far the move of r to here, for an epoch, is.
+func (s *State) MoveProgress(r wire.Recipient, epoch wire.Epoch) (*wire.MoveProgress, error) {
+	var in moveInRow
+	if _, err := s.getRow(moveInKey(r), &in); err != nil {
+		return nil, err
+	}
+	own, _, err := s.Ownership(r)
+	if err != nil {
+		return nil, err
+	}
+	if ended := movedIn(&in, own, epoch); ended != nil {
+		return ended, nil
+	}
+	if in.Epoch != epoch {
+		return &wire.MoveProgress{}, nil
+	}
+	return &wire.MoveProgress{Next: in.Next}, nil
+}
