@@ -46,6 +46,8 @@ type Config struct {
 	RejectionRetention time.Duration
 	// MinFreeBytes of disk below which submissions are refused; default 256 MiB.
 	MinFreeBytes uint64
+	// Spool bounds what is kept for regions that are away.
+	Spool SpoolConfig
 
 	Logger     *slog.Logger          // default: discard
 	Registerer prometheus.Registerer // default: a private one
@@ -73,6 +75,7 @@ func (c *Config) setDefaults() {
 	if c.RejectionRetention == 0 {
 		c.RejectionRetention = 3 * 365 * 24 * time.Hour
 	}
+	c.Spool.setDefaults()
 	if c.MinFreeBytes == 0 {
 		c.MinFreeBytes = 256 << 20
 	}
@@ -116,6 +119,9 @@ func (c *Config) validate() error {
 	check(c.DirectoryKey != wire.DirectoryKey{}, "no directory key")
 	check(c.PacketConn != nil, "no UDP socket")
 	check(c.Certificate != nil && c.Roots != nil, "no certificate or roots")
+	if err := c.Spool.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	check(c.EraseAfter > 0 && c.EraseAfter <= 30*24*time.Hour, "erase-after is not in (0, 30 days]")
 	if check(c.Founding != nil, "no founding map"); c.Founding != nil {
 		n, ok := c.Founding.Node(c.ID)

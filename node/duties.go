@@ -79,6 +79,8 @@ func (n *Node) leadRegion(ctx context.Context) error {
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
 	g.Go(func() error { return n.keepVersion(ctx) })
+	g.Go(func() error { return n.spool.keepKeys(ctx) })
+	g.Go(func() error { return n.spool.relayAll(ctx) })
 	return g.Wait()
 }
 
@@ -167,7 +169,7 @@ func (n *Node) houseRound(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.eraseDue(ctx, now)
+	return errors.Join(n.expireSpool(ctx, now), n.eraseDue(ctx, now))
 }
 
 // eraseDue rewrites the blocks whose refused content is due, until none is or this look's share

@@ -55,6 +55,7 @@ type Node struct {
 	regionQueue     *queue
 	federationQueue *queue
 	claims          *claims
+	spool           *spool
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
 	contact         contact       // with the federation
@@ -214,6 +215,7 @@ func (n *Node) openGroups() (err error) {
 	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
 	n.regionQueue.active = n.region.ActiveVersion
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
+	n.spool = newSpool(n)
 	return nil
 }
 
@@ -316,7 +318,7 @@ func (n *Node) watchDisk(ctx context.Context) error {
 
 func (n *Node) registerMetrics() {
 	n.cfg.Registerer.MustRegister(
-		n.region.Store().Collector(), n.federation.Collector(),
+		n.region.Store().Collector(), n.federation.Collector(), n.spool.stats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_full",
 			Help: "1 while submissions are refused for want of disk space."},
 			func() float64 { return boolGauge(n.diskFull.Load()) }),

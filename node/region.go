@@ -16,6 +16,7 @@ func (n *Node) handleRegion() {
 	n.link.Handle(wire.MethodLogin, n.login, link.RoleGateway)
 	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
 	n.handleSlots()
+	n.handleSpool()
 
 	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
 	change[wire.SetProfile](n, wire.MethodSetProfile, wire.CmdSetProfile)

@@ -69,6 +69,17 @@ func (k *RegionKey) Validate() error {
 	return nil
 }
 
+// Usable checks that blocks can be sealed to the key, which takes more than Validate does.
+func (k *RegionKey) Usable() error {
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	if _, err := sealKEM.NewPublicKey(k.Public); err != nil {
+		return Malformedf("region key %d is no public key", k.ID)
+	}
+	return nil
+}
+
 // Seal seals a block's frame to a key of the region that owns its recipients, for the spool of
 // home. Federation, both regions and the key's number are bound to it: moved elsewhere it does
 // not open.

@@ -26,7 +26,8 @@ const (
 	MethodRotateRegionKey Method = 54
 	// MethodCountSpooled: CountSpooled → SpoolStatus; a node to a region's leader.
 	MethodCountSpooled Method = 55
-	// MethodPublishRegionKey: PublishRegionKey → empty; a region's leader to the federation's.
+	// MethodPublishRegionKey: PublishRegionKey → empty; a region's leader, or an operator, to the
+	// federation's leader.
 	MethodPublishRegionKey Method = 56
 )
 
@@ -89,30 +90,32 @@ func (p *PublishRegionKey) Fields(c *codec.Codec) {
 	codec.Nested(c, 2, &p.Key)
 }
 
+// AuditSubject is what the operators' log shows.
+func (p *PublishRegionKey) AuditSubject() string {
+	return "region " + string(p.Region) + ", key " + strconv.FormatUint(uint64(p.Key.ID), 10)
+}
+
 // RotateRegionKey asks for a key newer than After. When there is one already nothing happens, so
 // that the same request again makes no second one.
 type RotateRegionKey struct {
 	Region RegionID
 	After  uint32
+	DryRun bool // make none
 }
 
 // Fields declares the message.
 func (r *RotateRegionKey) Fields(c *codec.Codec) {
 	codec.String(c, 1, &r.Region)
 	codec.Uint(c, 2, &r.After)
+	codec.Bool(c, 3, &r.DryRun)
 }
 
-// AuditSubject is what the operators' log shows.
-func (r *RotateRegionKey) AuditSubject() string {
-	return "region " + string(r.Region) + ", after key " + strconv.FormatUint(uint64(r.After), 10)
-}
-
-// RegionKeyInfo is a region's newest key without its halves.
+// RegionKeyInfo is a region's newest key, but for its private half.
 type RegionKeyInfo struct {
-	ID uint32
-	At Time
-	// Published says that the map has it.
-	Published bool
+	ID        uint32
+	At        Time
+	Published bool // the map has it
+	Public    []byte
 }
 
 // Fields declares the message.
@@ -120,6 +123,7 @@ func (r *RegionKeyInfo) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &r.ID)
 	codec.Int(c, 2, &r.At)
 	codec.Bool(c, 3, &r.Published)
+	codec.Bytes(c, 4, &r.Public)
 }
 
 // SealedBlock is a block's frame that only Owner can read, see Seal.

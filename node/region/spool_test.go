@@ -142,7 +142,7 @@ func TestSpoolKeepsAndDelivers(t *testing.T) {
 	}
 	f.restart()
 	blocks := f.waiting(sicilia)
-	if len(blocks) != 1 || blocks[0].Records != 2 {
+	if len(blocks) != 1 || len(blocks[0].IDs) != 2 {
 		t.Fatalf("%d blocks wait, want 1 of 2 records", len(blocks))
 	}
 	frame, err := sicilia.private.Open("test", &blocks[0].Sealed)

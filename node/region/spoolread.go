@@ -96,9 +96,9 @@ func (s *State) scanQueue(owner wire.RegionID, seq uint64,
 
 // SpooledBlock is a block that waits for its owner.
 type SpooledBlock struct {
-	Seq     uint64
-	Sealed  wire.SealedBlock
-	Records int
+	Seq    uint64
+	Sealed wire.SealedBlock
+	IDs    []wire.MessageID // of its records, in order
 }
 
 // SpooledFor returns the owner's blocks that have waited longest and are not left out, as many as
@@ -131,10 +131,15 @@ func (s *State) SpooledFor(owner wire.RegionID, leftOut func(seq uint64) bool) (
 		if err != nil {
 			return nil, err
 		}
-		if ok { // else it was done meanwhile
-			blocks = append(blocks, SpooledBlock{Seq: seq, Sealed: row.Sealed,
-				Records: row.records()})
+		if !ok {
+			continue // it was done meanwhile
 		}
+		b := SpooledBlock{Seq: seq, Sealed: row.Sealed, IDs: make([]wire.MessageID, row.records())}
+		for i := range b.IDs {
+			k := row.message(i)
+			b.IDs[i] = k.tail()
+		}
+		blocks = append(blocks, b)
 	}
 	return blocks, nil
 }

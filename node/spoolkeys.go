@@ -1,0 +1,172 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// keysPeriod is how often a region's leader looks at the region's key.
+const keysPeriod = time.Second
+
+// keepKeys sees to it that the region has a key pair that is young enough and that the map has
+// its public half; a duty of the region's leader.
+func (s *spool) keepKeys(ctx context.Context) error {
+	tick := time.NewTicker(keysPeriod)
+	defer tick.Stop()
+	for {
+		if err := s.keyRound(ctx); err != nil && ctx.Err() == nil {
+			level := slog.LevelWarn
+			if wire.Retriable(err) {
+				level = slog.LevelDebug
+			}
+			s.n.log.LogAttrs(ctx, level, "the region's key waits", slog.String("reason",
+				err.Error()))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *spool) keyRound(ctx context.Context) error {
+	m, ok := s.n.federation.Map()
+	if !ok || s.n.mayPropose() != nil {
+		return nil
+	}
+	newest, err := s.n.region.NewestRegionKey()
+	if err != nil {
+		return err
+	}
+	published := publishedKey(m, s.n.cfg.Region)
+	now := s.n.clockNow()
+	// A region that was restored from a backup may lack the key that the map has.
+	if newest == nil || newest.ID < published || newest.At.Add(s.n.cfg.Spool.KeyAge) < now {
+		if newest, err = s.newKey(ctx, newest, published); err != nil {
+			return err
+		}
+	}
+	if newest.ID <= published {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	_, err = s.n.callFederation(ctx, wire.MethodPublishRegionKey,
+		wire.Encode(&wire.PublishRegionKey{Region: s.n.cfg.Region,
+			Key: wire.RegionKey{ID: newest.ID, Public: newest.Public}}))
+	return err
+}
+
+// publishedKey is the number of the newest key that the map has of a region; 0: none.
+func publishedKey(m *wire.Map, region wire.RegionID) uint32 {
+	r, _ := m.RegionByID(region)
+	if len(r.Keys) == 0 {
+		return 0
+	}
+	return r.Keys[len(r.Keys)-1].ID
+}
+
+// newKey logs a new key pair, numbered above all that there are.
+func (s *spool) newKey(ctx context.Context, newest *wire.PrivateRegionKey, published uint32) (
+	*wire.PrivateRegionKey, error) {
+	id := published + 1
+	if newest != nil {
+		id = max(id, newest.ID+1)
+	}
+	k, err := wire.NewRegionKey(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.n.regionQueue.do(ctx, wire.CmdRegionKey, k, nil); err != nil {
+		return nil, err
+	}
+	k.At = s.n.clockNow()
+	s.n.log.Info("the region has a new key", "key", id)
+	return k, nil
+}
+
+// private is one of the region's private keys. NotFound when it has none of that number.
+func (s *spool) private(id uint32) (*wire.RegionPrivateKey, error) {
+	s.mu.Lock()
+	k := s.keys[id]
+	s.mu.Unlock()
+	if k != nil {
+		return k, nil
+	}
+	pair, err := s.n.region.RegionKey(id)
+	if err != nil {
+		return nil, err
+	}
+	if k, err = pair.Open(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.keys) >= wire.RegionKeysMax {
+		clear(s.keys)
+	}
+	s.keys[id] = k
+	return k, nil
+}
+
+// rotateRegionKey answers MethodRotateRegionKey: the region's newest key, a new one when there is
+// none after the one that the operator knows.
+func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var q wire.RotateRegionKey
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if q.Region != n.cfg.Region {
+		return nil, wire.Malformedf("this is region %s, not %q", n.cfg.Region, q.Region)
+	}
+	if err := n.mayPropose(); err != nil {
+		return nil, err
+	}
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	newest, err := n.region.NewestRegionKey()
+	if err != nil {
+		return nil, err
+	}
+	published := publishedKey(n.currentMap(), n.cfg.Region)
+	if !q.DryRun && (newest == nil || newest.ID <= q.After) {
+		if newest, err = n.spool.newKey(ctx, newest, max(published, q.After)); err != nil {
+			return nil, err
+		}
+	}
+	if newest == nil {
+		return nil, wire.Errorf(wire.NotReady, "region %s has no key yet", n.cfg.Region)
+	}
+	return wire.Encode(&wire.RegionKeyInfo{ID: newest.ID, At: newest.At, Public: newest.Public,
+		Published: newest.ID <= published}), nil
+}
+
+// publishRegionKey answers MethodPublishRegionKey: a region's leader publishes its own key, an
+// operator one that a rotation gave, so that the audit tells of it.
+func (n *Node) publishRegionKey(ctx context.Context, from link.Identity, req []byte) ([]byte,
+	error) {
+	var p wire.PublishRegionKey
+	if err := wire.Decode(req, &p); err != nil {
+		return nil, err
+	}
+	if err := p.Key.Usable(); err != nil {
+		return nil, err
+	}
+	if from.Role == link.RoleOperator {
+		_, err := n.administrate(ctx, from, "region-key rotate", wire.CmdPublishRegionKey, &p)
+		return nil, err
+	}
+	if p.Region != from.Region {
+		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	return nil, n.federationQueue.do(ctx, wire.CmdPublishRegionKey, &p, nil)
+}
