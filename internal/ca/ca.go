@@ -39,7 +39,7 @@ type CA struct {
 
 // New makes an authority, with a new key, that is valid for the given time.
 func New(federation string, validity time.Duration) (*CA, error) {
-	template, err := newTemplate(validity)
+	template, err := newTemplate(time.Now().Add(-skew), validity)
 	if err != nil {
 		return nil, err
 	}
@@ -112,11 +112,18 @@ func (c *CA) Roots() []*x509.Certificate { return []*x509.Certificate{c.cert} }
 // Issue makes a certificate and its key for the holder that id names, valid for the given time
 // but not longer than LifeMax and the authority itself.
 func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte, err error) {
+	return c.IssueFrom(id, time.Now().Add(-skew), validity)
+}
+
+// IssueFrom is Issue for a certificate that is valid from the given time on: one that begins
+// before its holder was revoked is revoked, too.
+func (c *CA) IssueFrom(id *url.URL, from time.Time, validity time.Duration) (
+	certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ca: %w", err)
 	}
-	der, err := c.certify(id, key.Public(), validity)
+	der, err := c.certify(id, key.Public(), from, validity)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,16 +132,24 @@ func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte,
 }
 
 // certify makes the certificate of a key's holder, DER.
-func (c *CA) certify(id *url.URL, key crypto.PublicKey, validity time.Duration) ([]byte, error) {
-	template, err := newTemplate(min(validity, LifeMax))
+func (c *CA) certify(id *url.URL, key crypto.PublicKey, from time.Time, validity time.Duration) (
+	[]byte, error) {
+	template, err := newTemplate(from, min(validity, LifeMax))
 	if err != nil {
 		return nil, err
+	}
+	if !template.NotBefore.Before(template.NotAfter) {
+		return nil, fmt.Errorf("ca: a certificate from %s to %s", from, template.NotAfter)
+	}
+	if life := template.NotAfter.Sub(from); life > wire.CertificateLifeMax {
+		return nil, fmt.Errorf("ca: valid for %s, %s allowed", life, wire.CertificateLifeMax)
 	}
 	if template.NotAfter.After(c.cert.NotAfter) {
 		template.NotAfter = c.cert.NotAfter
 	}
 	template.URIs = []*url.URL{id}
 	template.Subject = pkix.Name{CommonName: path.Base(id.Path)}
+	template.BasicConstraintsValid = true // and no authority itself
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,
 		x509.ExtKeyUsageClientAuth}
@@ -145,7 +160,7 @@ func (c *CA) certify(id *url.URL, key crypto.PublicKey, validity time.Duration) 
 	return der, nil
 }
 
-func newTemplate(validity time.Duration) (*x509.Certificate, error) {
+func newTemplate(from time.Time, validity time.Duration) (*x509.Certificate, error) {
 	if validity <= 0 {
 		return nil, fmt.Errorf("ca: a validity of %s", validity)
 	}
@@ -153,11 +168,10 @@ func newTemplate(validity time.Duration) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber: serial,
-		NotBefore:    now.Add(-skew),
-		NotAfter:     now.Add(validity),
+		NotBefore:    from,
+		NotAfter:     time.Now().Add(validity),
 	}, nil
 }
 

@@ -59,7 +59,7 @@ func (c *CA) Sign(request []byte, id *url.URL, validity time.Duration) ([]byte, 
 	if asked.String() != id.String() {
 		return nil, fmt.Errorf("certificate request: it is for %.200q, not for %s", asked, id)
 	}
-	return c.certify(id, key, validity)
+	return c.certify(id, key, time.Now().Add(-skew), validity)
 }
 
 // CertificatePEM encodes certificates, DER, one behind the other.

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"bytes"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -22,6 +21,7 @@ type trust struct {
 	reviewed []*x509.Certificate // the authorities at the last review
 	again    bool                // they were others at the one before
 	own      *x509.Certificate   // of this process at the last review
+	root     *x509.Certificate   // that it comes from; nil: none that is believed
 	warned   map[wire.Fingerprint]warning
 	revoked  string // why this process's own certificate is worthless; empty: it is not
 	told     string // which node says that it is; empty: none
@@ -135,7 +135,14 @@ func (l *Link) reviewOwn(roots []*x509.Certificate) (renewed bool) {
 		l.log.Info("certificate replaced", "valid_from", leaf.NotBefore, "expires", leaf.NotAfter)
 		t.told = ""
 	}
-	t.own = leaf
+	t.own, t.root = leaf, nil
+	if chain, err := chainOf(cert); err == nil {
+		for _, root := range rootsOf(chain, roots) { // the one that lasts longest counts
+			if t.root == nil || root.NotAfter.After(t.root.NotAfter) {
+				t.root = root
+			}
+		}
+	}
 	var revoked string
 	if refusal := t.now.Load().refuses(l.self, leaf); refusal != nil {
 		revoked = refusal.Detail
@@ -253,12 +260,9 @@ func (l *Link) Concerns() (reasons, degraded []string) {
 		degraded = append(degraded, fmt.Sprintf("this process's certificate expires at %s",
 			wire.TimeOf(t.own.NotAfter)))
 	}
-	for _, root := range t.reviewed {
-		if warningOf(root, time.Until(root.NotAfter)) >= warnWeek &&
-			bytes.Equal(root.RawSubject, t.own.RawIssuer) {
-			degraded = append(degraded, fmt.Sprintf("the authority of this process's certificate "+
-				"expires at %s", wire.TimeOf(root.NotAfter)))
-		}
+	if t.root != nil && warningOf(t.root, time.Until(t.root.NotAfter)) >= warnWeek {
+		degraded = append(degraded, fmt.Sprintf("the authority of this process's certificate "+
+			"expires at %s", wire.TimeOf(t.root.NotAfter)))
 	}
 	return reasons, degraded
 }
@@ -294,16 +298,23 @@ func (l *Link) Identities() *wire.Identities {
 func credential(id Identity, chain, roots []*x509.Certificate) wire.Credential {
 	m := wire.Credential{Identity: id.String(), Fingerprint: wire.FingerprintOf(chain[0].Raw),
 		NotBefore: wire.TimeOf(chain[0].NotBefore), NotAfter: wire.TimeOf(chain[0].NotAfter)}
+	for _, root := range rootsOf(chain, roots) {
+		m.Authorities = append(m.Authorities, wire.FingerprintOf(root.Raw))
+	}
+	return m
+}
+
+// rootsOf are the authorities that a certificate comes from, each once.
+func rootsOf(chain, roots []*x509.Certificate) (from []*x509.Certificate) {
 	paths, err := chain[0].Verify(x509.VerifyOptions{Roots: certPool(roots),
 		Intermediates: certPool(chain[1:]), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
-		return m
+		return nil
 	}
 	for _, path := range paths {
-		print := wire.FingerprintOf(path[len(path)-1].Raw)
-		if !slices.Contains(m.Authorities, print) {
-			m.Authorities = append(m.Authorities, print)
+		if root := path[len(path)-1]; !slices.ContainsFunc(from, root.Equal) {
+			from = append(from, root)
 		}
 	}
-	return m
+	return from
 }
