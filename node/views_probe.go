@@ -124,6 +124,11 @@ func (n *Node) probeSelf() wire.SelfProbe {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
 		p.FilesMax = limit.Cur
 	}
+	if n.cfg.Problem != nil {
+		if err := n.cfg.Problem(); err != nil {
+			p.CertificateProblem = err.Error()
+		}
+	}
 	return p
 }
 

@@ -73,24 +73,15 @@ func (c *Client) addr(id wire.NodeID) (string, bool) {
 	return n.Addr, ok
 }
 
-// Map asks a node for the federation's map.
+// Map asks the nodes that the operator named for the federation's map; the first answer counts.
 func (c *Client) Map(ctx context.Context) (*wire.Map, error) {
-	var last error = wire.Errorf(wire.Unavailable, "no node's address is known")
-	for _, addr := range c.nodes {
-		answer, err := c.link.Call(ctx, link.Peer{Addr: addr}, wire.MethodGetMap, nil)
-		if err != nil {
-			last = err
-			continue
-		}
-		m := new(wire.Map)
-		if err := wire.Decode(answer, m); err != nil {
-			return nil, err
-		}
-		c.view.Store(m)
-		c.link.Trust(&m.Trust)
-		return m, nil
+	m := new(wire.Map)
+	if err := c.read(ctx, wire.MethodGetMap, nil, m); err != nil {
+		return nil, err
 	}
-	return nil, last
+	c.view.Store(m)
+	c.link.Trust(&m.Trust)
+	return m, nil
 }
 
 // call calls the federation's leader. Every operator's call may be repeated.
