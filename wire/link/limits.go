@@ -75,6 +75,9 @@ const (
 	// was withdrawn ends; ageGrace is what its last calls get to finish.
 	connAgeDefault = 12 * time.Hour
 	ageGrace       = 30 * time.Second
+	// refusalKeep is how long it is told that a peer refused this process's certificate: one that
+	// is needed is dialled more often.
+	refusalKeep = time.Minute
 	// reviewPeriod is how often the certificate's files and the time that is left are looked at.
 	reviewPeriod = 10 * time.Second
 )

@@ -202,12 +202,13 @@ func (p *pool) conns() []*outConn {
 	return slices.Collect(maps.Keys(p.live))
 }
 
-// refusals counts the peers that refused our certificate when they were last dialled.
+// refusals counts the peers that refused our certificate when they were last dialled, lately.
 func (p *pool) refusals() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.peers {
-		if r.refused {
+		accepted := r.conn != nil && r.conn.proven.Load()
+		if r.refused && !accepted && time.Since(r.retryAt) < refusalKeep {
 			n++
 		}
 	}
