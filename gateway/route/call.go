@@ -13,9 +13,9 @@ import (
 // readOnly says which calls change nothing.
 func readOnly(m wire.Method) bool {
 	switch m {
-	case wire.MethodFindMessage, wire.MethodSenderProfile, wire.MethodGetSession,
-		wire.MethodGetProfile, wire.MethodGetPreference, wire.MethodListInbox,
-		wire.MethodGetInbox:
+	case wire.MethodFindMessage, wire.MethodFindSpooled, wire.MethodSenderProfile,
+		wire.MethodGetSession, wire.MethodGetProfile, wire.MethodGetPreference,
+		wire.MethodListInbox, wire.MethodGetInbox:
 		return true
 	}
 	return false
@@ -78,38 +78,6 @@ func (r *Router) RegionOf(ctx context.Context, code fiscalcode.Code) (owner wire
 	}
 	return e.Region, e.State == wire.Claimed, nil
 }
-
-// FindMessage returns a message of a citizen. It asks the owner, then the code's anchor, which
-// may still hold what it refused before the code was claimed. NotFound only when both have said
-// so, or when the id's tag names no region; Unavailable when one of them can not be asked.
-func (r *Router) FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
-	*wire.MessageView, error) {
-	f, err := r.known()
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := f.byTag[id.Tag()]; !ok {
-		return nil, errNoMessage
-	}
-	to := f.hasher.Recipient(code)
-	view := new(wire.MessageView)
-	asked, err := r.callOwner(ctx, f, to, wire.MethodFindMessage,
-		&wire.FindMessage{Recipient: to, ID: id}, view)
-	anchor := f.anchors[to.Slot()]
-	if !errors.Is(err, wire.NotFound) || anchor == "" || anchor == asked {
-		return orNil(view, err)
-	}
-	// The anchor knows that it released the code and may answer so: it has nothing more.
-	view = new(wire.MessageView)
-	err = r.CallRegion(ctx, anchor, wire.MethodFindMessage,
-		&wire.FindMessage{Recipient: to, ID: id}, view)
-	if errors.Is(err, wire.Moved) {
-		err = errNoMessage
-	}
-	return orNil(view, err)
-}
-
-var errNoMessage = &wire.Error{Code: wire.NotFound, Detail: "no such message"}
 
 // SenderProfile returns what a service may know of a citizen; NotFound covers no profile and a
 // disabled inbox.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
@@ -11,44 +12,56 @@ import (
 // carry makes blocks of a region's lane and brings them to its leader, one after the other,
 // until ctx ends.
 func (r *Router) carry(ctx context.Context, o *owner) error {
+	return r.carryFrom(ctx, o.lane, func(frame []byte, batch []*item) {
+		r.deliver(ctx, o, frame, batch)
+	})
+}
+
+// carryFrom makes blocks of a lane and hands one after the other to bring, until ctx ends.
+func (r *Router) carryFrom(ctx context.Context, l *lane,
+	bring func(frame []byte, batch []*item)) error {
 	var b wire.Builder
 	batch := make([]*item, 0, wire.BlockRecordsMax)
 	for {
 		var wait time.Duration
-		if batch, wait = o.lane.fill(&b, batch[:0]); len(batch) == 0 {
-			if !o.lane.await(ctx, wait) {
+		if batch, wait = l.fill(&b, batch[:0]); len(batch) == 0 {
+			if !l.await(ctx, wait) {
 				return nil
 			}
 			continue
 		}
 		frame := b.Seal(r.coder)
 		r.stats.block(batch, len(frame))
-		r.deliver(ctx, o, frame, batch)
+		bring(frame, batch)
 		clear(batch)
 	}
 }
 
 // deliver brings one block to the region's leader and answers its items. The block is sent
-// again, as the same bytes, until the leader has answered or the last of its records has waited
-// long enough.
+// again, as the same bytes, until the leader has answered, the last of its records has waited
+// long enough, or the region has been silent for so long that the spool is the better way.
 //
 // The records of a refused block wait again, each for a block of its own, so that one record that
 // the leader does not accept can not take others with it. The gateway checks what it sends, so
 // this happens only when the two disagree, such as during an upgrade.
 func (r *Router) deliver(ctx context.Context, o *owner, frame []byte, batch []*item) {
-	var until time.Time
-	for _, it := range batch {
-		if it.deadline.After(until) {
-			until = it.deadline
-		}
+	began := time.Now()
+	until, wait, spools := lastDeadline(batch), link.AttemptWait, r.spools(o)
+	if limit := began.Add(wire.SpoolAfter); spools && limit.Before(until) {
+		until, wait = limit, spoolAttempt
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	began := time.Now()
 	answer, unknown, err := o.Ask(ctx, link.Ask{Method: wire.MethodSubmit, Req: frame, Again: true,
-		Wait: link.AttemptWait, Failed: r.stats.failed})
+		Wait: wait, Failed: r.stats.failed})
 	r.stats.blockSeconds.WithLabelValues(string(o.id)).Observe(time.Since(began).Seconds())
 	spoke := err == nil || !wire.Retriable(err)
+	switch {
+	case spoke:
+		r.answered(o)
+	case spools && !errors.Is(err, wire.Overloaded) && time.Since(began) >= wire.SpoolAfter:
+		r.lost(o, err)
+	}
 	var outcomes wire.Outcomes
 	if err == nil {
 		err = wire.Decode(answer, &outcomes)

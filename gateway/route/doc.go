@@ -41,6 +41,8 @@
 //	carry.go      making blocks and bringing them to the leader
 //	submit.go     one submission, from hint to verdict
 //	bulk.go       bulk submissions, begun without being waited for
+//	spool.go      regions that are away: finding out, sealing, spooling
+//	spoolread.go  a message, wherever it is
 //	call.go       reads, and citizens' calls
 //	status.go     readiness, status
 //	stats.go      metrics

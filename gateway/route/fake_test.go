@@ -73,6 +73,7 @@ type region struct {
 	wholes   int
 	outcome  func(r *wire.Record) (wire.Outcome, bool) // overrides the rules
 	blockErr func(n int) error                         // refuses a block
+	spool    fakeSpool
 }
 
 func newWorld(t testing.TB, regions ...wire.RegionID) *world {
@@ -285,6 +286,12 @@ func (w *world) answer(to link.Peer, m wire.Method, req []byte) ([]byte, error) 
 		return r.submit(w, req)
 	case m == wire.MethodFindMessage:
 		return r.find(w, req)
+	case m == wire.MethodProbeRegion:
+		return nil, nil
+	case m == wire.MethodSpool:
+		return r.spool.keep(w, r.id, req)
+	case m == wire.MethodFindSpooled:
+		return r.spool.find(w, req)
 	}
 	return nil, wire.Errorf(wire.UnknownKind, "method %d", m)
 }

@@ -367,23 +367,28 @@ func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	l.failBlocked(errStopping)
+	l.expel(errStopping)
+}
+
+// expel answers every record that is in no block with err.
+func (l *lane) expel(err error) {
+	l.failBlocked(err)
 	for _, s := range l.shares {
 		for c := range s.queues {
 			for it := s.queues[c].waiting.head; it != nil; it = s.queues[c].waiting.head {
-				l.stop(it)
+				l.dismiss(it, err)
 			}
 		}
 	}
 	for it := l.alone.head; it != nil; it = l.alone.head {
-		l.stop(it)
+		l.dismiss(it, err)
 	}
 }
 
-func (l *lane) stop(it *item) {
+func (l *lane) dismiss(it *item, err error) {
 	l.unlink(it)
 	l.release(it)
-	it.answer(wire.Outcome{}, errStopping)
+	it.answer(wire.Outcome{}, err)
 }
 
 // load says how many records wait for a block, by class, and what waits or is under way.

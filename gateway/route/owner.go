@@ -5,16 +5,19 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// owner reaches one region: its leader, and the lane of its blocks. Safe for concurrent use.
+// owner reaches one region: its leader, the lane of its blocks, and that of the blocks that are
+// spooled for it while it is away. Safe for concurrent use.
 type owner struct {
 	*link.Group
-	id   wire.RegionID
-	lane *lane
+	id       wire.RegionID
+	lane     *lane
+	spool    *lane
+	presence *presence
 }
 
 func newOwner(id wire.RegionID, cfg *Config, st *stats) *owner {
 	return &owner{Group: link.NewGroup("region "+string(id), cfg.Caller), id: id,
-		lane: newLane(cfg, st)}
+		lane: newLane(cfg, st), spool: newLane(cfg, st), presence: newPresence()}
 }
 
 // errStopping answers whoever waits when the router stops.

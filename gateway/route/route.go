@@ -122,7 +122,9 @@ func (r *Router) Run(ctx context.Context) error {
 		return r.follow(ctx, func(o *owner) {
 			for range r.cfg.Limits.BlocksInFlight {
 				g.Go(func() error { return r.carry(ctx, o) })
+				g.Go(func() error { return r.carrySpooled(ctx, o) })
 			}
+			g.Go(func() error { return r.watch(ctx, o) })
 		})
 	})
 	err := g.Wait()
@@ -131,6 +133,7 @@ func (r *Router) Run(ctx context.Context) error {
 	defer r.mu.RUnlock()
 	for _, o := range r.owners {
 		o.lane.close()
+		o.spool.close()
 	}
 	return err
 }

@@ -23,6 +23,7 @@ type stats struct {
 	feedEnds      prometheus.Counter
 	refused       *prometheus.CounterVec
 	bulkBlocked   prometheus.Counter
+	spoolRefused  prometheus.Counter
 	// Of their families, at hand because every submission or block counts there.
 	processed       prometheus.Counter
 	directoryHits   prometheus.Counter
@@ -43,6 +44,9 @@ var (
 		"Federation log index up to which the changes feed was followed.", nil, nil)
 	contactDesc = prometheus.NewDesc("staffetta_route_contact_seconds",
 		"Time since a home node was last known to hear from the federation's leader.", nil, nil)
+	awayDesc = prometheus.NewDesc("staffetta_route_region_away",
+		"1 while a region does not answer and what is for it is spooled, by region.",
+		[]string{"region"}, nil)
 	cachedDesc = prometheus.NewDesc("staffetta_route_cached",
 		"Entries cached, by cache.", []string{"cache"}, nil)
 )
@@ -61,7 +65,10 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 	bulkBlocked := counter("bulk_blocked_total", "Bulk submissions that waited for room.")
 	blocks := counter("blocks_total", "Blocks, by the classes of their records.", "class")
 	moved := counter("moved_total", "Times a region answered that it is not the owner.")
+	spoolRefused := counter("spool_refused_total",
+		"Blocks that the home region's spool did not take, being full or too old.")
 	s := &stats{
+		spoolRefused: spoolRefused.WithLabelValues(),
 		submissions: counter("submissions_total",
 			"Submissions by verdict, or by error where there was none.", "outcome"),
 		submitSeconds: histogram("submit_seconds",
@@ -97,7 +104,7 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{s.submissions, s.submitSeconds, moved, s.retries,
 		s.blockRecords, s.blockBytes, s.blockSeconds, s.resolved, s.cacheHits, s.cacheMisses,
-		feedEvents, feedEnds, s.refused, bulkBlocked, blocks, s} {
+		feedEvents, feedEnds, s.refused, bulkBlocked, blocks, spoolRefused, s} {
 		errs = append(errs, reg.Register(c))
 	}
 	return s, errors.Join(errs...)
@@ -105,7 +112,8 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 
 // Describe is prometheus.Collector's.
 func (s *stats) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{waitingDesc, queuedDesc, indexDesc, contactDesc, cachedDesc} {
+	for _, d := range []*prometheus.Desc{waitingDesc, queuedDesc, indexDesc, contactDesc, awayDesc,
+		cachedDesc} {
 		ch <- d
 	}
 }
@@ -119,6 +127,11 @@ func (s *stats) Collect(ch chan<- prometheus.Metric) {
 	var queued Queued
 	for region, w := range st.Lanes {
 		gauge(waitingDesc, float64(w.Records), string(region))
+		away := 0.0
+		if w.Away {
+			away = 1
+		}
+		gauge(awayDesc, away, string(region))
 		queued.Interactive += w.Queued.Interactive
 		queued.Bulk += w.Queued.Bulk
 	}

@@ -77,6 +77,10 @@ type Waiting struct {
 	Records int         `json:"records"`
 	Bytes   int         `json:"bytes"`
 	Queued  Queued      `json:"queued"`
+	// Away: the region does not answer, and what is for it is spooled; Spooling records are on
+	// their way to the spool.
+	Away     bool `json:"away"`
+	Spooling int  `json:"spooling"`
 }
 
 // Queued is what of that is in no block yet, by class.
@@ -104,8 +108,10 @@ func (r *Router) Status() Status {
 	defer r.mu.RUnlock()
 	for id, o := range r.owners {
 		queued, all := o.lane.load()
+		_, spooling := o.spool.load()
 		s.Lanes[id] = Waiting{Leader: o.Leader(), Records: all.records, Bytes: all.bytes,
-			Queued: Queued{queued[interactive], queued[bulk]}}
+			Queued: Queued{queued[interactive], queued[bulk]},
+			Away:   o.presence.away.Load(), Spooling: spooling.records}
 	}
 	return s
 }

@@ -18,7 +18,9 @@ const (
 
 // Submit brings a whole record, with an id of NewID, to its owner and returns what the owner
 // decided: Decided, with the message's id (an earlier one where the idempotency key was used
-// before), or KeyConflict. The verdict is durable on a majority of the owner's voters.
+// before), or KeyConflict. The verdict is durable on a majority of the owner's voters. While the
+// owner is away the record is sealed to it and kept in the home region, durable on a majority of
+// that one's voters, and the verdict is THROTTLED.
 //
 // Errors: Malformed or TooLarge when the record can not be sent; Overloaded when too much waits
 // for the region; Unavailable when there is no verdict within OwnerWait, or ctx ended before.
@@ -200,10 +202,11 @@ func (s *submission) trip(ctx context.Context) (wire.Outcome, step) {
 			return wire.Outcome{}, finished
 		}
 	}
+	from := s.lane
 	s.lane = nil
 	s.lost = s.lost || s.item.unknown
 	if s.item.err != nil {
-		return wire.Outcome{}, s.failed(s.item.err)
+		return wire.Outcome{}, s.failed(s.item.err, from)
 	}
 	return s.answered(s.item.outcome)
 }
@@ -216,20 +219,22 @@ func (s *submission) board(patient bool) (full bool, next step) {
 		s.last = wire.Errorf(wire.Unavailable, "the map has no region %q", s.owner.Region)
 		return false, lookUpAgain
 	}
-	it := &s.item
+	it, to := &s.item, own.lane
 	it.rec = &s.rec
-	if !s.whole && !(s.owner.State == wire.Claimed && s.owner.Active) {
+	if s.spoolable(own) {
+		to = own.spool
+	} else if !s.whole && !(s.owner.State == wire.Claimed && s.owner.Active) {
 		s.digest = s.rec.ToDigest(s.f.hasher)
 		it.rec = &s.digest
 	}
 	it.deadline, it.patient = s.deadline, patient
 	it.place, it.alone, it.unknown = outside, false, false
-	full, err := own.lane.join(it)
+	full, err := to.join(it)
 	if err != nil {
 		s.last = err
 		return false, finished
 	}
-	s.lane = own.lane
+	s.lane = to
 	return full, sendAgain
 }
 
@@ -259,14 +264,20 @@ func (s *submission) await(ctx context.Context, ch <-chan struct{}) bool {
 	return false
 }
 
-// failed reads the error of a whole block.
-func (s *submission) failed(err error) step {
+// failed reads the error of a whole block, which was made in the lane from. When the owner does not
+// answer, the record goes to the spool at once if it can.
+func (s *submission) failed(err error, from *lane) step {
 	s.last = err
 	switch wire.AsError(err).Code {
 	case wire.NotLeader, wire.Unavailable, wire.NotReady, wire.OutcomeUnknown, wire.Moved:
-		if !hopeless(err) {
-			return lookUpAgain
+		if hopeless(err) {
+			return finished
 		}
+		own := s.router.owner(s.owner.Region)
+		if own != nil && from == own.lane && s.spoolable(own) {
+			return sendAgain
+		}
+		return lookUpAgain
 	}
 	return finished
 }
