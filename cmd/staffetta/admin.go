@@ -29,6 +29,8 @@ func newAdminCommand() *cobra.Command {
 		newKeyCommand("rotate", "Replace a key and print the new one, which is shown only here; "+
 			"the old one is\nrevoked by it", rotateKey))
 	cmd.AddCommand(key)
+	cmd.AddCommand(newSlotsCommand())
+	cmd.AddCommand(newBackupCommand())
 	return cmd
 }
 
