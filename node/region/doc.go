@@ -34,6 +34,7 @@
 //	expected.go  blocks that the leader has decoded already
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
+//	citizens.go  its table of citizens
 //	recent.go    a filter that knows fresh ids without asking the disk
 //	claim.go     claims, releases, imports
 //	slots.go     anchor slots, and how they change hands

@@ -9,7 +9,6 @@ import (
 
 // What one entry of a cache costs, keys, values and the map's own room, measured roughly.
 const (
-	standingBytes   = 64
 	preferenceBytes = 160
 	recentBytes     = 24
 )
@@ -46,14 +45,13 @@ type choiceKey struct {
 // state as of the last change: Apply fills it, and drops what it writes. Others only peek.
 type standings struct {
 	mu       sync.Mutex
-	citizens generations[wire.Recipient, standing]
+	citizens citizenTable
 	choices  generations[choiceKey, wire.Tri]
 }
 
-func newStandings(bytes int64) *standings {
-	s := &standings{}
-	s.citizens.max = int(bytes * 3 / 4 / standingBytes)
-	s.choices.max = int(bytes / 4 / preferenceBytes)
+func newStandings(citizens, choices int64) *standings {
+	s := &standings{citizens: newCitizenTable(citizens)}
+	s.choices.max = int(choices / preferenceBytes)
 	s.clear()
 	return s
 }

@@ -53,9 +53,9 @@ func Open(cfg Config) (*State, error) {
 	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{}),
 		spoolAdded: make(chan struct{}),
 		expected:   expected{blocks: map[*byte]*wire.Block{}}}
-	s.standings = newStandings(cfg.CacheBytes / 2)
-	s.contents = newContents(cfg.CacheBytes * 3 / 8)
-	s.recent = newRecent(cfg.CacheBytes / 8)
+	s.standings = newStandings(cfg.CacheBytes/2, cfg.CacheBytes/12)
+	s.contents = newContents(cfg.CacheBytes / 4)
+	s.recent = newRecent(cfg.CacheBytes / 12)
 	if err := s.load(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("region state: %w", err)
