@@ -26,8 +26,9 @@ import (
 // skew is how long before now a certificate is valid, for peers whose clock is behind.
 const skew = 5 * time.Minute
 
-// LifeMax is the longest validity that Issue gives: peers refuse longer ones.
-const LifeMax = wire.CertificateLifeMax - skew
+// LifeMax is the longest validity that Issue gives: peers refuse longer ones, counted from a
+// beginning that lies skew before the moment of issuing, and a moment more.
+const LifeMax = wire.CertificateLifeMax - 2*skew
 
 // CA is a certificate authority. It is safe for concurrent use.
 type CA struct {
