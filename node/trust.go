@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"net/url"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -46,11 +45,7 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]by
 	if err := wire.Decode(req, &r); err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(r.Identity)
-	if err != nil {
-		return nil, wire.Malformedf("%.200q is no identity", r.Identity)
-	}
-	id, err := link.ParseIdentity(u)
+	id, err := link.ReadIdentity(r.Identity)
 	switch {
 	case err != nil:
 		return nil, wire.Malformedf("%s", err)

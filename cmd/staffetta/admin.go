@@ -30,6 +30,7 @@ func newAdminCommand() *cobra.Command {
 			"the old one is\nrevoked by it", rotateKey))
 	cmd.AddCommand(key)
 	cmd.AddCommand(newSlotsCommand())
+	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
 	cmd.AddCommand(newBackupCommand())
 	return cmd
 }

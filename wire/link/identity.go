@@ -96,6 +96,15 @@ func ParseIdentity(u *url.URL) (Identity, error) {
 	return id, nil
 }
 
+// ReadIdentity is ParseIdentity for the text of a URI.
+func ReadIdentity(text string) (Identity, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Identity{}, fmt.Errorf("%.200q is no identity", text)
+	}
+	return ParseIdentity(u)
+}
+
 // identityOf reads the identity of a certificate, which has exactly one URI.
 func identityOf(cert *x509.Certificate) (Identity, error) {
 	if len(cert.URIs) != 1 {

@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// The bounds of what the small authority gives out, in days.
+const (
+	certDaysDefault = 90
+	caDaysDefault   = 3650
+	caDaysMax       = 20 * 365
+	// pemBytesMax bounds a file that is read: a certificate with intermediates, or a key.
+	pemBytesMax = 64 << 10
+)
+
+const day = 24 * time.Hour
+
+func newCertCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cert",
+		Short: "Issue and renew certificates, for a federation without an authority of its own",
+	}
+	cmd.AddCommand(newCertIssueCommand(), newCertRenewCommand())
+	return cmd
+}
+
+// issued is what a command that writes a certificate says.
+type issued struct {
+	Identity    string   `json:"identity"`
+	Fingerprint string   `json:"fingerprint"`
+	ValidFrom   string   `json:"valid_from"`
+	Expires     string   `json:"expires"`
+	Files       []string `json:"files"`
+	// Done: false when nothing was due, or it was only asked what would be done.
+	Done bool `json:"done"`
+}
+
+func (i issued) text(out io.Writer) error {
+	if !i.Done {
+		_, err := fmt.Fprintf(out, "nothing written: %s, valid until %s\n", i.Identity, i.Expires)
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%s\n  valid from %s until %s\n  fingerprint %s\n", i.Identity,
+		i.ValidFrom, i.Expires, i.Fingerprint)
+	for _, f := range i.Files {
+		if err == nil {
+			_, err = fmt.Fprintf(out, "  %s\n", f)
+		}
+	}
+	return err
+}
+
+// describe tells of a certificate, PEM.
+func describe(certPEM []byte, files ...string) (issued, error) {
+	block, _ := pem.Decode(certPEM)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return issued{}, errors.New("no PEM certificate")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return issued{}, err
+	}
+	name := cert.Subject.String()
+	if len(cert.URIs) == 1 {
+		name = cert.URIs[0].String()
+	}
+	return issued{Identity: name, Fingerprint: wire.FingerprintOf(cert.Raw).String(),
+		ValidFrom: cert.NotBefore.UTC().Format(time.RFC3339),
+		Expires:   cert.NotAfter.UTC().Format(time.RFC3339), Files: files, Done: true}, nil
+}
+
+// issuerFlags name the authority that issues, and for how long.
+type issuerFlags struct {
+	caCert, caKey string
+	days          int
+	asJSON        bool
+	dryRun        bool
+}
+
+func (f *issuerFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.caCert, "ca-cert", "", "file with the authority's certificate (PEM)")
+	flags.StringVar(&f.caKey, "ca-key", "", "file with the authority's key (PEM, PKCS #8)")
+	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificate is valid, "+
+		"1-%d, and not longer than the authority", int(ca.LifeMax/day)))
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
+	for _, name := range []string{"ca-cert", "ca-key"} {
+		cmd.MarkFlagRequired(name)
+	}
+}
+
+func (f *issuerFlags) authority() (*ca.CA, error) {
+	if f.days < 1 || f.days > int(ca.LifeMax/day) {
+		return nil, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
+	}
+	cert, err := readPEM(f.caCert)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-cert: %w", err)
+	}
+	key, err := readPEM(f.caKey)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-key: %w", err)
+	}
+	return ca.Load(cert, key)
+}
+
+func newCertIssueCommand() *cobra.Command {
+	var (
+		f                                  issuerFlags
+		identity, certFile, keyFile, begin string
+	)
+	cmd := &cobra.Command{
+		Use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
+		Short: "Make a key and a certificate for a node, gateway or operator",
+		Long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write both to
+files that do not exist yet.`,
+		Example: `  staffetta admin cert issue --identity spiffe://italia/operator/ada \
+    --ca-cert ca.pem --ca-key ca.key --cert ada.pem --key ada.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			done, err := f.issue(identity, certFile, keyFile, begin)
+			if err != nil {
+				return fmt.Errorf("cert issue: %w", err)
+			}
+			return printReport(cmd.OutOrStdout(), f.asJSON, done, done.text)
+		},
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&identity, "identity", "", "whose: spiffe://FEDERATION/region/REGION/node/NAME, "+
+		"…/region/REGION/gateway/NAME or …/operator/NAME")
+	flags.StringVar(&certFile, "cert", "", "file to write the certificate to")
+	flags.StringVar(&keyFile, "key", "", "file to write its key to")
+	flags.StringVar(&begin, "valid-from", "", "now, or a time such as 2026-11-01T00:00:00Z; "+
+		"without it five minutes ago, for peers whose clock is behind; who was just revoked needs now")
+	for _, name := range []string{"identity", "cert", "key"} {
+		cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func (f *issuerFlags) issue(identity, certFile, keyFile, begin string) (*issued, error) {
+	id, err := link.ReadIdentity(identity)
+	if err != nil {
+		return nil, fmt.Errorf("--identity: %w", err)
+	}
+	authority, err := f.authority()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []string{certFile, keyFile} {
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s exists already: `cert renew` replaces a certificate", file)
+		}
+	}
+	certPEM, keyPEM, err := f.make(authority, id, begin)
+	if err != nil {
+		return nil, err
+	}
+	done, err := describe(certPEM, certFile, keyFile)
+	if done.Done = !f.dryRun; err != nil || f.dryRun {
+		return &done, err
+	}
+	// The key first: a certificate without one can not be used.
+	if err := replaceFile(keyFile, keyPEM, 0o600); err != nil {
+		return nil, err
+	}
+	return &done, replaceFile(certFile, certPEM, 0o644)
+}
+
+func (f *issuerFlags) make(authority *ca.CA, id link.Identity, begin string) (
+	certPEM, keyPEM []byte, err error) {
+	life := time.Duration(f.days) * day
+	switch begin {
+	case "":
+		return authority.Issue(id.URI(), life)
+	case "now":
+		// The second after this one: certificates count in seconds, and what begins in the one of
+		// a revocation is revoked.
+		return authority.IssueFrom(id.URI(), time.Now().Truncate(time.Second).Add(time.Second), life)
+	}
+	from, err := time.Parse(time.RFC3339, begin)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--valid-from %q is neither now nor a time such as "+
+			"2026-11-01T00:00:00Z", begin)
+	}
+	return authority.IssueFrom(id.URI(), from, life)
+}
+
+func newCertRenewCommand() *cobra.Command {
+	var (
+		f                         issuerFlags
+		certFile, keyFile, caFile string
+		within                    int
+	)
+	cmd := &cobra.Command{
+		Use:   "renew --cert F --key F --ca-cert F --ca-key F",
+		Short: "Replace a certificate and its key by new ones for the same identity",
+		Long: `Replace a certificate and its key by new ones for the same identity. The files are replaced by
+renaming, so that a running process never reads half of one; it takes the new ones up within ten
+seconds, without a restart or a dropped request. With --within it does nothing until few days are
+left, and can be run every day.`,
+		Example: `  staffetta admin cert renew --cert node.pem --key node.key --ca ca.pem \
+    --ca-cert new-ca.pem --ca-key new-ca.key --within 30`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			done, err := f.renew(certFile, keyFile, caFile, within)
+			if err != nil {
+				return fmt.Errorf("cert renew: %w", err)
+			}
+			return printReport(cmd.OutOrStdout(), f.asJSON, done, done.text)
+		},
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&certFile, "cert", "", "file with the certificate (PEM)")
+	flags.StringVar(&keyFile, "key", "", "file with its key")
+	flags.StringVar(&caFile, "ca", "", "file of authorities of the same process, to which the "+
+		"issuing one is added if it is missing there")
+	flags.IntVar(&within, "within", 0, "renew only when so many days or fewer are left; 0: always")
+	for _, name := range []string{"cert", "key"} {
+		cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issued, error) {
+	if within < 0 {
+		return nil, fmt.Errorf("--within %d is negative", within)
+	}
+	authority, err := f.authority()
+	if err != nil {
+		return nil, err
+	}
+	old, err := readPEM(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("--cert: %w", err)
+	}
+	if _, err := os.Stat(keyFile); err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	have, err := describe(old, certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	id, err := link.ReadIdentity(have.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	end, err := time.Parse(time.RFC3339, have.Expires)
+	if err != nil {
+		return nil, err
+	}
+	have.Done = false
+	if within > 0 && time.Until(end) > time.Duration(within)*day {
+		return &have, nil
+	}
+	roots, err := withAuthority(caFile, authority)
+	if err != nil {
+		return nil, err
+	}
+	certPEM, keyPEM, err := f.make(authority, id, "")
+	if err != nil || f.dryRun {
+		return &have, err
+	}
+	// In this order every state between is one that a process can tell: it goes on with what it
+	// has until all three belong together.
+	if roots != nil {
+		if err := replaceFile(caFile, roots, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := replaceFile(keyFile, keyPEM, 0o600); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(certFile, certPEM, 0o644); err != nil {
+		return nil, err
+	}
+	done, err := describe(certPEM, certFile, keyFile)
+	return &done, err
+}
+
+// withAuthority is a file of authorities with one more; nil when it is there already.
+func withAuthority(file string, authority *ca.CA) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	roots, err := link.ReadAuthorities(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	added := authority.Roots()[0]
+	var out bytes.Buffer
+	for _, root := range roots {
+		if root.Equal(added) {
+			return nil, nil
+		}
+		pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}) // memory does not fail
+	}
+	out.Write(authority.CertPEM())
+	return out.Bytes(), nil
+}
+
+func newCACreateCommand() *cobra.Command {
+	var (
+		federation, certFile, keyFile string
+		days                          int
+		asJSON                        bool
+	)
+	cmd := &cobra.Command{
+		Use:   "create --federation NAME --ca-cert F --ca-key F",
+		Short: "Make a new authority: a key, and a certificate that it signs itself",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			done, err := createCA(federation, certFile, keyFile, days)
+			if err != nil {
+				return fmt.Errorf("ca create: %w", err)
+			}
+			return printReport(cmd.OutOrStdout(), asJSON, done, done.text)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&federation, "federation", "", "the federation's name")
+	flags.StringVar(&certFile, "ca-cert", "", "file to write the certificate to")
+	flags.StringVar(&keyFile, "ca-key", "", "file to write the key to, which opens the federation "+
+		"to whoever has it: keep it off the machines that run it")
+	flags.IntVar(&days, "days", caDaysDefault, fmt.Sprintf("days that it is valid, 1-%d", caDaysMax))
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	for _, name := range []string{"federation", "ca-cert", "ca-key"} {
+		cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func createCA(federation, certFile, keyFile string, days int) (*issued, error) {
+	if !wire.RegionID(federation).Valid() {
+		return nil, fmt.Errorf("--federation %q is not 1-%d of [a-z0-9-], a letter first", federation,
+			wire.NameBytesMax)
+	}
+	if days < 1 || days > caDaysMax {
+		return nil, fmt.Errorf("--days %d is not 1-%d", days, caDaysMax)
+	}
+	for _, file := range []string{certFile, keyFile} {
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s exists already", file)
+		}
+	}
+	authority, err := ca.New(federation, time.Duration(days)*day)
+	if err != nil {
+		return nil, err
+	}
+	if err := replaceFile(keyFile, authority.KeyPEM(), 0o600); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(certFile, authority.CertPEM(), 0o644); err != nil {
+		return nil, err
+	}
+	done, err := describe(authority.CertPEM(), certFile, keyFile)
+	return &done, err
+}
+
+func readPEM(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, pemBytesMax+1))
+	if err == nil && len(b) > pemBytesMax {
+		err = fmt.Errorf("%s has more than %d bytes", file, pemBytesMax)
+	}
+	return b, err
+}
+
+// replaceFile puts text in a file's place by a rename, so that nobody reads half of it. On return
+// it is on disk.
+func replaceFile(file string, text []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(file)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // gone by then, unless something failed
+	_, err = tmp.Write(text)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if old, err := os.Stat(file); err == nil { // whoever could read it can read the new one
+		if stat, ok := old.Sys().(*syscall.Stat_t); ok {
+			err = os.Chown(tmp.Name(), int(stat.Uid), int(stat.Gid))
+		}
+		if err := errors.Join(err, os.Chmod(tmp.Name(), old.Mode().Perm())); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
