@@ -76,6 +76,7 @@ func (n *Node) leadRegion(ctx context.Context) error {
 		}
 		return n.claims.run(ctx)
 	})
+	g.Go(func() error { return (&moves{n: n}).run(ctx) })
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
 	g.Go(func() error { return n.keepVersion(ctx) })
@@ -169,7 +170,7 @@ func (n *Node) houseRound(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(n.expireSpool(ctx, now), n.eraseDue(ctx, now))
+	return errors.Join(n.expireSpool(ctx, now), n.eraseRemains(ctx, now), n.eraseDue(ctx, now))
 }
 
 // eraseDue rewrites the blocks whose refused content is due, until none is or this look's share

@@ -159,7 +159,7 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 		return nil, err
 	}
 	var results wire.DirectoryResults
-	if err := n.federationQueue.do(ctx, wire.CmdDirectory, &ops, &results); err != nil {
+	if err := n.federationQueue.do(ctx, directoryKind(&ops), &ops, &results); err != nil {
 		return nil, err
 	}
 	return wire.Encode(&results), nil
@@ -167,6 +167,16 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
+// directoryKind is the oldest kind of command that may hold the operations.
+func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
+	for i := range ops.List {
+		if ops.List[i].Kind > wire.OpSetActive {
+			return wire.CmdMoveDirectory
+		}
+	}
+	return wire.CmdDirectory
+}
+
 func (n *Node) putService(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var spec wire.ServiceSpec
 	if err := wire.Decode(req, &spec); err != nil {

@@ -16,6 +16,7 @@ func (n *Node) handleRegion() {
 	n.link.Handle(wire.MethodLogin, n.login, link.RoleGateway)
 	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
 	n.handleSlots()
+	n.handleMoves()
 	n.handleSpool()
 
 	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
@@ -111,6 +112,11 @@ func (n *Node) login(ctx context.Context, _ link.Identity, req []byte) ([]byte, 
 	owned, _, err := n.region.Ownership(recipient)
 	if err != nil {
 		return nil, err
+	}
+	if owned.State != wire.Owned {
+		if err := n.arriving(recipient); err != nil {
+			return nil, err
+		}
 	}
 	if owned.State == wire.NotOwned || owned.State == wire.Claiming {
 		if err := n.claims.claim(ctx, recipient); err != nil {

@@ -54,7 +54,7 @@ func messages() []codec.Message {
 		new(Incarnations), new(FenceRegion), new(Standing), new(Reconcile), new(ReconcileCounts),
 		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore),
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
-		new(MoveErase), new(MoveErased)}
+		new(MoveErase), new(MoveErased), new(MoveOrder)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -42,7 +42,7 @@ const (
 	CmdMoveDirectory CommandKind = 145 // DirectoryOps → DirectoryResults
 	// CmdMoveOrder checks an operator's order against map and directory and changes neither: it
 	// is what the operators' log shows of it.
-	CmdMoveOrder CommandKind = 146 // MoveIntent → DirectoryEntry
+	CmdMoveOrder CommandKind = 146 // MoveOrder → DirectoryEntry
 )
 
 // Calls about moves.
@@ -53,7 +53,7 @@ const (
 	MethodMoveOffer  Method = 63 // MoveStep → MoveProgress; node to the new owner's leader
 	MethodMovePage   Method = 64 // MovePage → MoveProgress; the same
 	MethodMoveRefuse Method = 65 // MoveStep → MoveProgress; the same
-	MethodOrderMove  Method = 66 // MoveIntent → DirectoryEntry; operator to the federation's leader
+	MethodOrderMove  Method = 66 // MoveOrder → DirectoryEntry; operator to the federation's leader
 )
 
 const (
@@ -108,8 +108,22 @@ func (m *MoveIntent) Fields(c *codec.Codec) {
 	codec.String(c, 3, &m.To)
 }
 
+// MoveOrder is an operator's order to move a citizen, or to abort the move.
+type MoveOrder struct {
+	Recipient Recipient
+	To        RegionID
+	Abort     bool
+}
+
+// Fields declares the message.
+func (m *MoveOrder) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, m.Recipient[:])
+	codec.String(c, 2, &m.To)
+	codec.Bool(c, 3, &m.Abort)
+}
+
 // AuditSubject is what the operators' log shows.
-func (m *MoveIntent) AuditSubject() string {
+func (m *MoveOrder) AuditSubject() string {
 	return "recipient " + hex.EncodeToString(m.Recipient[:]) + " to " + string(m.To)
 }
 

@@ -8,12 +8,12 @@ import (
 // orderMove holds an operator's order against map and directory, and answers the code's entry. It
 // changes nothing: the owner's log decides. NotFound when the map has no such region; Conflict
 // when nobody owns the code, or it is moving elsewhere.
-func (t *tx) orderMove(m *wire.MoveIntent) (codec.Message, *wire.Error) {
+func (t *tx) orderMove(m *wire.MoveOrder) (codec.Message, *wire.Error) {
 	switch {
 	case t.founded == nil:
 		return nil, wire.Errorf(wire.NotReady, "the federation is not founded yet")
-	case m.Recipient.IsZero() || m.Token != wire.TokenHash{}:
-		return nil, wire.Malformedf("an order to move names its citizen by the hash")
+	case m.Recipient.IsZero():
+		return nil, wire.Malformedf("an order to move names a citizen")
 	}
 	if _, ok := t.founded.tags[m.To]; !ok {
 		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", m.To)
@@ -32,6 +32,8 @@ func (t *tx) orderMove(m *wire.MoveIntent) (codec.Message, *wire.Error) {
 	case e.State == wire.ClaimPending:
 		return nil, wire.Errorf(wire.Conflict, "region %s is claiming the fiscal code: try again "+
 			"when that is done", e.Region)
+	case m.Abort && (e.State != wire.Moving || e.To != m.To):
+		// It may be intended only: the owner's log knows.
 	case e.State == wire.Moving && e.To != m.To:
 		return nil, wire.Errorf(wire.Conflict, "the fiscal code is moving from region %s to "+
 			"region %s: let it arrive, or abort that move", e.Region, e.To)

@@ -144,7 +144,7 @@ func (p *player) parse(w []string) wire.Command {
 		return command(wire.CmdSetKey, k)
 	}
 	if w[0] == "order" {
-		return command(wire.CmdMoveOrder, &wire.MoveIntent{Recipient: p.citizen(w[1]),
+		return command(wire.CmdMoveOrder, &wire.MoveOrder{Recipient: p.citizen(w[1]),
 			To: wire.RegionID(w[2])})
 	}
 	epoch, err := strconv.Atoi(w[3])

@@ -1,0 +1,296 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+const (
+	// moveWait bounds how long a new owner waits for its replica of the federation to hear of a
+	// move that the old one has logged there; it hears within a round trip.
+	moveWait = time.Second
+	// movePoll is how often it looks meanwhile.
+	movePoll = 20 * time.Millisecond
+	// remainsBatch bounds the citizens whose remains are erased at one look.
+	remainsBatch = 64
+)
+
+// handleMoves registers the calls about citizens' moves; wire/move.go has the steps.
+func (n *Node) handleMoves() {
+	n.link.Handle(wire.MethodMove, n.move, link.RoleGateway, link.RoleOperator)
+	n.link.Handle(wire.MethodGetMove, n.getMove, link.RoleGateway, link.RoleOperator)
+	n.link.Handle(wire.MethodAbortMove, n.abortMove, link.RoleOperator)
+	n.link.Handle(wire.MethodOrderMove, n.orderMove, link.RoleOperator)
+	n.link.Handle(wire.MethodMoveOffer, n.moveOffer, link.RoleNode)
+	n.link.Handle(wire.MethodMovePage, n.movePage, link.RoleNode)
+	n.link.Handle(wire.MethodMoveRefuse, n.moveRefuse, link.RoleNode)
+}
+
+// mayMove checks who asks: a gateway for a session's citizen, an operator for a recipient.
+func mayMove(from link.Identity, token wire.TokenHash) error {
+	if (from.Role == link.RoleGateway) == (token == wire.TokenHash{}) {
+		return wire.Errorf(wire.Forbidden, "a gateway moves the citizen of a session, an "+
+			"operator a recipient")
+	}
+	return nil
+}
+
+// move answers MethodMove: the intent is in this region's log, and its leader drives the rest.
+func (n *Node) move(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var m wire.MoveIntent
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	if err := mayMove(from, m.Token); err != nil {
+		return nil, err
+	}
+	if err := n.mayPropose(); err != nil {
+		return nil, err
+	}
+	switch to, ok := n.currentMap().RegionByID(m.To); {
+	case !ok:
+		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", m.To)
+	case to.Closing && m.To != n.cfg.Region:
+		return nil, wire.Errorf(wire.Conflict, "region %s is closing", m.To)
+	}
+	var answer wire.Move
+	if err := n.regionQueue.do(ctx, wire.CmdMoveIntent, &m, &answer); err != nil {
+		return nil, err
+	}
+	return wire.Encode(&answer), nil
+}
+
+func (n *Node) getMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.MoveRef
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if err := mayMove(from, q.Token); err != nil {
+		return nil, err
+	}
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	m, err := n.region.Move(q, n.clockNow())
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(m), nil
+}
+
+func (n *Node) abortMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.MoveRef
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if err := mayMove(from, q.Token); err != nil {
+		return nil, err
+	}
+	if err := n.mayPropose(); err != nil {
+		return nil, err
+	}
+	var answer wire.Move
+	if err := n.regionQueue.do(ctx, wire.CmdMoveAbort, &q, &answer); err != nil {
+		return nil, err
+	}
+	return wire.Encode(&answer), nil
+}
+
+// orderMove answers MethodOrderMove: an operator's order, held against map and directory, stands
+// in the operators' log before the owner is asked.
+func (n *Node) orderMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var m wire.MoveOrder
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	action := "move"
+	if m.Abort {
+		action = "move --abort"
+	}
+	result, err := n.administrate(ctx, from, action, wire.CmdMoveOrder, &m)
+	return result.Body, err
+}
+
+// moveOffer answers MethodMoveOffer, the old owner's question before it gives a code up, and
+// before it goes on after a change of leaders: how far is this region with the move? On return
+// nothing remains here of an earlier stay of the citizen.
+func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var m wire.MoveStep
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	if err := n.mayTake(ctx, from, m); err != nil {
+		return nil, err
+	}
+	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	if progress.Owned || progress.Refused {
+		return wire.Encode(progress), nil
+	}
+	if err := n.awaitMove(ctx, m); err != nil {
+		return nil, err
+	}
+	for {
+		remains, err := n.region.Remains(m.Recipient, m.Epoch)
+		if err != nil {
+			return nil, err
+		}
+		if !remains {
+			return wire.Encode(progress), nil
+		}
+		if err := n.eraseRemainsOf(ctx, m.Recipient); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// mayTake checks that this node can log a step of a move that the caller's region drives.
+func (n *Node) mayTake(ctx context.Context, from link.Identity, m wire.MoveStep) error {
+	if m.Region != from.Region {
+		return wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
+	}
+	if m.Recipient.IsZero() || m.Epoch == 0 {
+		return wire.Malformedf("step of a move without recipient or epoch")
+	}
+	if err := n.mayPropose(); err != nil {
+		return err
+	}
+	page := []wire.Command{{Kind: wire.CmdMovePage}}
+	if err := gate(page, n.region.ActiveVersion()); err != nil {
+		return err
+	}
+	return n.regionGroup.Read(ctx)
+}
+
+// awaitMove waits until this replica of the federation knows the move: without that, any region
+// could plant a citizen here.
+func (n *Node) awaitMove(ctx context.Context, m wire.MoveStep) error {
+	for end := time.Now().Add(moveWait); ; {
+		e, err := n.federation.Directory(m.Recipient)
+		switch {
+		case err != nil:
+			return err
+		case e.State == wire.Moving && e.Region == m.Region && e.Epoch+1 == m.Epoch &&
+			e.To == n.cfg.Region:
+			return nil
+		case e.Epoch+1 > m.Epoch:
+			return wire.Errorf(wire.Conflict, "the directory knows a later owner of the code")
+		case !time.Now().Before(end):
+			return wire.Errorf(wire.NotReady, "the directory does not know of the move yet")
+		}
+		select {
+		case <-time.After(movePoll):
+		case <-ctx.Done():
+			return wire.Errorf(wire.NotReady, "the directory does not know of the move yet")
+		}
+	}
+}
+
+// movePage answers MethodMovePage: one page, in this region's log when it is the one wanted.
+func (n *Node) movePage(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var m wire.MovePage
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	step := wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.From}
+	if err := n.mayTake(ctx, from, step); err != nil {
+		return nil, err
+	}
+	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	if progress.Owned || progress.Refused {
+		return wire.Encode(progress), nil
+	}
+	if err := n.awaitMove(ctx, step); err != nil {
+		return nil, err
+	}
+	*progress = wire.MoveProgress{}
+	if err := n.logAlone(ctx, wire.CmdMovePage, &m, progress); err != nil {
+		return nil, err
+	}
+	return wire.Encode(progress), nil
+}
+
+// moveRefuse answers MethodMoveRefuse: the abort of a move, decided in this region's log.
+func (n *Node) moveRefuse(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var m wire.MoveStep
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	if err := n.mayTake(ctx, from, m); err != nil {
+		return nil, err
+	}
+	var progress wire.MoveProgress
+	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, &m, &progress); err != nil {
+		return nil, err
+	}
+	return wire.Encode(&progress), nil
+}
+
+// logAlone is regionQueue.do for a command that needs an entry of its own: a page's messages are
+// stored as a block, under the entry's index.
+func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp codec.Message) error {
+	list := wire.Commands{List: []wire.Command{{Kind: kind, Body: wire.Encode(m)}}}
+	if size := len(list.List[0].Body); size > wire.CommandBytesMax {
+		return wire.Errorf(wire.TooLarge, "command of %d bytes", size)
+	}
+	if err := gate(list.List, n.region.ActiveVersion()); err != nil {
+		return err
+	}
+	answer, err := n.regionGroup.Propose(ctx,
+		wire.EncodeEntry(wire.CommandsEntry, n.clockNow(), wire.Encode(&list)))
+	if err != nil {
+		return err
+	}
+	results, ok := answer.(*wire.Results)
+	switch {
+	case !ok || len(results.List) != 1:
+		return wire.Errorf(wire.Internal, "entry applied with the wrong results")
+	case results.List[0].Err != nil:
+		return results.List[0].Err
+	}
+	return wire.Decode(results.List[0].Body, resp)
+}
+
+// arriving refuses a login of a citizen who is on the way to this region, in a way that has the
+// gateway try again.
+func (n *Node) arriving(r wire.Recipient) error {
+	e, err := n.federation.Directory(r)
+	if err == nil && e.State == wire.Moving && e.To == n.cfg.Region {
+		err = wire.Errorf(wire.Conflict, "the citizen is moving to this region")
+	}
+	return err
+}
+
+// eraseRemains erases what citizens left who moved away long enough ago. It is a part of what the
+// region's leader does from time to time.
+func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
+	list, err := n.region.DueRemains(now, remainsBatch)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := n.eraseRemainsOf(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) eraseRemainsOf(ctx context.Context, r wire.Recipient) error {
+	for {
+		var erased wire.MoveErased
+		err := n.regionQueue.do(ctx, wire.CmdMoveErase, &wire.MoveErase{Recipient: r}, &erased)
+		if err != nil || !erased.More {
+			return err
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+const (
+	// movesScan bounds the moves that a round looks at: as many as a region of ten million people
+	// sees in a week, should one region be away for that long.
+	movesScan = 4096
+	// movePause is how long a region is left alone after a move to it did not get on.
+	movePause = time.Second
+)
+
+// moves drives the moves out of this region, on its leader. The old owner drives, not the new one:
+// it has the session that asks, the data, and the fence to lift when the move is aborted; nothing
+// is under way that its log does not know. Whatever it does may be repeated, so that any leader can
+// go on from any point.
+//
+// Moves to one region are driven one after the other, those to several side by side.
+type moves struct {
+	n *Node
+
+	// Owned by run: the regions to which moves are being driven.
+	busy map[wire.RegionID]bool
+}
+
+// run drives moves for as long as this node leads the region.
+func (d *moves) run(ctx context.Context) error {
+	d.busy = make(map[wire.RegionID]bool)
+	var all sync.WaitGroup
+	defer all.Wait()
+	freed := make(chan wire.RegionID, wire.RegionsMax) // a region is in it once
+	for {
+		changed := d.n.region.PendingChanged()
+		list, err := d.n.region.Moves(movesScan)
+		if err != nil {
+			return err
+		}
+		for to, list := range d.due(list) {
+			d.busy[to] = true
+			all.Go(func() {
+				d.driveTo(ctx, to, list)
+				freed <- to
+			})
+		}
+		select {
+		case <-changed:
+		case to := <-freed:
+			delete(d.busy, to)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// due sorts moves by region, but for busy ones. Those come first that need no answer of the region.
+func (d *moves) due(list []wire.Move) map[wire.RegionID][]wire.Move {
+	work := map[wire.RegionID][]wire.Move{}
+	for _, m := range list {
+		if !d.busy[m.To] {
+			work[m.To] = append(work[m.To], m)
+		}
+	}
+	rank := func(m wire.Move) int {
+		if m.State == wire.MoveIntended && m.Aborting {
+			return 0
+		}
+		return 1
+	}
+	for _, list := range work {
+		slices.SortStableFunc(list, func(a, b wire.Move) int { return cmp.Compare(rank(a), rank(b)) })
+	}
+	return work
+}
+
+// driveTo drives moves to one region. When some did not get on it returns only after a pause.
+func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move) {
+	var last error
+	left := 0
+	for i := range list {
+		err := d.drive(ctx, &list[i])
+		if err == nil {
+			continue
+		}
+		last, left = err, left+1
+		if ctx.Err() != nil || wire.Retriable(err) { // the others would wait for the same
+			left = len(list) - i
+			break
+		}
+	}
+	if left == 0 || ctx.Err() != nil {
+		return
+	}
+	d.n.log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
+		slog.Int("codes", left), slog.String("reason", last.Error()))
+	select {
+	case <-time.After(movePause):
+	case <-ctx.Done():
+	}
+}
+
+// drive brings one move to its end, from wherever it is.
+func (d *moves) drive(ctx context.Context, m *wire.Move) error {
+	if m.Aborting {
+		return d.abort(ctx, m)
+	}
+	step := d.step(m)
+	if m.State == wire.MoveIntended {
+		op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient,
+			Region: d.n.cfg.Region, Epoch: m.Epoch - 1, To: m.To}
+		switch err := d.tellDirectory(ctx, op); {
+		case errors.Is(err, wire.NotFound) || errors.Is(err, wire.Conflict):
+			return d.giveUp(ctx, m, err) // no such region, or it takes nobody any more
+		case err != nil:
+			return err
+		}
+		// Nothing is given up before the new owner is known to be there.
+		if _, err := d.ask(ctx, m.To, wire.MethodMoveOffer, step); err != nil {
+			return err
+		}
+		if err := d.log(ctx, wire.CmdMoveFence, step); err != nil {
+			return err
+		}
+	}
+	return d.handOver(ctx, m)
+}
+
+// step is the move as this region's log has it; the other side is the new owner.
+func (d *moves) step(m *wire.Move) *wire.MoveStep {
+	return &wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.To}
+}
+
+// handOver gives the new owner, page by page, what it does not have yet.
+func (d *moves) handOver(ctx context.Context, m *wire.Move) error {
+	progress, err := d.ask(ctx, m.To, wire.MethodMoveOffer, d.step(m))
+	for err == nil && !progress.Owned {
+		if progress.Refused {
+			return wire.Errorf(wire.Conflict, "region %s refused the move, and nobody here asked "+
+				"for that", m.To)
+		}
+		var page *wire.MovePage
+		if page, err = d.n.region.ExportMove(m.Recipient, progress.Next); err != nil {
+			return err
+		}
+		page.Epoch, page.From = m.Epoch, d.n.cfg.Region
+		before := progress.Next
+		progress, err = d.call(ctx, m.To, wire.MethodMovePage, page)
+		if err == nil && !progress.Owned && !progress.Refused &&
+			slices.Equal(progress.Next, before) {
+			err = wire.Errorf(wire.Internal, "region %s does not get on with a move", m.To)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return d.log(ctx, wire.CmdMoveDone, d.step(m))
+}
+
+// abort ends a move without effect, unless the new owner has the code by now. Before the fence the
+// new owner has nothing and need not be asked; after it, its log decides.
+func (d *moves) abort(ctx context.Context, m *wire.Move) error {
+	if m.State == wire.MoveFenced {
+		progress, err := d.ask(ctx, m.To, wire.MethodMoveRefuse, d.step(m))
+		if err != nil {
+			return err
+		}
+		if progress.Owned {
+			return d.log(ctx, wire.CmdMoveDone, d.step(m))
+		}
+	}
+	err := d.tellDirectory(ctx, wire.DirectoryOp{Kind: wire.OpMoveAborted,
+		Recipient: m.Recipient, Region: d.n.cfg.Region, Epoch: m.Epoch})
+	if err != nil {
+		return err
+	}
+	return d.log(ctx, wire.CmdMoveUndo, d.step(m))
+}
+
+// giveUp asks for the end of a move that can not be made.
+func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
+	d.n.log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
+		slog.String("reason", why.Error()))
+	return d.log(ctx, wire.CmdMoveAbort, &wire.MoveRef{Recipient: m.Recipient})
+}
+
+// log logs a step in this region's log.
+func (d *moves) log(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	return d.n.regionQueue.do(ctx, kind, m, nil)
+}
+
+// ask asks the new owner's leader about a step.
+func (d *moves) ask(ctx context.Context, to wire.RegionID, method wire.Method,
+	step *wire.MoveStep) (*wire.MoveProgress, error) {
+	return d.call(ctx, to, method, &wire.MoveStep{Recipient: step.Recipient, Epoch: step.Epoch,
+		Region: d.n.cfg.Region})
+}
+
+func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
+	m codec.Message) (*wire.MoveProgress, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	answer, err := d.n.callRegion(ctx, to, method, wire.Encode(m))
+	if err != nil {
+		return nil, err
+	}
+	progress := new(wire.MoveProgress)
+	return progress, wire.Decode(answer, progress)
+}
+
+// tellDirectory makes one operation hold. One that does not means that the directory knows better
+// than this region's log, as after a restore: then nothing is to be done but by who restores.
+func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	answer, err := d.n.callFederation(ctx, wire.MethodFederation,
+		wire.Encode(&wire.DirectoryOps{List: []wire.DirectoryOp{op}}))
+	if err != nil {
+		return err
+	}
+	var results wire.DirectoryResults
+	if err := wire.Decode(answer, &results); err != nil {
+		return err
+	}
+	if len(results.List) != 1 {
+		return wire.Errorf(wire.Internal, "%d results for one operation", len(results.List))
+	}
+	if e := results.List[0].Entry; !results.List[0].OK {
+		return wire.Errorf(wire.Internal, "the directory contradicts the region's log: it has "+
+			"region %q at epoch %d", e.Region, e.Epoch)
+	}
+	return nil
+}
