@@ -79,6 +79,9 @@ func (l *latencies) p99(now time.Time) time.Duration {
 	return 0
 }
 
+// Name is the group's name.
+func (g *Group) Name() string { return g.config.Group }
+
 // StoreLatency is the 99th percentile of the time that appends to the log took here in the last
 // minute, fsync included; 0 when there were hardly any.
 func (g *Group) StoreLatency() time.Duration { return g.stats.latencies.p99(time.Now()) }

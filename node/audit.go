@@ -31,6 +31,10 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 	if needs(&command) > n.federation.ActiveVersion() {
 		command = audited.Command // members with an older program know no audit yet
 	}
+	if err := gate([]wire.Command{command}, n.federation.ActiveVersion()); err != nil {
+		// An operator is told at once, where a duty would wait.
+		return wire.Result{}, wire.Errorf(wire.Conflict, "%s", wire.AsError(err).Detail)
+	}
 	results, err := n.federationQueue.submit(ctx, []wire.Command{command})
 	switch {
 	case err != nil:

@@ -44,8 +44,10 @@ type Config struct {
 	EraseAfter time.Duration
 	// RejectionRetention is how long a rejection stays readable; default three years.
 	RejectionRetention time.Duration
-	// MinFreeBytes of disk below which submissions are refused; default 256 MiB.
-	MinFreeBytes uint64
+	// Disk holds the watermarks of free disk space; BallastBytes is how much of it is kept for an
+	// emergency, none by default.
+	Disk         DiskLimits
+	BallastBytes uint64
 	// Spool bounds what is kept for regions that are away.
 	Spool SpoolConfig
 
@@ -55,16 +57,26 @@ type Config struct {
 	// Now is the wall clock; default time.Now. Durations are measured without it.
 	Now func() time.Time
 
-	// For tests: the file system of the states (default: the disk), the Raft logs by group
-	// (default: LogStore below Dir), and the groups' timing.
-	FS     vfs.FS
-	Stores func(group string) *consensus.Stores
-	Timing func(group string) consensus.Timing
+	// For tests: the version of the logs' content that the program claims to know (default:
+	// wire.Version), what stands between a group and its state (default: nothing), the file
+	// system of the states (default: the disk), the Raft logs by group (default: LogStore below
+	// Dir), and the groups' timing.
+	Version uint32
+	State   func(group string, s consensus.StateMachine) consensus.StateMachine
+	FS      vfs.FS
+	Stores  func(group string) *consensus.Stores
+	Timing  func(group string) consensus.Timing
 }
 
 func (c *Config) setDefaults() {
 	if c.Program == "" {
 		c.Program = "unknown"
+	}
+	if c.Version == 0 {
+		c.Version = wire.Version
+	}
+	if c.State == nil {
+		c.State = func(_ string, s consensus.StateMachine) consensus.StateMachine { return s }
 	}
 	if c.LogStore == "" {
 		c.LogStore = "wal"
@@ -76,8 +88,8 @@ func (c *Config) setDefaults() {
 		c.RejectionRetention = 3 * 365 * 24 * time.Hour
 	}
 	c.Spool.setDefaults()
-	if c.MinFreeBytes == 0 {
-		c.MinFreeBytes = 256 << 20
+	if c.Disk == (DiskLimits{}) {
+		c.Disk = diskDefaults
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -127,5 +139,6 @@ func (c *Config) validate() error {
 		n, ok := c.Founding.Node(c.ID)
 		check(ok && n.Region == c.Region, "the founding map has no node %s in region %s", c.ID, c.Region)
 	}
+	errs = append(errs, c.Disk.validate())
 	return errors.Join(errs...)
 }

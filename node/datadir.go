@@ -25,7 +25,6 @@ const (
 	ownerFile   = "owner.json"
 	foundedFile = "founded"
 	lockFile    = "lock"
-	ownerFormat = 1
 )
 
 // dataDir is an opened data directory, held by a lock until closed.
@@ -69,7 +68,10 @@ func (d *dataDir) checkOwner(o owner) error {
 	if err := json.Unmarshal(b, &have); err != nil {
 		return fmt.Errorf("data directory: %s is damaged: %w", name, err)
 	}
-	if have != o {
+	if err := have.checkFormat(d.path); err != nil {
+		return err
+	}
+	if have.Format = o.Format; have != o {
 		return fmt.Errorf("data directory %s belongs to node %s of region %s in federation %s "+
 			"(format %d), not to node %s of region %s in federation %s (format %d)", d.path,
 			have.Node, have.Region, have.Federation, have.Format,

@@ -29,5 +29,8 @@
 //	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
+//	digest.go       a leader compares the replicas of its group
+//	disk.go         watermarks of free space, ballast
+//	health.go       what hinders a node and does not stop it
 //	version.go      the gate that keeps new kinds out of older groups' logs; upgrades
 package node

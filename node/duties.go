@@ -80,6 +80,7 @@ func (n *Node) leadRegion(ctx context.Context) error {
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
 	g.Go(func() error { return n.keepVersion(ctx) })
+	g.Go(func() error { return n.compareReplicas(ctx, regionGroup(n.cfg.Region)) })
 	g.Go(func() error { return n.spool.keepKeys(ctx) })
 	g.Go(func() error { return n.spool.relayAll(ctx) })
 	return g.Wait()
@@ -97,8 +98,7 @@ func (n *Node) leadFederation(ctx context.Context) error {
 		n.log.Info("founding the federation", "federation", n.cfg.Founding.Federation)
 		return n.federationQueue.do(ctx, wire.CmdFound, n.cfg.Founding, nil)
 	})
-	<-ctx.Done()
-	return nil
+	return n.compareReplicas(ctx, federationGroup)
 }
 
 // announce makes every replica of the federation learn of a change at once: a follower hears of a

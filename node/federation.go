@@ -34,6 +34,7 @@ func (n *Node) handleFederation() {
 	administer[wire.SetKey](n, wire.MethodSetKey, "key set", wire.CmdSetKey)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
 	n.handleViews()
+	n.handleHealth()
 }
 
 // lookUp registers a read of the local replica.
@@ -70,7 +71,7 @@ func (n *Node) mayFederate() error {
 	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
-	if n.diskFull.Load() {
+	if n.disk.refuses() {
 		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
 	}
 	return nil

@@ -20,7 +20,6 @@ import (
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -32,8 +31,6 @@ const (
 	// on demand. Look-ups of idempotency keys want the tables' filters in there: with 16 MiB a
 	// keyed message costs 35 µs to apply once there are half a million, with 64 MiB 16 µs.
 	CacheBytes = 64<<20 + 2*RegionMemTableBytes + 2*store.MemTableDefault
-	// diskPeriod is how often free disk space is looked at.
-	diskPeriod = 5 * time.Second
 )
 
 // Node is one relay node. Its exported methods may be called concurrently.
@@ -58,11 +55,11 @@ type Node struct {
 	spool           *spool
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
-	contact         contact       // with the federation
+	contact         contact // with the federation
+	disk            *disk
 	probing         chan struct{} // holds one token per probe under way
 
-	diskFull atomic.Bool
-	fit      atomic.Pointer[fit] // of slots
+	fit atomic.Pointer[fit] // of slots
 }
 
 // New opens the data directory, both states and both groups, or says why it can not. Nothing
@@ -85,6 +82,14 @@ func New(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
+	if err := n.dir.checkDiverged(); err != nil {
+		return nil, err
+	}
+	n.disk = newDisk(n.cfg.Disk, n.dir.path)
+	n.disk.look()
+	if err := n.setBallast(); err != nil {
+		return nil, err
+	}
 	if err := n.openContact(); err != nil {
 		return nil, err
 	}
@@ -188,7 +193,7 @@ func (n *Node) openGroups() (err error) {
 	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine) (
 		*consensus.Group, error) {
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
-			LogStore: n.cfg.LogStore, Bootstrap: members, State: state, Timing: n.cfg.Timing(group),
+			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state), Timing: n.cfg.Timing(group),
 			Transport: n.link.Raft(group), Logger: n.log, Now: n.cfg.Now,
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
@@ -245,6 +250,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.watchDisk(ctx) })
+	g.Go(func() error { return n.keepFormat(ctx) })
 	g.Go(func() error { return n.keepContact(ctx) })
 	g.Go(func() error { return fatal(ctx, "region state", n.region.Err()) })
 	g.Go(func() error { return fatal(ctx, "federation state", n.federation.Err()) })
@@ -255,7 +261,8 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	stopGroups()
-	return errors.Join(err, base.Wait(), n.close())
+	err = errors.Join(err, base.Wait())
+	return errors.Join(err, n.noteDivergence(err), n.close())
 }
 
 // fatal waits for a background error of a state's database, after which nothing it says can be
@@ -295,33 +302,10 @@ func (n *Node) close() error {
 // clockNow is the wall clock.
 func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
 
-// watchDisk refuses submissions while the disk is nearly full, before a write fails.
-func (n *Node) watchDisk(ctx context.Context) error {
-	tick := time.NewTicker(diskPeriod)
-	defer tick.Stop()
-	for {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(n.dir.path, &fs); err == nil {
-			full := fs.Bavail*uint64(fs.Bsize) < n.cfg.MinFreeBytes
-			if n.diskFull.Swap(full) != full {
-				n.log.Warn("free disk space crossed the bound", "full", full,
-					"bound_bytes", n.cfg.MinFreeBytes)
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 func (n *Node) registerMetrics() {
+	n.cfg.Registerer.MustRegister(n.diskMetrics()...)
 	n.cfg.Registerer.MustRegister(
 		n.region.Store().Collector(), n.federation.Collector(), n.spool.stats,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_full",
-			Help: "1 while submissions are refused for want of disk space."},
-			func() float64 { return boolGauge(n.diskFull.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",
 			Help: "1 when the node can do its job, as /health says."},
 			func() float64 { return boolGauge(n.Health().Ready) }),

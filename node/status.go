@@ -40,9 +40,11 @@ func (n *Node) Health() adminhttp.Health {
 	if n.versionAwaited() {
 		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")
 	}
-	if n.diskFull.Load() {
-		h.Reasons = append(h.Reasons, "the disk is nearly full: submissions are refused")
+	if n.disk.refuses() {
+		h.Reasons = append(h.Reasons, "the disk is nearly full ("+n.disk.String()+
+			"): submissions are refused")
 	}
+	h.Degraded = append(h.Degraded, n.troubles()...)
 	if err := n.federationGroup.Ready(); err != nil {
 		h.Degraded = append(h.Degraded, "federation: "+err.Error()+
 			": claims and changes of services wait")

@@ -86,7 +86,7 @@ func (n *Node) mayPropose() error {
 	if leader, _ := n.regionGroup.Leader(); leader != n.cfg.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
-	if n.diskFull.Load() {
+	if n.disk.refuses() {
 		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
 	}
 	return nil

@@ -65,7 +65,7 @@ func millis(d time.Duration) int64 {
 
 // diskStatus is the file system of the data directory; zero when it can not be asked.
 func (n *Node) diskStatus() wire.DiskStatus {
-	s := wire.DiskStatus{RefuseBytes: n.cfg.MinFreeBytes, Full: n.diskFull.Load()}
+	s := wire.DiskStatus{RefuseBytes: n.cfg.Disk.LowBytes, Full: n.disk.refuses()}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(n.dir.path, &fs); err == nil {
 		s.FreeBytes = fs.Bavail * uint64(fs.Bsize)

@@ -24,8 +24,6 @@ type State struct {
 	slots atomic.Pointer[slotTable]
 	// version is the group's active one.
 	version atomic.Uint32
-	// restored is the state's incarnation, and how far it agrees with the directory.
-	restored atomic.Pointer[restored]
 
 	expected expected
 
@@ -80,9 +78,6 @@ func (s *State) load() error {
 		return err
 	}
 	if err := s.loadVersion(); err != nil {
-		return err
-	}
-	if err := s.loadRestored(); err != nil {
 		return err
 	}
 	s.clock.Store(&k)

@@ -155,7 +155,7 @@ func (n *Node) Start() {
 	var err error
 	n.Node, err = node.New(node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
-		Certificate: always(n.cert), Roots: n.w.ca.Roots, FS: n.fs, MinFreeBytes: 1,
+		Certificate: always(n.cert), Roots: n.w.ca.Roots, FS: n.fs, Disk: node.DiskLimits{LowBytes: 1},
 		Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {

@@ -1,0 +1,239 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+const (
+	// replicaPeriod is how often a leader compares the replicas of its group.
+	replicaPeriod = 10 * time.Second
+	// replicaWait bounds one question, and replicasAtOnce how many are open: the federation's
+	// leader asks every node of the country.
+	replicaWait    = 3 * time.Second
+	replicasAtOnce = 32
+	// agreedMax bounds what a member is told: a replica that differs once differs ever after.
+	agreedMax = 8
+)
+
+// divergedFile marks a data directory whose replica was found to differ from the others.
+const divergedFile = "diverged"
+
+// group returns one of the node's groups by its name.
+func (n *Node) group(name string) *consensus.Group {
+	switch name {
+	case federationGroup:
+		return n.federationGroup
+	case regionGroup(n.cfg.Region):
+		return n.regionGroup
+	}
+	return nil
+}
+
+// replica answers MethodReplica: how this member of a group is. What a majority agrees on is
+// believed when it comes from another member.
+func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.ReplicaQuery
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	g := n.group(q.Group)
+	if g == nil {
+		return nil, wire.Errorf(wire.NotFound, "this node is not in that group")
+	}
+	if len(q.Agreed) > agreedMax {
+		return nil, wire.Errorf(wire.TooLarge, "%d digests, %d allowed", len(q.Agreed), agreedMax)
+	}
+	if q.Group == federationGroup || from.Region == n.cfg.Region {
+		g.JudgeDigests(q.Agreed)
+	}
+	answer := wire.Replica{Version: n.cfg.Version, Active: n.region.ActiveVersion(),
+		Digests: g.Digests(), Disk: n.disk.level()}
+	if q.Group == federationGroup {
+		answer.Active = n.federation.ActiveVersion()
+	}
+	return wire.Encode(&answer), nil
+}
+
+// askReplicas asks nodes how their replicas of a group are; who does not answer in time is
+// missing. A program that does not know the question is of the first version.
+func (n *Node) askReplicas(ctx context.Context, nodes []wire.NodeID,
+	query func(wire.NodeID) *wire.ReplicaQuery) map[wire.NodeID]*wire.Replica {
+	answers := make(map[wire.NodeID]*wire.Replica, len(nodes))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	slots := make(chan struct{}, replicasAtOnce)
+	for _, id := range nodes {
+		if id == n.cfg.ID {
+			continue
+		}
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if r := n.askReplica(ctx, id, query(id)); r != nil {
+				mu.Lock()
+				answers[id] = r
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return answers
+}
+
+func (n *Node) askReplica(ctx context.Context, id wire.NodeID, q *wire.ReplicaQuery) *wire.Replica {
+	ctx, cancel := context.WithTimeout(ctx, replicaWait)
+	defer cancel()
+	q.Version = n.cfg.Version
+	b, err := n.link.Call(ctx, link.Peer{Node: id}, wire.MethodReplica, wire.Encode(q))
+	if errors.Is(err, wire.UnknownKind) {
+		return &wire.Replica{Version: wire.VersionMin, Active: wire.VersionMin}
+	}
+	r := new(wire.Replica)
+	if err != nil || wire.Decode(b, r) != nil || len(r.Digests) > wire.DigestsMax {
+		return nil
+	}
+	return r
+}
+
+// membersOf are a group's voters, and all its members.
+func membersOf(g *consensus.Group) (voters, all []wire.NodeID) {
+	members, err := g.Members()
+	if err != nil {
+		return nil, nil
+	}
+	for _, m := range members {
+		all = append(all, m.Node)
+		if m.Voter {
+			voters = append(voters, m.Node)
+		}
+	}
+	return voters, all
+}
+
+// compareReplicas is a leader's duty: to find out who differs. A replica that differs from a
+// majority of the voters is told what they agree on, and ends by itself; this one too.
+func (n *Node) compareReplicas(ctx context.Context, name string) error {
+	g := n.group(name)
+	tick := time.NewTicker(replicaPeriod)
+	defer tick.Stop()
+	defer g.SetDisputed(false)
+	var agreed []wire.StateDigest
+	disputed := false
+	for {
+		// A third replica may not have had an index where two differ: only what lasts is a dispute.
+		before := disputed
+		agreed, disputed = n.compareOnce(ctx, name, g, agreed)
+		g.SetDisputed(disputed && before)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// compareOnce tells the members what was agreed before, asks for their digests, and returns what is
+// agreed now, and whether that leaves a dispute. Who differs from it is told at once.
+func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
+	before []wire.StateDigest) (agreed []wire.StateDigest, disputed bool) {
+	voters, all := membersOf(g)
+	answers := n.askReplicas(ctx, all, func(wire.NodeID) *wire.ReplicaQuery {
+		return &wire.ReplicaQuery{Group: name, Agreed: before[:min(len(before), agreedMax)]}
+	})
+	digests := map[wire.NodeID][]wire.StateDigest{n.cfg.ID: g.Digests()}
+	for id, r := range answers {
+		digests[id] = r.Digests
+	}
+	agreed, disputed = agree(voters, digests)
+	g.JudgeDigests(agreed)
+	different := map[wire.NodeID][]wire.StateDigest{}
+	var nodes []wire.NodeID
+	for id, r := range answers {
+		if list := differing(agreed, r.Digests); len(list) > 0 {
+			different[id] = list
+			nodes = append(nodes, id)
+			n.log.Error("a replica differs from the majority", "group", name, "node", id,
+				"index", list[0].Index)
+		}
+	}
+	n.askReplicas(ctx, nodes, func(id wire.NodeID) *wire.ReplicaQuery {
+		return &wire.ReplicaQuery{Group: name, Agreed: different[id]}
+	})
+	return agreed, disputed
+}
+
+// agree answers the digests that a majority of the voters have, newest first, and whether voters
+// differ at a later index without a majority.
+func agree(voters []wire.NodeID, digests map[wire.NodeID][]wire.StateDigest) (
+	agreed []wire.StateDigest, disputed bool) {
+	votes := map[wire.StateDigest]int{}
+	sums := map[uint64]int{} // the different digests of an index
+	settled := uint64(0)     // the newest index at which a majority agrees
+	for _, v := range voters {
+		for _, d := range digests[v] {
+			if votes[d]++; votes[d] == 1 {
+				sums[d.Index]++
+			}
+			if votes[d] == len(voters)/2+1 {
+				settled = max(settled, d.Index)
+				agreed = append(agreed, d)
+			}
+		}
+	}
+	for index, different := range sums {
+		if different > 1 && index > settled {
+			disputed = true
+		}
+	}
+	slices.SortFunc(agreed, func(a, b wire.StateDigest) int { return cmp.Compare(b.Index, a.Index) })
+	return agreed, disputed
+}
+
+// differing are agreed digests of indexes at which a member has another one, as many as it may be
+// told.
+func differing(agreed, has []wire.StateDigest) []wire.StateDigest {
+	sums := make(map[uint64][32]byte, len(has))
+	for _, d := range has {
+		sums[d.Index] = d.Sum
+	}
+	var list []wire.StateDigest
+	for _, d := range agreed {
+		if sum, ok := sums[d.Index]; ok && sum != d.Sum && len(list) < agreedMax {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// checkDiverged refuses a data directory whose replica was found to differ from the others.
+func (d *dataDir) checkDiverged() error {
+	b, err := os.ReadFile(d.sub(divergedFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return fmt.Errorf("data directory %s must not be used again: %s. Remove this node from the "+
+		"federation, empty the directory, and let it join under a new name", d.path, b)
+}
+
+// noteDivergence marks the data directory of a node that ended because it differs from the others,
+// so that no supervisor starts it again.
+func (n *Node) noteDivergence(err error) error {
+	if !errors.Is(err, consensus.ErrDiverged) {
+		return nil
+	}
+	return writeSynced(n.dir.path, divergedFile, []byte(err.Error()))
+}

@@ -1,0 +1,246 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// diskPeriod is how often free disk space is looked at.
+	diskPeriod = 5 * time.Second
+	// ballastFile keeps space that the node gives up at the last watermark, or when an operator
+	// asks for it.
+	ballastFile = "ballast"
+)
+
+// DiskLimits are the watermarks of free disk space: a level is reached when less is free than its
+// bytes, or than its percentage of the file system. The zero value is 1 GiB or 15 %, and 512 MiB
+// or 8 %.
+type DiskLimits struct {
+	// Low: submissions are refused.
+	LowBytes   uint64
+	LowPercent uint
+	// Critical: leadership is handed over to a voter with more room. At a quarter of its bytes
+	// the ballast is given up and the node ends, before a write fails.
+	CriticalBytes   uint64
+	CriticalPercent uint
+}
+
+var diskDefaults = DiskLimits{LowBytes: 1 << 30, LowPercent: 15, CriticalBytes: 512 << 20,
+	CriticalPercent: 8}
+
+func (l DiskLimits) validate() error {
+	if l.LowPercent > 100 || l.CriticalPercent > l.LowPercent || l.CriticalBytes > l.LowBytes {
+		return fmt.Errorf("disk limits: low at %d bytes or %d %%, critical at %d bytes or %d %%: "+
+			"critical must not be above low, nor a percentage above 100", l.LowBytes, l.LowPercent,
+			l.CriticalBytes, l.CriticalPercent)
+	}
+	return nil
+}
+
+// level judges how much is free.
+func (l DiskLimits) level(free, total uint64) wire.DiskLevel {
+	below := func(bytes uint64, percent uint) bool {
+		return free < bytes || float64(free)*100 < float64(total)*float64(percent)
+	}
+	switch {
+	case free < l.CriticalBytes/4:
+		return wire.DiskFull
+	case below(l.CriticalBytes, l.CriticalPercent):
+		return wire.DiskCritical
+	case below(l.LowBytes, l.LowPercent):
+		return wire.DiskLow
+	}
+	return wire.DiskAmple
+}
+
+// disk watches the file system of the data directory.
+type disk struct {
+	// Set at construction.
+	limits DiskLimits
+	space  func() (free, total uint64, err error)
+
+	free, total atomic.Uint64
+	last        atomic.Uint32 // wire.DiskLevel
+}
+
+func newDisk(limits DiskLimits, dir string) *disk {
+	return &disk{limits: limits, space: func() (free, total uint64, err error) {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(dir, &fs); err != nil {
+			return 0, 0, err
+		}
+		return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+	}}
+}
+
+// look measures. What can not be measured keeps its level.
+func (d *disk) look() (level, before wire.DiskLevel) {
+	before = d.level()
+	free, total, err := d.space()
+	if err != nil {
+		return before, before
+	}
+	level = d.limits.level(free, total)
+	d.free.Store(free)
+	d.total.Store(total)
+	d.last.Store(uint32(level))
+	return level, before
+}
+
+func (d *disk) level() wire.DiskLevel { return wire.DiskLevel(d.last.Load()) }
+
+// refuses reports whether there is too little room for new messages.
+func (d *disk) refuses() bool { return d.level() >= wire.DiskLow }
+
+// String is the room that is left, for people.
+func (d *disk) String() string {
+	free, total := d.free.Load(), max(d.total.Load(), 1)
+	return fmt.Sprintf("%d MiB, %d %% free", free>>20, free*100/total)
+}
+
+// watchDisk acts on the watermarks, before a write fails. It ends the node at the last one.
+func (n *Node) watchDisk(ctx context.Context) error {
+	tick := time.NewTicker(diskPeriod)
+	defer tick.Stop()
+	for {
+		level, before := n.disk.look()
+		if level != before && (before != wire.DiskUnknown || level != wire.DiskAmple) {
+			n.log.Warn("free disk space crossed a watermark", "level", level, "before", before,
+				"free_bytes", n.disk.free.Load(), "total_bytes", n.disk.total.Load())
+		}
+		if level >= wire.DiskCritical {
+			n.yield(ctx, n.regionGroup, regionGroup(n.cfg.Region), level)
+			n.yield(ctx, n.federationGroup, federationGroup, level)
+		}
+		if level == wire.DiskFull {
+			freed, err := n.dir.releaseBallast()
+			return errors.Join(err, fmt.Errorf("the disk is full: %s; the node ends before there "+
+				"is no space left on device, its ballast of %d MiB was given up for that: make "+
+				"room and start it again", n.disk, freed>>20))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// yield hands leadership of a group over to the voter with the most room, if it has more.
+func (n *Node) yield(ctx context.Context, g *consensus.Group, name string, mine wire.DiskLevel) {
+	if !g.IsLeader() {
+		return
+	}
+	voters, _ := membersOf(g)
+	answers := n.askReplicas(ctx, voters, func(wire.NodeID) *wire.ReplicaQuery {
+		return &wire.ReplicaQuery{Group: name}
+	})
+	to, best := wire.NodeID(""), mine
+	for _, v := range voters {
+		if r := answers[v]; r != nil && r.Disk != wire.DiskUnknown && r.Disk < best {
+			to, best = v, r.Disk
+		}
+	}
+	if to == "" {
+		n.log.Warn("no voter with more room on its disk to lead", "group", name)
+		return
+	}
+	n.log.Warn("handing leadership over for want of disk space", "group", name, "to", to)
+	if err := g.TransferTo(ctx, to); err != nil && ctx.Err() == nil {
+		n.log.Warn("leadership not handed over", "group", name, "reason", err.Error())
+	}
+}
+
+// setBallast makes the ballast, unless it is there, or there is no room for it above the low
+// watermark.
+func (n *Node) setBallast() error {
+	name := n.dir.sub(ballastFile)
+	if n.cfg.BallastBytes == 0 || !missing(name) {
+		return nil
+	}
+	free, total, err := n.disk.space()
+	if err != nil {
+		return fmt.Errorf("ballast: %w", err)
+	}
+	if free < n.cfg.BallastBytes ||
+		n.disk.limits.level(free-n.cfg.BallastBytes, total) != wire.DiskAmple {
+		n.log.Warn("no room for the ballast", "bytes", n.cfg.BallastBytes, "free_bytes", free)
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("ballast: %w", err)
+	}
+	if err := errors.Join(allocate(f, int64(n.cfg.BallastBytes)), f.Close()); err != nil {
+		return fmt.Errorf("ballast: %w", errors.Join(err, os.Remove(name)))
+	}
+	return nil
+}
+
+// releaseBallast gives the ballast's space back to the file system, and answers how much. Once
+// there is none it does nothing.
+func (d *dataDir) releaseBallast() (bytes uint64, err error) {
+	name := d.sub(ballastFile)
+	info, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err == nil {
+		err = os.Remove(name)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ballast: %w", err)
+	}
+	return uint64(info.Size()), nil
+}
+
+// ballast answers MethodReleaseBallast: an operator needs the space now. The node makes a new one
+// at a start that finds room for it.
+func (n *Node) ballast(_ context.Context, from link.Identity, _ []byte) ([]byte, error) {
+	bytes, err := n.dir.releaseBallast()
+	if err != nil {
+		return nil, wire.Errorf(wire.Internal, "%s", err.Error())
+	}
+	n.log.Warn("the ballast was released", "operator", from.Name, "bytes", bytes)
+	n.disk.look()
+	return wire.Encode(&wire.Ballast{Bytes: bytes}), nil
+}
+
+func (n *Node) diskMetrics() []prometheus.Collector {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_" + name,
+			Help: help}, value)
+	}
+	return []prometheus.Collector{
+		gauge("full", "1 while submissions are refused for want of disk space.",
+			func() float64 { return boolGauge(n.disk.refuses()) }),
+		gauge("level", "Room on the disk: 1 ample, 2 low, 3 critical, 4 full.",
+			func() float64 { return float64(n.disk.level()) }),
+		gauge("free_bytes", "Free space of the data directory's file system.",
+			func() float64 { return float64(n.disk.free.Load()) }),
+		gauge("total_bytes", "Size of the data directory's file system.",
+			func() float64 { return float64(n.disk.total.Load()) }),
+	}
+}
+
+// writeZeros is how a file takes up space where the file system does not reserve any.
+func writeZeros(f *os.File, size int64) error {
+	zeros := make([]byte, 1<<20)
+	for ; size > 0; size -= int64(len(zeros)) {
+		if _, err := f.Write(zeros[:min(size, int64(len(zeros)))]); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}

@@ -1,0 +1,51 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// slowDisk is the 99th percentile of appends to a log above which its disk is called slow: one
+// message in a hundred waits that long, and heartbeats with it.
+const slowDisk = 100 * time.Millisecond
+
+// handleHealth registers the calls that keep replicas alike, and an operator's on upgrades and
+// disks.
+func (n *Node) handleHealth() {
+	n.link.Handle(wire.MethodReplica, n.replica, link.RoleNode)
+	n.link.Handle(wire.MethodUpgrade, n.upgrade, link.RoleOperator)
+	n.link.Handle(wire.MethodFinalise, n.finalise, link.RoleOperator)
+	n.link.Handle(wire.MethodReleaseBallast, n.ballast, link.RoleOperator)
+}
+
+// troubles are what hinders the node without keeping it from its job.
+func (n *Node) troubles() (list []string) {
+	for _, g := range []*consensus.Group{n.regionGroup, n.federationGroup} {
+		name := g.Name()
+		if slow := g.StoreLatency(); slow > slowDisk {
+			list = append(list, fmt.Sprintf("%s: the log's disk is slow, 99 %% of the writes of the "+
+				"last minute took up to %s", name, slow.Round(time.Millisecond)))
+		}
+		if stalled := g.Stalled(); len(stalled) > 0 {
+			names := make([]string, len(stalled))
+			for i, id := range stalled {
+				names[i] = string(id)
+			}
+			list = append(list, fmt.Sprintf("%s: followers that answer and do not move: %s", name,
+				strings.Join(names, ", ")))
+		}
+		if g.Disputed() {
+			list = append(list, name+": replicas differ at equal index and no majority agrees")
+		}
+	}
+	if allowed, have := n.federation.ActiveVersion(), n.region.ActiveVersion(); have < allowed {
+		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
+			"member is away or runs an older program", regionGroup(n.cfg.Region), have, allowed))
+	}
+	return list
+}
