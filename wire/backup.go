@@ -207,6 +207,9 @@ type Standing struct {
 	Region    RegionID
 	Epoch     Epoch
 	Active    bool // a hint, of an owner
+	// Leaving, to a restored region: the directory has the code on its way from there to Region,
+	// which owns it at Epoch if it has got everything.
+	Leaving bool
 }
 
 // Fields declares the message.
@@ -215,6 +218,7 @@ func (s *Standing) Fields(c *codec.Codec) {
 	codec.String(c, 2, &s.Region)
 	codec.Uint(c, 3, &s.Epoch)
 	codec.Bool(c, 4, &s.Active)
+	codec.Bool(c, 5, &s.Leaving)
 }
 
 // Reconcile tells a restored region what the directory knows better, in order of the codes. The
@@ -254,6 +258,15 @@ func (r *ReconcileCounts) Fields(c *codec.Codec) {
 	codec.Uint(c, 3, &r.Raised)
 	codec.Uint(c, 4, &r.Lost)
 	codec.Uint(c, 5, &r.Ahead)
+}
+
+// Add adds a page's counts.
+func (r *ReconcileCounts) Add(o *ReconcileCounts) {
+	r.Agreed += o.Agreed
+	r.Released += o.Released
+	r.Raised += o.Raised
+	r.Lost += o.Lost
+	r.Ahead += o.Ahead
 }
 
 // OwnershipReport is a page of what a region's log says of codes, for a restored federation: the

@@ -177,6 +177,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.fenceSlot)
 	case wire.CmdImportSlot:
 		return run(c, command.Body, s.importSlot)
+	case wire.CmdReconcile:
+		return run(c, command.Body, s.reconcile)
 	}
 	return wire.Result{}, command.Kind.Unknown()
 }

@@ -53,6 +53,7 @@
 //	spoolread.go what the leader and senders ask of the spool
 //	spoolkey.go  the region's own key pairs
 //	version.go   the group's active version
+//	reconcile.go ownership after a restore, compared with the directory
 //	admit.go     what a leader checks before it proposes
 //	read.go      what senders and operators ask
 //	inbox.go     what citizens ask

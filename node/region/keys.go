@@ -15,6 +15,7 @@ import (
 //	d m <time 8> <recipient 16>          due: what remains of a citizen who moved away
 //	d s <time 8> <token hash 32>         due: the end of a session
 //	d x <index 8>                        due: what to erase from a block, in order of time
+//	g                                    comparison with the directory, of a restored region
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
@@ -35,6 +36,7 @@ const (
 	slotPrefix        = 'a'
 	blockPrefix       = 'b'
 	duePrefix         = 'd'
+	restorePrefix     = 'g'
 	inboxPrefix       = 'i'
 	rejectedPrefix    = 'j'
 	idempotencyPrefix = 'k'

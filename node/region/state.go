@@ -24,6 +24,8 @@ type State struct {
 	slots atomic.Pointer[slotTable]
 	// version is the group's active one.
 	version atomic.Uint32
+	// restored is the state's incarnation, and how far it agrees with the directory.
+	restored atomic.Pointer[restored]
 
 	expected expected
 
@@ -78,6 +80,9 @@ func (s *State) load() error {
 		return err
 	}
 	if err := s.loadVersion(); err != nil {
+		return err
+	}
+	if err := s.loadRestored(); err != nil {
 		return err
 	}
 	s.clock.Store(&k)
