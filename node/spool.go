@@ -101,17 +101,8 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	if err := wire.Decode(req, &m.Block); err != nil {
 		return nil, err
 	}
-	if err := m.Block.Validate(); err != nil {
+	if err := n.mayKeep(from, &m.Block); err != nil {
 		return nil, err
-	}
-	sealed := &m.Block.Sealed
-	switch _, known := n.currentMap().RegionByID(sealed.Owner); {
-	case sealed.Home != n.cfg.Region || from.Region != n.cfg.Region:
-		return nil, wire.Errorf(wire.Forbidden, "a gateway spools in its home region only")
-	case sealed.Owner == n.cfg.Region:
-		return nil, wire.Malformedf("a region spools nothing for itself")
-	case !known:
-		return nil, wire.Malformedf("the map has no region %q", sealed.Owner)
 	}
 	outcomes, err := n.region.AdmitSpool(m.Block.Stubs, now)
 	if err != nil {
@@ -125,6 +116,31 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 		n.spool.stats.took(&answer)
 	}
 	return wire.Encode(&answer), nil
+}
+
+// mayKeep checks a block that a gateway wants to have spooled.
+func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	view := n.currentMap()
+	_, known := view.RegionByID(b.Sealed.Owner)
+	self, _ := view.RegionByID(n.cfg.Region)
+	switch {
+	case b.Sealed.Home != n.cfg.Region || from.Region != n.cfg.Region:
+		return wire.Errorf(wire.Forbidden, "a gateway spools in its home region only")
+	case b.Sealed.Owner == n.cfg.Region:
+		return wire.Malformedf("a region spools nothing for itself")
+	case !known:
+		return wire.Malformedf("the map has no region %q", b.Sealed.Owner)
+	}
+	for i := range b.Stubs {
+		if tag := b.Stubs[i].ID.Tag(); tag != self.Tag {
+			return wire.Malformedf("an id with tag %d in the spool of region %s, where nobody "+
+				"would look for it", tag, n.cfg.Region)
+		}
+	}
+	return nil
 }
 
 // probed answers MethodProbeRegion: this node leads the region and can decide.

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// relayAttempt bounds one attempt on a node of an owner that is being looked for, relaySearch
-	// one search: an owner that comes back is found soon however long it was away.
-	relayAttempt = 700 * time.Millisecond
-	relaySearch  = 3 * time.Second
+	// searchWait bounds one search for an owner's leader, in which all its nodes are asked at once.
+	// Searches follow each other without a growing pause, so that an owner that comes back is
+	// found within a second or so, however long it was away.
+	searchWait = 700 * time.Millisecond
 	// relayPeriod is how soon a relay that failed is tried again.
 	relayPeriod = 250 * time.Millisecond
 	// relayWait bounds a relay: RelayBytesMax make some dozens of the owner's log entries.
@@ -100,20 +100,35 @@ func (s *spool) relayTo(ctx context.Context, owner wire.RegionID) {
 	}
 }
 
-// search reports whether the owner's leader answers.
+// search reports whether the owner's leader answers. All its nodes are asked at once: each may
+// need its time to find out that it can not be reached.
 func (s *spool) search(ctx context.Context, owner wire.RegionID) bool {
-	ctx, cancel := context.WithTimeout(ctx, relaySearch)
+	attempt, cancel := context.WithTimeout(ctx, searchWait)
 	defer cancel()
-	_, err := s.ask(ctx, owner, wire.MethodProbeRegion, nil, relayAttempt)
-	if err != nil {
-		link.Pause(ctx, relayPeriod) // not when the whole time is over
+	nodes := s.n.nodesOf(owner)
+	answers := make(chan error, len(nodes))
+	for _, id := range nodes {
+		go func() {
+			_, err := s.n.link.Call(attempt, link.Peer{Node: id}, wire.MethodProbeRegion, nil)
+			answers <- err
+		}()
 	}
-	return err == nil
+	found := false
+	for range nodes {
+		if err := <-answers; err == nil && !found {
+			found = true
+			cancel()
+		}
+	}
+	if !found {
+		link.Pause(ctx, relayPeriod)
+	}
+	return found
 }
 
 // ask calls the owner's leader. Only calls that may be repeated go this way.
-func (s *spool) ask(ctx context.Context, owner wire.RegionID, m wire.Method, req []byte,
-	attempt time.Duration) ([]byte, error) {
+func (s *spool) ask(ctx context.Context, owner wire.RegionID, m wire.Method, req []byte) ([]byte,
+	error) {
 	s.mu.Lock()
 	g := s.owners[owner]
 	if g == nil {
@@ -127,7 +142,8 @@ func (s *spool) ask(ctx context.Context, owner wire.RegionID, m wire.Method, req
 		peers[i].Node = id
 	}
 	g.Know(peers)
-	answer, _, err := g.Ask(ctx, link.Ask{Method: m, Req: req, Again: true, Wait: attempt})
+	answer, _, err := g.Ask(ctx, link.Ask{Method: m, Req: req, Again: true,
+		Wait: relayWait / 2})
 	return answer, err
 }
 
@@ -141,7 +157,7 @@ func (s *spool) relay(ctx context.Context, owner wire.RegionID,
 	for i := range blocks {
 		req.Blocks[i] = blocks[i].Sealed
 	}
-	answer, err := s.ask(ctx, owner, wire.MethodRelay, wire.Encode(&req), relayWait/2)
+	answer, err := s.ask(ctx, owner, wire.MethodRelay, wire.Encode(&req))
 	if err != nil {
 		return err
 	}

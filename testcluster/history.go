@@ -20,7 +20,15 @@ type Submission struct {
 	Acknowledged bool
 	Verdict      wire.Verdict
 	Refused      bool
+	// Throttled says that the client was told THROTTLED, and Verdict is what Settle found later.
+	Throttled bool
+	// Alias is the message that came first under the idempotency key and is there instead; zero:
+	// none.
+	Alias wire.MessageID
 }
+
+// Settle notes what became of a message that was THROTTLED.
+func (s *Submission) Settle(v wire.Verdict, alias wire.MessageID) { s.Verdict, s.Alias = v, alias }
 
 // History collects submissions. It is safe for concurrent use.
 type History struct {
@@ -47,6 +55,7 @@ func (h *History) Acknowledge(s *Submission, v wire.Verdict) {
 	h.rank++
 	h.acknowledged++
 	s.Ended, s.Acknowledged, s.Verdict = h.rank, true, v
+	s.Throttled = v.Status == wire.Throttled
 }
 
 // Submissions are copies of all so far.
@@ -125,7 +134,15 @@ func (c *checker) place(to wire.Recipient, placed []region.Placed) {
 func (c *checker) verdicts(sent []*Submission) {
 	for _, s := range sent {
 		there := c.at[s.ID] != 0
+		if !s.Alias.IsZero() {
+			if there {
+				c.fail("message %s is there besides %s, which has its idempotency key", s.ID, s.Alias)
+			}
+			there = c.at[s.Alias] != 0
+		}
 		switch {
+		case s.Acknowledged && s.Verdict.Status == wire.Throttled:
+			c.fail("message %s was acknowledged and is still on its way", s.ID)
 		case s.Acknowledged && s.Verdict.Status == wire.Processed && !there:
 			c.fail("message %s was acknowledged and is lost", s.ID)
 		case s.Acknowledged && s.Verdict.Status != wire.Processed && there:
@@ -137,8 +154,12 @@ func (c *checker) verdicts(sent []*Submission) {
 }
 
 // order sees to it that what was acknowledged before another submission began stands before it.
+// What was THROTTLED stands where it was relayed.
 func (c *checker) order(sent []*Submission) {
 	for _, a := range sent {
+		if a.Throttled {
+			continue
+		}
 		for _, b := range sent {
 			if a.Ended != 0 && a.Ended < b.Began && c.at[a.ID] != 0 && c.at[b.ID] != 0 &&
 				c.at[a.ID] > c.at[b.ID] {

@@ -29,6 +29,12 @@ func TestCheckFindsEachViolation(t *testing.T) {
 	refused[1].Acknowledged, refused[1].Refused = false, true
 	open := history(processed, processed)
 	open[1].Acknowledged, open[1].Ended = false, 0
+	throttled, failed := wire.Verdict{Status: wire.Throttled}, wire.Verdict{Status: wire.Failed}
+	spooled := func(final wire.Verdict, alias wire.MessageID) []*Submission {
+		list := history(throttled, processed)
+		list[0].Settle(final, alias)
+		return list
+	}
 	backwards := at(a, b)
 	backwards[0].Block = 7
 
@@ -48,6 +54,13 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		"did not happen":        {refused, at(a, b), nil, 1},
 		"never submitted":       {history(processed, processed), at(a, b, other), nil, 1},
 		"order":                 {history(processed, processed), at(b, a), nil, 1},
+		"throttled for ever":    {history(throttled, processed), at(b), nil, 1},
+		"relayed":               {spooled(processed, wire.MessageID{}), at(b, a), nil, 0},
+		"relayed and lost":      {spooled(processed, wire.MessageID{}), at(b), nil, 1},
+		"failed and there":      {spooled(failed, wire.MessageID{}), at(a, b), nil, 1},
+		"alias":                 {spooled(processed, b), at(b), nil, 0},
+		"alias and there":       {spooled(processed, b), at(a, b), nil, 1},
+		"alias of what is lost": {spooled(processed, other), at(b), nil, 1},
 		"log order":             {history(processed, processed), backwards, nil, 1},
 	} {
 		got := Check(tc.list, func(to wire.Recipient) ([]region.Placed, error) {

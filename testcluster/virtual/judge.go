@@ -17,12 +17,46 @@ func (w *World) Judge(h *testcluster.History) {
 		}
 	}
 	w.AwaitReady()
+	w.AwaitEmptySpools()
 	w.AwaitAgreement()
-	for _, err := range testcluster.Check(h.Submissions(), w.inbox) {
+	list := h.Submissions()
+	w.settle(list)
+	for _, err := range testcluster.Check(list, w.inbox) {
 		w.t.Error(err)
 	}
 	if h.Acknowledged() == 0 && len(h.Submissions()) > 0 {
 		w.t.Error("nothing was acknowledged: the test proves nothing")
+	}
+}
+
+// AwaitEmptySpools waits until everything that was spooled is with its owner.
+func (w *World) AwaitEmptySpools() {
+	w.t.Helper()
+	w.Await("the spools are empty", func() bool {
+		for _, n := range w.nodes {
+			if n.Running() && len(n.Node.SpoolStatus()) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// settle finds out what became of messages that were THROTTLED, from the spool that has them.
+func (w *World) settle(list []*testcluster.Submission) {
+	w.t.Helper()
+	for _, s := range list {
+		if !s.Throttled {
+			continue
+		}
+		home, _ := w.found.RegionByTag(s.ID.Tag())
+		v, err := w.Leader(home.ID).Node.Region().FindSpooled(wire.FindMessage{
+			Recipient: s.Recipient, ID: s.ID})
+		if err != nil {
+			w.t.Errorf("message %s was THROTTLED: %v", s.ID, err)
+			continue
+		}
+		s.Settle(v.Verdict, v.Alias)
 	}
 }
 

@@ -76,6 +76,7 @@ func resolve(ctx context.Context, addr string, local net.Addr) (*net.UDPAddr, er
 func dialConfig(proto string) *quic.Config {
 	c := listenConfig()
 	c.KeepAlivePeriod = keepAlive
+	c.HandshakeIdleTimeout = dialIdle
 	c.MaxIncomingStreams = -1
 	if proto == protoRaft {
 		c.InitialStreamReceiveWindow = raftStreamWindow

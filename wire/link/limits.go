@@ -62,15 +62,18 @@ const (
 	frameWait   = 30 * time.Second
 	// handshakeIdle ends a handshake that hears nothing; the whole of it ends after twice this.
 	handshakeIdle = 3 * time.Second
+	// dialIdle is the same for who dials. QUIC sends again after ever longer pauses: a dial that
+	// began while the peer was away would notice its return late, and a new one notices at once.
+	dialIdle = 1500 * time.Millisecond
 	// keepAlive and idleMax find out that a peer is gone. Values of idleMax below five seconds
 	// are not honoured by the other side.
 	keepAlive = time.Second
 	idleMax   = 5 * time.Second
 	// dialWait bounds a dial, look-up of the name included.
-	dialWait = 2*handshakeIdle + 2*time.Second
+	dialWait = 2*dialIdle + 2*time.Second
 	// backoffMin doubles up to backoffMax while dials of a peer fail, each with jitter.
 	backoffMin = 50 * time.Millisecond
-	backoffMax = time.Second
+	backoffMax = 500 * time.Millisecond
 	// connAgeDefault is the age at which a connection is replaced, so that a certificate that
 	// was withdrawn ends; ageGrace is what its last calls get to finish.
 	connAgeDefault = 12 * time.Hour
