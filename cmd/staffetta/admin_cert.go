@@ -88,6 +88,7 @@ func describe(certPEM []byte, files ...string) (issued, error) {
 type issuerFlags struct {
 	caCert, caKey string
 	days          int
+	begin         string
 	asJSON        bool
 	dryRun        bool
 }
@@ -98,6 +99,8 @@ func (f *issuerFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.caKey, "ca-key", "", "file with the authority's key (PEM, PKCS #8)")
 	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificate is valid, "+
 		"1-%d, and not longer than the authority", int(ca.LifeMax/day)))
+	flags.StringVar(&f.begin, "valid-from", "", "now, or a time such as 2026-11-01T00:00:00Z; "+
+		"without it five minutes ago, for peers whose clock is behind; who was just revoked needs now")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
 	for _, name := range []string{"ca-cert", "ca-key"} {
@@ -122,8 +125,8 @@ func (f *issuerFlags) authority() (*ca.CA, error) {
 
 func newCertIssueCommand() *cobra.Command {
 	var (
-		f                                  issuerFlags
-		identity, certFile, keyFile, begin string
+		f                           issuerFlags
+		identity, certFile, keyFile string
 	)
 	cmd := &cobra.Command{
 		Use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
@@ -134,7 +137,7 @@ files that do not exist yet.`,
     --ca-cert ca.pem --ca-key ca.key --cert ada.pem --key ada.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := f.issue(identity, certFile, keyFile, begin)
+			done, err := f.issue(identity, certFile, keyFile)
 			if err != nil {
 				return fmt.Errorf("cert issue: %w", err)
 			}
@@ -147,15 +150,13 @@ files that do not exist yet.`,
 		"…/region/REGION/gateway/NAME or …/operator/NAME")
 	flags.StringVar(&certFile, "cert", "", "file to write the certificate to")
 	flags.StringVar(&keyFile, "key", "", "file to write its key to")
-	flags.StringVar(&begin, "valid-from", "", "now, or a time such as 2026-11-01T00:00:00Z; "+
-		"without it five minutes ago, for peers whose clock is behind; who was just revoked needs now")
 	for _, name := range []string{"identity", "cert", "key"} {
 		cmd.MarkFlagRequired(name)
 	}
 	return cmd
 }
 
-func (f *issuerFlags) issue(identity, certFile, keyFile, begin string) (*issued, error) {
+func (f *issuerFlags) issue(identity, certFile, keyFile string) (*issued, error) {
 	id, err := link.ReadIdentity(identity)
 	if err != nil {
 		return nil, fmt.Errorf("--identity: %w", err)
@@ -169,7 +170,7 @@ func (f *issuerFlags) issue(identity, certFile, keyFile, begin string) (*issued,
 			return nil, fmt.Errorf("%s exists already: `cert renew` replaces a certificate", file)
 		}
 	}
-	certPEM, keyPEM, err := f.make(authority, id, begin)
+	certPEM, keyPEM, err := f.make(authority, id)
 	if err != nil {
 		return nil, err
 	}
@@ -184,10 +185,10 @@ func (f *issuerFlags) issue(identity, certFile, keyFile, begin string) (*issued,
 	return &done, replaceFile(certFile, certPEM, 0o644)
 }
 
-func (f *issuerFlags) make(authority *ca.CA, id link.Identity, begin string) (
+func (f *issuerFlags) make(authority *ca.CA, id link.Identity) (
 	certPEM, keyPEM []byte, err error) {
 	life := time.Duration(f.days) * day
-	switch begin {
+	switch f.begin {
 	case "":
 		return authority.Issue(id.URI(), life)
 	case "now":
@@ -195,10 +196,10 @@ func (f *issuerFlags) make(authority *ca.CA, id link.Identity, begin string) (
 		// a revocation is revoked.
 		return authority.IssueFrom(id.URI(), time.Now().Truncate(time.Second).Add(time.Second), life)
 	}
-	from, err := time.Parse(time.RFC3339, begin)
+	from, err := time.Parse(time.RFC3339, f.begin)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--valid-from %q is neither now nor a time such as "+
-			"2026-11-01T00:00:00Z", begin)
+			"2026-11-01T00:00:00Z", f.begin)
 	}
 	return authority.IssueFrom(id.URI(), from, life)
 }
@@ -275,7 +276,7 @@ func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issu
 	if err != nil {
 		return nil, err
 	}
-	certPEM, keyPEM, err := f.make(authority, id, "")
+	certPEM, keyPEM, err := f.make(authority, id)
 	if err != nil || f.dryRun {
 		return &have, err
 	}

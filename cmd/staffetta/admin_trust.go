@@ -321,7 +321,7 @@ func newRevokeCommand() *cobra.Command {
 		Long: `Make all certificates of an identity worthless that are valid from now or earlier. Every
 process that hears of it cuts the identity's open connections, streams included, and refuses it
 from then on: within a second where the federation's leader is reached, elsewhere when it is again.
-A certificate that is valid from later on is good; ` + "`admin cert issue --valid-from now`" + ` makes one.
+A certificate that is valid from later on is good; ` + "`admin cert renew --valid-from now`" + ` makes one.
 
 Revoking a node that its region or the federation needs for a majority is refused without --force.`,
 		Example: `  staffetta admin revoke gateway edge-1 --dir DIR
@@ -364,6 +364,7 @@ func revoke(ctx context.Context, op *operator.Client, whom []string, force, dryR
 		notes = append(notes, "these nodes do not answer, and cut it off when they hear: "+
 			join(silent))
 	}
+	notes = append(notes, "a certificate made with --valid-from now is good again")
 	done.Note = strings.Join(notes, "\n")
 	if !dryRun {
 		err = op.Revoke(ctx, id)

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -66,6 +67,9 @@ func (id Identity) URI() *url.URL {
 
 // String is the URI.
 func (id Identity) String() string { return id.URI().String() }
+
+// LogValue is the URI.
+func (id Identity) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
 // ParseIdentity reads an identity strictly: what it accepts, URI gives back unchanged.
 func ParseIdentity(u *url.URL) (Identity, error) {

@@ -202,6 +202,29 @@ func (p *pool) conns() []*outConn {
 	return slices.Collect(maps.Keys(p.live))
 }
 
+// renewed forgets that peers refused our certificate, which is another one now.
+func (p *pool) renewed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.peers {
+		if r.refused {
+			r.refused, r.failures, r.retryAt = false, 0, time.Time{}
+		}
+	}
+}
+
+// accepted reports whether any peer that we dialled talks to us.
+func (p *pool) accepted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.live {
+		if c.proven.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 // refusals counts the peers that refused our certificate when they were last dialled, lately.
 func (p *pool) refusals() (n int) {
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 
 	"github.com/staffetta/staffetta/wire"
@@ -96,7 +97,7 @@ func (l *Link) verifyClient(cs *tls.ConnectionState) *wire.Error {
 func (l *Link) refused(from net.Addr, err *wire.Error) {
 	l.stats.refused.WithLabelValues(err.Code.String()).Inc()
 	if l.refusalLogs.Allow() {
-		l.log.Warn("connection refused", "from", from, "reason", err)
+		l.log.Warn("connection refused", "from", fmt.Sprint(from), "reason", err)
 	}
 }
 

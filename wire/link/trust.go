@@ -134,6 +134,7 @@ func (l *Link) reviewOwn(roots []*x509.Certificate) (renewed bool) {
 	if renewed = t.own != nil && !t.own.Equal(leaf); renewed {
 		l.log.Info("certificate replaced", "valid_from", leaf.NotBefore, "expires", leaf.NotAfter)
 		t.told = ""
+		l.pool.renewed()
 	}
 	t.own, t.root = leaf, nil
 	if chain, err := chainOf(cert); err == nil {
@@ -238,8 +239,12 @@ func (l *Link) Concerns() (reasons, degraded []string) {
 	if t.revoked != "" {
 		reasons = append(reasons, t.revoked)
 	} else if t.told != "" {
-		degraded = append(degraded, fmt.Sprintf("node %s says that this process's certificate is "+
-			"revoked", t.told))
+		said := fmt.Sprintf("node %s says that this process's certificate is revoked", t.told)
+		if l.pool.accepted() { // one node's word against another's
+			degraded = append(degraded, said)
+		} else {
+			reasons = append(reasons, said)
+		}
 	}
 	if t.problem != "" {
 		degraded = append(degraded, "the certificate's files can not be used, the earlier ones "+
