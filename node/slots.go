@@ -102,7 +102,7 @@ func (n *Node) slotsRound(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			errs[s] = n.takeSlot(ctx, m, s, deal, away)
+			errs[s] = n.takeSlot(ctx, m, s, deal, moving, away)
 			return nil // one slot that waits holds up no other
 		})
 	}
@@ -143,9 +143,13 @@ func firstOf(errs []error) error {
 
 // takeSlot takes over one slot: from its old holder, or, if the deal is forced and its time has
 // come, by what the directory says. What the old holder of a forced deal still knows is added when
-// it is back.
+// it is back. A slot that the region has by the map, without a deal, and not by its log, it had
+// before it was restored from a backup.
 func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal,
-	away *absent) error {
+	moving bool, away *absent) error {
+	if !moving {
+		return n.markSlot(ctx, s, m.SlotEpoch(s))
+	}
 	from, _ := m.RegionByTag(deal.From)
 	epoch, held := n.region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
