@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/staffetta/staffetta/node/federation"
@@ -186,6 +187,12 @@ func (n *Node) putService(ctx context.Context, from link.Identity, req []byte) (
 	s, err := federation.NewService(spec, n.hasher)
 	if err != nil {
 		return nil, err
+	}
+	// Sealing is random. The same recipients stay as they are sealed, so that the same put again
+	// changes nothing.
+	before, err := n.federation.ServiceByID(s.ID)
+	if err == nil && slices.Equal(before.Service.AuthorizedRecipients, s.AuthorizedRecipients) {
+		s.SealedRecipients = before.Service.SealedRecipients
 	}
 	_, err = n.administrate(ctx, from, "service put", wire.CmdPutService, s)
 	return nil, err

@@ -34,7 +34,7 @@ func (n *Node) handleViews() {
 		}
 		return page, err
 	})
-	view(n, wire.MethodExplain, n.explain)
+	n.link.Handle(wire.MethodExplain, n.explain, link.RoleOperator)
 	view(n, wire.MethodFindRecipients, func(q *wire.FindRecipients) (
 		*wire.FoundRecipients, error) {
 		found, err := n.region.FindRecipients(q.ID)
@@ -67,17 +67,22 @@ func (n *Node) freshness(index uint64) wire.Freshness {
 		ContactMillis: uint64(n.federationContact().Milliseconds())}
 }
 
-// explain answers MethodExplain.
-func (n *Node) explain(q *wire.Explain) (*wire.Explanation, error) {
-	e, err := n.region.Explain(q)
+// explain answers MethodExplain: the leader after a barrier, another replica as far as it is.
+func (n *Node) explain(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var q wire.Explain
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	leader := n.regionGroup.IsLeader() && n.regionGroup.Read(ctx) == nil
+	e, err := n.region.Explain(&q)
 	if err != nil {
 		return nil, err
 	}
-	e.Node, e.Region, e.Leader = n.cfg.ID, n.cfg.Region, n.regionGroup.IsLeader()
+	e.Node, e.Region, e.Leader = n.cfg.ID, n.cfg.Region, leader
 	if e.Block > 0 {
 		e.Term, _ = n.regionGroup.EntryTerm(e.Block)
 	}
-	return e, nil
+	return wire.Encode(e), nil
 }
 
 // instead passes an operator's question on to the node that it is about, for one who does not

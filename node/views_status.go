@@ -33,7 +33,7 @@ func (n *Node) View() *wire.NodeStatus {
 		Groups: []wire.GroupStatus{
 			groupStatus(n.regionGroup, n.region.Store().DiskBytes()),
 			groupStatus(n.federationGroup, n.federation.DiskBytes())},
-		Disk: n.diskStatus(), Spool: n.spoolStatus(), Certificate: n.certificateStatus(),
+		Disk: n.diskStatus(), Spool: n.SpoolStatus(), Certificate: n.certificateStatus(),
 		ContactMillis: uint64(n.federationContact().Milliseconds()),
 		Maintenance:   self.Maintenance,
 		Ready:         health.Ready, Reasons: health.Reasons, Degraded: health.Degraded}
@@ -82,6 +82,3 @@ func (n *Node) certificateStatus() wire.CertificateStatus {
 	}
 	return certificateStatus(cert.Leaf)
 }
-
-// spoolStatus is what waits in the region's spool, by owner.
-func (n *Node) spoolStatus() []wire.SpoolStatus { return nil }

@@ -305,12 +305,12 @@ func (q *CountSpooled) Fields(c *codec.Codec) { codec.String(c, 1, &q.Owner) }
 
 // SpoolStatus is what waits in a spool for one owner.
 type SpoolStatus struct {
-	Owner   RegionID
-	Blocks  uint64
-	Records uint64
-	Bytes   uint64
-	Oldest  Time // when the oldest block was spooled; 0: none waits
-	Refused uint64
+	Owner   RegionID `json:"owner"`
+	Blocks  uint64   `json:"blocks"`
+	Records uint64   `json:"records"`
+	Bytes   uint64   `json:"bytes"`
+	Oldest  Time     `json:"oldest_ms"` // when the oldest block was spooled; 0: none waits
+	Refused uint64   `json:"refused"`
 }
 
 // Fields declares the message.

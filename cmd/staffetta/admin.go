@@ -30,6 +30,8 @@ func newAdminCommand() *cobra.Command {
 			"the old one is\nrevoked by it", rotateKey))
 	cmd.AddCommand(key)
 	cmd.AddCommand(newSlotsCommand())
+	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
+		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
 	cmd.AddCommand(newBackupCommand())
 	return cmd

@@ -94,7 +94,8 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	defer conn.Close()
-	n, err := node.New(node.Config{ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
+	n, err := node.New(node.Config{Program: version(),
+		ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
 		EraseAfter: f.eraseAfter,
@@ -109,7 +110,7 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 	g.Go(func() error { return n.Run(ctx) })
 	g.Go(func() error {
 		return adminhttp.Serve(ctx, adminListener, adminhttp.New(n.Health,
-			func() any { return n.Status() }, registry), logger)
+			func() any { return n.View() }, registry), logger)
 	})
 	err = g.Wait()
 	logger.Info("node stopped", "node", f.id)

@@ -16,6 +16,8 @@ const (
 	nodeWait = 3 * time.Second
 	// nodesAtOnce bounds the calls under way.
 	nodesAtOnce = 64
+	// searchWait bounds the search for an id in one region: thousands of blocks are read.
+	searchWait = 30 * time.Second
 	// hedgePause is how long a node may think before another one is asked the same, too.
 	hedgePause = 300 * time.Millisecond
 )
@@ -98,7 +100,8 @@ func (c *Client) Institutions(ctx context.Context, q wire.ListRegistry) (*wire.I
 }
 
 // Institution returns one institution, or NotFound.
-func (c *Client) Institution(ctx context.Context, id wire.InstitutionID) (*wire.Institution, error) {
+func (c *Client) Institution(ctx context.Context, id wire.InstitutionID) (*wire.Institution,
+	error) {
 	page, err := c.Institutions(ctx, wire.ListRegistry{Institution: id, Limit: 1})
 	if err != nil {
 		return nil, err

@@ -73,3 +73,11 @@ func list[T any, P interface {
 	}
 	return next, nil
 }
+
+// CheckInstitution says what is wrong with an institution, as its put would be refused.
+func CheckInstitution(i *wire.Institution) error {
+	if err := validateInstitution(i); err != nil {
+		return err
+	}
+	return nil
+}
