@@ -21,6 +21,10 @@ type Config struct {
 	Region wire.RegionID
 	// Founding is the map that the federation starts from, used when Dir is fresh.
 	Founding *wire.Map
+	// Joined says that the node joined a federation that was there: Founding is then its map as of
+	// that moment, and the groups are told of the node by their leaders. Founds: it was the first
+	// of its region, and begins the region's group alone.
+	Joined, Founds bool
 	// DirectoryKey is the federation's secret under which fiscal codes are hashed.
 	DirectoryKey wire.DirectoryKey
 	// Dir is the data directory, made when missing.

@@ -24,6 +24,7 @@ type owner struct {
 const (
 	ownerFile   = "owner.json"
 	foundedFile = "founded"
+	removedFile = "removed"
 	lockFile    = "lock"
 )
 
@@ -36,6 +37,19 @@ type dataDir struct {
 // openDataDir makes the directory for o, or opens the one that o made before. It refuses a
 // directory of somebody else, one that another process uses, and one with data but no owner.
 func openDataDir(path string, o owner) (*dataDir, error) {
+	d, err := lockDataDir(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.checkOwner(o); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// lockDataDir makes the directory, or holds the one that is there, whoever's it is.
+func lockDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -47,12 +61,7 @@ func openDataDir(path string, o owner) (*dataDir, error) {
 		lock.Close()
 		return nil, fmt.Errorf("data directory %s is used by another process", path)
 	}
-	d := &dataDir{path: path, lock: lock}
-	if err := d.checkOwner(o); err != nil {
-		d.close()
-		return nil, err
-	}
-	return d, nil
+	return &dataDir{path: path, lock: lock}, nil
 }
 
 func (d *dataDir) checkOwner(o owner) error {
@@ -77,8 +86,18 @@ func (d *dataDir) checkOwner(o owner) error {
 			have.Node, have.Region, have.Federation, have.Format,
 			o.Node, o.Region, o.Federation, o.Format)
 	}
+	if !missing(d.sub(removedFile)) {
+		return fmt.Errorf("data directory %s is of node %s, which was removed from the federation; "+
+			"%w: begin with an empty directory and a new name", d.path, o.Node, errRemovedNode)
+	}
 	return d.checkGroups()
 }
+
+// errRemovedNode says that a node was removed and can not come back.
+var errRemovedNode = errors.New("a removed node does not come back")
+
+// removed notes that the node was removed from the federation: what it holds is void.
+func (d *dataDir) removed() error { return writeSynced(d.path, removedFile, nil) }
 
 // checkGroups refuses a directory whose groups were there and are gone: begun anew, a replica
 // would have forgotten its votes and what it helped to acknowledge. One that lost its log or its
@@ -112,17 +131,27 @@ func (d *dataDir) founded() error {
 	return nil
 }
 
-// claim writes the owner into a fresh directory.
-func (d *dataDir) claim(o owner) error {
+// unowned refuses a directory that holds anything but what a fresh one may.
+func (d *dataDir) unowned() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
-		if n := e.Name(); n != lockFile && n != ownerFile+".tmp" && n != "lost+found" {
+		switch n := e.Name(); n {
+		case lockFile, ownerFile + ".tmp", identityDir, "lost+found":
+		default:
 			return fmt.Errorf("data directory %s has %s but no %s: not a node's directory, or "+
 				"one that was half written", d.path, n, ownerFile)
 		}
+	}
+	return nil
+}
+
+// claim writes the owner into a fresh directory.
+func (d *dataDir) claim(o owner) error {
+	if err := d.unowned(); err != nil {
+		return err
 	}
 	b, err := json.Marshal(o)
 	if err != nil {

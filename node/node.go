@@ -57,6 +57,9 @@ type Node struct {
 	opened          time.Time
 	contact         contact // with the federation
 	disk            *disk
+	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
+	seeds           *seeds
+	addrs           sync.Map      // of wire.NodeID to the last address known, a string
 	probing         chan struct{} // holds one token per probe under way
 
 	fit atomic.Pointer[fit] // of slots
@@ -137,6 +140,7 @@ func (n *Node) openLink() error {
 	n.leaders = link.NewLeaders(n.link)
 	n.handleRegion()
 	n.handleFederation()
+	n.handleMembers()
 	n.handleTrust()
 	return nil
 }
@@ -182,18 +186,12 @@ func (n *Node) openStates() (err error) {
 }
 
 func (n *Node) openGroups() (err error) {
-	var regionMembers, federationMembers []consensus.Member
-	for _, node := range n.cfg.Founding.Nodes {
-		federationMembers = append(federationMembers,
-			consensus.Member{Node: node.ID, Voter: node.Voter})
-		if node.Region == n.cfg.Region {
-			regionMembers = append(regionMembers, consensus.Member{Node: node.ID, Voter: true})
-		}
-	}
+	regionMembers, federationMembers := n.founders()
 	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine) (
 		*consensus.Group, error) {
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
-			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state), Timing: n.cfg.Timing(group),
+			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
+			Seeded: n.cfg.Joined && missing(n.dir.sub(foundedFile)), Timing: n.cfg.Timing(group),
 			Transport: n.link.Raft(group), Logger: n.log, Now: n.cfg.Now,
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
@@ -249,6 +247,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.followTrust(ctx) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
+	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.tendRegion) })
+	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.tendFederation) })
+	g.Go(func() error { return n.noticeRemoval(ctx) })
 	g.Go(func() error { return n.watchDisk(ctx) })
 	g.Go(func() error { return n.keepFormat(ctx) })
 	g.Go(func() error { return n.keepContact(ctx) })
@@ -262,7 +263,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := g.Wait()
 	stopGroups()
 	err = errors.Join(err, base.Wait())
-	return errors.Join(err, n.noteDivergence(err), n.close())
+	return errors.Join(n.noteRemoval(err), n.noteDivergence(err), n.close())
 }
 
 // fatal waits for a background error of a state's database, after which nothing it says can be
@@ -280,6 +281,9 @@ func fatal(ctx context.Context, what string, errs <-chan error) error {
 // open; why a group failed is what its Run returned.
 func (n *Node) close() error {
 	var errs []error
+	if n.seeds != nil {
+		n.seeds.close()
+	}
 	if n.regionGroup != nil {
 		n.regionGroup.Close()
 	} else if n.region != nil {

@@ -17,10 +17,24 @@ func (n *Node) currentMap() *wire.Map {
 	return n.cfg.Founding
 }
 
-// addr is where a node listens.
+// addr is where a node listens. One that left the map is still spoken to, where it was, until its
+// groups have let go of it.
 func (n *Node) addr(id wire.NodeID) (string, bool) {
-	node, ok := n.currentMap().Node(id)
-	return node.Addr, ok
+	if node, ok := n.currentMap().Node(id); ok {
+		return node.Addr, true
+	}
+	was, ok := n.addrs.Load(id)
+	if !ok {
+		return "", false
+	}
+	return was.(string), true
+}
+
+// noteAddrs remembers where the map's nodes are.
+func (n *Node) noteAddrs(m *wire.Map) {
+	for _, node := range m.Nodes {
+		n.addrs.Store(node.ID, node.Addr)
+	}
 }
 
 // nodesOf are the nodes of a region, this one included.

@@ -20,8 +20,10 @@ import (
 type Config struct {
 	Credentials *link.Credentials
 	// Nodes are addresses of relay nodes, host:port; one that answers is enough.
-	Nodes  []string
-	Logger *slog.Logger // default: discard
+	Nodes []string
+	// PacketConn is the UDP socket, closed by Close; default: a fresh one.
+	PacketConn net.PacketConn
+	Logger     *slog.Logger // default: discard
 }
 
 // Client is an operator at work. Its methods may be called concurrently.
@@ -37,7 +39,10 @@ type Client struct {
 
 // New opens a socket; it calls nobody yet.
 func New(cfg Config) (*Client, error) {
-	conn, err := net.ListenPacket("udp", ":0")
+	conn, err := cfg.PacketConn, error(nil)
+	if conn == nil {
+		conn, err = net.ListenPacket("udp", ":0")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("operator: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -46,6 +47,10 @@ type World struct {
 
 	nodes    []*Node
 	gateways []*Gateway
+
+	operator             *operator.Client // nil until there is one
+	operatorAsks         []string
+	operators, addressed int // counted for their addresses
 }
 
 // Node is one relay node, running or crashed. Its data survives.
@@ -58,7 +63,8 @@ type Node struct {
 	dir    string
 	fs     *vfs.MemFS
 	stores map[string]*consensus.Stores
-	cert   *tls.Certificate
+	cert   func() (*tls.Certificate, error)
+	joined *node.Joined // nil: a founding node
 
 	// While running.
 	Node *node.Node
@@ -98,8 +104,8 @@ func NewTimed(t *testing.T, timing func(group string) consensus.Timing, nodes in
 			ID:   wire.NodeID(fmt.Sprintf("%s-%d", region, i/len(regions)+1)),
 			addr: &net.UDPAddr{IP: net.IPv4(10, 0, 0, byte(i+1)).To4(), Port: 7400},
 			dir:  t.TempDir(), fs: vfs.NewCrashableMem(), stores: map[string]*consensus.Stores{}}
-		n.cert = w.issue(link.Identity{Federation: federationName, Role: link.RoleNode,
-			Region: region, Name: string(n.ID)})
+		n.cert = always(w.issue(link.Identity{Federation: federationName, Role: link.RoleNode,
+			Region: region, Name: string(n.ID)}))
 		w.nodes = append(w.nodes, n)
 		file.Nodes = append(file.Nodes, founding.Node{ID: n.ID, Region: region,
 			Addr: n.addr.String(), Voter: i < voters})
@@ -151,25 +157,37 @@ func (w *World) Nodes(region wire.RegionID) (list []*Node) {
 // Start runs the node on what it has.
 func (n *Node) Start() {
 	n.w.t.Helper()
+	if err := n.Try(); err != nil {
+		n.w.t.Fatalf("%s does not start: %v", n.ID, err)
+	}
+}
+
+// Try is Start for a node that may refuse.
+func (n *Node) Try() error {
 	n.host = n.w.net.plug(n.addr)
-	var err error
-	n.Node, err = node.New(node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
+	cfg := node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
-		Certificate: always(n.cert), Roots: n.w.ca.Roots, FS: n.fs, Disk: node.DiskLimits{LowBytes: 1},
+		Certificate: n.cert, Roots: n.w.ca.Roots, FS: n.fs, Disk: node.DiskLimits{LowBytes: 1},
 		Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {
 				n.stores[group] = consensus.NewMemoryStores()
 			}
 			return n.stores[group]
-		}})
-	if err != nil {
+		}}
+	if n.joined != nil {
+		cfg.Founding, cfg.Joined, cfg.Founds = n.joined.Map, true, n.joined.Founds
+	}
+	var err error
+	if n.Node, err = node.New(cfg); err != nil {
 		n.host.unplug()
-		n.w.t.Fatalf("%s does not start: %v", n.ID, err)
+		n.Node = nil
+		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop, n.done = cancel, make(chan error, 1)
 	go func() { n.done <- n.Node.Run(ctx) }()
+	return nil
 }
 
 // halt ends the process, cleanly; it does nothing when there is none.
@@ -358,12 +376,18 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 // Operate makes an operator's call to the federation's leader.
 func (w *World) Operate(m wire.Method, req codec.Message) error {
 	w.t.Helper()
+	return w.OperateFor(m, req, nil)
+}
+
+// OperateFor is Operate for a call that is answered: resp is filled unless it is nil.
+func (w *World) OperateFor(m wire.Method, req, resp codec.Message) error {
+	w.t.Helper()
 	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 2, 1).To4(), Port: 7400})
 	defer h.unplug()
 	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleOperator,
 		Name: "operator"})
 	var voters []wire.NodeID
-	for _, n := range w.found.Nodes {
+	for _, n := range w.Map().Nodes {
 		if n.Voter {
 			voters = append(voters, n.ID)
 		}
@@ -376,14 +400,31 @@ func (w *World) Operate(m wire.Method, req codec.Message) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	_, err = link.NewLeaders(l).Call(ctx, "federation", voters, m, wire.Encode(req), true)
+	answer, err := link.NewLeaders(l).Call(ctx, "federation", voters, m, wire.Encode(req), true)
 	cancel()
 	<-done
-	return err
+	if err != nil || resp == nil {
+		return err
+	}
+	return wire.Decode(answer, resp)
+}
+
+// Map is the newest map that a running node knows.
+func (w *World) Map() *wire.Map {
+	newest := w.found
+	for _, n := range w.nodes {
+		if !n.Running() {
+			continue
+		}
+		if m, ok := n.Node.Federation().Map(); ok && m.Version > newest.Version {
+			newest = m
+		}
+	}
+	return newest
 }
 
 func (w *World) addr(id wire.NodeID) (string, bool) {
-	n, ok := w.found.Node(id)
+	n, ok := w.Map().Node(id)
 	return n.Addr, ok
 }
 

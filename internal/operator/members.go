@@ -1,0 +1,118 @@
+package operator
+
+import (
+	"context"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// ChangeMembers changes the map, or with DryRun says how it would, and returns the map as it then
+// is. On return the change is in the federation's log; the groups follow within seconds.
+func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (*wire.Map, error) {
+	m := new(wire.Map)
+	return m, c.askFederation(ctx, wire.MethodChangeMembers, change, m)
+}
+
+// Members asks a group's leader for its membership. Without a leader the error is Unavailable.
+func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers, error) {
+	m, err := c.Map(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []wire.NodeID
+	for _, n := range m.Nodes {
+		if group == link.FederationGroup && n.Voter || group == link.RegionGroup(n.Region) {
+			nodes = append(nodes, n.ID)
+		}
+	}
+	answer, err := c.leaders.Call(ctx, group, nodes, wire.MethodMembers,
+		wire.Encode(&wire.GroupRef{Group: group}), true)
+	if err != nil {
+		return nil, err
+	}
+	members := new(wire.GroupMembers)
+	return members, wire.Decode(answer, members)
+}
+
+// HandOver has the leader of a group hand leadership over: to a node, or to whoever is furthest.
+func (c *Client) HandOver(ctx context.Context, group string, to wire.NodeID) error {
+	members, err := c.Members(ctx, group)
+	if err != nil || members.Leader == to {
+		return err
+	}
+	_, err = c.link.Call(ctx, link.Peer{Node: members.Leader}, wire.MethodHandOver,
+		wire.Encode(&wire.HandOver{Group: group, To: to}))
+	return err
+}
+
+// PutToken makes a join token known.
+func (c *Client) PutToken(ctx context.Context, k *wire.JoinToken) error {
+	return c.askFederation(ctx, wire.MethodPutToken, k, nil)
+}
+
+// Tokens returns the join tokens that are kept.
+func (c *Client) Tokens(ctx context.Context) ([]wire.JoinToken, error) {
+	var list wire.JoinTokens
+	err := c.askFederation(ctx, wire.MethodTokens, nil, &list)
+	return list.List, err
+}
+
+// Sign signs the request that a node has made with its token, for the given time, and brings the
+// node onto the map; false when the node has not asked yet. A request that was signed is left as
+// it is.
+func (c *Client) Sign(ctx context.Context, authority *ca.CA, hash [32]byte,
+	validity time.Duration) (signed bool, err error) {
+	tokens, err := c.Tokens(ctx)
+	if err != nil {
+		return false, err
+	}
+	for i := range tokens {
+		k := &tokens[i]
+		if k.Hash != hash {
+			continue
+		}
+		if len(k.Certificate) > 0 {
+			return true, nil
+		}
+		if len(k.Request) == 0 {
+			return false, nil
+		}
+		id := link.Identity{Federation: c.link.Self().Federation, Role: link.RoleNode,
+			Region: k.Region, Name: string(k.Node)}
+		der, err := authority.Sign(k.Request, id.URI(), validity)
+		if err != nil {
+			return false, err
+		}
+		return true, c.askFederation(ctx, wire.MethodSign,
+			&wire.Enrolment{Hash: hash, Certificate: der}, nil)
+	}
+	return false, wire.Errorf(wire.NotFound, "the federation does not know the token")
+}
+
+// askFederation calls the federation's leader, as the map names it now, and decodes the answer into
+// resp unless that is nil.
+func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp codec.Message) error {
+	view, err := c.Map(ctx)
+	if err != nil {
+		return err
+	}
+	var voters []wire.NodeID
+	for _, n := range view.Nodes {
+		if n.Voter {
+			voters = append(voters, n.ID)
+		}
+	}
+	var body []byte
+	if req != nil {
+		body = wire.Encode(req)
+	}
+	answer, err := c.leaders.Call(ctx, link.FederationGroup, voters, m, body, true)
+	if err != nil || resp == nil {
+		return err
+	}
+	return wire.Decode(answer, resp)
+}

@@ -1,0 +1,372 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// caughtUp is how many entries a member may be behind that is to vote; see consensus.Promote.
+const caughtUp = 1000
+
+// handleMembers registers the calls about who takes part.
+func (n *Node) handleMembers() {
+	n.link.Handle(wire.MethodMembers, n.groupMembers, link.RoleNode, link.RoleOperator)
+	n.link.Handle(wire.MethodChangeMembers, n.changeMembers, link.RoleOperator)
+	n.link.Handle(wire.MethodHandOver, n.handOverCall, link.RoleOperator)
+	n.link.Handle(wire.MethodConfirmMap, n.confirmMap, link.RoleNode)
+	n.link.Handle(wire.MethodPutToken, n.putToken, link.RoleOperator)
+	n.link.Handle(wire.MethodTokens, n.tokens, link.RoleOperator)
+	n.link.Handle(wire.MethodEnrol, n.enrol, link.RoleJoiner, link.RoleNode)
+	n.link.Handle(wire.MethodSign, n.sign, link.RoleOperator)
+	n.handleSeeds()
+}
+
+// groupMembers answers MethodMembers, when this node leads the group.
+func (n *Node) groupMembers(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var ref wire.GroupRef
+	if err := wire.Decode(req, &ref); err != nil {
+		return nil, err
+	}
+	g := n.groupNamed(ref.Group)
+	if g == nil {
+		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
+	}
+	list, err := g.Progress()
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(&wire.GroupMembers{Group: ref.Group, Leader: n.cfg.ID, List: list,
+		MapVersion: n.currentMap().Version}), nil
+}
+
+// handOverCall answers MethodHandOver: on return without an error another node leads the group, or
+// an election is under way.
+func (n *Node) handOverCall(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var h wire.HandOver
+	if err := wire.Decode(req, &h); err != nil {
+		return nil, err
+	}
+	g := n.groupNamed(h.Group)
+	if g == nil {
+		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", h.Group)
+	}
+	if _, err := g.Progress(); err != nil {
+		return nil, err
+	}
+	n.log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
+		"operator", from.String())
+	if h.To == "" {
+		return nil, g.TransferLeadership(ctx)
+	}
+	if h.To == n.cfg.ID {
+		return nil, nil
+	}
+	return nil, g.TransferTo(ctx, h.To)
+}
+
+// confirmMap answers MethodConfirmMap with the version of the map as of all that was committed
+// before the call.
+func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
+	if err := n.federationGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	m, ok := n.federation.Map()
+	if !ok {
+		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
+	}
+	return wire.Encode(&wire.MapVersion{Version: m.Version}), nil
+}
+
+// changeMembers answers MethodChangeMembers: one change of the map, by an operator. The leader
+// looks first how the groups are, and refuses what would leave one of them without a majority that
+// answers now. On return the change is in the federation's log; the leaders of the groups bring
+// their membership into line with it, see tend. The answer is the map as it then is.
+func (n *Node) changeMembers(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	c := new(wire.MemberChange)
+	if err := wire.Decode(req, c); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	// Two changes at once could both pass and together take a majority.
+	n.membersMu.Lock()
+	defer n.membersMu.Unlock()
+	if err := n.federationGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	dry := c.DryRun
+	c.DryRun = false
+	if err := n.prepare(ctx, from, c, dry); err != nil {
+		return nil, err
+	}
+	if dry {
+		return n.planMembers(c)
+	}
+	if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+		return nil, err
+	}
+	m, _ := n.federation.Map()
+	return wire.Encode(m), nil
+}
+
+func (n *Node) planMembers(c *wire.MemberChange) ([]byte, error) {
+	var list []*wire.MemberChange
+	if region := n.leaves(c); region != "" {
+		list = append(list, n.closing(region, true))
+	}
+	m, err := n.federation.PlanMembers(append(list, c)...)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(m), nil
+}
+
+// prepare completes a change and refuses it when the groups are not in a state for it.
+func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberChange,
+	dry bool) error {
+	m, ok := n.federation.Map()
+	if !ok {
+		return wire.Errorf(wire.NotReady, "the federation is not founded yet")
+	}
+	if region := n.leaves(c); region != "" {
+		if err := n.empty(ctx, from, region, dry); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.RemoveNode != nil:
+		node, ok := m.Node(c.RemoveNode.ID)
+		if !ok {
+			return nil // the state tells a node that was from one that never was
+		}
+		if err := n.mayTakeVote(ctx, m, node); err != nil {
+			return err
+		}
+		return n.replaceVoter(m, node, c.RemoveNode)
+	case c.Node != nil && c.Node.SetNonvoter && c.Node.Nonvoter:
+		if node, ok := m.Node(c.Node.ID); ok {
+			return n.mayTakeVote(ctx, m, node)
+		}
+	case len(c.Voters) > 0:
+		progress, err := n.federationGroup.Progress()
+		if err != nil {
+			return err
+		}
+		return majorityAnswers(federationGroup, c.Voters, progress)
+	}
+	return nil
+}
+
+// mayTakeVote refuses when the region's group, without the node, had no majority that answers its
+// leader now.
+func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) error {
+	if r, _ := m.RegionByID(node.Region); r.Closing {
+		return nil // it holds nothing
+	}
+	group, err := n.askMembers(ctx, m, node.Region)
+	if err != nil {
+		return wire.Errorf(wire.Unavailable, "region %s can not say whether it could do without %s: "+
+			"%s", node.Region, node.ID, wire.AsError(err).Error())
+	}
+	if have, member := group.Member(node.ID); !member || !have.Voter {
+		return nil
+	}
+	var rest []wire.NodeID
+	for _, v := range group.List {
+		// Who is to lose the vote anyway does not count any more.
+		other, there := m.Node(v.Node)
+		if v.Voter && v.Node != node.ID && there && !other.Nonvoter {
+			rest = append(rest, v.Node)
+		}
+	}
+	return majorityAnswers(group.Group, rest, group.List)
+}
+
+// askMembers asks a region's leader for the group's membership.
+func (n *Node) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID) (
+	*wire.GroupMembers, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	answer, err := n.callRegion(ctx, region, wire.MethodMembers,
+		wire.Encode(&wire.GroupRef{Group: regionGroup(region)}))
+	if err != nil {
+		return nil, err
+	}
+	group := new(wire.GroupMembers)
+	return group, wire.Decode(answer, group)
+}
+
+// majorityAnswers refuses a set of voters of whom no majority answers.
+func majorityAnswers(group string, voters []wire.NodeID, progress []wire.GroupMember) error {
+	answer := 0
+	var silent []wire.NodeID
+	for _, v := range voters {
+		if i := slices.IndexFunc(progress, func(p wire.GroupMember) bool {
+			return p.Node == v
+		}); i >= 0 && progress[i].Answers {
+			answer++
+		} else {
+			silent = append(silent, v)
+		}
+	}
+	if answer < len(voters)/2+1 {
+		return wire.Errorf(wire.Conflict, "group %s would have %d voters of whom %d answer now, a "+
+			"majority of %d is needed; no answer from %v", group, len(voters), answer,
+			len(voters)/2+1, silent)
+	}
+	return nil
+}
+
+// replaceVoter names the federation's voters without a node that leaves: those of before, and in
+// the node's place one that answers and has the log, of the region with the fewest voters.
+func (n *Node) replaceVoter(m *wire.Map, leaving wire.Node, c *wire.NodeRemoval) error {
+	c.Voters = nil
+	if !leaving.Voter {
+		return nil
+	}
+	progress, err := n.federationGroup.Progress()
+	if err != nil {
+		return err
+	}
+	if c.Voters, err = chooseVoters(m, leaving.ID, n.cfg.ID, progress); err != nil {
+		return err
+	}
+	return majorityAnswers(federationGroup, c.Voters, progress)
+}
+
+// chooseVoters names the federation's voters when leaving ("": nobody) does not take part: as many
+// as before where nodes answer, an odd number in any case. self is the leader.
+func chooseVoters(m *wire.Map, leaving, self wire.NodeID, progress []wire.GroupMember) (
+	[]wire.NodeID, error) {
+	ready := map[wire.NodeID]bool{}
+	for _, p := range progress {
+		ready[p.Node] = p.Answers && p.Behind < caughtUp
+	}
+	var voters, others []wire.Node
+	before, nodes := 0, 0
+	for _, node := range m.Nodes {
+		if node.Voter {
+			before++
+		}
+		if node.ID == leaving {
+			continue
+		}
+		nodes++
+		if node.Voter {
+			voters = append(voters, node)
+		} else if ready[node.ID] && node.Maintenance == "" {
+			others = append(others, node)
+		}
+	}
+	least, size := wire.VotersMin, max(before, wire.VotersMin)
+	if nodes < wire.VotersMin {
+		least, size = 1, 1
+	}
+	for len(voters) < size && len(others) > 0 { // the region with the fewest voters is next
+		next := slices.MinFunc(others, func(a, b wire.Node) int {
+			return cmp.Or(cmp.Compare(votersIn(voters, a.Region), votersIn(voters, b.Region)),
+				cmp.Compare(a.ID, b.ID))
+		})
+		voters = append(voters, next)
+		others = slices.DeleteFunc(others, func(o wire.Node) bool { return o.ID == next.ID })
+	}
+	if len(voters) < least {
+		return nil, wire.Errorf(wire.Conflict, "the federation group would have %d voters, %d are "+
+			"needed, and no other node answers and has its log", len(voters), least)
+	}
+	for len(voters) > size || len(voters)%2 == 0 { // who does not answer goes first
+		last := slices.MaxFunc(voters, func(a, b wire.Node) int {
+			return cmp.Or(rank(!ready[a.ID], !ready[b.ID]), rank(a.ID != self, b.ID != self),
+				cmp.Compare(votersIn(voters, a.Region), votersIn(voters, b.Region)),
+				cmp.Compare(a.ID, b.ID))
+		})
+		voters = slices.DeleteFunc(voters, func(v wire.Node) bool { return v.ID == last.ID })
+	}
+	ids := make([]wire.NodeID, len(voters))
+	for i := range voters {
+		ids[i] = voters[i].ID
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+func votersIn(voters []wire.Node, region wire.RegionID) (count int) {
+	for _, v := range voters {
+		if v.Region == region {
+			count++
+		}
+	}
+	return count
+}
+
+// rank orders false before true.
+func rank(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// leaves names the region that a change takes the last of, or itself, off the map; empty when the
+// change does neither.
+func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
+	m := n.currentMap()
+	region := c.RemoveRegion
+	if c.RemoveNode != nil {
+		node, ok := m.Node(c.RemoveNode.ID)
+		if !ok || len(n.nodesOf(node.Region)) > 1 {
+			return ""
+		}
+		region = node.Region
+	}
+	r, ok := m.RegionByID(region)
+	if !ok || r.Closing {
+		return ""
+	}
+	return region
+}
+
+func (n *Node) closing(region wire.RegionID, closing bool) *wire.MemberChange {
+	r, _ := n.currentMap().RegionByID(region)
+	return &wire.MemberChange{PutRegion: &wire.RegionChange{ID: r.ID, Tag: r.Tag,
+		Closing: closing}}
+}
+
+// empty closes a region, so that it can claim nothing any more, and looks whether it owns a code.
+// One that does is opened again, and the change refused: its citizens' messages would be lost.
+func (n *Node) empty(ctx context.Context, from link.Identity, region wire.RegionID,
+	dry bool) error {
+	if !dry {
+		c := n.closing(region, true)
+		if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+			return err
+		}
+	}
+	owned, err := n.federation.Owned(ctx, region)
+	if err == nil && owned == 0 {
+		return nil
+	}
+	if err == nil {
+		err = wire.Errorf(wire.Conflict, "region %s owns the codes of %d citizens: move them to "+
+			"other regions first", region, owned)
+	}
+	if !dry {
+		c := n.closing(region, false)
+		if _, again := n.administrate(ctx, from, "region reopen", wire.CmdMembers, c); again != nil {
+			return wire.Errorf(wire.AsError(again).Code, "region %s stays closing: %s", region,
+				wire.AsError(again).Error())
+		}
+	}
+	return err
+}

@@ -1,0 +1,404 @@
+package virtual
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/synthetic"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// alone runs a test on a federation of one region of one node, which is to grow.
+func alone(t *testing.T, test func(t *testing.T, s *scene)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, 1, "lazio")
+		s := &scene{World: w, Gateway: w.Gateway("lazio")}
+		invent := synthetic.NewCitizens(1)
+		for range 3 {
+			s.activate(t, "lazio", invent.Next().FiscalCode)
+		}
+		test(t, s)
+		s.Judge(&s.h)
+	})
+}
+
+func (s *scene) activate(t *testing.T, region wire.RegionID, c fiscalcode.Code) {
+	t.Helper()
+	if err := s.Activate(t.Context(), region, c); err != nil {
+		t.Fatalf("activate a citizen of %s: %v", region, err)
+	}
+	s.citizens = append(s.citizens, c)
+}
+
+func removal(id wire.NodeID) *wire.MemberChange {
+	return &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: id}}
+}
+
+// node finds a node by its name.
+func (s *scene) node(t *testing.T, id wire.NodeID) *Node {
+	t.Helper()
+	for _, n := range s.Nodes("") {
+		if n.ID == id {
+			return n
+		}
+	}
+	t.Fatalf("no node %s", id)
+	return nil
+}
+
+// TestGrowAndShrink: a region of one node becomes one of three, of five, and of three again, of
+// which none is the first, under load; the federation's voters follow.
+func TestGrowAndShrink(t *testing.T) {
+	alone(t, func(t *testing.T, s *scene) {
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 10)
+		s.Join("lazio", "lazio-2")
+		s.progress(t, 10)
+		s.Join("lazio", "lazio-3")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3")
+		s.AwaitVoters("federation", "lazio-1", "lazio-2", "lazio-3")
+		s.progress(t, 10)
+		s.Join("lazio", "lazio-4")
+		s.Join("lazio", "lazio-5")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4", "lazio-5")
+		s.progress(t, 10)
+		for _, id := range []wire.NodeID{"lazio-1", "lazio-2"} {
+			n := s.node(t, id)
+			s.MustChange(removal(id))
+			s.AwaitRemoved(n)
+			s.progress(t, 10)
+		}
+		s.AwaitVoters("region/lazio", "lazio-3", "lazio-4", "lazio-5")
+		s.AwaitVoters("federation", "lazio-3", "lazio-4", "lazio-5")
+		s.progress(t, 10)
+		stop()
+	})
+}
+
+// TestRemovedNodeStaysAway: neither its directory nor its name is used again.
+func TestRemovedNodeStaysAway(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		n := s.node(t, "lazio-2")
+		s.MustChange(removal("lazio-2"))
+		s.MustChange(removal("lazio-2")) // again: nothing
+		s.AwaitRemoved(n)
+		if err := n.Try(); err == nil || !strings.Contains(err.Error(), "was removed") {
+			t.Errorf("started again: %v, want a refusal", err)
+		}
+		o := s.Operator()
+		err := o.PutToken(t.Context(), s.Token("lazio", "lazio-2", time.Hour).Known())
+		if !errors.Is(err, wire.Conflict) {
+			t.Errorf("a token for the old name: %v, want a conflict", err)
+		}
+	})
+}
+
+// TestRemovedWhileDown: a node that was removed while it did not run learns it from the others.
+func TestRemovedWhileDown(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		n := s.node(t, "lazio-2")
+		n.Crash()
+		time.Sleep(3 * time.Second)
+		s.MustChange(removal("lazio-2"))
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-3", "lazio-4")
+		s.Await("it has left the federation's group", func() bool {
+			g, err := s.Operator().Members(t.Context(), "federation")
+			_, there := g.Member("lazio-2")
+			return err == nil && !there
+		})
+		n.Start()
+		s.AwaitRemoved(n)
+	})
+}
+
+// TestRefusedBelowQuorum: no change of one command leaves a group without a majority that answers.
+func TestRefusedBelowQuorum(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		refused := func(c *wire.MemberChange, code wire.Code, words string) {
+			t.Helper()
+			for _, dry := range []bool{true, false} {
+				c.DryRun = dry
+				if _, err := s.Change(c); !errors.Is(err, code) ||
+					!strings.Contains(err.Error(), words) {
+					t.Errorf("dry run %v: %v, want %v with %q", dry, err, code, words)
+				}
+			}
+		}
+		demotion := func(id wire.NodeID) *wire.MemberChange {
+			return &wire.MemberChange{Node: &wire.NodeChange{ID: id, SetNonvoter: true,
+				Nonvoter: true}}
+		}
+		refused(removal("lazio-1"), wire.Conflict, "two voters left")
+		refused(demotion("lazio-1"), wire.Conflict, "two voters left")
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		version := s.Map().Version
+		for _, id := range []wire.NodeID{"lazio-2", "lazio-3"} {
+			s.node(t, id).Isolate()
+		}
+		time.Sleep(10 * time.Second)
+		refused(removal("lazio-1"), wire.Unavailable, "region lazio can not say")
+		s.Mend()
+		s.AwaitReady()
+		var down *Node
+		for _, n := range s.Nodes("lazio") {
+			if n != s.Leader("lazio") && n.ID != "lazio-1" {
+				down = n
+			}
+		}
+		down.Crash()
+		s.node(t, s.other(down.ID, s.Leader("lazio").ID, "lazio-1")).Crash()
+		time.Sleep(3 * time.Second)
+		if s.Map().Version != version {
+			t.Error("a refused change changed the map")
+		}
+	})
+}
+
+// other is a node of lazio that is none of these.
+func (s *scene) other(but ...wire.NodeID) wire.NodeID {
+next:
+	for _, n := range s.Nodes("lazio") {
+		for _, id := range but {
+			if n.ID == id {
+				continue next
+			}
+		}
+		return n.ID
+	}
+	return ""
+}
+
+// TestReplaceWipedNode: a node that lost its disk is removed, and one of another name takes its
+// place, under load.
+func TestReplaceWipedNode(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 10)
+		lost := s.node(t, "lazio-2")
+		lost.Crash()
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		s.MustChange(removal("lazio-2"))
+		s.Forget(lost)
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-3", "lazio-4")
+		s.Await("an odd number votes in the federation", func() bool {
+			v := s.Voters("federation")
+			return len(v)%2 == 1 && len(v) >= 3
+		})
+		s.progress(t, 10)
+		stop()
+	})
+}
+
+// TestLeaderKilledDuringChanges: whoever dies, the next leader goes on with what the map says.
+func TestLeaderKilledDuringChanges(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 10)
+		crash := func() {
+			old := s.Leader("lazio")
+			old.Crash()
+			time.Sleep(time.Second)
+			old.Start()
+		}
+		s.Join("lazio", "lazio-4")
+		crash()
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		n := s.Leader("lazio")
+		s.MustChange(removal(n.ID)) // the leader itself goes
+		s.AwaitRemoved(n)
+		crash()
+		s.Await("three vote in lazio", func() bool { return len(s.Voters("region/lazio")) == 3 })
+		leader := s.federationLeader()
+		if s.votesInFederation(leader) && len(s.Nodes(leader.Region)) > 3 {
+			t.Fatal("the scene has changed")
+		}
+		s.Join("lazio", "lazio-5")
+		s.federationLeader().Crash()
+		s.Judge(&s.h)
+		s.progress(t, 10)
+		stop()
+	})
+}
+
+func (s *scene) federationLeader() (leader *Node) {
+	s.Await("the federation has a leader", func() bool {
+		for _, n := range s.Nodes("") {
+			if n.Running() && n.Status("federation").Role == "leader" {
+				leader = n
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+func (s *scene) votesInFederation(n *Node) bool {
+	node, _ := s.Map().Node(n.ID)
+	return node.Voter
+}
+
+// TestFederationVoterIsReplaced: with a voter's removal another node gets its vote.
+func TestFederationVoterIsReplaced(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.MustChange(&wire.MemberChange{Voters: []wire.NodeID{"lazio-1", "lazio-2", "sicilia-1"}})
+		s.AwaitVoters("federation", "lazio-1", "lazio-2", "sicilia-1")
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		n := s.node(t, "lazio-2")
+		planned, err := s.Change(&wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: n.ID},
+			DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := s.Map(); again.Version+1 != planned.Version {
+			t.Errorf("planned version %d from %d", planned.Version, again.Version)
+		}
+		s.MustChange(removal(n.ID))
+		s.AwaitRemoved(n)
+		s.AwaitVoters("federation", "lazio-1", "sicilia-1", "sicilia-2") // the fewest are there
+	})
+}
+
+// TestDrain: a node in maintenance leads nothing, and may lead again after it.
+func TestDrain(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 10)
+		maintain := func(id wire.NodeID, reason string) {
+			t.Helper()
+			s.MustChange(&wire.MemberChange{Node: &wire.NodeChange{ID: id, SetMaintenance: true,
+				Maintenance: reason}})
+		}
+		first := s.Leader("lazio")
+		maintain(first.ID, "new memory")
+		s.Await("it leads no more", func() bool { return first.Status("region").Role != "leader" })
+		h := first.Node.Health()
+		if !h.Ready || !strings.Contains(strings.Join(h.Degraded, "; "), "maintenance: new memory") {
+			t.Errorf("health %+v, want ready, and the reason", h)
+		}
+		s.progress(t, 10)
+		for _, n := range s.Nodes("lazio") { // nobody is left but the first
+			if n != first {
+				maintain(n.ID, "all of them")
+			}
+		}
+		maintain(first.ID, "")
+		s.Await("it leads again", func() bool { return first.Status("region").Role == "leader" })
+		s.progress(t, 10)
+		stop()
+	})
+}
+
+// TestNewRegion: a region is added, founded by its first node, given citizens, and removed when it
+// is empty again, not before.
+func TestNewRegion(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		put := &wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}}
+		s.MustChange(put)
+		s.MustChange(put)
+		for _, id := range []wire.NodeID{"umbria-1", "umbria-2", "umbria-3"} {
+			s.Join("umbria", id)
+		}
+		s.AwaitVoters("region/umbria", "umbria-1", "umbria-2", "umbria-3")
+		s.AwaitReady()
+		c := synthetic.NewCitizens(99).Next().FiscalCode
+		s.activate(t, "umbria", c)
+		if err := s.Send(t.Context(), &s.h, c); err != nil {
+			t.Errorf("a message to umbria: %v", err)
+		}
+		_, err := s.Change(&wire.MemberChange{RemoveRegion: "umbria"})
+		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "owns the codes of 1") {
+			t.Errorf("removing a region with a citizen: %v", err)
+		}
+		if r, _ := s.Map().RegionByID("umbria"); r.Closing {
+			t.Error("the region stays closing")
+		}
+	})
+}
+
+// TestEmptyRegionGoes: nodes and all.
+func TestEmptyRegionGoes(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.MustChange(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}})
+		n := s.Join("umbria", "umbria-1")
+		s.AwaitVoters("region/umbria", "umbria-1")
+		s.AwaitReady()
+		_, err := s.Change(&wire.MemberChange{RemoveRegion: "umbria"})
+		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "1 nodes") {
+			t.Errorf("removing a region with a node: %v", err)
+		}
+		s.MustChange(removal("umbria-1"))
+		s.AwaitRemoved(n)
+		s.MustChange(&wire.MemberChange{RemoveRegion: "umbria"})
+		s.MustChange(&wire.MemberChange{RemoveRegion: "umbria"})
+		if _, there := s.Map().RegionByID("umbria"); there {
+			t.Error("umbria is still on the map")
+		}
+	})
+}
+
+// TestTokens: one use, one identity, one hour; interrupted joins go on.
+func TestTokens(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		o := s.Operator()
+		token := s.Token("lazio", "lazio-4", time.Hour)
+		try := func(n *Node, d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return n.Enrol(ctx, token, 0)
+		}
+		n := s.Machine(token)
+		if err := try(n, time.Minute); !errors.Is(err, wire.NotFound) {
+			t.Errorf("a token that nobody put: %v", err)
+		}
+		if err := o.PutToken(t.Context(), token.Known()); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(n, 5*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nobody signed: %v", err)
+		}
+		thief := s.Machine(token)
+		if err := try(thief, time.Minute); !errors.Is(err, wire.Conflict) {
+			t.Errorf("the token's second use: %v", err)
+		}
+		signed, err := o.Sign(t.Context(), s.ca, token.Known().Hash, certificateAge)
+		if err != nil || !signed {
+			t.Fatalf("signed %v, %v", signed, err)
+		}
+		if err := try(n, time.Minute); err != nil {
+			t.Fatalf("after signing: %v", err)
+		}
+		if err := try(n, time.Minute); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+		s.nodes = append(s.nodes, n)
+		n.Start()
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+
+		o = s.Operator()
+		token = s.Token("lazio", "lazio-5", time.Minute)
+		if err := o.PutToken(t.Context(), token.Known()); err != nil {
+			t.Fatal(err)
+		}
+		late := s.Machine(token)
+		if err := try(late, 3*time.Minute); !errors.Is(err, wire.Forbidden) {
+			t.Errorf("nobody signed in time: %v, want that the token expired", err)
+		}
+		_, err = o.Sign(t.Context(), s.ca, token.Known().Hash, certificateAge)
+		if !errors.Is(err, wire.Forbidden) {
+			t.Errorf("signed too late: %v, want that the token expired", err)
+		}
+	})
+}
