@@ -441,10 +441,17 @@ func (o *DirectoryOp) Fields(c *codec.Codec) {
 }
 
 // DirectoryOps is a batch of independent operations, applied in order.
-type DirectoryOps struct{ List []DirectoryOp }
+type DirectoryOps struct {
+	List []DirectoryOp
+	// Incarnation is that of the region that speaks; one that the map does not know is refused.
+	Incarnation uint32
+}
 
 // Fields declares the message.
-func (o *DirectoryOps) Fields(c *codec.Codec) { codec.Repeated(c, 1, &o.List) }
+func (o *DirectoryOps) Fields(c *codec.Codec) {
+	codec.Repeated(c, 1, &o.List)
+	codec.Uint(c, 2, &o.Incarnation)
+}
 
 // DirectoryResult is the entry after an operation, and whether the operation holds.
 type DirectoryResult struct {

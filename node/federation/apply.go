@@ -69,13 +69,15 @@ func (s *State) Apply(entries []wire.LogEntry) ([]any, error) {
 
 // tx is the application of some entries.
 type tx struct {
-	federation string        // the name that this replica was opened under
-	batch      *pebble.Batch // indexed: sees its own writes
-	pos        wire.Position
-	digest     [32]byte
-	now        wire.Time
-	founded    *founding
-	events     []event
+	federation string // the name that this replica was opened under
+	// incarnation of the group: 0 unless it was restored from a backup
+	incarnation uint32
+	batch       *pebble.Batch // indexed: sees its own writes
+	pos         wire.Position
+	digest      [32]byte
+	now         wire.Time
+	founded     *founding
+	events      []event
 
 	// Of the entry being applied.
 	chain  hash.Hash
@@ -88,7 +90,7 @@ type tx struct {
 func (s *State) begin() *tx {
 	_, digest := s.db.Digest()
 	t := &tx{federation: s.cfg.Store.Identity.Federation, batch: s.db.NewIndexedBatch(),
-		pos: s.db.Position(), digest: digest,
+		pos: s.db.Position(), digest: digest, incarnation: s.Incarnation(),
 		founded: s.founded.Load(), chain: sha256.New(), latest: map[wire.Recipient]int{}}
 	if row, ok := t.get(timeKey); ok && len(row) == 8 {
 		t.now = wire.Time(binary.LittleEndian.Uint64(row))

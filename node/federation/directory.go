@@ -56,6 +56,9 @@ func (t *tx) directoryOps(ops *wire.DirectoryOps, last wire.DirectoryOpKind) (co
 			return nil, err
 		}
 	}
+	if err := t.mayTell(ops); err != nil {
+		return nil, err
+	}
 	results := &wire.DirectoryResults{List: make([]wire.DirectoryResult, len(ops.List))}
 	for i := range ops.List {
 		results.List[i] = t.directoryOp(&ops.List[i])

@@ -19,6 +19,7 @@
 //
 // Rows, all below the store's own:
 //
+//	b                      which regions have reported to a restored federation
 //	t                      the state's time
 //	m                      the map
 //	i/<institution>        an institution
@@ -43,6 +44,7 @@
 //	trust.go       authorities and revocations
 //	directory.go   compare-and-set on a code's entry; resolving
 //	move.go        operators' orders to move a citizen
+//	restore.go     regions' reports to a restored federation; fencing a restored region
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
 //	rows.go        keys and values

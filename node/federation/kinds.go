@@ -25,6 +25,9 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdFinalise:         applied((*tx).finalise),
 	wire.CmdMoveDirectory:    applied((*tx).moveDirectory),
 	wire.CmdMoveOrder:        applied((*tx).orderMove),
+	wire.CmdFenceRegion:      applied((*tx).fenceRegion),
+	wire.CmdReport:           applied((*tx).report),
+	wire.CmdForgo:            applied((*tx).forgo),
 }
 
 func applied[T any, P interface {
