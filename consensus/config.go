@@ -75,6 +75,9 @@ type Config struct {
 	// Seeded says that the replica is opened for the first time, on a copy of another one's state
 	// that was installed before.
 	Seeded bool
+	// Incarnation counts how often the group was restored from a backup. The log of another one
+	// is another group's.
+	Incarnation uint32
 	// State belongs to the group from a successful Open on; the group closes it.
 	State     StateMachine
 	Transport Transport

@@ -29,6 +29,7 @@
 //	fsm.go        the library's state machine over ours
 //	snapshot.go   the library's snapshot store over our state
 //	reconcile.go  log against state, before the library starts
+//	restore.go    what a group that was restored from a backup begins with
 //	stores.go     opening the log stores
 //	memory.go     a log store in memory, for virtual time
 //	disk.go       the guard around both stores

@@ -73,7 +73,7 @@ func (r *reconciler) uint64(key []byte) (uint64, error) {
 
 // identity refuses the directory of another node or group: its votes are not ours.
 func (r *reconciler) identity() error {
-	want := []byte(r.config.Group + "\n" + string(r.config.Self))
+	want := []byte(r.config.incarnated() + "\n" + string(r.config.Self))
 	got, err := r.stable.Get(keyIdentity)
 	if err != nil && !absent(err) {
 		return fmt.Errorf("read identity: %w", err)
