@@ -114,8 +114,7 @@ func (s *spool) private(id uint32) (*wire.RegionPrivateKey, error) {
 	return k, nil
 }
 
-// rotateRegionKey answers MethodRotateRegionKey: the region's newest key, a new one when there is
-// none after the one that the operator knows.
+// rotateRegionKey answers MethodRotateRegionKey.
 func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
 	var q wire.RotateRegionKey
 	if err := wire.Decode(req, &q); err != nil {
@@ -124,27 +123,49 @@ func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, req []byte)
 	if q.Region != n.cfg.Region {
 		return nil, wire.Malformedf("this is region %s, not %q", n.cfg.Region, q.Region)
 	}
-	if err := n.mayPropose(); err != nil {
+	rotate := n.RotateRegionKey
+	if q.DryRun {
+		rotate = n.regionKeyInfo
+	}
+	info, err := rotate(ctx, q.After)
+	if err != nil {
 		return nil, err
 	}
-	if err := n.regionGroup.Read(ctx); err != nil {
-		return nil, err
+	return wire.Encode(info), nil
+}
+
+// RotateRegionKey makes the region a new key when there is none newer than after, and returns the
+// newest. The leader publishes it on its own. NotLeader on another node.
+func (n *Node) RotateRegionKey(ctx context.Context, after uint32) (*wire.RegionKeyInfo, error) {
+	info, err := n.regionKeyInfo(ctx, after)
+	if err != nil || info.ID > after {
+		return info, err
 	}
 	newest, err := n.region.NewestRegionKey()
 	if err != nil {
 		return nil, err
 	}
 	published := publishedKey(n.currentMap(), n.cfg.Region)
-	if !q.DryRun && (newest == nil || newest.ID <= q.After) {
-		if newest, err = n.spool.newKey(ctx, newest, max(published, q.After)); err != nil {
-			return nil, err
-		}
+	if newest, err = n.spool.newKey(ctx, newest, max(published, after)); err != nil {
+		return nil, err
 	}
-	if newest == nil {
-		return nil, wire.Errorf(wire.NotReady, "region %s has no key yet", n.cfg.Region)
+	return &wire.RegionKeyInfo{ID: newest.ID, At: newest.At, Public: newest.Public}, nil
+}
+
+// regionKeyInfo is the region's newest key, number 0 before there is one.
+func (n *Node) regionKeyInfo(ctx context.Context, _ uint32) (*wire.RegionKeyInfo, error) {
+	if err := n.mayPropose(); err != nil {
+		return nil, err
 	}
-	return wire.Encode(&wire.RegionKeyInfo{ID: newest.ID, At: newest.At, Public: newest.Public,
-		Published: newest.ID <= published}), nil
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	k, err := n.region.NewestRegionKey()
+	if err != nil || k == nil {
+		return new(wire.RegionKeyInfo), err
+	}
+	return &wire.RegionKeyInfo{ID: k.ID, At: k.At, Public: k.Public,
+		Published: k.ID <= publishedKey(n.currentMap(), n.cfg.Region)}, nil
 }
 
 // publishRegionKey answers MethodPublishRegionKey: a region's leader publishes its own key, an
