@@ -54,7 +54,7 @@ Start here:
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.AddCommand(newLocalCommand(), newNodeCommand(), newGatewayCommand(), newSendCommand(),
-		newBenchCommand(), newAdminCommand())
+		newBenchCommand(), newTortureCommand(), newAdminCommand())
 	return root
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,8 @@ const (
 	loginsInFlight = 256
 	// fileCitizensMax is how many citizens local.json names.
 	fileCitizensMax = 100
-	// testPassword is what the gateways' test login asks for.
-	testPassword = "test"
+	// TestPassword is what the gateways' test login asks for.
+	TestPassword = "test"
 	// termsVersion is the version of the terms that synthetic citizens accept.
 	termsVersion = 5.4
 )
@@ -49,10 +50,35 @@ func (c *Config) people() []person {
 		person{invent.Next(), c.Regions[0], localfile.Unknown})
 }
 
+// Newcomers are the citizens who may log in and never did, with the region where they are to.
+func (f *Federation) Newcomers() []localfile.Citizen {
+	all := f.cfg.newcomers(len(f.people))
+	list := make([]localfile.Citizen, len(all))
+	for i, p := range all {
+		list[i] = localfile.Citizen{FiscalCode: string(p.FiscalCode), Region: p.region,
+			State: p.state}
+	}
+	return list
+}
+
+// newcomers are invented after the others, region by region in turn.
+func (c *Config) newcomers(others int) (all []person) {
+	invent := synthetic.NewCitizens(c.Seed)
+	for range others {
+		invent.Next()
+	}
+	for range c.Newcomers {
+		for _, r := range c.Regions {
+			all = append(all, person{invent.Next(), r, localfile.Unknown})
+		}
+	}
+	return all
+}
+
 // writePeople writes who may log in, and the active citizens' codes.
 func (c *Config) writePeople(all []person) error {
 	var logins, codes bytes.Buffer
-	for _, p := range all {
+	for _, p := range slices.Concat(all, c.newcomers(len(all))) {
 		fmt.Fprintf(&logins, "%s\t%s\t%s\t\t%s\n", p.FiscalCode, p.Name, p.FamilyName,
 			p.DateOfBirth)
 		if p.state == localfile.Active {
@@ -108,7 +134,7 @@ func (c *Config) activate(ctx context.Context, gateway string, all []person) err
 func activateOne(ctx context.Context, client *http.Client, gateway string, p person) error {
 	var login struct{ Token string }
 	err := exchange(ctx, client, gateway+"/test-login", "", map[string]any{
-		"username": p.FiscalCode, "password": testPassword, "home_region": p.region}, &login)
+		"username": p.FiscalCode, "password": TestPassword, "home_region": p.region}, &login)
 	if err != nil || p.state != localfile.Active {
 		return err
 	}

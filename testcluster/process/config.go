@@ -63,6 +63,8 @@ type Config struct {
 	Restart bool
 	// Citizens is the number of active citizens per region; default 2.
 	Citizens int
+	// Newcomers is the number of further citizens per region who may log in and never did.
+	Newcomers int
 	// Seed of the synthetic citizens.
 	Seed uint64
 	// LogLevel of the children; default info.
@@ -139,6 +141,8 @@ func (c *Config) validate() error {
 	check(c.Nodes >= 1 && c.Nodes <= NodesMax, "%d nodes per region, 1-%d", c.Nodes, NodesMax)
 	check(c.Gateways >= 1 && c.Gateways <= GatewaysMax, "%d gateways, 1-%d", c.Gateways,
 		GatewaysMax)
+	check(c.Newcomers >= 0 && c.Newcomers <= CitizensMax, "%d newcomers per region, 0-%d",
+		c.Newcomers, CitizensMax)
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
 	var level slog.Level
 	check(level.UnmarshalText([]byte(c.LogLevel)) == nil,

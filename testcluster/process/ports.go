@@ -52,3 +52,12 @@ func freeAddrs(n int) (addrs []string, err error) {
 	}
 	return nil, errNoPort
 }
+
+// FreeAddr finds one TCP address that is free now.
+func FreeAddr() (string, error) {
+	addrs, err := freeAddrs(1)
+	if err != nil {
+		return "", err
+	}
+	return addrs[0], nil
+}

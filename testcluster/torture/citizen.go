@@ -1,0 +1,543 @@
+package torture
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/staffetta/staffetta/testcluster/process"
+)
+
+const (
+	// pace is the mean pause between two operations of one client.
+	pace = 120 * time.Millisecond
+	// setback is the pause after an operation of unknown outcome: each of them stays open for the
+	// judge, who has to think of all orders.
+	setback = time.Second
+	// replayed is how often at most a message under a key is sent until it has a verdict.
+	replayed = 8
+	pageSize = 100
+)
+
+// clients acts on citizens through the gateways.
+type clients struct {
+	*client
+	time     *timeline
+	book     *book
+	gateways []string // their URLs
+	keys     [services]string
+	ids      [services]string // of the services
+}
+
+func (w *clients) gateway(random *rand.Rand) string {
+	return w.gateways[random.IntN(len(w.gateways))]
+}
+
+// pause waits for about d; false when ctx ended.
+func pause(ctx context.Context, random *rand.Rand, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + time.Duration(random.Int64N(int64(d))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// live is a citizen's life: somebody writes before the citizen is known, then come the first
+// login, the terms, and everything else until ctx ends.
+func (w *clients) live(ctx context.Context, c *citizen, random *rand.Rand) {
+	w.submit(ctx, c, random)
+	for ctx.Err() == nil && !w.login(ctx, c, random) {
+		pause(ctx, random, setback)
+	}
+	for ctx.Err() == nil && !w.accept(ctx, c, random) {
+		pause(ctx, random, setback)
+	}
+	for pause(ctx, random, pace) {
+		switch n := random.IntN(100); {
+		case n < 2:
+			w.login(ctx, c, random)
+		case n < 3:
+			w.logout(ctx, c, random)
+			w.login(ctx, c, random)
+		default:
+			if w.act(ctx, c, random) == statusSession {
+				w.login(ctx, c, random)
+			}
+		}
+	}
+}
+
+// accompany acts on a citizen beside its own life.
+func (w *clients) accompany(ctx context.Context, c *citizen, random *rand.Rand) {
+	for pause(ctx, random, pace) {
+		w.act(ctx, c, random)
+	}
+}
+
+// act does something random; the answer is the status that refused it.
+func (w *clients) act(ctx context.Context, c *citizen, random *rand.Rand) (status int) {
+	var o outcome
+	switch n := random.IntN(100); {
+	case n < 25:
+		o = w.submit(ctx, c, random)
+	case n < 45:
+		o = w.submitUnderKey(ctx, c, random)
+	case n < 55:
+		o, status = w.profile(ctx, c, random)
+	case n < 62:
+		o, status = w.update(ctx, c, random, false)
+	case n < 68:
+		o, status = w.choice(ctx, c, random)
+	case n < 74:
+		o, status = w.prefer(ctx, c, random)
+	case n < 86:
+		o, status = w.inbox(ctx, c, random)
+	case n < 94:
+		o = w.read(ctx, c, random)
+	default:
+		o = w.senderAsks(ctx, c, random)
+	}
+	if o == unknown {
+		pause(ctx, random, setback)
+	}
+	return status
+}
+
+// held is what the citizen's clients know at a moment.
+type held struct {
+	token   string
+	session int
+	version uint64
+	mode    string
+	setting int64
+}
+
+func (c *citizen) held() held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return held{c.token, c.session, c.version, c.mode, c.setting}
+}
+
+// login opens a session, which ends the one before.
+func (w *clients) login(ctx context.Context, c *citizen, random *rand.Rand) bool {
+	c.mu.Lock()
+	c.logins++
+	op := operation{kind: opLogin, session: c.logins}
+	home := c.region
+	c.mu.Unlock()
+	body := map[string]any{"username": c.code, "password": process.TestPassword}
+	if random.IntN(2) == 0 || op.session == 1 { // the first one decides where the citizen lives
+		body["home_region"] = home
+	}
+	began := w.time.now()
+	a := w.call(ctx, http.MethodPost, w.gateway(random)+"/test-login", body)
+	w.book.count(opLogin, a.outcome)
+	var token struct{ Token string }
+	switch {
+	case a.outcome == done && a.decode(&token) == nil && token.Token != "":
+		c.note(op, saw{outcome: done}, began, w.time.now())
+		c.mu.Lock()
+		c.token, c.session = token.Token, op.session
+		c.mu.Unlock()
+		return true
+	case a.outcome == refused && a.status != 0 && a.status != http.StatusTooManyRequests:
+		w.book.findings.add("citizen %d: a login is refused: %d %s", c.index, a.status, a.problem)
+	case a.outcome != refused:
+		c.note(op, saw{outcome: unknown}, began, 0)
+	}
+	return false
+}
+
+func (w *clients) logout(ctx context.Context, c *citizen, random *rand.Rand) {
+	h := c.held()
+	op := operation{kind: opLogout, session: h.session}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodPost, w.gateway(random)+"/api/auth/v1/logout", h.token,
+		map[string]any{})
+	w.noted(c, op, a, saw{}, began)
+}
+
+// noted takes an operation under a session into the log, with what was seen when it was done.
+// The answer is its outcome and the status that refused it.
+func (w *clients) noted(c *citizen, op operation, a *answer, seen saw, began time.Duration) (
+	outcome, int) {
+	w.book.count(op.kind, a.outcome)
+	reads := op.kind == opProfile || op.kind == opChoice || op.kind == opSenderAsks
+	switch {
+	case a.outcome == done:
+		seen.outcome = done
+		c.note(op, seen, began, w.time.now())
+	case a.status == statusSession || a.status == statusNewer && !reads ||
+		a.status == statusMissing && op.kind == opSenderAsks:
+		c.note(op, saw{outcome: refused, status: a.status}, began, w.time.now())
+		return refused, a.status
+	case a.status == http.StatusTooManyRequests || a.outcome == refused && a.status == 0 ||
+		a.status == http.StatusServiceUnavailable && a.outcome == refused:
+	case a.outcome == refused:
+		w.book.findings.add("citizen %d: %s is refused: %d %s", c.index, op.kind, a.status,
+			a.problem)
+	case !reads:
+		c.note(op, saw{outcome: unknown}, began, 0)
+	}
+	return a.outcome, 0
+}
+
+// profileView is the part of a profile that the judge knows.
+type profileView struct {
+	Version  uint64  `json:"version"`
+	Terms    float64 `json:"accepted_tos_version"`
+	Settings struct {
+		Mode string `json:"mode"`
+	} `json:"service_preferences_settings"`
+}
+
+// keep notes what was seen of a profile, for the operations to come.
+func (c *citizen) keep(p *profileView) saw {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.Version >= c.version {
+		c.version, c.mode = p.Version, p.Settings.Mode
+	}
+	return saw{version: p.Version, mode: p.Settings.Mode, accepted: p.Terms > 0}
+}
+
+func (w *clients) profile(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	if h.token == "" {
+		return refused, 0
+	}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+"/api/identity/v1/profile", h.token, nil)
+	var p profileView
+	if a.outcome == done && a.decode(&p) != nil {
+		w.book.findings.add("citizen %d: a profile can not be read", c.index)
+		return unknown, 0
+	}
+	var seen saw
+	if a.outcome == done {
+		seen = c.keep(&p)
+	}
+	return w.noted(c, operation{kind: opProfile, session: h.session}, a, seen, began)
+}
+
+// accept accepts the terms, as the first update; true when they are accepted.
+func (w *clients) accept(ctx context.Context, c *citizen, random *rand.Rand) bool {
+	if _, status := w.profile(ctx, c, random); status == statusSession {
+		w.login(ctx, c, random)
+		return false
+	}
+	if c.held().version > 0 {
+		return true
+	}
+	o, status := w.update(ctx, c, random, true)
+	return o == done || status == statusNewer && c.held().version > 0
+}
+
+// update changes the profile's mode, or accepts the terms, under the version last seen.
+func (w *clients) update(ctx context.Context, c *citizen, random *rand.Rand, accept bool) (
+	outcome, int) {
+	h := c.held()
+	if h.token == "" || h.version == 0 && !accept {
+		return refused, 0
+	}
+	op := operation{kind: opUpdate, session: h.session, version: h.version, accept: accept,
+		mode: modeAuto}
+	body := map[string]any{"version": op.version}
+	if accept {
+		body["accepted_tos_version"] = 5.4
+	} else if random.IntN(3) == 0 {
+		op.mode = modeManual
+	}
+	body["service_preferences_settings"] = map[string]any{"mode": op.mode}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodPost, w.gateway(random)+"/api/identity/v1/profile", h.token, body)
+	var p profileView
+	if a.outcome == done && a.decode(&p) != nil {
+		w.book.findings.add("citizen %d: an updated profile can not be read", c.index)
+		return unknown, 0
+	}
+	var seen saw
+	if a.outcome == done {
+		seen = c.keep(&p)
+	}
+	return w.noted(c, op, a, seen, began)
+}
+
+// preferenceView is the part of a preference that the judge knows.
+type preferenceView struct {
+	Inbox   bool  `json:"is_inbox_enabled"`
+	Email   bool  `json:"is_email_enabled"`
+	Webhook bool  `json:"is_webhook_enabled"`
+	Setting int64 `json:"settings_version"`
+}
+
+func (w *clients) choice(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	if h.version == 0 {
+		return refused, 0
+	}
+	service := random.IntN(services)
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+"/api/identity/v1/services/"+
+		w.ids[service]+"/preferences", h.token, nil)
+	var p preferenceView
+	if a.outcome == done {
+		if a.decode(&p) != nil {
+			w.book.findings.add("citizen %d: a preference can not be read", c.index)
+			return unknown, 0
+		}
+		c.mu.Lock()
+		c.setting = max(c.setting, p.Setting)
+		c.mu.Unlock()
+	}
+	return w.noted(c, operation{kind: opChoice, session: h.session, service: service}, a,
+		saw{setting: p.Setting, inbox: p.Inbox}, began)
+}
+
+// prefer says whether the citizen wants a service's messages, more often yes than no.
+func (w *clients) prefer(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	if h.version == 0 {
+		return refused, 0
+	}
+	op := operation{kind: opPreference, session: h.session, service: random.IntN(services),
+		setting: h.setting, inbox: random.IntN(4) != 0}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodPost, w.gateway(random)+"/api/identity/v1/services/"+
+		w.ids[op.service]+"/preferences", h.token,
+		preferenceView{Inbox: op.inbox, Setting: op.setting})
+	return w.noted(c, op, a, saw{}, began)
+}
+
+// senderAsks asks as an institution whether it may write.
+func (w *clients) senderAsks(ctx context.Context, c *citizen, random *rand.Rand) outcome {
+	op := operation{kind: opSenderAsks} // the second service may not ask
+	began := w.time.now()
+	a := w.institution(ctx, http.MethodPost, w.gateway(random)+"/api/v1/profiles",
+		w.keys[op.service], map[string]any{"fiscal_code": c.code})
+	var p struct {
+		Allowed bool `json:"sender_allowed"`
+	}
+	if a.outcome == done && a.decode(&p) != nil {
+		w.book.findings.add("citizen %d: a sender's profile can not be read", c.index)
+		return unknown
+	}
+	o, _ := w.noted(c, op, a, saw{inbox: p.Allowed}, began)
+	return o
+}
+
+// submit sends a message once.
+func (w *clients) submit(ctx context.Context, c *citizen, random *rand.Rand) outcome {
+	s := c.begin(random.IntN(services), false, w.time.now())
+	o := w.try(ctx, s, random)
+	s.judged(w.time.now())
+	return o
+}
+
+// submitUnderKey sends a message until it has a verdict, and now and then once more.
+func (w *clients) submitUnderKey(ctx context.Context, c *citizen, random *rand.Rand) (o outcome) {
+	s := c.begin(random.IntN(services), true, w.time.now())
+	for range replayed {
+		if o = w.try(ctx, s, random); o == done || !pause(ctx, random, 2*pace) {
+			break
+		}
+	}
+	s.judged(w.time.now())
+	if o == done && random.IntN(2) == 0 {
+		w.try(ctx, s, random)
+	}
+	return o
+}
+
+// try makes one try of a submission.
+func (w *clients) try(ctx context.Context, s *submission, random *rand.Rand) outcome {
+	var header []string
+	if s.key != "" {
+		header = []string{"Idempotency-Key", s.key}
+	}
+	a := w.institution(ctx, http.MethodPost, w.gateway(random)+"/api/v1/messages",
+		w.keys[s.service], s.body(), header...)
+	w.book.count(opSubmit, a.outcome)
+	return w.answer(s, a)
+}
+
+// answer notes the answer to a try.
+func (w *clients) answer(s *submission, a *answer) outcome {
+	var t told
+	if a.outcome == done && (a.decode(&t) != nil || t.ID == "") {
+		w.book.findings.add("message %s: the answer can not be read", s.title)
+		a.outcome = unknown
+	}
+	if a.outcome == refused && a.status >= 400 && a.status < 500 &&
+		a.status != http.StatusTooManyRequests {
+		w.book.findings.add("message %s is refused: %d %s", s.title, a.status, a.problem)
+	}
+	s.answered(a.outcome, t, w.time.now())
+	return a.outcome
+}
+
+// judged takes the submission's verdict into the log: it was decided between the first try and
+// now. One that is throttled is taken when a later reading tells the verdict.
+func (s *submission) judged(now time.Duration) {
+	c := s.to
+	c.mu.Lock()
+	known, status, reason, service, began := s.known, s.status, s.reason, s.service, s.began
+	c.mu.Unlock()
+	if known != done || status != processed && status != rejected {
+		return
+	}
+	verdict := status
+	if status == rejected {
+		verdict = reason
+	}
+	c.note(operation{kind: opSubmit, service: service}, saw{outcome: done, verdict: verdict},
+		began, now)
+}
+
+// read reads what became of a message, as its sender.
+func (w *clients) read(ctx context.Context, c *citizen, random *rand.Rand) outcome {
+	c.mu.Lock()
+	var list []*submission
+	for _, s := range c.list {
+		if s.known == done {
+			list = append(list, s)
+		}
+	}
+	c.mu.Unlock()
+	if len(list) == 0 {
+		return refused
+	}
+	return w.readOne(ctx, list[random.IntN(len(list))], random)
+}
+
+func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand) outcome {
+	c := s.to
+	c.mu.Lock()
+	id, before := s.ids[random.IntN(len(s.ids))], s.status
+	c.mu.Unlock()
+	a := w.institution(ctx, http.MethodGet, w.gateway(random)+"/api/v1/messages/"+c.code+"/"+id,
+		w.keys[s.service], nil)
+	w.book.count("read", a.outcome)
+	var t told
+	switch {
+	case a.outcome == done && a.decode(&t) != nil:
+		w.book.findings.add("message %s can not be read", s.title)
+	case a.outcome == done:
+		if before == throttled || !final(t.Status) {
+			w.readThrottled(s, before, t)
+		} else {
+			s.read(t, w.time.now())
+		}
+	case a.status == http.StatusNotFound:
+		w.book.findings.add("message %s was acknowledged and is not found", s.title)
+	}
+	return a.outcome
+}
+
+// readThrottled notes a reading of a message that was spooled when the reading began.
+func (w *clients) readThrottled(s *submission, before string, t told) {
+	if !final(t.Status) && final(before) {
+		w.book.findings.add("message %s was %s and is %s", s.title, before, t.Status)
+		return
+	}
+	if !final(t.Status) {
+		return // still in the spool; another reader may know more meanwhile
+	}
+	now := w.time.now()
+	s.to.mu.Lock()
+	first := s.final == 0
+	s.to.mu.Unlock()
+	s.read(t, now)
+	if first {
+		s.judged(now)
+	}
+}
+
+// pageView is a page of an inbox.
+type pageView struct {
+	Items []struct {
+		ID    string `json:"id"`
+		Title string `json:"message_title"`
+	} `json:"items"`
+	Next string `json:"next"`
+}
+
+// inbox reads the newest page of the citizen's inbox and holds it against what must be there.
+func (w *clients) inbox(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	if h.token == "" {
+		return refused, 0
+	}
+	must := c.mustHave()
+	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+
+		"/api/communication/v1/messages?enrich_result_data=true&page_size=100", h.token, nil)
+	w.book.count("inbox", a.outcome)
+	if a.outcome != done {
+		if a.status == statusSession {
+			return refused, a.status
+		}
+		return a.outcome, 0
+	}
+	var page pageView
+	if a.decode(&page) != nil {
+		w.book.findings.add("citizen %d: the inbox can not be read", c.index)
+		return unknown, 0
+	}
+	c.checkPage(&page, must)
+	return done, 0
+}
+
+// mustHave are the titles that every list of the inbox that begins now has, with their ids: of
+// delivered messages, and those that a list has shown.
+func (c *citizen) mustHave() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	must := maps.Clone(c.seen)
+	for _, s := range c.list {
+		if s.known == done && s.status == processed && must[s.title] == "" {
+			must[s.title] = s.ids[0]
+		}
+	}
+	return must
+}
+
+// checkPage holds the newest page against what must be on it: nothing that was there before is
+// missing, nothing is there twice, and nothing that is another's or was refused.
+func (c *citizen) checkPage(page *pageView, must map[string]string) {
+	titles := map[string]bool{}
+	oldest := ""
+	for _, item := range page.Items {
+		if titles[item.Title] {
+			c.book.findings.add("message %s is in the inbox twice", item.Title)
+		}
+		titles[item.Title] = true
+		oldest = item.ID
+	}
+	for title, id := range must {
+		if !titles[title] && (page.Next == "" || id > oldest) {
+			c.book.findings.add("message %s was delivered and is missing in a list", title)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, item := range page.Items {
+		s := c.byTitle[item.Title]
+		switch {
+		case s == nil:
+			c.book.findings.add("citizen %d: the inbox has %q, which nobody sent there", c.index,
+				item.Title)
+		case s.known == done && s.status == rejected:
+			c.book.findings.add("message %s was rejected and is in the inbox", s.title)
+		}
+		if id := c.seen[item.Title]; id != "" && id != item.ID {
+			c.book.findings.add("message %s was listed as %s and is listed as %s", item.Title, id,
+				item.ID)
+		}
+		c.seen[item.Title] = item.ID
+	}
+}
