@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,15 @@ const FederationGroup = "federation"
 
 // RegionGroup names the Raft group of a region.
 func RegionGroup(r wire.RegionID) string { return "region/" + string(r) }
+
+// Incarnated is the name under which the streams of a group travel that was restored from a backup
+// so many times: replicas of two incarnations do not hear each other.
+func Incarnated(group string, incarnation uint32) string {
+	if incarnation == 0 {
+		return group
+	}
+	return group + "#" + strconv.FormatUint(uint64(incarnation), 10)
+}
 
 // raftDialDefault bounds a Dial that has no bound of its own.
 const raftDialDefault = 10 * time.Second
@@ -129,6 +139,7 @@ func (r *RaftLayer) deliver(c net.Conn) bool {
 // authoriseGroup decides whose streams a group takes: a region's, those of its own nodes; the
 // federation's, those of any node.
 func authoriseGroup(from Identity, group string) *wire.Error {
+	group, _, _ = strings.Cut(group, "#") // the incarnation: a layer takes its own only
 	region, isRegion := strings.CutPrefix(group, "region/")
 	if from.Role == RoleNode && (group == FederationGroup ||
 		isRegion && wire.RegionID(region) == from.Region) {
@@ -145,6 +156,11 @@ func (l *Link) acceptRaft(c *inConn, s *quic.Stream, group string) {
 	r := l.groups[group]
 	l.mu.Unlock()
 	if r == nil {
+		if ours := l.otherIncarnation(group); ours != "" && l.refusalLogs.Allow() {
+			l.log.Warn("a peer's replica is of another incarnation of the group: one of the two "+
+				"was restored from a backup, and the other takes no part any more",
+				"peer", c.key.id.String(), "theirs", group, "ours", ours)
+		}
 		abort(s, abortRefused)
 		return
 	}
@@ -152,6 +168,19 @@ func (l *Link) acceptRaft(c *inConn, s *quic.Stream, group string) {
 	if !r.deliver(conn) {
 		conn.refuse(abortFull)
 	}
+}
+
+// otherIncarnation is the group here that differs from one by its incarnation only; empty: none.
+func (l *Link) otherIncarnation(group string) string {
+	base, _, _ := strings.Cut(group, "#")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ours := range l.groups {
+		if name, _, _ := strings.Cut(ours, "#"); name == base && ours != group {
+			return ours
+		}
+	}
+	return ""
 }
 
 // nodeAddr is a node's name as an address.
