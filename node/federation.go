@@ -32,7 +32,7 @@ func (n *Node) handleFederation() {
 
 	administer[wire.Institution](n, wire.MethodPutInstitution, "institution put",
 		wire.CmdPutInstitution)
-	administer[wire.SetKey](n, wire.MethodSetKey, "key set", wire.CmdSetKey)
+	n.link.Handle(wire.MethodSetKey, n.setKey, link.RoleOperator)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
 	n.handleViews()
 	n.handleHealth()
@@ -165,6 +165,20 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 		return nil, err
 	}
 	return wire.Encode(&results), nil
+}
+
+// setKey answers MethodSetKey, in the audit by what it means.
+func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var k wire.SetKey
+	if err := wire.Decode(req, &k); err != nil {
+		return nil, err
+	}
+	action := "key rotate"
+	if k.Hash == (wire.KeyHash{}) {
+		action = "key revoke"
+	}
+	_, err := n.administrate(ctx, from, action, wire.CmdSetKey, &k)
+	return nil, err
 }
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed

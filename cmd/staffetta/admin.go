@@ -46,8 +46,7 @@ type operatorFlags struct {
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "dir", "",
-		"directory of a local federation, instead of the four flags below; "+
-			"its local.json goes on naming the old key")
+		"directory of a local federation, instead of the four flags below")
 	cmd.Flags().StringVar(&f.cert, "cert", "", "file with the operator's certificate (PEM)")
 	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
 	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
@@ -106,6 +105,11 @@ func newKeyCommand(verb, short string, act keyAction) *cobra.Command {
 			key, err := act(ctx, op, wire.ServiceID(service), which)
 			if err != nil {
 				return fmt.Errorf("%s the %s key of %s: %w", verb, name, service, err)
+			}
+			if flags.dir != "" {
+				if err := process.ReplaceKey(flags.dir, service, which, key); err != nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "done, but its files name the old key: %v\n", err)
+				}
 			}
 			return printKey(cmd.OutOrStdout(), asJSON, verb, service, name, key)
 		},

@@ -56,7 +56,7 @@ func (f *serviceFile) service() wire.Service {
 type serviceReport struct {
 	serviceFile
 	Version      uint64 `json:"version"`
-	PrimaryKey   string `json:"primary_key"` // set or revoked
+	PrimaryKey   string `json:"primary_key"` // set or none
 	SecondaryKey string `json:"secondary_key"`
 	// Recipients is how many there are; 0: all citizens. List is them, when asked for.
 	Recipients int               `json:"authorized_recipients"`
@@ -66,7 +66,7 @@ type serviceReport struct {
 func reportService(s *wire.Service) serviceReport {
 	key := func(h wire.KeyHash) string {
 		if h == (wire.KeyHash{}) {
-			return "revoked"
+			return "none"
 		}
 		return "set"
 	}

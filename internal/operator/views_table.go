@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -107,14 +108,9 @@ func (t *table) write(out io.Writer, look Look) error {
 // WriteStatus draws what the nodes of a federation say: its groups, its nodes, and what is wrong
 // with them.
 func WriteStatus(out io.Writer, m *wire.Map, views []NodeView, look Look) error {
-	answered := 0
-	for i := range views {
-		if views[i].Status != nil {
-			answered++
-		}
-	}
+	views = byRegion(m, views)
 	_, err := fmt.Fprintf(out, "federation %s, map %d, active version %d, %d of %d nodes answer, "+
-		"%s\n\n", m.Federation, m.Version, m.ActiveVersion, answered, len(views), look.Now)
+		"%s\n\n", m.Federation, m.Version, m.ActiveVersion, answered(views), len(views), look.Now)
 	if err != nil {
 		return err
 	}
@@ -128,6 +124,19 @@ func WriteStatus(out io.Writer, m *wire.Map, views []NodeView, look Look) error 
 		return err
 	}
 	return writeTroubles(out, views, look)
+}
+
+// byRegion sorts nodes by their regions, as the map has them, and by name.
+func byRegion(m *wire.Map, views []NodeView) []NodeView {
+	place := map[wire.RegionID]int{}
+	for i, r := range m.Regions {
+		place[r.ID] = i
+	}
+	views = slices.Clone(views)
+	slices.SortFunc(views, func(a, b NodeView) int {
+		return cmp.Or(cmp.Compare(place[a.Region], place[b.Region]), cmp.Compare(a.Node, b.Node))
+	})
+	return views
 }
 
 // groupTable has a line for each group, as its leader sees it.

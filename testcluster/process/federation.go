@@ -172,7 +172,7 @@ func (f *Federation) Dir() string { return f.cfg.Dir }
 
 // File is what local.json says now.
 func (f *Federation) File() *localfile.File {
-	file := &localfile.File{Services: f.provisioned.Services,
+	file := &localfile.File{Services: f.services(),
 		Citizens: f.cfg.localCitizens(f.people)}
 	for _, n := range f.nodes {
 		n.file.PID = n.PID()
