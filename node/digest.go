@@ -18,10 +18,10 @@ import (
 const (
 	// replicaPeriod is how often a leader compares the replicas of its group.
 	replicaPeriod = 10 * time.Second
-	// replicaWait bounds one question, and replicasAtOnce how many are open: the federation's
-	// leader asks every node of the country.
-	replicaWait    = 3 * time.Second
-	replicasAtOnce = 32
+	// replicaWait bounds one question; an operator waits for all of them within link.AttemptWait.
+	// replicasAtOnce bounds how many are open: the federation's leader asks every node.
+	replicaWait    = time.Second
+	replicasAtOnce = 128
 	// agreedMax bounds what a member is told: a replica that differs once differs ever after.
 	agreedMax = 8
 )

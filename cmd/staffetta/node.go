@@ -39,6 +39,7 @@ type nodeFlags struct {
 	log                                      logFlags
 	pki                                      certFlags
 	clock                                    clockFlags
+	disk                                     diskFlags
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
 	eraseAfter                               time.Duration
@@ -63,6 +64,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.pki.register(cmd)
 	f.log.register(cmd)
 	f.clock.register(cmd)
+	f.disk.register(cmd)
 }
 
 func (f *nodeFlags) run(cmd *cobra.Command) error {
@@ -99,8 +101,9 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
 		EraseAfter: f.eraseAfter,
-		Now:        f.clock.now(),
-		Logger:     logger.With("node", f.id), Registerer: registry})
+		Disk:       f.disk.limits(), BallastBytes: uint64(f.disk.ballast),
+		Now:    f.clock.now(),
+		Logger: logger.With("node", f.id), Registerer: registry})
 	if err != nil {
 		return err
 	}

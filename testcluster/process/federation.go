@@ -139,7 +139,8 @@ func (f *Federation) children() error {
 			child: child(id, append([]string{"node", "--id", id, "--region", region,
 				"--listen", sockets[i], "--admin", admin, "--dir", c.path("nodes", id),
 				"--founding", c.path(FoundingFile), "--directory-key", c.path(DirectoryKeyFile),
-				"--log-store", c.LogStore}, moreFlags(id, c.NodeFlags)...)...),
+				"--log-store", c.LogStore, "--disk-low", "256MiB", "--disk-critical", "64MiB",
+				"--ballast", "0"}, moreFlags(id, c.NodeFlags)...)...),
 			socket: sockets[i],
 			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
 				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})

@@ -44,6 +44,12 @@ type World struct {
 	key    wire.DirectoryKey
 	logger *slog.Logger
 	timing func(group string) consensus.Timing
+	// version is the logs' that the federation begins with; tweak changes a node's configuration
+	// before each start, unless it is nil.
+	version uint32
+	tweak   func(*node.Config)
+	// tweakLink changes a gateway's link before it starts; nil: it does not.
+	tweakLink func(gateway string, cfg *link.Config)
 
 	nodes    []*Node
 	gateways []*Gateway
@@ -84,15 +90,27 @@ func New(t *testing.T, nodes int, regions ...wire.RegionID) *World {
 func NewTimed(t *testing.T, timing func(group string) consensus.Timing, nodes int,
 	regions ...wire.RegionID) *World {
 	t.Helper()
+	return newWorld(t, &World{timing: timing, version: wire.Version}, nodes, regions)
+}
+
+// NewAt is New for a federation that begins at a version of the logs, of nodes that are configured
+// by tweak besides.
+func NewAt(t *testing.T, version uint32, tweak func(*node.Config), nodes int,
+	regions ...wire.RegionID) *World {
+	t.Helper()
+	return newWorld(t, &World{version: version, tweak: tweak}, nodes, regions)
+}
+
+func newWorld(t *testing.T, w *World, nodes int, regions []wire.RegionID) *World {
+	t.Helper()
 	authority, err := ca.New(federationName, certificateAge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &World{t: t, net: newNetwork(), ca: authority, key: wire.DirectoryKey{1, 2, 3},
-		timing: timing,
-		logger: slog.New(slog.NewTextHandler(t.Output(),
-			&slog.HandlerOptions{Level: slog.LevelWarn}))}
-	file := founding.File{Federation: federationName, Version: wire.Version}
+	w.t, w.net, w.ca, w.key = t, newNetwork(), authority, wire.DirectoryKey{1, 2, 3}
+	w.logger = slog.New(slog.NewTextHandler(t.Output(),
+		&slog.HandlerOptions{Level: slog.LevelWarn}))
+	file := founding.File{Federation: federationName, Version: w.version}
 	for i, r := range regions {
 		file.Regions = append(file.Regions, founding.Region{ID: r, Tag: wire.RegionTag(i + 1)})
 	}
@@ -154,17 +172,8 @@ func (w *World) Nodes(region wire.RegionID) (list []*Node) {
 	return list
 }
 
-// Start runs the node on what it has.
-func (n *Node) Start() {
-	n.w.t.Helper()
-	if err := n.Try(); err != nil {
-		n.w.t.Fatalf("%s does not start: %v", n.ID, err)
-	}
-}
-
-// Try is Start for a node that may refuse.
-func (n *Node) Try() error {
-	n.host = n.w.net.plug(n.addr)
+// config is how the node is started.
+func (n *Node) config() node.Config {
 	cfg := node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
 		Certificate: n.cert, Roots: n.w.ca.Roots, FS: n.fs, Disk: node.DiskLimits{LowBytes: 1},
@@ -178,8 +187,25 @@ func (n *Node) Try() error {
 	if n.joined != nil {
 		cfg.Founding, cfg.Joined, cfg.Founds = n.joined.Map, true, n.joined.Founds
 	}
+	if n.w.tweak != nil {
+		n.w.tweak(&cfg)
+	}
+	return cfg
+}
+
+// Start runs the node on what it has.
+func (n *Node) Start() {
+	n.w.t.Helper()
+	if err := n.Try(); err != nil {
+		n.w.t.Fatalf("%s does not start: %v", n.ID, err)
+	}
+}
+
+// Try is Start for a node that may refuse.
+func (n *Node) Try() error {
+	n.host = n.w.net.plug(n.addr)
 	var err error
-	if n.Node, err = node.New(cfg); err != nil {
+	if n.Node, err = node.New(n.config()); err != nil {
 		n.host.unplug()
 		n.Node = nil
 		return err
@@ -352,9 +378,12 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 		nodes = append(nodes, n.addr.String())
 	}
 	var err error
-	g.Link, err = link.New(link.Config{Federation: federationName, PacketConn: g.host.conn,
-		Certificate: always(cert), Roots: w.ca.Roots,
-		Addr: w.addr})
+	cfg := link.Config{Federation: federationName, PacketConn: g.host.conn,
+		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr}
+	if w.tweakLink != nil {
+		w.tweakLink(fmt.Sprintf("gateway-%d", number), &cfg)
+	}
+	g.Link, err = link.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -382,16 +411,23 @@ func (w *World) Operate(m wire.Method, req codec.Message) error {
 // OperateFor is Operate for a call that is answered: resp is filled unless it is nil.
 func (w *World) OperateFor(m wire.Method, req, resp codec.Message) error {
 	w.t.Helper()
-	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 2, 1).To4(), Port: 7400})
-	defer h.unplug()
-	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleOperator,
-		Name: "operator"})
 	var voters []wire.NodeID
 	for _, n := range w.Map().Nodes {
 		if n.Voter {
 			voters = append(voters, n.ID)
 		}
 	}
+	return w.operate("federation", voters, m, req, resp)
+}
+
+// operate makes an operator's call to the leader of a group.
+func (w *World) operate(group string, nodes []wire.NodeID, m wire.Method,
+	req, resp codec.Message) error {
+	w.t.Helper()
+	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 2, 1).To4(), Port: 7400})
+	defer h.unplug()
+	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleOperator,
+		Name: "operator"})
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
 		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr})
 	if err != nil {
@@ -400,7 +436,7 @@ func (w *World) OperateFor(m wire.Method, req, resp codec.Message) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	answer, err := link.NewLeaders(l).Call(ctx, "federation", voters, m, wire.Encode(req), true)
+	answer, err := link.NewLeaders(l).Call(ctx, group, nodes, m, wire.Encode(req), true)
 	cancel()
 	<-done
 	if err != nil || resp == nil {
