@@ -1,17 +1,26 @@
 package virtual
 
 import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/internal/synthetic"
+	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 )
 
 // awaitKeys waits until every region's key is on the map that the gateway knows.
 func (s *scene) awaitKeys() {
 	s.Await("every region has a key", func() bool {
-		for _, r := range s.Map().Regions {
+		for _, r := range s.found.Regions {
 			if known, ok := s.RegionByID(r.ID); !ok || len(known.Keys) == 0 {
 				return false
 			}
@@ -91,4 +100,267 @@ func TestSpooledWhileAway(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRelaySurvivesDeaths: leaders of the home region and of the owner die and are cut off while
+// the spool is relayed, the whole home region at once too. Everything is there once.
+func TestRelaySurvivesDeaths(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.awaitKeys()
+		for round := range 4 {
+			s.Island("sicilia")
+			s.spool(t, s.Gateway, s.citizens[3]) // finds out that it is away
+			var all sync.WaitGroup
+			for i := range 300 {
+				all.Go(func() { s.Send(t.Context(), &s.h, s.citizens[3+i%3]) })
+			}
+			all.Wait()
+			if round == 3 {
+				for _, n := range s.Nodes("lazio") {
+					n.Crash()
+					n.Start()
+				}
+			}
+			s.Mend()
+			for range 3 {
+				time.Sleep(400 * time.Millisecond)
+				victim := s.Leader([]wire.RegionID{"lazio", "sicilia"}[round%2])
+				if round < 2 {
+					victim.Crash()
+					victim.Start()
+				} else {
+					victim.Isolate()
+					time.Sleep(3 * time.Second)
+					s.Mend()
+				}
+			}
+			s.AwaitEmptySpools()
+		}
+	})
+}
+
+// TestDuplicatesMeetAtTheOwner: one idempotency key used at two gateways, at home in two regions,
+// while the owner is away. One message results, the other id is its alias; another body under the
+// key ends as FAILED.
+func TestDuplicatesMeetAtTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, 3, "lazio", "sicilia", "puglia")
+		s := &scene{World: w, Gateway: w.Gateway("lazio")}
+		other := w.Gateway("puglia")
+		code := synthetic.NewCitizens(1).Next().FiscalCode
+		if err := s.Activate(t.Context(), "sicilia", code); err != nil {
+			t.Fatal(err)
+		}
+		s.citizens = append(s.citizens, code)
+		s.awaitKeys()
+		(&scene{World: w, Gateway: other}).awaitKeys()
+		send := func(g *Gateway, subject, key string) *wire.Record {
+			rec := g.Message(code)
+			rec.Content = wire.Encode(&wire.Content{Subject: subject, Markdown: "x"})
+			rec.Idempotency = wire.IdempotencyOf(rec.Service, key)
+			rec.Digest = rec.Canonical(g.Hasher().Recipient(code), key)
+			sub := s.h.Begin(rec.ID, g.Hasher().Recipient(code))
+			o, err := g.Submit(t.Context(), rec, Institution)
+			if err != nil || o.ID != rec.ID || o.Verdict.Status != wire.Throttled {
+				t.Fatalf("%+v, %v, want it throttled", o, err)
+			}
+			s.h.Acknowledge(sub, o.Verdict)
+			return rec
+		}
+		s.Island("sicilia")
+		first := send(s.Gateway, "Primo avviso", "uno")
+		again := send(other, "Primo avviso", "uno")
+		rival := send(s.Gateway, "Secondo avviso", "due")
+		conflict := send(other, "Un altro avviso", "due")
+		// In its own spool the key is known at once.
+		rec := *first
+		rec.ID = s.NewID()
+		if o, err := s.Submit(t.Context(), &rec, Institution); err != nil || o.ID != first.ID {
+			t.Errorf("the key again at the first gateway: %+v, %v, want the first message", o, err)
+		}
+		s.Mend()
+		s.AwaitEmptySpools()
+		got := map[wire.Status]int{}
+		for _, pair := range [][2]*wire.Record{{first, again}, {rival, conflict}} {
+			for _, r := range pair {
+				for _, g := range []*Gateway{s.Gateway, other} {
+					got[s.status(t, g, code, r.ID).Status]++
+				}
+			}
+		}
+		// Which of two came first is open; of the second pair one is FAILED.
+		if got[wire.Processed] != 6 || got[wire.Failed] != 2 {
+			t.Errorf("statuses %v, want 6 times PROCESSED and twice FAILED", got)
+		}
+		placed, err := w.inbox(s.Hasher().Recipient(code))
+		if err != nil || len(placed) != 2 {
+			t.Errorf("%d messages in the inbox, %v, want 2", len(placed), err)
+		}
+		s.Judge(&s.h)
+	})
+}
+
+// TestSpoolBoundsStopAdmissionOnly: beyond its bytes the spool takes nothing more and says so at
+// once; what it has is relayed.
+func TestSpoolBoundsStopAdmissionOnly(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.tweak = func(cfg *node.Config) { cfg.Spool.Bytes = wire.SealedBytesMax }
+		for _, n := range s.Nodes("lazio") {
+			n.Stop()
+			n.Start()
+		}
+		s.AwaitReady()
+		s.awaitKeys()
+		s.Island("sicilia")
+		large := strings.Repeat("Un testo che non si comprime? ", 300)
+		refused := 0
+		for i := range 2000 {
+			rec := s.Message(s.citizens[3+i%3])
+			noise := make([]byte, 8000)
+			for j := range noise {
+				noise[j] = 'a' + byte(rand.IntN(26))
+			}
+			rec.Content = wire.Encode(&wire.Content{Subject: "Un avviso di prova",
+				Markdown: large + string(noise)})
+			sub := s.h.Begin(rec.ID, rec.RecipientUnder(s.Hasher()))
+			o, err := s.Submit(t.Context(), rec, Institution)
+			if err == nil {
+				s.h.Acknowledge(sub, o.Verdict)
+			} else if refused++; !errors.Is(err, wire.Overloaded) {
+				t.Fatalf("beyond the bound: %v, want overloaded", err)
+			}
+			if refused == 3 {
+				break
+			}
+		}
+		if refused != 3 || s.h.Acknowledged() < 20 {
+			t.Errorf("%d refused, %d taken: the bound was not met", refused, s.h.Acknowledged())
+		}
+		st := s.Leader("lazio").Node.SpoolStatus()
+		if len(st) != 1 || st[0].Bytes > wire.SealedBytesMax || st[0].Bytes < wire.SealedBytesMax/2 {
+			t.Errorf("the spool holds %+v, at most %d bytes allowed", st, wire.SealedBytesMax)
+		}
+	})
+}
+
+// TestSpoolOutlivesRotation: blocks that were sealed to an older key open after the owner has made
+// new ones, and the gateways learn of the newest.
+func TestSpoolOutlivesRotation(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.awaitKeys()
+		s.Island("sicilia")
+		first := s.spool(t, s.Gateway, s.citizens[3])
+		s.Mend()
+		s.AwaitEmptySpools() // the key is the same for the one that waits below
+		var waits []*wire.Record
+		for range 3 {
+			s.Island("sicilia")
+			waits = append(waits, s.spool(t, s.Gateway, s.citizens[3]))
+			s.rotate(t, "sicilia")
+		}
+		s.Mend()
+		s.AwaitEmptySpools()
+		for _, r := range append(waits, first) {
+			if v := s.status(t, s.Gateway, s.citizens[3], r.ID); v.Status != wire.Processed {
+				t.Errorf("sealed before a rotation: %v", v)
+			}
+		}
+		s.Await("the gateway knows the newest key", func() bool {
+			r, _ := s.RegionByID("sicilia")
+			return len(r.Keys) > 0 && r.Keys[len(r.Keys)-1].ID == 4
+		})
+		s.Island("sicilia")
+		last := s.spool(t, s.Gateway, s.citizens[3])
+		v, err := s.Leader("lazio").Node.Region().FindSpooled(wire.FindMessage{ID: last.ID,
+			Recipient: s.Hasher().Recipient(s.citizens[3])})
+		if err != nil || v.KeyID != 4 {
+			t.Errorf("sealed after the rotations: %+v, %v, want key 4", v, err)
+		}
+	})
+}
+
+// rotate has a region make a new key, as an operator inside of it does.
+func (s *scene) rotate(t *testing.T, region wire.RegionID) {
+	t.Helper()
+	leader := s.Leader(region)
+	newest, err := leader.Node.Region().NewestRegionKey()
+	if err != nil || newest == nil {
+		t.Fatalf("region %s has no key: %v", region, err)
+	}
+	for range 2 { // the second makes none
+		if _, err := leader.Node.RotateRegionKey(t.Context(), newest.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := leader.Node.Region().NewestRegionKey()
+	if err != nil || after.ID != newest.ID+1 {
+		t.Fatalf("after a rotation the newest key is %d, %v, want %d", after.ID, err, newest.ID+1)
+	}
+}
+
+// TestSpoolIsCiphertext (P4): neither the code of another region's citizen nor a word of the
+// message is in the home region's states, blocks decoded, while it waits and after; the owner's hold
+// both, or the search proves nothing. What the log holds is the state's test to show.
+func TestSpoolIsCiphertext(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.awaitKeys()
+		code := s.citizens[3]
+		const marker = "parolasegretissima"
+		s.Island("sicilia")
+		for range 3 {
+			rec := s.Message(code)
+			rec.Content = wire.Encode(&wire.Content{Subject: marker, Markdown: marker})
+			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(code))
+			o, err := s.Submit(t.Context(), rec, Institution)
+			if err != nil || o.Verdict.Status != wire.Throttled {
+				t.Fatalf("%+v, %v", o, err)
+			}
+			s.h.Acknowledge(sub, o.Verdict)
+		}
+		search := func(region wire.RegionID) (found int) {
+			for _, n := range s.Nodes(region) {
+				found += n.shows(t, marker) + n.shows(t, string(code))
+			}
+			return found
+		}
+		if n := search("lazio"); n != 0 {
+			t.Errorf("while it waits, the home region's states show code or text %d times", n)
+		}
+		s.Mend()
+		s.AwaitEmptySpools()
+		if n := search("lazio"); n != 0 {
+			t.Errorf("afterwards, the home region's states show code or text %d times", n)
+		}
+		if search("sicilia") == 0 {
+			t.Error("the owner's states do not show them either: the search proves nothing")
+		}
+	})
+}
+
+// shows counts the rows of the node's region that show a text, decoded where they are compressed.
+func (n *Node) shows(t *testing.T, text string) (found int) {
+	t.Helper()
+	coder, err := wire.NewCoder(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coder.Close()
+	err = n.Node.Region().Store().Iterate([]byte{store.ReservedPrefix + 1}, []byte{0xff}, false,
+		func(k, v []byte) (bool, error) {
+			if bytes.Contains(v, []byte(text)) {
+				found++
+			}
+			if block, err := coder.Decode(v); err == nil {
+				for i := range block.Records {
+					if bytes.Contains(wire.Encode(&block.Records[i]), []byte(text)) {
+						found++
+					}
+				}
+			}
+			return true, nil
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
