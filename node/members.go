@@ -9,6 +9,9 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
+// askWait bounds the question to a region's leader how its group is.
+const askWait = wire.OwnerWait
+
 // caughtUp is how many entries a member may be behind that is to vote; see consensus.Promote.
 const caughtUp = 1000
 
@@ -173,7 +176,7 @@ func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) err
 	}
 	group, err := n.askMembers(ctx, m, node.Region)
 	if err != nil {
-		return wire.Errorf(wire.Unavailable, "region %s can not say whether it could do without %s: "+
+		return wire.Errorf(wire.Conflict, "region %s can not say whether it could do without %s: "+
 			"%s", node.Region, node.ID, wire.AsError(err).Error())
 	}
 	if have, member := group.Member(node.ID); !member || !have.Voter {
@@ -193,7 +196,7 @@ func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) err
 // askMembers asks a region's leader for the group's membership.
 func (n *Node) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID) (
 	*wire.GroupMembers, error) {
-	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	answer, err := n.callRegion(ctx, region, wire.MethodMembers,
 		wire.Encode(&wire.GroupRef{Group: regionGroup(region)}))

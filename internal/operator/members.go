@@ -13,8 +13,35 @@ import (
 // ChangeMembers changes the map, or with DryRun says how it would, and returns the map as it then
 // is. On return the change is in the federation's log; the groups follow within seconds.
 func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (*wire.Map, error) {
-	m := new(wire.Map)
-	return m, c.askFederation(ctx, wire.MethodChangeMembers, change, m)
+	req, last := wire.Encode(change), error(nil)
+	for {
+		// Not by way of leaders.Call: the leader may have to ask a region's, or to read the whole
+		// directory.
+		answer, err := c.callLeader(ctx, link.FederationGroup, wire.MethodChangeMembers, req)
+		if err == nil {
+			m := new(wire.Map)
+			return m, wire.Decode(answer, m)
+		}
+		if ctx.Err() != nil && last != nil {
+			return nil, last
+		}
+		if last = err; !wire.Retriable(err) || !link.Pause(ctx, retryPause) {
+			return nil, last
+		}
+	}
+}
+
+// retryPause separates the tries of a call that goes to a leader at length.
+const retryPause = 250 * time.Millisecond
+
+// callLeader calls a group's leader once, for as long as ctx lasts.
+func (c *Client) callLeader(ctx context.Context, group string, m wire.Method, req []byte) (
+	[]byte, error) {
+	members, err := c.Members(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	return c.link.Call(ctx, link.Peer{Node: members.Leader}, m, req)
 }
 
 // Members asks a group's leader for its membership. Without a leader the error is Unavailable.
@@ -40,11 +67,7 @@ func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers,
 
 // HandOver has the leader of a group hand leadership over: to a node, or to whoever is furthest.
 func (c *Client) HandOver(ctx context.Context, group string, to wire.NodeID) error {
-	members, err := c.Members(ctx, group)
-	if err != nil || members.Leader == to {
-		return err
-	}
-	_, err = c.link.Call(ctx, link.Peer{Node: members.Leader}, wire.MethodHandOver,
+	_, err := c.callLeader(ctx, group, wire.MethodHandOver,
 		wire.Encode(&wire.HandOver{Group: group, To: to}))
 	return err
 }
