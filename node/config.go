@@ -48,6 +48,9 @@ type Config struct {
 	EraseAfter time.Duration
 	// RejectionRetention is how long a rejection stays readable; default three years.
 	RejectionRetention time.Duration
+	// KeepMoved is how long a copy of what a citizen had stays after a move to another region;
+	// default 7 days.
+	KeepMoved time.Duration
 	// Disk holds the watermarks of free disk space; BallastBytes is how much of it is kept for an
 	// emergency, none by default.
 	Disk         DiskLimits
@@ -90,6 +93,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.RejectionRetention == 0 {
 		c.RejectionRetention = 3 * 365 * 24 * time.Hour
+	}
+	if c.KeepMoved == 0 {
+		c.KeepMoved = 7 * 24 * time.Hour
 	}
 	c.Spool.setDefaults()
 	if c.Disk == (DiskLimits{}) {
@@ -139,6 +145,7 @@ func (c *Config) validate() error {
 		errs = append(errs, err)
 	}
 	check(c.EraseAfter > 0 && c.EraseAfter <= 30*24*time.Hour, "erase-after is not in (0, 30 days]")
+	check(c.KeepMoved > 0, "keep-moved of %v, more than 0 needed", c.KeepMoved)
 	if check(c.Founding != nil, "no founding map"); c.Founding != nil {
 		n, ok := c.Founding.Node(c.ID)
 		check(ok && n.Region == c.Region, "the founding map has no node %s in region %s", c.ID, c.Region)

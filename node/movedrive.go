@@ -114,7 +114,6 @@ func (d *moves) drive(ctx context.Context, m *wire.Move) error {
 	if m.Aborting {
 		return d.abort(ctx, m)
 	}
-	step := d.step(m)
 	if m.State == wire.MoveIntended {
 		op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient,
 			Region: d.n.cfg.Region, Epoch: m.Epoch - 1, To: m.To}
@@ -124,15 +123,18 @@ func (d *moves) drive(ctx context.Context, m *wire.Move) error {
 		case err != nil:
 			return err
 		}
-		// Nothing is given up before the new owner is known to be there.
-		if _, err := d.ask(ctx, m.To, wire.MethodMoveOffer, step); err != nil {
-			return err
-		}
-		if err := d.log(ctx, wire.CmdMoveFence, step); err != nil {
+	}
+	// Nothing is given up before the new owner is known to be there.
+	progress, err := d.ask(ctx, m, wire.MethodMoveOffer)
+	if err != nil {
+		return err
+	}
+	if m.State == wire.MoveIntended {
+		if err := d.log(ctx, wire.CmdMoveFence, d.step(m)); err != nil {
 			return err
 		}
 	}
-	return d.handOver(ctx, m)
+	return d.handOver(ctx, m, progress)
 }
 
 // step is the move as this region's log has it; the other side is the new owner.
@@ -141,27 +143,24 @@ func (d *moves) step(m *wire.Move) *wire.MoveStep {
 }
 
 // handOver gives the new owner, page by page, what it does not have yet.
-func (d *moves) handOver(ctx context.Context, m *wire.Move) error {
-	progress, err := d.ask(ctx, m.To, wire.MethodMoveOffer, d.step(m))
-	for err == nil && !progress.Owned {
+func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveProgress) error {
+	for !progress.Owned {
 		if progress.Refused {
 			return wire.Errorf(wire.Conflict, "region %s refused the move, and nobody here asked "+
 				"for that", m.To)
 		}
-		var page *wire.MovePage
-		if page, err = d.n.region.ExportMove(m.Recipient, progress.Next); err != nil {
+		page, err := d.n.region.ExportMove(m.Recipient, progress.Next)
+		if err != nil {
 			return err
 		}
 		page.Epoch, page.From = m.Epoch, d.n.cfg.Region
 		before := progress.Next
-		progress, err = d.call(ctx, m.To, wire.MethodMovePage, page)
-		if err == nil && !progress.Owned && !progress.Refused &&
-			slices.Equal(progress.Next, before) {
-			err = wire.Errorf(wire.Internal, "region %s does not get on with a move", m.To)
+		if progress, err = d.call(ctx, m.To, wire.MethodMovePage, page); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
+		if !progress.Owned && !progress.Refused && slices.Equal(progress.Next, before) {
+			return wire.Errorf(wire.Internal, "region %s does not get on with a move", m.To)
+		}
 	}
 	return d.log(ctx, wire.CmdMoveDone, d.step(m))
 }
@@ -170,7 +169,7 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move) error {
 // new owner has nothing and need not be asked; after it, its log decides.
 func (d *moves) abort(ctx context.Context, m *wire.Move) error {
 	if m.State == wire.MoveFenced {
-		progress, err := d.ask(ctx, m.To, wire.MethodMoveRefuse, d.step(m))
+		progress, err := d.ask(ctx, m, wire.MethodMoveRefuse)
 		if err != nil {
 			return err
 		}
@@ -200,10 +199,10 @@ func (d *moves) log(ctx context.Context, kind wire.CommandKind, m codec.Message)
 	return d.n.regionQueue.do(ctx, kind, m, nil)
 }
 
-// ask asks the new owner's leader about a step.
-func (d *moves) ask(ctx context.Context, to wire.RegionID, method wire.Method,
-	step *wire.MoveStep) (*wire.MoveProgress, error) {
-	return d.call(ctx, to, method, &wire.MoveStep{Recipient: step.Recipient, Epoch: step.Epoch,
+// ask asks the new owner's leader about a move.
+func (d *moves) ask(ctx context.Context, m *wire.Move, method wire.Method) (*wire.MoveProgress,
+	error) {
+	return d.call(ctx, m.To, method, &wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch,
 		Region: d.n.cfg.Region})
 }
 

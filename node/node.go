@@ -178,7 +178,8 @@ func (n *Node) openStates() (err error) {
 	messages.MemTableBytes = RegionMemTableBytes
 	n.region, err = region.Open(region.Config{Region: n.cfg.Region, Hasher: n.hasher,
 		Coder: n.coder, Logger: n.log, EraseAfter: n.cfg.EraseAfter,
-		RejectionRetention: n.cfg.RejectionRetention, Store: messages})
+		RejectionRetention: n.cfg.RejectionRetention, KeepMoved: n.cfg.KeepMoved,
+		Store: messages})
 	if err != nil {
 		return fmt.Errorf("region state: %w", err)
 	}

@@ -42,7 +42,7 @@ type nodeFlags struct {
 	disk                                     diskFlags
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
-	eraseAfter                               time.Duration
+	eraseAfter, keepMoved                    time.Duration
 }
 
 func (f *nodeFlags) register(cmd *cobra.Command) {
@@ -56,6 +56,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.directoryKeyFile, "directory-key", "directory.key",
 		"file with the federation's directory key, 64 hexadecimal digits")
 	flags.StringVar(&f.logStore, "log-store", "wal", "where the Raft logs lie: wal or bolt")
+	flags.DurationVar(&f.keepMoved, "keep-moved", 7*24*time.Hour,
+		"how long a copy of what a citizen had stays after a move to another region")
 	flags.DurationVar(&f.eraseAfter, "erase-after", 24*time.Hour,
 		"how long refused content may stay on disk, at most 720h")
 	for _, name := range []string{"id", "region", "dir"} {
@@ -100,8 +102,8 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 		ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
-		EraseAfter: f.eraseAfter,
-		Disk:       f.disk.limits(), BallastBytes: uint64(f.disk.ballast),
+		EraseAfter: f.eraseAfter, KeepMoved: f.keepMoved,
+		Disk: f.disk.limits(), BallastBytes: uint64(f.disk.ballast),
 		Now:    f.clock.now(),
 		Logger: logger.With("node", f.id), Registerer: registry})
 	if err != nil {

@@ -15,7 +15,7 @@ func readOnly(m wire.Method) bool {
 	switch m {
 	case wire.MethodFindMessage, wire.MethodFindSpooled, wire.MethodSenderProfile,
 		wire.MethodGetSession, wire.MethodGetProfile, wire.MethodGetPreference,
-		wire.MethodListInbox, wire.MethodGetInbox:
+		wire.MethodListInbox, wire.MethodGetInbox, wire.MethodGetMove:
 		return true
 	}
 	return false

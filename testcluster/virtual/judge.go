@@ -91,7 +91,7 @@ func (w *World) AwaitAgreement() {
 }
 
 // inbox reads a recipient's messages in log order from the region that owns the code; no other
-// may have any.
+// may have any, but for what remains for a time where the citizen moved away from.
 func (w *World) inbox(to wire.Recipient) (all []region.Placed, err error) {
 	seen := map[wire.RegionID]bool{}
 	for _, n := range w.nodes {
@@ -99,6 +99,13 @@ func (w *World) inbox(to wire.Recipient) (all []region.Placed, err error) {
 			continue
 		}
 		seen[n.Region] = true
+		own, _, err := n.Node.Region().Ownership(to)
+		if err != nil {
+			return nil, err
+		}
+		if own.State == wire.Released {
+			continue
+		}
 		placed, err := n.Node.Region().Messages(to)
 		if err != nil {
 			return nil, err
