@@ -202,7 +202,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 // updateDirectory runs the operations that pending asks for and returns one result per item.
 func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	[]wire.DirectoryResult, error) {
-	var ops wire.DirectoryOps
+	ops := wire.DirectoryOps{Incarnation: c.n.region.Incarnation()}
 	last := make([]int, len(pending)) // the operation whose result stands for the item
 	for i, p := range pending {
 		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.n.cfg.Region, Epoch: p.Epoch}

@@ -65,6 +65,14 @@ func lockDataDir(path string) (*dataDir, error) {
 }
 
 func (d *dataDir) checkOwner(o owner) error {
+	if err := d.ownedBy(o); err != nil {
+		return err
+	}
+	return d.checkGroups()
+}
+
+// ownedBy makes the directory o's, or refuses it when it is somebody else's.
+func (d *dataDir) ownedBy(o owner) error {
 	name := filepath.Join(d.path, ownerFile)
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -90,7 +98,7 @@ func (d *dataDir) checkOwner(o owner) error {
 		return fmt.Errorf("data directory %s is of node %s, which was removed from the federation; "+
 			"%w: begin with an empty directory and a new name", d.path, o.Node, errRemovedNode)
 	}
-	return d.checkGroups()
+	return nil
 }
 
 // errRemovedNode says that a node was removed and can not come back.

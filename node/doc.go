@@ -29,6 +29,11 @@
 //	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
+//	backup.go       copies of the states, held still for operators
+//	restore.go      restored groups: their incarnations, and what they wait for
+//	restore_compare.go  a restored region's codes are compared with the directory
+//	restore_report.go   a region's codes are reported to a restored federation
+//	restore_dir.go  a data directory made of a copy
 //	digest.go       a leader compares the replicas of its group
 //	disk.go         watermarks of free space, ballast
 //	health.go       what hinders a node and does not stop it

@@ -70,6 +70,12 @@ func (n *Node) whileLeading(ctx context.Context, g *consensus.Group,
 // leadRegion is what a region's leader does unasked.
 func (n *Node) leadRegion(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.keepVersion(ctx) })
+	g.Go(func() error { return n.compareReplicas(ctx, regionGroup(n.cfg.Region)) })
+	g.Go(func() error { return n.reportOwnership(ctx) })
+	if !n.persist(ctx, n.reconcile) {
+		return g.Wait()
+	}
 	g.Go(func() error {
 		if !n.persist(ctx, n.grantSlots) {
 			return nil
@@ -79,8 +85,6 @@ func (n *Node) leadRegion(ctx context.Context) error {
 	g.Go(func() error { return (&moves{n: n}).run(ctx) })
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
-	g.Go(func() error { return n.keepVersion(ctx) })
-	g.Go(func() error { return n.compareReplicas(ctx, regionGroup(n.cfg.Region)) })
 	g.Go(func() error { return n.spool.keepKeys(ctx) })
 	g.Go(func() error { return n.spool.relayAll(ctx) })
 	return g.Wait()

@@ -224,7 +224,8 @@ func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	answer, err := d.n.callFederation(ctx, wire.MethodFederation,
-		wire.Encode(&wire.DirectoryOps{List: []wire.DirectoryOp{op}}))
+		wire.Encode(&wire.DirectoryOps{List: []wire.DirectoryOp{op},
+			Incarnation: d.n.region.Incarnation()}))
 	if err != nil {
 		return err
 	}

@@ -55,11 +55,12 @@ type Node struct {
 	spool           *spool
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
-	contact         contact // with the federation
-	disk            *disk
+	contact         contact    // with the federation
 	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
+	disk            *disk
 	seeds           *seeds
-	addrs           sync.Map      // of wire.NodeID to the last address known, a string
+	addrs           sync.Map // of wire.NodeID to the last address known, a string
+	backups         *backups
 	probing         chan struct{} // holds one token per probe under way
 
 	fit atomic.Pointer[fit] // of slots
@@ -142,6 +143,8 @@ func (n *Node) openLink() error {
 	n.handleFederation()
 	n.handleMembers()
 	n.handleTrust()
+	n.handleBackups()
+	n.handleRestores()
 	return nil
 }
 
@@ -188,12 +191,14 @@ func (n *Node) openStates() (err error) {
 
 func (n *Node) openGroups() (err error) {
 	regionMembers, federationMembers := n.founders()
-	open := func(group, dir string, members []consensus.Member, state consensus.StateMachine) (
+	open := func(group, dir string, members []consensus.Member, state replica) (
 		*consensus.Group, error) {
+		joined := n.cfg.Joined && missing(n.dir.sub(foundedFile))
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
-			Seeded: n.cfg.Joined && missing(n.dir.sub(foundedFile)), Timing: n.cfg.Timing(group),
-			Transport: n.link.Raft(group), Logger: n.log, Now: n.cfg.Now,
+			Seeded: joined || n.dir.restored(dir), Incarnation: state.Incarnation(),
+			Transport: n.link.Raft(link.Incarnated(group, state.Incarnation())),
+			Logger:    n.log, Now: n.cfg.Now, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)
@@ -202,7 +207,7 @@ func (n *Node) openGroups() (err error) {
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
-		return g, nil
+		return g, n.dir.begun(dir)
 	}
 	n.federationGroup, err = open(federationGroup, "federation", federationMembers,
 		n.federation)
@@ -252,6 +257,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.tendFederation) })
 	g.Go(func() error { return n.noticeRemoval(ctx) })
 	g.Go(func() error { return n.watchDisk(ctx) })
+	g.Go(func() error { return n.watchIncarnations(ctx) })
 	g.Go(func() error { return n.keepFormat(ctx) })
 	g.Go(func() error { return n.keepContact(ctx) })
 	g.Go(func() error { return fatal(ctx, "region state", n.region.Err()) })
@@ -263,8 +269,8 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	stopGroups()
-	err = errors.Join(err, base.Wait())
-	return errors.Join(n.noteRemoval(err), n.noteDivergence(err), n.close())
+	err = n.noteRemoval(errors.Join(err, base.Wait()))
+	return errors.Join(err, n.noteDivergence(err), n.close())
 }
 
 // fatal waits for a background error of a state's database, after which nothing it says can be

@@ -64,6 +64,9 @@ func read[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 		if err := n.regionGroup.Read(ctx); err != nil {
 			return nil, err
 		}
+		if err := n.serves(); err != nil {
+			return nil, err
+		}
 		a, err := f(q)
 		if err != nil {
 			return nil, err

@@ -89,5 +89,5 @@ func (n *Node) mayPropose() error {
 	if n.disk.refuses() {
 		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
 	}
-	return nil
+	return n.serves()
 }

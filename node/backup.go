@@ -1,0 +1,310 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/time/rate"
+)
+
+// backupFrameFiles bounds the pieces in one frame of a listing: some 300 KB.
+const backupFrameFiles = 8192
+
+// backups holds copies of this node's states still while operators fetch them, one of each group
+// at a time. A copy lasts as long as the call that opened it, so that none is ever forgotten.
+type backups struct {
+	n *Node
+
+	mu sync.Mutex
+	// Guarded by mu.
+	busy   map[string]bool        // groups
+	open   map[uint64]*openBackup // by lease
+	hashes map[string]*hashes     // by group
+}
+
+// openBackup is a copy that an operator fetches.
+type openBackup struct {
+	copy *store.Copy
+	to   link.Identity
+	// reading counts the reads under way and the holder; the last one closes the copy.
+	reading int // guarded by backups.mu
+}
+
+// hashes are those of files that never change, so that a backup reads only what is new. They are
+// of one database; after a start of the process all files are read once.
+type hashes struct {
+	database uint64
+	of       map[string][][]byte
+}
+
+func (n *Node) handleBackups() {
+	n.backups = &backups{n: n, busy: map[string]bool{}, open: map[uint64]*openBackup{},
+		hashes: map[string]*hashes{}}
+	n.link.HandleStream(wire.MethodBackup, n.backups.serve, link.RoleOperator)
+	n.link.Handle(wire.MethodReadBackup, n.backups.read, link.RoleOperator)
+}
+
+// storeOf is the database of a group's state here, nil for a group that is not here.
+func (n *Node) storeOf(group *consensus.Group) *store.DB {
+	switch group {
+	case nil:
+		return nil
+	case n.regionGroup:
+		return n.region.Store()
+	}
+	return n.federation.Store()
+}
+
+// serve answers MethodBackup: it makes a copy, tells what it consists of, and keeps it until the
+// operator goes away.
+func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
+	send func([]byte) error) error {
+	var q wire.OpenBackup
+	if err := wire.Decode(req, &q); err != nil {
+		return err
+	}
+	group := b.n.groupNamed(q.Group)
+	if group == nil {
+		return wire.Errorf(wire.NotFound, "no group %.70q here", q.Group)
+	}
+	leads := group.IsLeader()
+	if leads && !q.Leader {
+		return wire.Errorf(wire.Conflict, "this node leads the group: ask one that follows")
+	}
+	if err := group.Ready(); err != nil {
+		return wire.Errorf(wire.NotReady, "the replica is not ready: %s", err)
+	}
+	if err := b.begin(q.Group); err != nil {
+		return err
+	}
+	defer b.end(q.Group)
+	c, err := b.n.storeOf(group).Copy()
+	if err != nil {
+		return err
+	}
+	o := &openBackup{copy: c, to: from, reading: 1}
+	lease := 1 + rand.Uint64N(1<<62)
+	b.mu.Lock()
+	b.open[lease] = o
+	b.mu.Unlock()
+	defer b.forget(lease, o)
+	head := b.head(c, lease, leads)
+	b.n.log.Info("a backup is taken", "group", q.Group, "operator", from.String(), "index",
+		head.Index, "bytes", head.Bytes)
+	if err := send(wire.Encode(&wire.BackupFrame{Head: head})); err != nil {
+		return err
+	}
+	if err := b.list(ctx, q, c, send); err != nil {
+		return err
+	}
+	return b.hold(ctx, send)
+}
+
+// begin makes q's group busy.
+func (b *backups) begin(group string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.busy[group] {
+		return wire.Errorf(wire.Overloaded, "another backup of the group is under way here")
+	}
+	b.busy[group] = true
+	return nil
+}
+
+func (b *backups) end(group string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.busy, group)
+}
+
+func (b *backups) head(c *store.Copy, lease uint64, leads bool) *wire.BackupHead {
+	h := &wire.BackupHead{Lease: lease, Federation: c.Identity.Federation,
+		Group: c.Identity.Group, Node: b.n.cfg.ID, Key: c.Identity.Key,
+		Format: c.Identity.Format, Incarnation: c.Identity.Incarnation,
+		Index: c.Position.Index, Term: c.Position.Term, Digest: c.Digest,
+		Configuration: c.Position.Configuration, Taken: b.n.clockNow(), Leader: leads,
+		Federated: b.n.federation.Position().Index, Files: uint64(len(c.Files))}
+	for _, f := range c.Files {
+		h.Bytes += uint64(f.Size)
+	}
+	return h
+}
+
+// list sends the files with the hashes of their pieces.
+func (b *backups) list(ctx context.Context, q wire.OpenBackup, c *store.Copy,
+	send func([]byte) error) error {
+	b.mu.Lock()
+	known := b.hashes[q.Group]
+	b.mu.Unlock()
+	if known == nil || known.database != c.Database {
+		known = &hashes{}
+	}
+	fresh := &hashes{database: c.Database, of: map[string][][]byte{}}
+	l := &listing{ctx: ctx, c: c, send: send, beat: time.Now(), buf: make([]byte, 256<<10)}
+	if q.Rate > 0 {
+		l.limiter = rate.NewLimiter(rate.Limit(q.Rate), len(l.buf))
+	}
+	for _, f := range c.Files {
+		pieces := known.of[f.Name]
+		if !f.Final || pieces == nil {
+			var err error
+			if pieces, err = l.hash(f); err != nil {
+				return err
+			}
+		}
+		if f.Final {
+			fresh.of[f.Name] = pieces
+		}
+		if err := l.add(wire.BackupFile{Name: f.Name, Size: uint64(f.Size),
+			Pieces: pieces}); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	b.hashes[q.Group] = fresh
+	b.mu.Unlock()
+	l.frame.End = true
+	return l.flush()
+}
+
+// hold keeps the copy open, and says so, until the operator goes away or the node stops.
+func (b *backups) hold(ctx context.Context, send func([]byte) error) error {
+	beat := time.NewTicker(wire.BackupBeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+			return nil
+		case <-b.n.stopping:
+			return wire.Errorf(wire.NotReady, "the node is stopping")
+		}
+		if err := send(wire.Encode(&wire.BackupFrame{})); err != nil {
+			return err
+		}
+	}
+}
+
+// forget ends a lease. Reads under way finish.
+func (b *backups) forget(lease uint64, o *openBackup) {
+	b.mu.Lock()
+	delete(b.open, lease)
+	b.mu.Unlock()
+	b.release(o)
+}
+
+func (b *backups) release(o *openBackup) {
+	b.mu.Lock()
+	o.reading--
+	last := o.reading == 0
+	b.mu.Unlock()
+	if !last {
+		return
+	}
+	if err := o.copy.Close(); err != nil {
+		b.n.log.Warn("a copy of the state was not removed", "reason", err)
+	}
+}
+
+// read answers MethodReadBackup.
+func (b *backups) read(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.ReadBackup
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if q.Bytes == 0 || q.Bytes > wire.BackupReadMax || q.Offset > wire.BackupFileMax {
+		return nil, wire.Malformedf("%d bytes at %d", q.Bytes, q.Offset)
+	}
+	b.mu.Lock()
+	o := b.open[q.Lease]
+	if o != nil && o.to == from {
+		o.reading++
+	} else {
+		o = nil
+	}
+	b.mu.Unlock()
+	if o == nil {
+		return nil, wire.Errorf(wire.NotFound, "the copy is not held any more")
+	}
+	defer b.release(o)
+	p := make([]byte, q.Bytes)
+	err := o.copy.ReadAt(q.Name, p, int64(q.Offset))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wire.Errorf(wire.NotFound, "no such file")
+	}
+	return p, err
+}
+
+// listing hashes files and sends what they consist of.
+type listing struct {
+	ctx     context.Context
+	c       *store.Copy
+	send    func([]byte) error
+	limiter *rate.Limiter // nil: none
+	beat    time.Time     // of the last frame
+	buf     []byte
+
+	frame  wire.BackupFrame
+	pieces int // in frame
+}
+
+// hash reads a file. While that takes long, empty frames show that it goes on.
+func (l *listing) hash(f store.File) (pieces [][]byte, err error) {
+	file, err := l.c.Open(f.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if f.Size > wire.BackupFileMax {
+		return nil, wire.Errorf(wire.TooLarge, "file of %d bytes", f.Size)
+	}
+	h := sha256.New()
+	for at := int64(0); at < f.Size; {
+		n := int(min(int64(len(l.buf)), f.Size-at, wire.PieceBytes-at%wire.PieceBytes))
+		if l.limiter != nil {
+			if err := l.limiter.WaitN(l.ctx, n); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := file.ReadAt(l.buf[:n], at); err != nil {
+			return nil, err
+		}
+		h.Write(l.buf[:n])
+		if at += int64(n); at%wire.PieceBytes == 0 || at == f.Size {
+			pieces = append(pieces, h.Sum(nil))
+			h.Reset()
+		}
+		if time.Since(l.beat) > wire.BackupBeat {
+			if err := l.flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pieces, nil
+}
+
+func (l *listing) add(f wire.BackupFile) error {
+	l.frame.Files = append(l.frame.Files, f)
+	if l.pieces += 1 + len(f.Pieces); l.pieces < backupFrameFiles {
+		return nil
+	}
+	return l.flush()
+}
+
+func (l *listing) flush() error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	err := l.send(wire.Encode(&l.frame))
+	l.frame, l.pieces, l.beat = wire.BackupFrame{}, 0, time.Now()
+	return err
+}

@@ -1,0 +1,182 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/adminhttp"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// incarnationPeriod is how often a node looks whether its groups were restored without it.
+const incarnationPeriod = 2 * time.Second
+
+func (n *Node) handleRestores() {
+	n.link.Handle(wire.MethodIncarnations, n.incarnations, link.RoleNode)
+	n.link.Handle(wire.MethodRestores, n.restores, link.RoleOperator)
+	n.link.Handle(wire.MethodFenceRegion, n.fenceRegion, link.RoleOperator)
+	n.link.Handle(wire.MethodForgoReport, n.forgoReport, link.RoleOperator)
+	n.link.Handle(wire.MethodReport, n.takeReport, link.RoleNode)
+}
+
+func (n *Node) incarnations(context.Context, link.Identity, []byte) ([]byte, error) {
+	return wire.Encode(&wire.Incarnations{Federation: n.federation.Incarnation(),
+		RegionID: n.cfg.Region, Region: n.region.Incarnation()}), nil
+}
+
+// restores answers MethodRestores: how far the groups that were restored are, as is known here.
+func (n *Node) restores(context.Context, link.Identity, []byte) ([]byte, error) {
+	var list wire.Restores
+	if n.federation.Incarnation() > 0 {
+		r, err := n.federation.Restore()
+		if err != nil {
+			return nil, err
+		}
+		list.List = append(list.List, r)
+	}
+	if n.region.Incarnation() > 0 {
+		_, r := n.region.Restore()
+		list.List = append(list.List, r)
+	}
+	return wire.Encode(&list), nil
+}
+
+// fenceRegion answers MethodFenceRegion.
+func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var f wire.FenceRegion
+	if err := wire.Decode(req, &f); err != nil {
+		return nil, err
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	if f.DryRun {
+		return nil, n.federation.PlanFence(&f)
+	}
+	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, &f)
+	return nil, err
+}
+
+// forgoReport answers MethodForgoReport.
+func (n *Node) forgoReport(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var f wire.ForgoReport
+	if err := wire.Decode(req, &f); err != nil {
+		return nil, err
+	}
+	_, err := n.administrate(ctx, from, "restore forgo", wire.CmdForgo, &f)
+	return nil, err
+}
+
+// takeReport answers MethodReport. A node speaks for its own region only.
+func (n *Node) takeReport(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var r wire.OwnershipReport
+	if err := wire.Decode(req, &r); err != nil {
+		return nil, err
+	}
+	if r.Region != from.Region {
+		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	return nil, n.federationQueue.do(ctx, wire.CmdReport, &r, nil)
+}
+
+// serves says why a region that was restored, or is about to be, takes nothing and answers nothing.
+func (n *Node) serves() error {
+	own := n.region.Incarnation()
+	r, known := n.currentMap().RegionByID(n.cfg.Region)
+	switch {
+	case known && r.Incarnation > own:
+		return wire.Errorf(wire.NotReady, "region %s was restored as incarnation %d, this node is "+
+			"of incarnation %d", n.cfg.Region, r.Incarnation, own)
+	case own == 0:
+		return nil
+	case r.Incarnation < own:
+		return wire.Errorf(wire.NotReady, "region %s is restored as incarnation %d, and the map "+
+			"has %d: fence the region", n.cfg.Region, own, r.Incarnation)
+	case !n.region.Reconciled():
+		return wire.Errorf(wire.NotReady, "region %s is restored, and its codes are being "+
+			"compared with the directory", n.cfg.Region)
+	}
+	return nil
+}
+
+// restoreHealth says what waits for a restore to be finished.
+func (n *Node) restoreHealth(h *adminhttp.Health) {
+	if err := n.serves(); err != nil {
+		h.Reasons = append(h.Reasons, wire.AsError(err).Detail)
+	}
+	awaited, err := n.federation.Awaited()
+	if err != nil || len(awaited) == 0 {
+		return
+	}
+	h.Degraded = append(h.Degraded, fmt.Sprintf("the federation is restored, and waits for the "+
+		"reports of %d regions, the first %s: claims and moves wait", len(awaited), awaited[0]))
+}
+
+// watchIncarnations ends a node whose region or federation was restored without it: what it holds
+// is another history. Of its region the map says so; of the federation only nodes that take part
+// can, so that a node without contact asks around.
+func (n *Node) watchIncarnations(ctx context.Context) error {
+	tick := time.NewTicker(incarnationPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		m := n.currentMap()
+		r, _ := m.RegionByID(n.cfg.Region)
+		if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(),
+			r.Incarnation); err != nil {
+			return err
+		}
+		if len(m.Nodes) == 0 || n.federationContact() < contactMax &&
+			n.regionGroup.Ready() == nil {
+			continue
+		}
+		other := m.Nodes[rand.IntN(len(m.Nodes))]
+		if other.ID == n.cfg.ID {
+			continue
+		}
+		if err := n.compareIncarnations(ctx, other.ID); err != nil {
+			return err
+		}
+	}
+}
+
+// compareIncarnations asks a node, which may not answer, for the incarnations of its groups.
+func (n *Node) compareIncarnations(ctx context.Context, other wire.NodeID) error {
+	ctx, cancel := context.WithTimeout(ctx, incarnationPeriod)
+	defer cancel()
+	answer, err := n.link.Call(ctx, link.Peer{Node: other}, wire.MethodIncarnations, nil)
+	if err != nil {
+		return nil
+	}
+	var theirs wire.Incarnations
+	if wire.Decode(answer, &theirs) != nil {
+		return nil
+	}
+	if theirs.RegionID == n.cfg.Region {
+		if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(),
+			theirs.Region); err != nil {
+			return err
+		}
+	}
+	return superseded(federationGroup, n.federation.Incarnation(), theirs.Federation)
+}
+
+// superseded is why a node stops that holds an earlier incarnation of a group.
+func superseded(group string, own, newest uint32) error {
+	if newest <= own {
+		return nil
+	}
+	return fmt.Errorf("%s was restored from a backup as incarnation %d, and this node's data are of "+
+		"incarnation %d: they take no part any more; keep the directory for inspection, and restore "+
+		"the node into a new one, or join a new node", group, newest, own)
+}

@@ -1,0 +1,220 @@
+package node
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// comparePage is how many codes are read at once to be compared.
+const comparePage = 4096
+
+// reconcile compares a restored region's codes with the directory, on its leader, and returns when
+// the region may serve. What another leader had compared stays compared.
+func (n *Node) reconcile(ctx context.Context) error {
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return err
+	}
+	if n.region.Reconciled() {
+		return nil
+	}
+	own := n.region.Incarnation()
+	m := n.currentMap()
+	if r, ok := m.RegionByID(n.cfg.Region); !ok || r.Incarnation != own {
+		return wire.Errorf(wire.NotReady, "the map does not know incarnation %d yet", own)
+	}
+	// From the fence on nothing that an earlier incarnation says reaches the directory, so that
+	// a replica that has applied the fence shows all that it ever said.
+	awaited, err := n.federation.Awaited()
+	if err != nil {
+		return err
+	}
+	if len(awaited) > 0 {
+		return wire.Errorf(wire.NotReady, "the directory waits for the report of region %s",
+			awaited[0])
+	}
+	if err := n.reconcileSlots(ctx, m); err != nil {
+		return err
+	}
+	last, _ := n.region.Restore()
+	c := &comparison{n: n, m: m, page: wire.Reconcile{Incarnation: own, Last: last}}
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	_, r := n.region.Restore()
+	n.log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
+		"released", r.Counts.Released, "raised", r.Counts.Raised, "lost", r.Counts.Lost,
+		"ahead", r.Counts.Ahead, "lost_after_index", r.Index, "lost_after", r.Time.String())
+	return nil
+}
+
+// reconcileSlots gives up the anchor slots that were dealt to others since, and takes up those
+// that were dealt to here. What the region knew of unclaimed codes of the latter is lost.
+func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
+	granted := map[uint64][]wire.Slot{}
+	for s := range wire.Slot(wire.Slots) {
+		epoch, held := n.region.SlotAt(s)
+		_, moving := m.SlotDeal(s)
+		switch ours := m.Anchor(s) == n.cfg.Region; {
+		case held && !ours && epoch < m.SlotEpoch(s):
+			err := n.regionQueue.do(ctx, wire.CmdFenceSlot,
+				&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)}, nil)
+			if err != nil {
+				return err
+			}
+		case ours && !moving && epoch < m.SlotEpoch(s):
+			granted[m.SlotEpoch(s)] = append(granted[m.SlotEpoch(s)], s)
+		}
+	}
+	for epoch, slots := range granted {
+		err := n.regionQueue.do(ctx, wire.CmdGrantSlots,
+			&wire.GrantSlots{SlotEpoch: epoch, Slots: slots}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comparison goes through the directory and the region's log side by side, in order of the codes.
+type comparison struct {
+	n    *Node
+	m    *wire.Map
+	page wire.Reconcile
+
+	directory []federation.DirectoryItem
+	owners    []region.Owner
+	// Where the next page of each begins; done when there is none.
+	directoryFrom, ownersFrom wire.Recipient
+	directoryDone, ownersDone bool
+}
+
+func (c *comparison) run(ctx context.Context) error {
+	from, ok := following(c.page.Last)
+	if c.page.Last.IsZero() {
+		from, ok = wire.Recipient{}, true
+	}
+	c.directoryFrom, c.ownersFrom = from, from
+	c.directoryDone, c.ownersDone = !ok, !ok
+	for compared := 0; ; compared++ {
+		if err := c.fill(); err != nil {
+			return err
+		}
+		if len(c.directory) == 0 && len(c.owners) == 0 {
+			c.page.Done = true
+			return c.log(ctx)
+		}
+		c.one()
+		// Also without a difference, so that another leader need not begin anew.
+		if len(c.page.List) == wire.ReconcileMax || compared%(64*comparePage) == 64*comparePage-1 {
+			if err := c.log(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *comparison) fill() (err error) {
+	if len(c.directory) == 0 && !c.directoryDone {
+		c.directory, err = c.n.federation.Entries(c.directoryFrom, comparePage)
+		if err != nil {
+			return err
+		}
+		if c.directoryDone = len(c.directory) < comparePage; !c.directoryDone {
+			c.directoryFrom, c.directoryDone = after(c.directory[comparePage-1].Recipient)
+		}
+	}
+	if len(c.owners) == 0 && !c.ownersDone {
+		if c.owners, err = c.n.region.Owners(c.ownersFrom, comparePage); err != nil {
+			return err
+		}
+		if c.ownersDone = len(c.owners) < comparePage; !c.ownersDone {
+			c.ownersFrom, c.ownersDone = after(c.owners[comparePage-1].Recipient)
+		}
+	}
+	return nil
+}
+
+// after is following, with the second result turned round.
+func after(r wire.Recipient) (wire.Recipient, bool) {
+	next, ok := following(r)
+	return next, !ok
+}
+
+// following is the next code in order; false for the last one.
+func following(r wire.Recipient) (wire.Recipient, bool) {
+	for i := len(r) - 1; i >= 0; i-- {
+		if r[i]++; r[i] != 0 {
+			return r, true
+		}
+	}
+	return r, false
+}
+
+// one compares the next code.
+func (c *comparison) one() {
+	var d wire.DirectoryEntry
+	var o region.Owner
+	order := 0
+	switch {
+	case len(c.directory) == 0:
+		order = 1
+	case len(c.owners) == 0:
+		order = -1
+	default:
+		order = bytes.Compare(c.directory[0].Recipient[:], c.owners[0].Recipient[:])
+	}
+	if order <= 0 {
+		c.page.Last, d = c.directory[0].Recipient, c.directory[0].DirectoryEntry
+		c.directory = c.directory[1:]
+	}
+	if order >= 0 {
+		c.page.Last, o = c.owners[0].Recipient, c.owners[0]
+		c.owners = c.owners[1:]
+	}
+	c.judge(c.page.Last, d, o)
+}
+
+// judge says what the region has to learn of one code.
+func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Owner) {
+	self := c.n.cfg.Region
+	k := wire.Standing{Recipient: r, Region: d.Region, Epoch: d.Epoch}
+	if d.State == wire.Moving && d.Region == self {
+		k.Region, k.Epoch, k.Leaving = d.To, d.Epoch+1, true
+	}
+	known := o.State == wire.Owned || o.State == wire.Released
+	n := &c.page.Counts
+	switch {
+	case d.State == wire.Unclaimed || known && o.Epoch > k.Epoch:
+		if o.State == wire.Owned {
+			n.Ahead++ // its own driver, or its report, tells the directory
+		}
+		return
+	case known && o.Epoch == k.Epoch:
+		if o.State == wire.Owned {
+			n.Agreed++
+		}
+		return
+	case k.Region == self && o.State == wire.Owned:
+		n.Raised++
+	case k.Region == self && o.State == wire.Claiming && k.Epoch == 1:
+		return // the claim goes on by itself
+	case k.Region == self:
+		n.Lost++
+	case o.State == wire.Owned:
+		n.Released++
+	case !known && o.State != wire.Claiming && c.m.Anchor(r.Slot()) != self:
+		return // never this region's concern
+	}
+	c.page.List = append(c.page.List, k)
+}
+
+// log logs what was found.
+func (c *comparison) log(ctx context.Context) error {
+	err := c.n.regionQueue.do(ctx, wire.CmdReconcile, &c.page, nil)
+	c.page.List, c.page.Counts = nil, wire.ReconcileCounts{}
+	return err
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// reportOwnership tells a restored federation what this region's log says, once, on its leader.
+func (n *Node) reportOwnership(ctx context.Context) error {
+	tick := time.NewTicker(incarnationPeriod)
+	defer tick.Stop()
+	for {
+		if err := n.report(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
+			n.log.Warn("the report to the restored federation waits", "reason", err.Error())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) report(ctx context.Context) error {
+	awaited, err := n.federation.Awaited()
+	if err != nil || !slices.Contains(awaited, n.cfg.Region) {
+		return err
+	}
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return err
+	}
+	page := wire.OwnershipReport{Region: n.cfg.Region, Incarnation: n.federation.Incarnation(),
+		RegionIncarnation: n.region.Incarnation()}
+	for s := range wire.Slot(wire.Slots) {
+		if epoch, held := n.region.SlotAt(s); held {
+			page.Slots, page.Epochs = append(page.Slots, s), append(page.Epochs, epoch)
+		}
+	}
+	for from, more := (wire.Recipient{}), true; more; {
+		owners, err := n.region.Owners(from, wire.ReconcileMax)
+		if err != nil {
+			return err
+		}
+		if more = len(owners) == wire.ReconcileMax; more {
+			from, more = following(owners[len(owners)-1].Recipient)
+		}
+		page.Done = !more
+		page.List = standings(owners, n.cfg.Region)
+		if err := n.sendReport(ctx, &page); err != nil {
+			return err
+		}
+		page.Slots, page.Epochs = nil, nil
+	}
+	n.log.Info("the region's codes were reported to the restored federation", "incarnation",
+		page.Incarnation)
+	return nil
+}
+
+func (n *Node) sendReport(ctx context.Context, page *wire.OwnershipReport) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	_, err := n.callFederation(ctx, wire.MethodReport, wire.Encode(page))
+	return err
+}
+
+// standings are what a region's log says of codes that are settled: a claim under way, and a move
+// whose end is not known, go on by themselves.
+func standings(owners []region.Owner, self wire.RegionID) (list []wire.Standing) {
+	for _, o := range owners {
+		k := wire.Standing{Recipient: o.Recipient, Region: o.Region, Epoch: o.Epoch}
+		switch {
+		case o.State == wire.Owned:
+			k.Region, k.Active = self, o.Active
+		case o.State != wire.Released:
+			continue
+		case o.Leaving: // not given up for good: it was this region's at the epoch before
+			k.Region, k.Epoch = self, o.Epoch-1
+		}
+		list = append(list, k)
+	}
+	return list
+}
