@@ -85,9 +85,8 @@ func (s *spool) newKey(ctx context.Context, newest *wire.PrivateRegionKey, publi
 	if err := s.n.regionQueue.do(ctx, wire.CmdRegionKey, k, nil); err != nil {
 		return nil, err
 	}
-	k.At = s.n.clockNow()
 	s.n.log.Info("the region has a new key", "key", id)
-	return k, nil
+	return s.n.region.RegionKey(id) // with the log's time
 }
 
 // private is one of the region's private keys. NotFound when it has none of that number.

@@ -34,6 +34,7 @@ func newAdminCommand() *cobra.Command {
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
 	cmd.AddCommand(newBackupCommand())
+	cmd.AddCommand(newRegionKeyCommand())
 	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
 	return cmd
 }

@@ -40,6 +40,7 @@ type nodeFlags struct {
 	pki                                      certFlags
 	clock                                    clockFlags
 	disk                                     diskFlags
+	spool                                    spoolFlags
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
 	eraseAfter, keepMoved                    time.Duration
@@ -67,6 +68,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.log.register(cmd)
 	f.clock.register(cmd)
 	f.disk.register(cmd)
+	f.spool.register(cmd)
 }
 
 func (f *nodeFlags) run(cmd *cobra.Command) error {
@@ -103,7 +105,7 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
 		EraseAfter: f.eraseAfter, KeepMoved: f.keepMoved,
-		Disk: f.disk.limits(), BallastBytes: uint64(f.disk.ballast),
+		Disk: f.disk.limits(), Spool: f.spool.config(), BallastBytes: uint64(f.disk.ballast),
 		Now:    f.clock.now(),
 		Logger: logger.With("node", f.id), Registerer: registry})
 	if err != nil {

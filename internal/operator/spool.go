@@ -1,0 +1,50 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// RegionKey is what is known of a region's newest key, from its leader.
+func (c *Client) RegionKey(ctx context.Context, region wire.RegionID) (*wire.RegionKeyInfo,
+	error) {
+	return c.rotateRegionKey(ctx, &wire.RotateRegionKey{Region: region, DryRun: true})
+}
+
+// RotateRegionKey has a region make a new key unless it has one newer than after, puts the newest
+// on the map and returns it. On return gateways that follow the federation seal to it within a
+// second.
+func (c *Client) RotateRegionKey(ctx context.Context, region wire.RegionID, after uint32) (
+	*wire.RegionKeyInfo, error) {
+	info, err := c.rotateRegionKey(ctx, &wire.RotateRegionKey{Region: region, After: after})
+	if err != nil {
+		return nil, err
+	}
+	err = c.call(ctx, wire.MethodPublishRegionKey, &wire.PublishRegionKey{Region: region,
+		Key: wire.RegionKey{ID: info.ID, Public: info.Public}})
+	if err != nil {
+		return info, fmt.Errorf("key %d is made and will be published by the region: %w", info.ID,
+			err)
+	}
+	info.Published = true
+	return info, nil
+}
+
+func (c *Client) rotateRegionKey(ctx context.Context, q *wire.RotateRegionKey) (
+	*wire.RegionKeyInfo, error) {
+	m, err := c.Map(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := m.RegionByID(q.Region); !ok {
+		return nil, fmt.Errorf("the map has no region %q", q.Region)
+	}
+	answer, err := c.askLeader(ctx, m, q.Region, wire.MethodRotateRegionKey, wire.Encode(q))
+	if err != nil {
+		return nil, err
+	}
+	info := new(wire.RegionKeyInfo)
+	return info, wire.Decode(answer, info)
+}
