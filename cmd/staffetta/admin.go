@@ -33,7 +33,7 @@ func newAdminCommand() *cobra.Command {
 	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
-	cmd.AddCommand(newBackupCommand())
+	cmd.AddCommand(newBackupCommand(), newRestoreCommand())
 	cmd.AddCommand(newRegionKeyCommand())
 	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
 	return cmd

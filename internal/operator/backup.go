@@ -212,3 +212,16 @@ func (c *Client) FenceRegion(ctx context.Context, f *wire.FenceRegion) error {
 func (c *Client) ForgoReport(ctx context.Context, region wire.RegionID) error {
 	return c.call(ctx, wire.MethodForgoReport, &wire.ForgoReport{Region: region})
 }
+
+// Restores asks a node how far the groups are that were restored.
+func (c *Client) Restores(ctx context.Context, node wire.NodeID) ([]wire.Restore, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	answer, err := c.link.Call(ctx, link.Peer{Node: node}, wire.MethodRestores, nil)
+	if err != nil {
+		return nil, err
+	}
+	var list wire.Restores
+	err = wire.Decode(answer, &list)
+	return list.List, err
+}
