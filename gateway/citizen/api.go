@@ -73,6 +73,8 @@ func (a *API) Register(mux *http.ServeMux) {
 		opSetProfile:    a.setProfile,
 		opGetPreference: a.getPreference,
 		opSetPreference: a.setPreference,
+		opGetHome:       a.getHome,
+		opSetHome:       a.setHome,
 		opListMessages:  a.listMessages,
 		opGetMessage:    a.getMessage,
 	} {
@@ -91,14 +93,20 @@ type call struct {
 	region wire.RegionID // of the token
 }
 
-// ask calls the region of the session.
+// ask calls the region of the session, and whereto the citizen moved from there.
 func (c *call) ask(ctx context.Context, m wire.Method, req, resp codec.Message) error {
-	leave, err := c.api.enter(c.region)
+	return c.follow(ctx, m, req, resp)
+}
+
+// in calls a region.
+func (a *API) in(ctx context.Context, region wire.RegionID, m wire.Method,
+	req, resp codec.Message) error {
+	leave, err := a.enter(region)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return c.api.relay.CallRegion(ctx, c.region, m, req, resp)
+	return a.relay.CallRegion(ctx, region, m, req, resp)
 }
 
 func (a *API) handler(op *operation,
@@ -114,11 +122,11 @@ func (a *API) handler(op *operation,
 			a.fail(w, r, op, fmt.Errorf("citizen: encode answer: %w", err))
 			return
 		}
-		problem.WriteJSONBytes(w, http.StatusOK, body)
+		problem.WriteJSONBytes(w, op.success(), body)
 	})
 }
 
-// serve does one request and returns the body of its 200.
+// serve does one request and returns the body of its success.
 func (a *API) serve(op *operation, w http.ResponseWriter, r *http.Request,
 	work func(context.Context, *call) (any, error)) (any, error) {
 	if a.relay.Hasher() == nil {

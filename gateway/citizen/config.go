@@ -41,6 +41,13 @@ const (
 	loginPauseMax = time.Second
 	// movesMax bounds how often a login follows a fiscal code to another region.
 	movesMax = 2
+	// forwardsMax bounds how often a session's call follows a citizen from region to region. Each
+	// move within the session's life is one step on the way.
+	forwardsMax = 16
+	// movePause is the first pause while a citizen is handed over, doubled up to movePauseMax; it
+	// takes a few round trips between two regions.
+	movePause    = 20 * time.Millisecond
+	movePauseMax = 250 * time.Millisecond
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
 	retryAfter = 2 * time.Second
 )

@@ -29,5 +29,6 @@
 //	testcitizens.go the file of citizens that may use the test login
 //	profile.go      reading the profile, profileupdate.go writing it
 //	preference.go   service preferences
+//	move.go         the home region; calls follow a citizen who moved
 //	inbox.go        the list, message.go one message, sender.go the senders' names
 package citizen

@@ -38,6 +38,8 @@ type federation struct {
 
 type citizen struct {
 	owner       wire.RegionID
+	left        map[wire.RegionID]next // where the citizen moved from there
+	to          wire.RegionID          // a move there is under way
 	profile     wire.Profile
 	preferences map[wire.ServiceID]wire.Preference
 	inbox       []wire.InboxMessage // any order
@@ -178,12 +180,26 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 		return nil, wire.Unauthenticated
 	}
 	c := f.citizens[s.FiscalCode]
+	if n, ok := c.left[region]; ok && c.owner != region {
+		return nil, &wire.Error{Code: wire.Moved, Region: n.region, Epoch: n.epoch}
+	}
 	if c.owner != region {
 		return nil, wire.Unauthenticated
 	}
 	switch m {
 	case wire.MethodGetSession:
 		return &s, nil
+	case wire.MethodGetMove:
+		return c.move(), nil
+	case wire.MethodMove:
+		q, _ := decode[wire.MoveIntent](b)
+		if c.to != "" && c.to != q.To {
+			return nil, wire.Errorf(wire.Conflict, "A move to %s is under way.", c.to)
+		}
+		if q.To != c.owner {
+			c.to = q.To
+		}
+		return c.move(), nil
 	case wire.MethodGetProfile:
 		return &c.profile, nil
 	case wire.MethodSetProfile:
@@ -208,6 +224,41 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 		return nil, wire.NotFound
 	}
 	return nil, wire.UnknownKind
+}
+
+// next is where a region says that a citizen moved.
+type next struct {
+	region wire.RegionID
+	epoch  wire.Epoch
+}
+
+func (c *citizen) move() *wire.Move {
+	m := &wire.Move{Region: c.owner, To: c.to}
+	if c.to != "" {
+		m.State = wire.MoveIntended
+	}
+	return m
+}
+
+// fence makes the citizen's region hand over: it names no other until arrive.
+func (f *federation) fence(code fiscalcode.Code) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.citizens[code]
+	if c.left == nil {
+		c.left = map[wire.RegionID]next{}
+	}
+	c.left[c.owner] = next{}
+	c.owner = ""
+}
+
+// arrive ends a move out of a region that fenced.
+func (f *federation) arrive(code fiscalcode.Code, from, to wire.RegionID, epoch wire.Epoch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.citizens[code]
+	c.left[from] = next{to, epoch}
+	c.owner, c.to = to, ""
 }
 
 func (f *federation) login(region wire.RegionID, l wire.Login) (codec.Message, error) {

@@ -359,7 +359,7 @@ func TestRegionErrors(t *testing.T) {
 	table := map[wire.Code]int{
 		wire.Internal: 500, wire.Malformed: 400, wire.TooLarge: 400, wire.Unauthenticated: 401,
 		wire.Forbidden: 500, wire.WrongFederation: 500, wire.NotLeader: 500, wire.Unavailable: 500,
-		wire.OutcomeUnknown: 500, wire.NotFound: 404, wire.Conflict: 409, wire.Moved: 401,
+		wire.OutcomeUnknown: 500, wire.NotFound: 404, wire.Conflict: 409, wire.Moved: 500,
 		wire.TooOld: 500, wire.NotReady: 500, wire.UnknownKind: 500, wire.Overloaded: 429,
 	}
 	for code := wire.Internal; code <= wire.Overloaded; code++ {
@@ -398,6 +398,8 @@ func validBody(op *operation) string {
 		return `{"username":"` + string(codeA) + `","password":"test"}`
 	case opSetProfile:
 		return `{"version":0}`
+	case opSetHome:
+		return `{"region":"sicilia"}`
 	case opSetPreference:
 		return `{"is_inbox_enabled":true,"is_email_enabled":true,"is_webhook_enabled":true,` +
 			`"settings_version":0}`
@@ -413,6 +415,7 @@ func TestDeadSessionComesFirst(t *testing.T) {
 	token := b.login(codeA)
 	bad := [][3]string{{"POST", profilePath, `{}`}, {"GET", inboxPath + "?page_size=0", ""},
 		{"GET", inboxPath + "/x", ""}, {"GET", "/api/auth/v1/session?fields=x", ""},
+		{"POST", homePath, `{}`},
 		{"POST", "/api/identity/v1/services/" + string(serviceA) + "/preferences", `{}`}}
 	for _, q := range bad {
 		b.doInvalid(q[0], q[1], dead, q[2], 401)

@@ -66,8 +66,7 @@ func problemOf(op *operation, err error) problem.Problem {
 // 500 with Retry-After, and a full queue is 429.
 func fromWire(op *operation, e *wire.Error) problem.Problem {
 	switch e.Code {
-	case wire.Unauthenticated, wire.Moved:
-		// Moved: the citizen now belongs to another region, and logs in there.
+	case wire.Unauthenticated, wire.Moved: // Moved: of a login that found no end
 		return problemSession.With("The session does not exist or has ended.")
 	case wire.NotFound:
 		return problemMissing.With(op.missing)

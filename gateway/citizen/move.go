@@ -1,0 +1,98 @@
+package citizen
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// home is where a citizen lives, and whether there is a move to another region.
+type home struct {
+	Region wire.RegionID `json:"region"`
+	State  string        `json:"state"`
+	To     wire.RegionID `json:"to,omitzero"`
+}
+
+func homeIn(m *wire.Move) home {
+	if m.State == wire.MoveNone {
+		return home{Region: m.Region, State: "SETTLED"}
+	}
+	return home{Region: m.Region, State: "MOVING", To: m.To}
+}
+
+// getHome tells where the citizen lives.
+func (a *API) getHome(ctx context.Context, c *call) (any, error) {
+	var m wire.Move
+	err := c.ask(ctx, wire.MethodGetMove, &wire.MoveRef{Token: c.token}, &m)
+	if err != nil {
+		return nil, err
+	}
+	return homeIn(&m), nil
+}
+
+// setHome begins the citizen's move to a region. It takes a moment, in which messages wait; the
+// session stays what it is.
+func (a *API) setHome(ctx context.Context, c *call) (any, error) {
+	o, err := c.object()
+	if err != nil {
+		return nil, err
+	}
+	to := wire.RegionID(o.text("region", "name of a region", true, func(s string) bool {
+		return wire.RegionID(s).Valid()
+	}))
+	if err := o.err(); err != nil {
+		return nil, err
+	}
+	if _, ok := a.relay.RegionByID(to); !ok {
+		return nil, refuse(problemRegion, "This federation has no region %q.", to)
+	}
+	var m wire.Move
+	err = c.ask(ctx, wire.MethodMove, &wire.MoveIntent{Token: c.token, To: to}, &m)
+	if err != nil {
+		return nil, err
+	}
+	return homeIn(&m), nil
+}
+
+// follow makes a call to the region of the session, and follows the citizen who moved away from
+// there: the token goes on naming the region where the citizen logged in. A region that names no
+// other is handing the citizen over; it is asked again until that is done, within wire.OwnerWait.
+func (c *call) follow(ctx context.Context, m wire.Method, req, resp codec.Message) error {
+	err := c.api.in(ctx, c.region, m, req, resp)
+	if !errors.Is(err, wire.Moved) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	epoch, pause := wire.Epoch(0), movePause
+	for hops := 0; errors.Is(err, wire.Moved) && hops < forwardsMax; {
+		moved := wire.AsError(err)
+		switch _, known := c.api.relay.RegionByID(moved.Region); {
+		case moved.Region == "":
+			timer := time.NewTimer(pause/2 + rand.N(pause/2))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return wire.Errorf(wire.Unavailable, "the citizen is being handed over")
+			}
+			pause = min(2*pause, movePauseMax)
+		case !known || moved.Epoch <= epoch: // our map is old, or a region's word is
+			return errLost
+		default:
+			c.region, epoch = moved.Region, moved.Epoch
+			hops++
+		}
+		err = c.api.in(ctx, c.region, m, req, resp)
+	}
+	if errors.Is(err, wire.Moved) {
+		return errLost
+	}
+	return err
+}
+
+var errLost = &wire.Error{Code: wire.Unavailable, Detail: "the citizen's region was not found"}
