@@ -151,6 +151,21 @@ func (l *Link) register(m wire.Method, h handler, roles []Role) {
 	l.handlers[m] = h
 }
 
+// Methods says which calls are answered here, and for callers of which roles.
+func (l *Link) Methods() map[wire.Method][]Role {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make(map[wire.Method][]Role, len(l.handlers))
+	for m, h := range l.handlers {
+		for r := RoleNode; r < rolesEnd; r++ {
+			if h.roles[r] {
+				all[m] = append(all[m], r)
+			}
+		}
+	}
+	return all
+}
+
 // buffer lends a write buffer.
 func (l *Link) buffer() *[]byte { return l.buffers.Get().(*[]byte) }
 
