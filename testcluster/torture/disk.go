@@ -105,12 +105,12 @@ func (d *disk) fail() error {
 // again mounts a disk that failed.
 func (d *disk) again() error { return errors.Join(d.unmount(), d.mount()) }
 
-// ballast is the file that fills a disk.
-func (d *disk) ballast() string { return filepath.Join(d.dir, "ballast") }
+// filler is the file that fills a disk.
+func (d *disk) filler() string { return filepath.Join(d.dir, "filler") }
 
 // fill leaves so many bytes free.
 func (d *disk) fill(left uint64) error {
-	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (d *disk) fill(left uint64) error {
 }
 
 func (d *disk) empty() error {
-	if err := os.Remove(d.ballast()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(d.filler()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

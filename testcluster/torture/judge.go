@@ -293,7 +293,7 @@ func (t *trial) judgeResumed(f *FaultReport, end time.Duration) {
 			}
 			took[i] = after.Seconds()
 			t.report.Resumed[p.region] = max(t.report.Resumed[p.region], took[i])
-			limit := resumeMax + time.Duration(f.stalled[0])
+			limit := resumeMax + f.stalled
 			if after > limit && at+limit < end {
 				t.findings.add("%s: %.1f s without a write after %s at %.1fs (%s), which left a "+
 					"majority", p.region, after.Seconds(), f.Name, at.Seconds(), f.What)

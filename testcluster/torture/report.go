@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Report is what came of a run.
@@ -51,7 +52,7 @@ type FaultReport struct {
 	// was acknowledged that was not silent.
 	Resumed map[string][2]float64 `json:"resumed,omitempty"`
 
-	stalled [2]int64 // of the machine, in the time judged, in nanoseconds
+	stalled time.Duration // of the machine meanwhile
 }
 
 // Skipped is a fault that can not be brought about here.

@@ -360,7 +360,7 @@ func (t *trial) strike(ctx context.Context, p planned) error {
 	}
 	t.watch.forbid(s.ends)
 	r.Healed = t.time.now().Seconds()
-	r.stalled[0] = int64(stall() - before)
+	r.stalled = stall() - before
 	t.report.Faults = append(t.report.Faults, r)
 	return nil
 }
