@@ -1,6 +1,5 @@
 // Package operator makes an operator's calls to a federation, over the link, under an operator's
-// certificate. What changes something the federation's leader answers, which the client finds; what
-// only shows something any node does, or all of them. What they say is judged here, too.
+// certificate. The federation's leader answers them; the client finds it.
 package operator
 
 import (

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,8 @@ type federation struct {
 	t    *testing.T
 	dir  string
 	args []string
+	// binary is the program; staffetta when empty.
+	binary string
 
 	// Of the run that is under way.
 	cmd    *exec.Cmd
@@ -80,7 +83,7 @@ func (f *federation) start() {
 
 func (f *federation) launch() {
 	f.t.Helper()
-	f.cmd = exec.Command(staffetta, f.args...)
+	f.cmd = exec.Command(cmp.Or(f.binary, staffetta), f.args...)
 	f.out, f.events, f.ended = new(output), new(output), make(chan struct{})
 	f.cmd.Stdout, f.cmd.Stderr = f.out, f.events
 	// Nothing outlives the tests, even if they are killed.
