@@ -346,8 +346,9 @@ func (n *Node) closing(region wire.RegionID, closing bool) *wire.MemberChange {
 		Closing: closing}}
 }
 
-// empty closes a region, so that it can claim nothing any more, and looks whether it owns a code.
-// One that does is opened again, and the change refused: its citizens' messages would be lost.
+// empty closes a region, so that it can claim nothing any more, and looks whether it owns a code,
+// or any spool has something for it or of it. One that does is opened again, and the change
+// refused: citizens' messages would be lost.
 func (n *Node) empty(ctx context.Context, from link.Identity, region wire.RegionID,
 	dry bool) error {
 	if !dry {
@@ -357,12 +358,15 @@ func (n *Node) empty(ctx context.Context, from link.Identity, region wire.Region
 		}
 	}
 	owned, err := n.federation.Owned(ctx, region)
-	if err == nil && owned == 0 {
-		return nil
-	}
-	if err == nil {
+	switch {
+	case err == nil && owned > 0:
 		err = wire.Errorf(wire.Conflict, "region %s owns the codes of %d citizens: move them to "+
 			"other regions first", region, owned)
+	case err == nil:
+		err = n.unspooled(ctx, region)
+	}
+	if err == nil {
+		return nil
 	}
 	if !dry {
 		c := n.closing(region, false)

@@ -55,6 +55,8 @@ type spool struct {
 	// Set at construction.
 	n      *Node
 	taking chan struct{} // holds one token per block that is being taken
+	// counting is held for reading from the look at the map until a block is logged.
+	counting sync.RWMutex
 	stats  *spoolStats
 
 	// Guarded by mu.
@@ -101,12 +103,17 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	if err := wire.Decode(req, &m.Block); err != nil {
 		return nil, err
 	}
+	n.spool.counting.RLock()
+	defer n.spool.counting.RUnlock()
 	if err := n.mayKeep(from, &m.Block); err != nil {
 		return nil, err
 	}
 	outcomes, err := n.region.AdmitSpool(m.Block.Stubs, now)
 	if err != nil {
 		return nil, err
+	}
+	if answer := plantedSpool(&m.Block); answer != nil {
+		return answer, nil
 	}
 	answer := wire.Spooled{Outcomes: outcomes}
 	if outcomes == nil {
@@ -124,15 +131,15 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 		return err
 	}
 	view := n.currentMap()
-	_, known := view.RegionByID(b.Sealed.Owner)
+	owner, known := view.RegionByID(b.Sealed.Owner)
 	self, _ := view.RegionByID(n.cfg.Region)
 	switch {
 	case b.Sealed.Home != n.cfg.Region || from.Region != n.cfg.Region:
 		return wire.Errorf(wire.Forbidden, "a gateway spools in its home region only")
 	case b.Sealed.Owner == n.cfg.Region:
 		return wire.Malformedf("a region spools nothing for itself")
-	case !known:
-		return wire.Malformedf("the map has no region %q", b.Sealed.Owner)
+	case !known || owner.Closing: // whoever believes that it owns a code asks again
+		return wire.Errorf(wire.Moved, "region %q owns no code", b.Sealed.Owner)
 	}
 	for i := range b.Stubs {
 		if tag := b.Stubs[i].ID.Tag(); tag != self.Tag {
@@ -173,6 +180,12 @@ func (n *Node) countSpooled(ctx context.Context, _ link.Identity, req []byte) ([
 	if err := wire.Decode(req, &q); err != nil {
 		return nil, err
 	}
+	if m := n.currentMap(); m.Version < q.MapVersion {
+		return nil, wire.Errorf(wire.NotReady, "version %d of the map is not here yet, it is %d",
+			q.MapVersion, m.Version)
+	}
+	n.spool.counting.Lock() // what was taken on an older map is in the log now
+	defer n.spool.counting.Unlock()
 	if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
@@ -206,11 +219,15 @@ func (n *Node) SpoolStatus() []wire.SpoolStatus {
 
 // RegionSpoolCount counts the blocks that a region's removal would orphan: those sealed to it in
 // any spool, and those of others in its own. Unavailable when a region can not be asked, since
-// then nobody knows.
+// then nobody knows. On a map on which the region is closing the count can only fall.
 func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (blocks uint64,
 	err error) {
-	for _, r := range n.currentMap().Regions {
-		q := wire.CountSpooled{Owner: region}
+	m := n.currentMap()
+	for _, r := range m.Regions {
+		if len(n.nodesOf(r.ID)) == 0 {
+			continue // it has no spool
+		}
+		q := wire.CountSpooled{Owner: region, MapVersion: m.Version}
 		if r.ID == region {
 			q.Owner = ""
 		}
@@ -226,6 +243,18 @@ func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (bloc
 		blocks += sum.Blocks
 	}
 	return blocks, nil
+}
+
+// unspooled refuses the removal of a region for which, or in which, something waits.
+func (n *Node) unspooled(ctx context.Context, region wire.RegionID) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	blocks, err := n.RegionSpoolCount(ctx, region)
+	if err == nil && blocks > 0 {
+		err = wire.Errorf(wire.Conflict, "%d blocks wait in spools for region %s, or in its own: "+
+			"they are relayed when the regions reach each other", blocks, region)
+	}
+	return err
 }
 
 // expireSpool removes stubs past their time; part of the leader's housekeeping.

@@ -298,10 +298,18 @@ func (s *SpooledView) Fields(c *codec.Codec) {
 }
 
 // CountSpooled asks what waits in a region's spool for an owner.
-type CountSpooled struct{ Owner RegionID }
+type CountSpooled struct {
+	Owner RegionID // empty: for anyone
+	// MapVersion that the answering leader knows by then: on a map on which Owner is closing, or
+	// gone, nothing is spooled for it any more, so that a count of 0 stays true.
+	MapVersion uint64
+}
 
 // Fields declares the message.
-func (q *CountSpooled) Fields(c *codec.Codec) { codec.String(c, 1, &q.Owner) }
+func (q *CountSpooled) Fields(c *codec.Codec) {
+	codec.String(c, 1, &q.Owner)
+	codec.Uint(c, 2, &q.MapVersion)
+}
 
 // SpoolStatus is what waits in a spool for one owner.
 type SpoolStatus struct {

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -363,4 +364,123 @@ func (n *Node) shows(t *testing.T, text string) (found int) {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// cut breaks, both ways, what goes between two regions and their gateways.
+func (s *scene) cut(a, b wire.RegionID) {
+	here, _ := s.addresses(a)
+	there, _ := s.addresses(b)
+	for _, x := range here {
+		for _, y := range there {
+			s.net.cut(x, y, true)
+			s.net.cut(y, x, true)
+		}
+	}
+}
+
+// lead has a node lead the federation.
+func (s *scene) lead(id wire.NodeID) {
+	s.Await("node "+string(id)+" leads the federation", func() bool {
+		for _, n := range s.Nodes("") {
+			if n.ID == id && n.Status("federation").Role == "leader" {
+				return true
+			}
+		}
+		s.Operate(wire.MethodHandOver, &wire.HandOver{Group: "federation", To: id})
+		return false
+	})
+}
+
+// TestSpooledOutlivesMove: the recipient moves on while the message waits. The old owner seals it
+// to the new one, twice here, and it ends in one inbox; others of the block stay where they are.
+func TestSpooledOutlivesMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, 3, "lazio", "sicilia", "puglia")
+		s := &scene{World: w, Gateway: w.Gateway("lazio")}
+		invent := synthetic.NewCitizens(1)
+		for range 3 {
+			c := invent.Next().FiscalCode
+			if err := s.Activate(t.Context(), "sicilia", c); err != nil {
+				t.Fatal(err)
+			}
+			s.citizens = append(s.citizens, c)
+		}
+		s.awaitKeys()
+		mover := s.citizens[0]
+		s.lead("puglia-1") // which hears both sides of the cut
+		s.cut("lazio", "sicilia")
+		var all sync.WaitGroup
+		s.spool(t, s.Gateway, mover)
+		for i := range 30 {
+			all.Go(func() { s.Send(t.Context(), &s.h, s.citizens[i%3]) })
+		}
+		all.Wait()
+		move := func(from, to wire.RegionID, epoch wire.Epoch) {
+			(&scene{World: w, Gateway: w.Gateway(from)}).mustOrder(t, mover, from, to)
+			s.awaitMoved(mover, from, to, epoch)
+		}
+		move("sicilia", "puglia", 2)
+		rec := s.spool(t, s.Gateway, s.citizens[1]) // who stayed
+		s.Mend()
+		s.cut("lazio", "puglia")
+		s.lead("sicilia-1")
+		s.Await("sicilia has decided what it can", func() bool {
+			st := s.Leader("lazio").Node.SpoolStatus()
+			return len(st) == 1 && st[0].Owner == "puglia"
+		})
+		if v := s.status(t, s.Gateway, s.citizens[1], rec.ID); v.Status != wire.Processed {
+			t.Errorf("the one that stayed: %v", v)
+		}
+		for _, sub := range s.h.Submissions() {
+			if sub.Recipient == s.Hasher().Recipient(mover) {
+				if v := s.status(t, s.Gateway, mover, sub.ID); v.Status != wire.Throttled {
+					t.Errorf("sealed anew, still away: %v", v)
+				}
+			}
+		}
+		move("puglia", "sicilia", 3)
+		s.Judge(&s.h)
+		for _, sub := range s.h.Submissions() {
+			if sub.Recipient == s.Hasher().Recipient(mover) {
+				if v := s.status(t, s.Gateway, mover, sub.ID); v.Status != wire.Processed {
+					t.Errorf("after the second move: %v", v)
+				}
+			}
+		}
+	})
+}
+
+// TestRegionStaysWhileAwaited: a region is not removed while a spool holds blocks sealed to it.
+func TestRegionStaysWhileAwaited(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.awaitKeys()
+		count := func(region wire.RegionID) uint64 {
+			t.Helper()
+			n, err := s.Leader("lazio").Node.RegionSpoolCount(t.Context(), region)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if n := count("sicilia"); n != 0 {
+			t.Errorf("%d blocks wait for sicilia, want none", n)
+		}
+		s.Island("sicilia")
+		s.spool(t, s.Gateway, s.citizens[3])
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := s.Leader("lazio").Node.RegionSpoolCount(ctx, "sicilia"); !errors.Is(err,
+			wire.Unavailable) {
+			t.Errorf("with a spool that can not be asked: %v, want unavailable", err)
+		}
+		if st := s.Leader("lazio").Node.SpoolStatus(); len(st) != 1 || st[0].Owner != "sicilia" ||
+			st[0].Blocks != 1 || st[0].Records != 1 || st[0].Oldest == 0 {
+			t.Errorf("the status of the spool: %+v", st)
+		}
+		s.Mend()
+		s.AwaitEmptySpools()
+		if n := count("sicilia"); n != 0 {
+			t.Errorf("after the relay: %d blocks, want none", n)
+		}
+	})
 }
