@@ -51,6 +51,7 @@ func (n *Node) handleBackups() {
 		hashes: map[string]*hashes{}}
 	n.link.HandleStream(wire.MethodBackup, n.backups.serve, link.RoleOperator)
 	n.link.Handle(wire.MethodReadBackup, n.backups.read, link.RoleOperator)
+	n.link.Handle(wire.MethodReadIndex, n.backups.readIndex, link.RoleNode)
 }
 
 // storeOf is the database of a group's state here, nil for a group that is not here.
@@ -80,13 +81,15 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 	if leads && !q.Leader {
 		return wire.Errorf(wire.Conflict, "this node leads the group: ask one that follows")
 	}
-	if err := group.Ready(); err != nil {
-		return wire.Errorf(wire.NotReady, "the replica is not ready: %s", err)
-	}
 	if err := b.begin(q.Group); err != nil {
 		return err
 	}
 	defer b.end(q.Group)
+	if !q.Stale {
+		if err := b.catchUp(ctx, q.Group, group); err != nil {
+			return err
+		}
+	}
 	c, err := b.n.storeOf(group).Copy()
 	if err != nil {
 		return err
@@ -98,6 +101,7 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 	b.mu.Unlock()
 	defer b.forget(lease, o)
 	head := b.head(c, lease, leads)
+	head.Stale = q.Stale
 	b.n.log.Info("a backup is taken", "group", q.Group, "operator", from.String(), "index",
 		head.Index, "bytes", head.Bytes)
 	if err := send(wire.Encode(&wire.BackupFrame{Head: head})); err != nil {
@@ -107,6 +111,46 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 		return err
 	}
 	return b.hold(ctx, send)
+}
+
+// catchUp returns when this replica has everything that was acknowledged before the call.
+func (b *backups) catchUp(ctx context.Context, name string, group *consensus.Group) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	if err := group.Ready(); err != nil {
+		return wire.Errorf(wire.NotReady, "the replica is not ready: %s", err)
+	}
+	if group.IsLeader() {
+		return group.Read(ctx)
+	}
+	leader, ok := group.Leader()
+	if !ok {
+		return wire.Errorf(wire.NotReady, "the group has no leader")
+	}
+	answer, err := b.n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodReadIndex,
+		wire.Encode(&wire.GroupRef{Group: name}))
+	if err != nil {
+		return wire.Errorf(wire.NotReady, "the leader does not say how far it is: %s", err)
+	}
+	var at wire.ReadIndex
+	if err := wire.Decode(answer, &at); err != nil {
+		return err
+	}
+	return group.WaitApplied(ctx, at.Index)
+}
+
+// readIndex answers MethodReadIndex.
+func (b *backups) readIndex(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+	var ref wire.GroupRef
+	if err := wire.Decode(req, &ref); err != nil {
+		return nil, err
+	}
+	group := b.n.groupNamed(ref.Group)
+	if group == nil {
+		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
+	}
+	index, err := group.ReadIndex(ctx)
+	return wire.Encode(&wire.ReadIndex{Index: index}), err
 }
 
 // begin makes q's group busy.

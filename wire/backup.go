@@ -31,6 +31,7 @@ const (
 	MethodReport       Method = 99  // OwnershipReport → empty; node to the federation's leader
 	MethodForgoReport  Method = 100 // ForgoReport → empty; operator to the federation's leader
 	MethodRestores     Method = 101 // empty → Restores; operator to any node
+	MethodReadIndex    Method = 102 // GroupRef → ReadIndex; node to the group's leader
 )
 
 // The bounds of backups.
@@ -57,6 +58,9 @@ type OpenBackup struct {
 	Leader bool
 	// Rate bounds, in bytes per second, how fast the node reads files to hash them; 0: no bound.
 	Rate uint64
+	// Stale takes what the node has, though its group may have no leader. Otherwise the copy holds
+	// everything that was acknowledged before the call.
+	Stale bool
 }
 
 // Fields declares the message.
@@ -64,7 +68,14 @@ func (o *OpenBackup) Fields(c *codec.Codec) {
 	codec.String(c, 1, &o.Group)
 	codec.Bool(c, 2, &o.Leader)
 	codec.Uint(c, 3, &o.Rate)
+	codec.Bool(c, 4, &o.Stale)
 }
+
+// ReadIndex is an index of a group's log that is at least that of everything acknowledged.
+type ReadIndex struct{ Index uint64 }
+
+// Fields declares the message.
+func (r *ReadIndex) Fields(c *codec.Codec) { codec.Uint(c, 1, &r.Index) }
 
 // BackupFrame says what a copy consists of: the head first, then files, then the end. Frames
 // without any of them say that the copy is still there.
@@ -100,6 +111,7 @@ type BackupHead struct {
 	// Federated is how far the node's replica of the federation was, then.
 	Federated    uint64
 	Leader       bool // the node led the group
+	Stale        bool // it may have missed what others acknowledged
 	Files, Bytes uint64
 }
 
@@ -121,6 +133,7 @@ func (h *BackupHead) Fields(c *codec.Codec) {
 	codec.Bool(c, 14, &h.Leader)
 	codec.Uint(c, 15, &h.Files)
 	codec.Uint(c, 16, &h.Bytes)
+	codec.Bool(c, 17, &h.Stale)
 }
 
 // BackupFile is a file of a state, with the SHA-256 of each of its pieces.

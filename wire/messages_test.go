@@ -52,7 +52,7 @@ func messages() []codec.Message {
 		new(Root), new(RootRef), new(Credential), new(Identities),
 		new(OpenBackup), new(BackupFrame), new(BackupHead), new(BackupFile), new(ReadBackup),
 		new(Incarnations), new(FenceRegion), new(Standing), new(Reconcile), new(ReconcileCounts),
-		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore),
+		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore), new(ReadIndex),
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
 		new(MoveErase), new(MoveErased), new(MoveOrder)}
 }

@@ -119,6 +119,7 @@ func newBackupCommand() *cobra.Command {
 		repo   repositoryFlags
 		groups groupFlags
 		rate   int64
+		stale  bool
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -128,7 +129,8 @@ func newBackupCommand() *cobra.Command {
 the repository yet is fetched; the same node is asked as the last time, if it follows. A copy holds
 its region's citizens' data, sealed with the repository's key.
 
-A backup that breaks off leaves nothing that looks like a copy; run it again.`,
+A copy holds everything that was acknowledged before the command began, unless --stale. A backup
+that breaks off leaves nothing that looks like a copy; run it again.`,
 		Example: `  staffetta admin backup init --target /srv/copies --key-file backup.key
   staffetta admin backup --dir DIR --target /srv/copies --key-file backup.key --all`,
 		Args: cobra.NoArgs,
@@ -143,7 +145,8 @@ A backup that breaks off leaves nothing that looks like a copy; run it again.`,
 			}
 			return withMap(cmd.Context(), &flags,
 				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					b := &backingUp{r: r, op: op, rate: rate << 20, progress: cmd.ErrOrStderr()}
+					b := &backingUp{r: r, op: op, rate: rate << 20, stale: stale,
+						progress: cmd.ErrOrStderr()}
 					report, err := b.all(ctx, groupsOf(m, group))
 					return errors.Join(printReport(cmd.OutOrStdout(), asJSON, report,
 						report.text), err)
@@ -154,6 +157,8 @@ A backup that breaks off leaves nothing that looks like a copy; run it again.`,
 	repo.register(cmd)
 	groups.register(cmd)
 	cmd.Flags().Int64Var(&rate, "rate", 0, "read at most so many MiB a second; 0: no bound")
+	cmd.Flags().BoolVar(&stale, "stale", false, "take what a node has whose group has no leader: "+
+		"to save what is left of one that lost its majority")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.AddCommand(newBackupInitCommand(), newBackupListCommand(), newBackupVerifyCommand(),
 		newBackupPruneCommand())
@@ -177,6 +182,7 @@ type backingUp struct {
 	r        *backup.Repository
 	op       *operator.Client
 	rate     int64 // bytes per second, 0: no bound
+	stale    bool
 	progress io.Writer
 }
 
@@ -195,6 +201,9 @@ func (r backupReport) text(out io.Writer) error {
 	for _, c := range r.Copies {
 		fmt.Fprintf(out, "%s: entry %d, %d MiB, of which %d MiB are new; from %s\n  %s\n", c.Group,
 			c.Index, c.Bytes>>20, c.AddedBytes>>20, c.Node, c.Name)
+		if c.Stale {
+			fmt.Fprintf(out, "  the group may have acknowledged more than the node had\n")
+		}
 		if c.FromLeader {
 			fmt.Fprintf(out, "  the node led its group: no other had a copy to give\n")
 		}
@@ -233,7 +242,8 @@ func (b *backingUp) one(ctx context.Context, group string) (*backup.Report, erro
 		}
 		prefer = last.Node
 	}
-	c, err := b.op.Copy(ctx, group, prefer, uint64(b.rate))
+	c, err := b.op.Copy(ctx, wire.OpenBackup{Group: group, Rate: uint64(b.rate),
+		Stale: b.stale}, prefer)
 	if err != nil {
 		return nil, err
 	}

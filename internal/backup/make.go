@@ -39,6 +39,7 @@ type Report struct {
 	Group       string    `json:"group"`
 	Node        string    `json:"node"`
 	FromLeader  bool      `json:"from_leader"`
+	Stale       bool      `json:"stale"`
 	Time        time.Time `json:"time"`
 	Incarnation uint32    `json:"incarnation"`
 	Index       uint64    `json:"index"`
@@ -81,7 +82,7 @@ func (r *Repository) Backup(ctx context.Context, src Source, opts Options) (_ *R
 	if err := r.target.Put(ctx, name, r.key.sealManifest(name, wire.Encode(m))); err != nil {
 		return nil, fmt.Errorf("put the manifest: %w", err)
 	}
-	return &Report{Name: name, Group: m.Group, Node: string(m.Node), FromLeader: m.Leader,
+	return &Report{Name: name, Group: m.Group, Node: string(m.Node), FromLeader: m.Leader, Stale: m.Stale,
 		Time: m.At(), Incarnation: m.Incarnation, Index: m.Index, Files: m.BackupHead.Files,
 		Bytes: m.Bytes, AddedBytes: b.added.Load()}, nil
 }

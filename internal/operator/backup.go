@@ -146,17 +146,17 @@ func (c *Copy) part(ctx context.Context, q *wire.ReadBackup) (b []byte, err erro
 // Copy opens a copy of a group's state at a node that follows: at prefer, when it is not empty and
 // can be had, since only the same replica has the same files as the last time. The leader is asked
 // when nobody else has a copy to give.
-func (c *Client) Copy(ctx context.Context, group string, prefer wire.NodeID, rate uint64) (
-	*Copy, error) {
+func (c *Client) Copy(ctx context.Context, q wire.OpenBackup, prefer wire.NodeID) (*Copy,
+	error) {
 	m, err := c.Map(ctx)
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := NodesOf(m, group)
+	nodes, err := NodesOf(m, q.Group)
 	if err != nil {
 		return nil, err
 	}
-	return CopyOf(ctx, c.link, nodes, wire.OpenBackup{Group: group, Rate: rate}, prefer)
+	return CopyOf(ctx, c.link, nodes, q, prefer)
 }
 
 // NodesOf are the nodes that have a replica of a group; of the federation's, those that do not vote

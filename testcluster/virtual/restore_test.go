@@ -46,7 +46,7 @@ func (c *copies) take(t *testing.T, group string) *backup.Report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	src, err := c.w.Operator().Copy(ctx, group, "", 0)
+	src, err := c.w.Operator().Copy(ctx, wire.OpenBackup{Group: group}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
