@@ -29,6 +29,11 @@
 //	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
+//	contact.go      when the federation was last heard, across restarts
+//	audit.go        operators' changes, with a line each
+//	views.go        what operators ask of any node
+//	views_status.go   everything that a node knows of itself
+//	views_probe.go    the machine, and the ways to peers
 //	backup.go       copies of the states, held still for operators
 //	restore.go      restored groups: their incarnations, and what they wait for
 //	restore_compare.go  a restored region's codes are compared with the directory

@@ -34,7 +34,7 @@ func newAdminCommand() *cobra.Command {
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
 	cmd.AddCommand(newBackupCommand(), newRestoreCommand())
-	cmd.AddCommand(newRegionKeyCommand())
+	cmd.AddCommand(newRegionKeyCommand(), newMoveCommand())
 	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
 	return cmd
 }

@@ -1,5 +1,6 @@
 // Package operator makes an operator's calls to a federation, over the link, under an operator's
-// certificate. The federation's leader answers them; the client finds it.
+// certificate. What changes something the federation's leader answers, which the client finds; what
+// only shows something any node does, or all of them. What they say is judged here, too.
 package operator
 
 import (

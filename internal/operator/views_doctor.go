@@ -34,6 +34,8 @@ type Examination struct {
 	Nodes []NodeView `json:"nodes"`
 	// Reports are the probes of the nodes that could be asked, in order of Nodes.
 	Reports []wire.ProbeReport `json:"reports"`
+	// Took is how long the probes took, both rounds: what a node heard before says nothing.
+	Took time.Duration `json:"-"`
 	// Only is the node that was asked for; empty: all.
 	Only wire.NodeID `json:"only,omitempty"`
 }
@@ -59,6 +61,7 @@ func (c *Client) Examine(ctx context.Context, only wire.NodeID, progress func(st
 	}
 	e := &Examination{Map: m, Nodes: views, Only: only}
 	progress(fmt.Sprintf("each of %d nodes reaches for its peers", answered(views)))
+	begun := time.Now()
 	first := c.probeAll(ctx, views, func(node wire.NodeID) []wire.NodeID {
 		return peersOf(m, node, only)
 	})
@@ -78,6 +81,7 @@ func (c *Client) Examine(ctx context.Context, only wire.NodeID, progress func(st
 		})
 		merge(first, second)
 	}
+	e.Took = time.Since(begun)
 	for _, v := range views {
 		if r, ok := first[v.Node]; ok {
 			e.Reports = append(e.Reports, *r)

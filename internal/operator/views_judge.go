@@ -17,9 +17,6 @@ const (
 	federationFar = 500 * time.Millisecond
 	// certificateWrong is how long before its end a certificate is more than a warning.
 	certificateWrong = 7 * 24 * time.Hour
-	// heardFresh is how recent a packet must be to say that the way is open now: the two rounds
-	// of an examination take less.
-	heardFresh = 30 * time.Second
 )
 
 // node judges what a node says of itself.
@@ -210,12 +207,12 @@ func (d *doctor) broken(from, to NodeView, p *wire.PeerProbe) {
 		d.say(Wrong, from.Node, to.Node, "let "+string(from.Node)+" begin connections to UDP "+
 			p.Addr+", and look whether that address is right from there",
 			"no answer, while the other direction works: %s", p.Problem)
-	case hears(p) && !hears(back):
+	case d.hears(p) && !d.hears(back):
 		d.say(Wrong, from.Node, to.Node, firewall, "packets from %s to %s are lost; those back "+
 			"arrive", from.Node, to.Node)
-	case !hears(p) && hears(back): // said of the other direction
+	case !d.hears(p) && d.hears(back): // said of the other direction
 	case from.Node > to.Node: // said of the other direction, too
-	case hears(p):
+	case d.hears(p):
 		d.say(Wrong, from.Node, to.Node, "does the path carry UDP packets of 1,280 bytes?",
 			"first packets arrive both ways, and no connection comes about: %s", p.Problem)
 	default:
@@ -223,9 +220,9 @@ func (d *doctor) broken(from, to NodeView, p *wire.PeerProbe) {
 	}
 }
 
-// hears reports whether the prober heard from the peer's address of late.
-func hears(p *wire.PeerProbe) bool {
-	return p.HeardMillis >= 0 && p.HeardMillis < heardFresh.Milliseconds()
+// hears reports whether the prober heard from the peer's address during the examination.
+func (d *doctor) hears(p *wire.PeerProbe) bool {
+	return p.HeardMillis >= 0 && p.HeardMillis <= d.Took.Milliseconds()
 }
 
 // slow judges a path that works.

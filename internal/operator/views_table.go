@@ -214,7 +214,7 @@ func leaderOf(views []NodeView, group string) (leader *NodeView, status *wire.Gr
 // spoolCell is what waits in a region's spool.
 func spoolCell(group string, s *wire.NodeStatus) cell {
 	if group == "federation" {
-		return text("")
+		return text("-")
 	}
 	blocks, bytes := uint64(0), uint64(0)
 	for _, p := range s.Spool {

@@ -26,6 +26,7 @@
 //	s/<service>            a service
 //	k/<hash of a key>      the service that has it
 //	j/…                    join tokens, and names that are not given again
+//	u, u/…                 the audit: its bounds, its lines
 //	d/<recipient>          what the directory says of one code, 4-15 bytes
 //
 // Map of the files:
@@ -45,6 +46,8 @@
 //	directory.go   compare-and-set on a code's entry; resolving
 //	move.go        operators' orders to move a citizen
 //	restore.go     regions' reports to a restored federation; fencing a restored region
+//	audit.go       operators' changes, with a line each
+//	registry.go    institutions and services, page by page
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
 //	rows.go        keys and values

@@ -56,6 +56,7 @@
 //	reconcile.go ownership after a restore, compared with the directory
 //	admit.go     what a leader checks before it proposes
 //	read.go      what senders and operators ask
+//	explain.go   all that is known of a message, and the search for its recipient
 //	inbox.go     what citizens ask
 //	content.go   decoded blocks for reading
 package region

@@ -1,0 +1,84 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// ownersMax bounds how many owners are asked one after the other: a replica of the directory may
+// be a few moves behind.
+const ownersMax = 8
+
+// Move returns how a citizen's move stands. NotFound when nobody has claimed the code.
+func (c *Client) Move(ctx context.Context, r wire.Recipient) (*wire.Move, error) {
+	return c.askOwner(ctx, wire.MethodGetMove, r, &wire.MoveRef{Recipient: r})
+}
+
+// OrderMove has a citizen move to a region. The order is in the operators' log first; on return the
+// owner's log has it, and its leader drives the rest. The same order again changes nothing.
+func (c *Client) OrderMove(ctx context.Context, r wire.Recipient, to wire.RegionID) (*wire.Move,
+	error) {
+	err := c.call(ctx, wire.MethodOrderMove, &wire.MoveOrder{Recipient: r, To: to})
+	if err != nil {
+		return nil, err
+	}
+	return c.askOwner(ctx, wire.MethodMove, r, &wire.MoveIntent{Recipient: r, To: to})
+}
+
+// AbortMove asks for the end of a citizen's move; it has succeeded when the move's state says so,
+// since the new owner may have the code by now. Conflict when no move is under way.
+func (c *Client) AbortMove(ctx context.Context, r wire.Recipient) (*wire.Move, error) {
+	m, err := c.Move(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if m.State == wire.MoveNone {
+		return nil, wire.Errorf(wire.Conflict, "no move is under way: the citizen is in region %s",
+			m.Region)
+	}
+	err = c.call(ctx, wire.MethodOrderMove, &wire.MoveOrder{Recipient: r, To: m.To, Abort: true})
+	if err != nil {
+		return nil, err
+	}
+	return c.askOwner(ctx, wire.MethodAbortMove, r, &wire.MoveRef{Recipient: r})
+}
+
+// askOwner makes a call about a move to the leader of the region that owns the code, beginning
+// with the one that the directory names.
+func (c *Client) askOwner(ctx context.Context, method wire.Method, r wire.Recipient,
+	req codec.Message) (*wire.Move, error) {
+	m, err := c.Map(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the federation's map: %w", err)
+	}
+	var resolved wire.Resolved
+	q := &wire.Resolve{Recipients: []wire.Recipient{r}}
+	if err := c.read(ctx, wire.MethodResolve, q, &resolved); err != nil {
+		return nil, fmt.Errorf("the directory: %w", err)
+	}
+	if len(resolved.Entries) != 1 {
+		return nil, errors.New("the directory answered something else")
+	}
+	owner := resolved.Entries[0]
+	if owner.State != wire.Claimed {
+		return nil, wire.Errorf(wire.NotFound, "nobody has claimed the fiscal code")
+	}
+	for range ownersMax {
+		answer, err := c.leaders.Call(ctx, "region/"+string(owner.Region),
+			nodesOf(m, owner.Region), method, wire.Encode(req), true)
+		moved := wire.AsError(err)
+		if err == nil {
+			move := new(wire.Move)
+			return move, wire.Decode(answer, move)
+		}
+		if moved.Code != wire.Moved || moved.Epoch <= owner.Epoch {
+			return nil, fmt.Errorf("region %s: %w", owner.Region, err)
+		}
+		owner.Region, owner.Epoch = moved.Region, moved.Epoch
+	}
+	return nil, wire.Errorf(wire.Unavailable, "the citizen's region was not found")
+}
