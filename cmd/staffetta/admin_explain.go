@@ -79,7 +79,7 @@ either, every region searches what it logged about the time of the id, and says 
 	return cmd
 }
 
-// readRecipient takes the hash as it is, or hashes the code in the file; zero when there is neither.
+// readRecipient takes the hash as it is, or hashes the code in the file; zero when none is given.
 func readRecipient(ctx context.Context, op *operator.Client, stdin io.Reader, hash, file string) (
 	r wire.Recipient, err error) {
 	switch {
