@@ -100,7 +100,7 @@ func (g *Group) Digests() []wire.StateDigest { return g.fsm.digests.all() }
 // JudgeDigests compares this replica with digests that a majority of the voters agree on. One that
 // differs ends with ErrDiverged: whatever it answers from now on may be wrong.
 func (g *Group) JudgeDigests(agreed []wire.StateDigest) {
-	if at, differs := g.fsm.digests.judge(agreed); differs {
+	if at, differs := g.fsm.digests.judge(agreed); differs && g.config.guards.on(guardDigest) {
 		g.fatal(fmt.Errorf("%w: its digest at index %d is not that of a majority of the voters",
 			ErrDiverged, at))
 	}

@@ -70,7 +70,12 @@ func TestDigestsAreJudged(t *testing.T) {
 		}
 		last.Sum[0]++
 		l.JudgeDigests([]wire.StateDigest{last})
-		err := <-l.done
+		var err error
+		select {
+		case err = <-l.done:
+		case <-time.After(time.Minute):
+			t.Fatal("the replica goes on")
+		}
 		if !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), fmt.Sprint(last.Index)) {
 			t.Errorf("got %v, want that the replica differs at %d", err, last.Index)
 		}

@@ -42,6 +42,7 @@ const (
 	guardHalfBootstrap  = "half-bootstrap"  // crash between term and first entry
 	guardClock          = "clock"           // a leader whose clock is off
 	guardVisibleRewrite = "visible-rewrite" // reads after a truncated tail
+	guardDigest         = "digest"          // a replica that differs from the others
 )
 
 // guards says which guards are off; the zero value has all of them on.

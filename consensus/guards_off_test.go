@@ -44,6 +44,7 @@ var guardTests = map[string]string{
 	guardHalfBootstrap:      "TestHalfFoundedReplicaStarts",
 	guardClock:              "TestLeaderWithAWrongClockGoes",
 	guardVisibleRewrite:     "TestVisibleEntriesAfterATruncatedTail",
+	guardDigest:             "TestDigestsAreJudged",
 	guardVersions:           "TestVersionsArePinned",
 }
 

@@ -65,11 +65,12 @@ type Config struct {
 	Now func() time.Time
 
 	// For tests: the version of the logs' content that the program claims to know (default:
-	// wire.Version), what stands between a group and its state (default: nothing), the file
-	// system of the states (default: the disk), the Raft logs by group (default: LogStore below
-	// Dir), and the groups' timing.
+	// wire.Version), what stands between a group and its state (default: nothing), the room on
+	// the disk (default: that of Dir's file system), the file system of the states (default: the
+	// disk), the Raft logs by group (default: LogStore below Dir), and the groups' timing.
 	Version uint32
 	State   func(group string, s consensus.StateMachine) consensus.StateMachine
+	Space   func() (free, total uint64, err error)
 	FS      vfs.FS
 	Stores  func(group string) *consensus.Stores
 	Timing  func(group string) consensus.Timing

@@ -74,14 +74,18 @@ type disk struct {
 	last        atomic.Uint32 // wire.DiskLevel
 }
 
-func newDisk(limits DiskLimits, dir string) *disk {
-	return &disk{limits: limits, space: func() (free, total uint64, err error) {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(dir, &fs); err != nil {
-			return 0, 0, err
+func newDisk(cfg *Config) *disk {
+	d := &disk{limits: cfg.Disk, space: cfg.Space}
+	if d.space == nil {
+		d.space = func() (free, total uint64, err error) {
+			var fs unix.Statfs_t
+			if err := unix.Statfs(cfg.Dir, &fs); err != nil {
+				return 0, 0, err
+			}
+			return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
 		}
-		return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
-	}}
+	}
+	return d
 }
 
 // look measures. What can not be measured keeps its level.

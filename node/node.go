@@ -89,7 +89,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := n.dir.checkDiverged(); err != nil {
 		return nil, err
 	}
-	n.disk = newDisk(n.cfg.Disk, n.dir.path)
+	n.disk = newDisk(&n.cfg)
 	n.disk.look()
 	if err := n.setBallast(); err != nil {
 		return nil, err

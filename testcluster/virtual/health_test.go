@@ -1,7 +1,11 @@
 package virtual
 
 import (
+	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -203,6 +207,60 @@ func TestUpgrade(t *testing.T) {
 		if err := w.Operate(wire.MethodDealSlots, deal); err != nil {
 			t.Error(err)
 		}
+		w.AwaitAgreement()
+	})
+}
+
+// TestDiskFills lets the disk of a region's leader fill up: it refuses, hands over, and ends.
+func TestDiskFills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const mib = 1 << 20
+		free := map[wire.NodeID]*atomic.Uint64{}
+		w := NewAt(t, wire.Version, func(c *node.Config) {
+			id := c.ID
+			if free[id] == nil {
+				free[id] = new(atomic.Uint64)
+				free[id].Store(1000 * mib)
+			}
+			c.Disk = node.DiskLimits{LowBytes: 500 * mib, CriticalBytes: 200 * mib}
+			c.BallastBytes = 1 * mib
+			c.Space = func() (uint64, uint64, error) { return free[id].Load(), 2000 * mib, nil }
+		}, 3, "lazio")
+		g := w.Gateway("lazio")
+		w.write(g)
+		full := w.Leader("lazio")
+		ballast := filepath.Join(full.dir, "ballast")
+		if info, err := os.Stat(ballast); err != nil || info.Size() != mib {
+			t.Errorf("ballast: %v, %v", info, err)
+		}
+		free[full.ID].Store(400 * mib)
+		w.Await("the leader says that its disk is low", func() bool {
+			return strings.Contains(strings.Join(full.Node.Health().Reasons, ";"), "400 MiB")
+		})
+		if w.Leader("lazio") != full {
+			t.Error("leadership went away from a disk that is only low")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := g.Activate(ctx, "lazio", synthetic.NewCitizens(7).Next().FiscalCode)
+		if !wire.Retriable(err) {
+			t.Errorf("a write on a low disk: got %v, want a refusal for now", err)
+		}
+		free[full.ID].Store(100 * mib)
+		w.Await("another one leads", func() bool { return w.Leader("lazio") != full })
+		w.write(g)
+		free[full.ID].Store(49 * mib)
+		err = full.ended(time.Minute)
+		if err == nil || !strings.Contains(err.Error(), "the disk is full") {
+			t.Errorf("at the last watermark: ended with %v, want why", err)
+		}
+		if _, err := os.Stat(ballast); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the ballast is still there: %v", err)
+		}
+		w.write(g)
+		free[full.ID].Store(1000 * mib)
+		full.Start()
+		w.AwaitReady()
 		w.AwaitAgreement()
 	})
 }
