@@ -131,8 +131,8 @@ func newCertIssueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
 		Short: "Make a key and a certificate for a node, gateway or operator",
-		Long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write both to
-files that do not exist yet.`,
+		Long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write
+both to files that do not exist yet.`,
 		Example: `  staffetta admin cert issue --identity spiffe://italia/operator/ada \
     --ca-cert ca.pem --ca-key ca.key --cert ada.pem --key ada.key`,
 		Args: cobra.NoArgs,
@@ -213,10 +213,10 @@ func newCertRenewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "renew --cert F --key F --ca-cert F --ca-key F",
 		Short: "Replace a certificate and its key by new ones for the same identity",
-		Long: `Replace a certificate and its key by new ones for the same identity. The files are replaced by
-renaming, so that a running process never reads half of one; it takes the new ones up within ten
-seconds, without a restart or a dropped request. With --within it does nothing until few days are
-left, and can be run every day.`,
+		Long: `Replace a certificate and its key by new ones for the same identity. The files are
+replaced by renaming, so that a running process never reads half of one; it takes the new ones up
+within ten seconds, without a restart or a dropped request. With --within it does nothing until
+few days are left, and can be run every day.`,
 		Example: `  staffetta admin cert renew --cert node.pem --key node.key --ca ca.pem \
     --ca-cert new-ca.pem --ca-key new-ca.key --within 30`,
 		Args: cobra.NoArgs,

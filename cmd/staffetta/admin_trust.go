@@ -223,8 +223,8 @@ func newCARemoveCommand() *cobra.Command {
 		Short: "Make the federation believe an authority no more",
 		Long: `Make the federation believe an authority no more. Its fingerprint, or the first ` +
 			fmt.Sprint(fingerprintMin) + ` digits of it,
-are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate comes from it
-alone, and for the last one. A process whose --ca names it goes on believing it.`,
+are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate
+comes from it alone, and for the last one. A process whose --ca names it goes on believing it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
@@ -321,7 +321,8 @@ func newRevokeCommand() *cobra.Command {
 		Long: `Make all certificates of an identity worthless that are valid from now or earlier. Every
 process that hears of it cuts the identity's open connections, streams included, and refuses it
 from then on: within a second where the federation's leader is reached, elsewhere when it is again.
-A certificate that is valid from later on is good; ` + "`admin cert renew --valid-from now`" + ` makes one.
+A certificate that is valid from later on is good; ` + "`admin cert renew --valid-from now`" + `
+makes one.
 
 Revoking a node that its region or the federation needs for a majority is refused without --force.`,
 		Example: `  staffetta admin revoke gateway edge-1 --dir DIR
