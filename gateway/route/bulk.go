@@ -36,7 +36,7 @@ func (r *Router) StartBulk(ctx context.Context, rec *wire.Record, from wire.Inst
 // start puts the record into its lane, and waits until it has room there.
 func (s *submission) start(ctx context.Context) {
 	full, next := s.board(true)
-	s.over = s.lane == nil && next == finished
+	s.over = !s.boarded && next == finished
 	if full {
 		s.router.stats.bulkBlocked.Inc()
 		select {
@@ -68,7 +68,7 @@ func (s *submission) found(l *lookup) {
 	}
 	s.aim(l.entry)
 	_, next := s.board(false)
-	s.over = s.lane == nil && next == finished
+	s.over = !s.boarded && next == finished
 }
 
 func (s *submission) wait(ctx context.Context) (wire.Outcome, error) {

@@ -21,7 +21,7 @@ func (r *Router) carry(ctx context.Context, o *owner) error {
 func (r *Router) carryFrom(ctx context.Context, l *lane,
 	bring func(frame []byte, batch []*item)) error {
 	var b wire.Builder
-	batch := make([]*item, 0, wire.BlockRecordsMax)
+	var batch []*item // grows to BlockRecordsMax, in a lane that is used
 	for {
 		var wait time.Duration
 		if batch, wait = l.fill(&b, batch[:0]); len(batch) == 0 {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
@@ -32,6 +33,7 @@ const (
 type item struct {
 	// Owned by the submission while the item is outside; then not changed.
 	rec     *wire.Record
+	spooled *wire.Record // what is spooled instead when the region goes away; nil: nothing
 	from    wire.InstitutionID
 	class   class
 	patient bool // somebody waits for room
@@ -43,6 +45,10 @@ type item struct {
 	err     error
 	unknown bool // this trip may have been applied without our knowing
 
+	// lane is where the item is, or was last: a lane moves it to its region's spool lane when the
+	// region goes away. It changes under the mu of both.
+	lane atomic.Pointer[lane]
+
 	// Guarded by the lane's mu from join on.
 	size       int
 	deadline   time.Time // it is not sent afterwards
@@ -50,7 +56,7 @@ type item struct {
 	next, prev *item
 	place      place
 	alone      bool // goes in a block of its own
-	abandoned  bool // nobody waits for it any more, and its record must not be read
+	abandoned  bool // nobody waits for it any more, and its content must not be read
 }
 
 // answer ends an item's stay.

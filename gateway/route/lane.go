@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -50,6 +51,8 @@ type lane struct {
 	ownerWait time.Duration
 	stats     *stats
 	wake      chan struct{}
+	spool     *lane     // takes over what can be spooled while the region is away; nil: nothing
+	presence  *presence // whether it is
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -94,6 +97,7 @@ func (l *lane) join(it *item) (full bool, err error) {
 	it.size = len(it.rec.Content) + itemBytes
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	it.lane.Store(l)
 	if l.closed {
 		return false, errStopping
 	}
@@ -203,9 +207,15 @@ func (l *lane) refuse(why string, code wire.Code, format string, args ...any) er
 
 // leave takes an item out that nobody waits for any more; afterwards nobody reads its record.
 // had says that the item was answered meanwhile; else sent says that a copy of it may have been
-// applied: it is in a block, or it waits again after its block was taken apart.
-func (l *lane) leave(it *item) (had, sent bool) {
+// applied: it is in a block, or it waits again after it was in one.
+func (it *item) leave() (had, sent bool) {
+	l := it.lane.Load()
 	l.mu.Lock()
+	for l != it.lane.Load() { // it was moved to the spool lane meanwhile
+		l.mu.Unlock()
+		l = it.lane.Load()
+		l.mu.Lock()
+	}
 	defer l.mu.Unlock()
 	switch it.place {
 	case answered:
@@ -316,12 +326,16 @@ func (l *lane) landed(batch []*item, outcomes []wire.Outcome, unknown bool, err 
 	if slices.ContainsFunc(batch, func(it *item) bool { return it.class == bulk }) {
 		l.bulky--
 	}
+	spools := !spoke && l.mayMove(err)
 	for i, it := range batch {
 		it.unknown = it.unknown || unknown
 		switch {
 		case err != nil && len(batch) > 1 && recordsFault(err):
 			it.alone = true
 			l.again(it)
+		case spools && it.spooled != nil && !it.abandoned:
+			l.release(it)
+			l.spool.takeOver(it, now)
 		case err != nil:
 			l.release(it)
 			it.answer(wire.Outcome{}, err)
@@ -367,28 +381,33 @@ func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	l.expel(errStopping)
+	l.failBlocked(errStopping)
+	for it := range l.waitingItems() {
+		l.unlink(it)
+		l.release(it)
+		it.answer(wire.Outcome{}, errStopping)
+	}
 }
 
-// expel answers every record that is in no block with err.
-func (l *lane) expel(err error) {
-	l.failBlocked(err)
-	for _, s := range l.shares {
-		for c := range s.queues {
-			for it := s.queues[c].waiting.head; it != nil; it = s.queues[c].waiting.head {
-				l.dismiss(it, err)
+// waitingItems are those that wait for a block. Each may be taken out as it comes.
+func (l *lane) waitingItems() iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		lists := []*items{&l.alone}
+		for _, s := range l.shares {
+			for c := range s.queues {
+				lists = append(lists, &s.queues[c].waiting)
+			}
+		}
+		for _, list := range lists {
+			for it := list.head; it != nil; {
+				next := it.next
+				if !yield(it) {
+					return
+				}
+				it = next
 			}
 		}
 	}
-	for it := l.alone.head; it != nil; it = l.alone.head {
-		l.dismiss(it, err)
-	}
-}
-
-func (l *lane) dismiss(it *item, err error) {
-	l.unlink(it)
-	l.release(it)
-	it.answer(wire.Outcome{}, err)
 }
 
 // load says how many records wait for a block, by class, and what waits or is under way.

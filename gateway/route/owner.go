@@ -16,8 +16,10 @@ type owner struct {
 }
 
 func newOwner(id wire.RegionID, cfg *Config, st *stats) *owner {
-	return &owner{Group: link.NewGroup("region "+string(id), cfg.Caller), id: id,
+	o := &owner{Group: link.NewGroup("region "+string(id), cfg.Caller), id: id,
 		lane: newLane(cfg, st), spool: newLane(cfg, st), presence: newPresence()}
+	o.lane.spool, o.lane.presence = o.spool, o.presence
+	return o
 }
 
 // errStopping answers whoever waits when the router stops.

@@ -362,7 +362,7 @@ func TestWhoLeavesMakesRoom(t *testing.T) {
 	first, second := b.put("A", bulk, 1, 100)[0], b.put("A", bulk, 1, 100)[0]
 	second.patient = true
 	second.deadline = time.Now()
-	if had, sent := b.leave(first); had || sent || second.place != waiting {
+	if had, sent := first.leave(); had || sent || second.place != waiting {
 		t.Errorf("left: had %v, sent %v; who waits for room is at place %d, want it to wait for "+
 			"its turn", had, sent, second.place)
 	}
@@ -376,7 +376,7 @@ func TestAbandonedIsNotSentAgain(t *testing.T) {
 	b := newBench(t, roomy)
 	left, stays := b.put("A", bulk, 1, 100)[0], b.put("A", bulk, 1, 100)[0]
 	batch := b.block()
-	if had, sent := b.leave(left); had || !sent {
+	if had, sent := left.leave(); had || !sent {
 		t.Errorf("left a block: had %v, sent %v, want its doubt", had, sent)
 	}
 	b.landed(batch, nil, false, wire.Malformedf("one of them"), true)

@@ -59,8 +59,8 @@ func (s *submission) spoolable(o *owner) bool {
 	return o.presence.away.Load() && s.owner.State == wire.Claimed && s.router.spools(o)
 }
 
-// lost notes that a block had no answer for wire.SpoolAfter. What waits for the region is given
-// back, so that each record finds its way to the spool, or waits on.
+// lost notes that a block had no answer for wire.SpoolAfter. What waits for the region, and can be
+// spooled, is moved to the spool lane; the rest waits on.
 func (r *Router) lost(o *owner, err error) {
 	if !o.presence.gone() {
 		return
@@ -68,7 +68,7 @@ func (r *Router) lost(o *owner, err error) {
 	r.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn,
 		"a region does not answer, what is for it is spooled", slog.String("region", string(o.id)),
 		slog.String("reason", wire.AsError(err).Code.String()))
-	o.lane.giveBack(wire.Errorf(wire.Unavailable, "region %s does not answer", o.id))
+	o.lane.moveAll()
 }
 
 // answered notes that the region's leader has said something.
@@ -158,11 +158,78 @@ func (r *Router) seal(o *owner, frame []byte, batch []*item) ([]byte, error) {
 	return wire.Encode(&b), nil
 }
 
-// giveBack answers every record that is in no block with err.
-func (l *lane) giveBack(err error) {
+// mayMove reports whether what has no answer for err is to be spooled: the region is away, and did
+// not merely have too much to do.
+func (l *lane) mayMove(err error) bool {
+	return err != nil && l.spool != nil && l.presence.away.Load() && !hopeless(err)
+}
+
+// moveAll moves every record that can be spooled, and is in no block, to the spool lane.
+func (l *lane) moveAll() {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.expel(err)
+	for it := range l.waitingItems() {
+		if it.spooled != nil {
+			l.unlink(it)
+			l.release(it)
+			l.spool.takeOver(it, now)
+		}
+	}
+	for _, q := range l.blocked {
+		for it := q.blocked.head; it != nil; {
+			next := it.next
+			if it.spooled != nil {
+				q.blocked.remove(it)
+				l.blockedItems--
+				l.spool.takeOverBlocked(it, now)
+			}
+			it = next
+		}
+	}
+	l.admit(now)
+}
+
+// takeOver lets an item of the region's lane, whose mu the caller holds, wait here, whatever waits: it
+// has had its room there.
+func (l *lane) takeOver(it *item, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.receive(it) {
+		l.enter(it, now)
+	}
+}
+
+// takeOverBlocked is takeOver for an item that had no room yet: it gets some, or waits for it here.
+func (l *lane) takeOverBlocked(it *item, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.receive(it) {
+		return
+	}
+	full, err := l.joinBulk(it, now)
+	switch {
+	case full:
+		return
+	case err != nil:
+		it.answer(wire.Outcome{}, err)
+	}
+	if it.patient {
+		it.room <- struct{}{}
+	}
+}
+
+// receive makes an item one of this lane; false when it was answered instead.
+func (l *lane) receive(it *item) bool {
+	it.lane.Store(l)
+	it.rec, it.alone, it.place = it.spooled, false, outside
+	it.size = len(it.rec.Content) + itemBytes
+	if l.closed {
+		it.answer(wire.Outcome{}, errStopping)
+		return false
+	}
+	it.queue = &l.share(it.from).queues[it.class]
+	return true
 }
 
 // lastDeadline is when the last of a block's records has waited long enough.

@@ -351,3 +351,44 @@ func TestFindSpooled(t *testing.T) {
 		}
 	})
 }
+
+// TestSpoolStream: a stream for a region that is away goes through the spool in full blocks, and
+// no more of it is held than of any stream.
+func TestSpoolStream(t *testing.T) {
+	inSpoolWorld(t, func(t *testing.T, w *world, r *Router) {
+		const records, ahead = 20000, 1024
+		w.delay = 5 * time.Millisecond
+		w.takeDown("sicilia", silent)
+		code := w.citizen(1, "sicilia", true)
+		waits := make(chan func() (wire.Outcome, error), ahead)
+		var reader sync.WaitGroup
+		held, throttled := 0, 0
+		reader.Go(func() {
+			for wait := range waits {
+				o, err := wait()
+				if err != nil || o.Verdict.Status != wire.Throttled {
+					t.Errorf("got %+v, %v, want it throttled", o, err)
+					continue
+				}
+				throttled++
+				lane := r.Status().Lanes["sicilia"]
+				held = max(held, lane.Spooling+lane.Records)
+			}
+		})
+		for range records {
+			waits <- r.StartBulk(t.Context(), record(r, code), sender)
+		}
+		close(waits)
+		reader.Wait()
+		s := &w.regions["lazio"].spool
+		if throttled != records || len(s.records) != records {
+			t.Errorf("%d throttled, %d spooled, want %d", throttled, len(s.records), records)
+		}
+		if limit := 512; held > limit {
+			t.Errorf("%d records were held, at most %d wanted", held, limit)
+		}
+		if s.blocks > records/wire.BlockRecordsMax*5/4 {
+			t.Errorf("%d blocks of %d records, want them nearly full", s.blocks, records)
+		}
+	})
+}

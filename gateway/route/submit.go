@@ -53,14 +53,14 @@ type submission struct {
 	to       wire.Recipient
 	deadline time.Time
 
-	item   item                // in a lane, rec or digest
-	lane   *lane               // which; nil: none
-	owner  wire.DirectoryEntry // whom the record goes to next
-	known  bool                // owner is set
-	whole  bool                // that owner asked for content
-	lost   bool                // some trip may have been applied without our knowing
-	minted bool                // the id was replaced once already
-	last   error
+	item    item                // in a lane, rec or digest
+	boarded bool                // item is in a lane
+	owner   wire.DirectoryEntry // whom the record goes to next
+	known   bool                // owner is set
+	whole   bool                // that owner asked for content
+	lost    bool                // some trip may have been applied without our knowing
+	minted  bool                // the id was replaced once already
+	last    error
 	// Of a bulk submission.
 	look *lookup // its owner is being looked up
 	over bool    // it failed for good before anybody waited
@@ -190,23 +190,22 @@ func (s *submission) aim(e wire.DirectoryEntry) {
 
 // trip sends the record to the owner in one block and reads what came of it.
 func (s *submission) trip(ctx context.Context) (wire.Outcome, step) {
-	if s.lane == nil {
-		if _, next := s.board(false); s.lane == nil {
+	if !s.boarded {
+		if _, next := s.board(false); !s.boarded {
 			return wire.Outcome{}, next
 		}
 	}
 	if !s.await(ctx, s.item.done) {
-		if had, sent := s.lane.leave(&s.item); !had {
+		if had, sent := s.item.leave(); !had {
 			s.lost = s.lost || sent
 			s.last = s.gaveUp()
 			return wire.Outcome{}, finished
 		}
 	}
-	from := s.lane
-	s.lane = nil
+	s.boarded = false
 	s.lost = s.lost || s.item.unknown
 	if s.item.err != nil {
-		return wire.Outcome{}, s.failed(s.item.err, from)
+		return wire.Outcome{}, s.failed(s.item.err)
 	}
 	return s.answered(s.item.outcome)
 }
@@ -220,7 +219,10 @@ func (s *submission) board(patient bool) (full bool, next step) {
 		return false, lookUpAgain
 	}
 	it, to := &s.item, own.lane
-	it.rec = &s.rec
+	it.rec, it.spooled = &s.rec, nil
+	if s.owner.State == wire.Claimed {
+		it.spooled = &s.rec
+	}
 	if s.spoolable(own) {
 		to = own.spool
 	} else if !s.whole && !(s.owner.State == wire.Claimed && s.owner.Active) {
@@ -234,7 +236,7 @@ func (s *submission) board(patient bool) (full bool, next step) {
 		s.last = err
 		return false, finished
 	}
-	s.lane = to
+	s.boarded = true
 	return full, sendAgain
 }
 
@@ -264,20 +266,14 @@ func (s *submission) await(ctx context.Context, ch <-chan struct{}) bool {
 	return false
 }
 
-// failed reads the error of a whole block, which was made in the lane from. When the owner does not
-// answer, the record goes to the spool at once if it can.
-func (s *submission) failed(err error, from *lane) step {
+// failed reads the error of a whole block.
+func (s *submission) failed(err error) step {
 	s.last = err
 	switch wire.AsError(err).Code {
 	case wire.NotLeader, wire.Unavailable, wire.NotReady, wire.OutcomeUnknown, wire.Moved:
-		if hopeless(err) {
-			return finished
+		if !hopeless(err) {
+			return lookUpAgain
 		}
-		own := s.router.owner(s.owner.Region)
-		if own != nil && from == own.lane && s.spoolable(own) {
-			return sendAgain
-		}
-		return lookUpAgain
 	}
 	return finished
 }
