@@ -115,6 +115,9 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	if answer := plantedSpool(&m.Block); answer != nil {
 		return answer, nil
 	}
+	if answer := plantedSpool(&m.Block); answer != nil {
+		return answer, nil
+	}
 	answer := wire.Spooled{Outcomes: outcomes}
 	if outcomes == nil {
 		if err := n.regionQueue.do(ctx, wire.CmdSpool, &m, &answer); err != nil {

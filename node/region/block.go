@@ -59,7 +59,7 @@ func (s *State) applyRecord(c *change, rec *wire.Record, position int) (o wire.O
 	if err != nil || known {
 		return wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: verdict}, false, err
 	}
-	if !rec.Idempotency.IsZero() {
+	if !rec.Idempotency.IsZero() && !plantedAgain() {
 		o, used, err := s.earlier(c, r, rec)
 		if err != nil || used {
 			return o, false, err
@@ -86,6 +86,7 @@ func (s *State) keepRecord(c *change, r wire.Recipient, rec *wire.Record, positi
 		}
 		var row inboxRow
 		row.fill(c.index, position, rec, &summary)
+		plantedByte(&row)
 		key := inboxKey(r, rec.ID)
 		if err := c.setRow(key[:], &row); err != nil {
 			return err

@@ -19,7 +19,7 @@ func (s *State) decides(st standing, r wire.Recipient) bool {
 	case wire.NotOwned, wire.Claiming:
 		return s.slots.Load().has(r)
 	}
-	return false
+	return plantedStale()
 }
 
 // notOwner names the owner, as far as this region knows.

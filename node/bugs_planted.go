@@ -1,0 +1,48 @@
+//go:build planted
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/planted"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// plantedAck answers a block whose records will be delivered, and logs it later.
+func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
+	if !planted.Is(planted.AckBeforeFsync) {
+		return nil
+	}
+	out := wire.Outcomes{List: make([]wire.Outcome, len(b.Records))}
+	for i := range b.Records {
+		rec := &b.Records[i]
+		p, err := n.region.SenderProfile(wire.SenderProfileQuery{
+			Recipient: rec.RecipientUnder(n.hasher), Service: rec.Service})
+		if rec.IsDigest() || !rec.Idempotency.IsZero() || err != nil || !p.Allowed {
+			return nil
+		}
+		out.List[i] = wire.Outcome{Kind: wire.Decided, ID: rec.ID,
+			Verdict: wire.Verdict{Status: wire.Processed}}
+	}
+	entry = bytes.Clone(entry)
+	time.AfterFunc(30*time.Millisecond, func() {
+		n.regionGroup.Propose(context.Background(), entry)
+	})
+	return wire.Encode(&out)
+}
+
+// plantedSpool acknowledges a block and drops it.
+func plantedSpool(b *wire.SpoolBlock) []byte {
+	if !planted.Is(planted.LostSpool) {
+		return nil
+	}
+	answer := wire.Spooled{Outcomes: make([]wire.Outcome, len(b.Stubs))}
+	for i := range b.Stubs {
+		answer.Outcomes[i] = wire.Outcome{Kind: wire.Decided, ID: b.Stubs[i].ID,
+			Verdict: wire.Verdict{Status: wire.Throttled}}
+	}
+	return wire.Encode(&answer)
+}
