@@ -108,9 +108,10 @@ func newUpgradeFinaliseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finalise",
 		Short: "Begin to use the newest version that every node's program knows",
-		Long: `Begin to use the newest version of the logs that every node's program knows. Until then any
-node may go back to the program before; from then on none may, and one that is started all the same
-refuses its data. Each region follows by itself once all its nodes answer. Again it changes nothing.`,
+		Long: `Begin to use the newest version of the logs that every node's program knows. Until then
+any node may go back to the program before; from then on none may, and one that is started all the
+same refuses its data. Each region follows by itself once all its nodes answer. Again it changes
+nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {

@@ -9,8 +9,8 @@
 //	  "gateways": [{"id": "gateway-1", "region": "lazio"}] }
 //
 // A region's tag is its number for ever, 0-1023 (ISTAT's region code is a good one). The anchor
-// slots are dealt evenly over the regions, in their order. The version is the logs': the newest that
-// the programs of all the nodes know. Without one it is the first, until an operator finalises.
+// slots are dealt evenly over the regions, in their order. The version is the logs': the newest
+// that the programs of all the nodes know; without one it is the first, until operators finalise.
 package founding
 
 import (
