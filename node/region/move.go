@@ -291,7 +291,7 @@ func (s *State) takeUp(c *change, r wire.Recipient, own wire.Ownership) error {
 }
 
 // whoseForward says what became of a session that this region does not have: Moved when it left
-// with its citizen. The region is empty while they are on their way: whoever asks should ask again
+// with its citizen, nil when it is not known, or the citizen is back without it. The region is empty while they are on their way: whoever asks should ask again
 // in a moment.
 func whoseForward(token wire.TokenHash, get func(key []byte, m codec.Message) (bool, error)) (
 	*wire.Error, error) {
@@ -309,8 +309,11 @@ func whoseForward(token wire.TokenHash, get func(key []byte, m codec.Message) (b
 	if err != nil {
 		return nil, err
 	}
-	if moving || owner.Ownership.State != wire.Released {
+	if moving {
 		return &wire.Error{Code: wire.Moved, Detail: "the citizen is moving to another region"}, nil
+	}
+	if owner.Ownership.State != wire.Released {
+		return nil, nil
 	}
 	return movedTo(owner.Ownership), nil
 }

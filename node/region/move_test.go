@@ -350,7 +350,7 @@ func TestMoveInPages(t *testing.T) {
 	regions := newRegions(t, "lazio", "sicilia")
 	lazio, sicilia := regions[0], regions[1]
 	p := settle(lazio, "anna", 2)
-	for i := range 40 {
+	for i := range 12 {
 		var batch []wire.Record
 		for j := range 7 {
 			m := lazio.message(p.code, someService, fmt.Sprint(i, j))
@@ -360,12 +360,14 @@ func TestMoveInPages(t *testing.T) {
 		lazio.submit(batch...)
 		p.delivered = append(p.delivered, batch...)
 	}
-	for i := range wire.MoveRowsMax { // and rejections for more than one
-		no := lazio.keyed(lazio.message(p.code, otherService, "no"), fmt.Sprint("n", i))
-		lazio.submit(lazio.digest(no))
-		if i%100 == 0 {
-			p.rejected = append(p.rejected, no)
+	for i := range wire.MoveRowsMax / 64 { // and rejections for more than one
+		var batch []wire.Record
+		for j := range 64 {
+			no := lazio.keyed(lazio.message(p.code, otherService, "no"), fmt.Sprint("n", i, j))
+			batch = append(batch, lazio.digest(no))
 		}
+		lazio.submit(batch...)
+		p.rejected = append(p.rejected, batch[0])
 	}
 	m := lazio.fence(p.code, "sicilia")
 	var next []byte
@@ -393,7 +395,7 @@ func TestMoveInPages(t *testing.T) {
 		next, done = progress.Next, progress.Owned
 		sicilia.restart()
 	}
-	if pages < 8 {
+	if pages < 7 {
 		t.Errorf("%d pages, the test is wrong", pages)
 	}
 	sicilia.checkAllThere(p)
@@ -519,6 +521,36 @@ func TestMoveBack(t *testing.T) {
 	}
 	lazio.now = lazio.now.Add(keepMovedDefault)
 	lazio.eraseRemains() // of nobody: she is here
+	lazio.checkAllThere(p)
+	lazio.must(wire.CmdLogout, &wire.Logout{Token: p.token})
+	if _, err := lazio.Session(p.token, lazio.now); wire.AsError(err).Code != wire.Unauthenticated {
+		t.Errorf("after the logout: %v", err)
+	}
+}
+
+// TestForwardOfALostSession: a citizen who comes back with another session has that one only.
+func TestForwardOfALostSession(t *testing.T) {
+	regions := newRegions(t, "lazio", "sicilia")
+	lazio, sicilia := regions[0], regions[1]
+	p := settle(lazio, "anna", 1)
+	move(lazio, sicilia, p.code)
+	second := sicilia.loginAs(p.code, tokenOf("another"))
+	sicilia.must(wire.CmdLogin, &second)
+	_, err := lazio.Session(p.token, lazio.now)
+	lazio.wantMoved(err, "sicilia", 2) // which says that there is no such session
+	if _, err := sicilia.Session(p.token, sicilia.now); wire.AsError(err).Code !=
+		wire.Unauthenticated {
+		t.Errorf("the session that the login ended: %v", err)
+	}
+	lazio.must(wire.CmdMoveErase, &wire.MoveErase{Recipient: lazio.hasher.Recipient(p.code)})
+	move(sicilia, lazio, p.code)
+	if _, err := lazio.Session(p.token, lazio.now); wire.AsError(err).Code != wire.Unauthenticated {
+		t.Errorf("the first session, back home: %v", err)
+	}
+	if _, err := lazio.Session(second.Session.Token, lazio.now); err != nil {
+		t.Errorf("the second session: %v", err)
+	}
+	p.token = second.Session.Token
 	lazio.checkAllThere(p)
 }
 

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -99,6 +100,9 @@ func TestPagesAreChecked(t *testing.T) {
 		}
 		return x.Seal(lazio.coder)
 	}
+	all := func(bad wire.Record) []byte { // the bad one is the last of many good ones
+		return excerpt(append(slices.Clone(p.delivered), bad)...)
+	}
 	one := p.delivered[0]
 	row := func(p *wire.MovePage, kind byte) *wire.Row {
 		for i := range p.Rows {
@@ -120,10 +124,10 @@ func TestPagesAreChecked(t *testing.T) {
 		"no block":               func(p *wire.MovePage) { p.Frame = []byte("no block") },
 		"a block, not rewritten": func(p *wire.MovePage) { p.Frame = lazio.seal(one) },
 		"another's message": func(p *wire.MovePage) {
-			p.Frame = excerpt(one, lazio.message(codeOf("bruno"), someService, "x"))
+			p.Frame = all(lazio.message(codeOf("bruno"), someService, "x"))
 		},
-		"a digest":             func(p *wire.MovePage) { p.Frame = excerpt(lazio.digest(one)) },
-		"one message twice":    func(p *wire.MovePage) { p.Frame = excerpt(one, one) },
+		"a digest":             func(p *wire.MovePage) { p.Frame = all(lazio.digest(lazio.message(one.FiscalCode, someService, "x"))) },
+		"one message twice":    func(p *wire.MovePage) { p.Frame = all(one) },
 		"another's rejection":  func(p *wire.MovePage) { copy(row(p, 'j').Key[1:], other[:]) },
 		"another's key":        func(p *wire.MovePage) { copy(row(p, 'k').Key[1:], other[:]) },
 		"another's preference": func(p *wire.MovePage) { copy(row(p, 'p').Key[1:], other[:]) },

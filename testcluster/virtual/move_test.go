@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // order asks for a move by the citizen's session, as the old owner's gateway does.
@@ -313,6 +315,53 @@ func TestKeysMoveAlong(t *testing.T) {
 					t.Errorf("key %d after move %d: %+v, %v; want %+v", j, i, again, err, first[j])
 				}
 			}
+		}
+	})
+}
+
+// TestNobodyPlantsCitizens: a region takes a citizen from another one only when the directory says
+// that the two agreed, whatever a node of the other says.
+func TestNobodyPlantsCitizens(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		mine, theirs := s.citizens[0], s.citizens[3] // of lazio and of sicilia
+		nobody := s.citizens[len(s.citizens)-1]
+		var nodes []wire.NodeID
+		for _, n := range s.Nodes("lazio") {
+			nodes = append(nodes, n.ID)
+		}
+		call := func(m wire.Method, req codec.Message) error {
+			return s.callAs(link.Identity{Federation: federationName, Role: link.RoleNode,
+				Region: "sicilia", Name: "sicilia-1"}, 3*time.Second, "region/lazio", nodes, m,
+				req, nil)
+		}
+		for _, c := range []fiscalcode.Code{mine, theirs, nobody} {
+			r := s.Hasher().Recipient(c)
+			for epoch := range wire.Epoch(4) {
+				before, _, _ := s.Leader("lazio").Node.Region().Ownership(r)
+				page := &wire.MovePage{Recipient: r, Epoch: epoch, From: "sicilia", Last: true}
+				err := call(wire.MethodMovePage, page)
+				after, _, _ := s.Leader("lazio").Node.Region().Ownership(r)
+				if after != before {
+					t.Errorf("a page of epoch %d: %v; it made %+v of %+v", epoch, err, after, before)
+				}
+				page.From = "lazio"
+				if err := call(wire.MethodMovePage, page); !errors.Is(err, wire.Forbidden) {
+					t.Errorf("in another region's name: %v, want forbidden", err)
+				}
+			}
+		}
+		err := call(wire.MethodMove, &wire.MoveIntent{Recipient: s.Hasher().Recipient(mine),
+			To: "sicilia"})
+		if !errors.Is(err, wire.Forbidden) {
+			t.Errorf("a node orders a move: %v, want forbidden", err)
+		}
+		err = s.CallRegion(t.Context(), "lazio", wire.MethodMove,
+			&wire.MoveIntent{Recipient: s.Hasher().Recipient(mine), To: "sicilia"}, nil)
+		if !errors.Is(err, wire.Forbidden) {
+			t.Errorf("a gateway orders a move without a session: %v, want forbidden", err)
+		}
+		if err := s.order(t, mine, "lazio", "umbria"); !errors.Is(err, wire.NotFound) {
+			t.Errorf("to no region: %v, want not found", err)
 		}
 	})
 }

@@ -424,16 +424,23 @@ func (w *World) OperateFor(m wire.Method, req, resp codec.Message) error {
 func (w *World) operate(group string, nodes []wire.NodeID, m wire.Method,
 	req, resp codec.Message) error {
 	w.t.Helper()
+	return w.callAs(link.Identity{Federation: federationName, Role: link.RoleOperator,
+		Name: "operator"}, patience, group, nodes, m, req, resp)
+}
+
+// callAs makes a call to the leader of a group under an identity's certificate.
+func (w *World) callAs(who link.Identity, wait time.Duration, group string, nodes []wire.NodeID,
+	m wire.Method, req, resp codec.Message) error {
+	w.t.Helper()
 	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 2, 1).To4(), Port: 7400})
 	defer h.unplug()
-	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleOperator,
-		Name: "operator"})
+	cert := w.issue(who)
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
 		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
 	answer, err := link.NewLeaders(l).Call(ctx, group, nodes, m, wire.Encode(req), true)
