@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/staffetta/staffetta/node/region"
@@ -26,8 +25,7 @@ func (n *Node) reportOwnership(ctx context.Context) error {
 }
 
 func (n *Node) report(ctx context.Context) error {
-	awaited, err := n.federation.Awaited()
-	if err != nil || !slices.Contains(awaited, n.cfg.Region) {
+	if due, err := n.federation.Unreported(n.cfg.Region); err != nil || !due {
 		return err
 	}
 	if err := n.regionGroup.Read(ctx); err != nil {

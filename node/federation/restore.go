@@ -18,13 +18,15 @@ var reportsKey = []byte("b")
 
 type reportsRow struct {
 	Incarnation uint32
-	Reported    []wire.RegionID // or went without
+	Reported    []wire.RegionID
+	Forgone     []wire.RegionID // whose report is not waited for; it may come later
 }
 
 // Fields declares the row.
 func (r *reportsRow) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &r.Incarnation)
 	codec.Strings(c, 2, &r.Reported)
+	codec.Strings(c, 3, &r.Forgone)
 }
 
 // of is the row for an incarnation, empty when what is stored is of another.
@@ -35,12 +37,13 @@ func (r reportsRow) of(incarnation uint32) reportsRow {
 	return reportsRow{Incarnation: incarnation}
 }
 
-// awaited are the regions of a map that have nodes and have not reported.
+// awaited are the regions of a map that have nodes and are waited for.
 func (r *reportsRow) awaited(m *wire.Map) (list []wire.RegionID) {
 	for _, region := range m.Regions {
 		nodes := slices.ContainsFunc(m.Nodes,
 			func(n wire.Node) bool { return n.Region == region.ID })
-		if nodes && !slices.Contains(r.Reported, region.ID) {
+		if nodes && !slices.Contains(r.Reported, region.ID) &&
+			!slices.Contains(r.Forgone, region.ID) {
 			list = append(list, region.ID)
 		}
 	}
@@ -52,20 +55,33 @@ func (s *State) Incarnation() uint32 { return s.db.Identity().Incarnation }
 
 // Awaited are the regions whose reports a restored federation waits for.
 func (s *State) Awaited() ([]wire.RegionID, error) {
-	incarnation, f := s.Incarnation(), s.founded.Load()
-	if incarnation == 0 || f == nil {
-		return nil, nil
+	row, f, err := s.reports()
+	if err != nil || f == nil {
+		return nil, err
 	}
-	var row reportsRow
+	return row.awaited(f.m), nil
+}
+
+// Unreported reports whether a region is to report to a restored federation, waited for or not.
+func (s *State) Unreported(region wire.RegionID) (bool, error) {
+	row, f, err := s.reports()
+	return f != nil && !slices.Contains(row.Reported, region), err
+}
+
+// reports reads which regions have reported; without a founding when none has to.
+func (s *State) reports() (row reportsRow, f *founding, err error) {
+	incarnation := s.Incarnation()
+	if f = s.founded.Load(); incarnation == 0 || f == nil {
+		return row, nil, nil
+	}
 	b, ok, err := s.db.Get(reportsKey)
 	if err == nil && ok {
 		err = wire.Decode(b, &row)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("federation: reports of regions: %w", err)
+		return row, nil, fmt.Errorf("federation: reports of regions: %w", err)
 	}
-	row = row.of(incarnation)
-	return row.awaited(f.m), nil
+	return row.of(incarnation), f, nil
 }
 
 // Restore says how far a restored federation is.
@@ -170,16 +186,18 @@ func (t *tx) forgo(f *wire.ForgoReport) (codec.Message, *wire.Error) {
 	if _, ok := t.founded.tags[f.Region]; !ok {
 		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", f.Region)
 	}
-	t.noteReported(f.Region)
+	t.noteReport(f.Region, func(row *reportsRow) *[]wire.RegionID { return &row.Forgone })
 	return nil, nil
 }
 
-func (t *tx) noteReported(region wire.RegionID) {
+// noteReport puts a region into a list of the row.
+func (t *tx) noteReport(region wire.RegionID, list func(*reportsRow) *[]wire.RegionID) {
 	row := t.reports()
-	if slices.Contains(row.Reported, region) {
+	to := list(&row)
+	if slices.Contains(*to, region) {
 		return
 	}
-	row.Reported = append(row.Reported, region)
+	*to = append(*to, region)
 	t.set(reportsKey, wire.Encode(&row))
 }
 
@@ -203,7 +221,7 @@ func (t *tx) report(r *wire.OwnershipReport) (codec.Message, *wire.Error) {
 		t.learn(r.Region, &r.List[i])
 	}
 	if r.Done {
-		t.noteReported(r.Region)
+		t.noteReport(r.Region, func(row *reportsRow) *[]wire.RegionID { return &row.Reported })
 	}
 	return nil, nil
 }

@@ -80,7 +80,7 @@ func TestAwaitedReports(t *testing.T) {
 		invent := synthetic.NewCitizens(6)
 		c := newCopies(t, s.World)
 		c.take(t, "federation")
-		claimed := s.stranger(invent, "sicilia")
+		claimed := s.stranger(invent, "lombardia")
 		s.mustActivate(t, "lombardia", claimed)
 		for _, n := range s.Nodes("") {
 			n.Stop()
@@ -99,6 +99,10 @@ func TestAwaitedReports(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second)
 		}
+		e, err := s.Nodes("lazio")[0].Node.Federation().Directory(s.Hasher().Recipient(claimed))
+		if err != nil || e.State != wire.Unclaimed {
+			t.Errorf("the directory took a claim: %+v, %v", e, err)
+		}
 		awaited, err := s.Nodes("lazio")[0].Node.Federation().Awaited()
 		if err != nil || len(awaited) != 1 || awaited[0] != "lombardia" {
 			t.Errorf("awaited: %v, %v", awaited, err)
@@ -113,6 +117,8 @@ func TestAwaitedReports(t *testing.T) {
 		}
 		s.AwaitReady()
 		s.awaitOwner(t, "one who was claimed later", other, "sicilia", 1)
+		// The region that was not waited for reports all the same.
+		s.awaitOwner(t, "one who was claimed before", claimed, "lombardia", 1)
 	})
 }
 

@@ -255,6 +255,12 @@ func TestRestoreOfARegion(t *testing.T) {
 		s.awaitOwner(t, "one who was claimed", claimed, "lazio", 1)
 		s.awaitOwner(t, "one who was claimed and anchored", anchored, "lazio", 1)
 		s.awaitOwner(t, "one who was claimed elsewhere", elsewhere, "sicilia", 1)
+		// The anchor had released it after the copy, and must not decide about it again.
+		mark, _, err := s.Leader("lazio").Node.Region().Ownership(s.Hasher().Recipient(elsewhere))
+		if err != nil || mark != (wire.Ownership{State: wire.Released, Epoch: 1,
+			Region: "sicilia"}) {
+			t.Errorf("the anchor of a code that was claimed elsewhere has %+v, %v", mark, err)
+		}
 		_, r := s.Leader("lazio").Node.Region().Restore()
 		want := wire.ReconcileCounts{Agreed: 1, Released: 1, Lost: 3}
 		if r.Counts != want || r.Index != report.Index {
