@@ -20,6 +20,14 @@
 //	node.go         New and Run: opening, duties, stopping
 //	peers.go        who the other nodes are and where
 //	queue.go        commands of one moment share one log entry
+//	members.go      an operator's change of the map, judged by how the groups are
+//	members_tend.go     a leader brings its group's membership into line with the map
+//	members_run.go      who founds a group; a node that was removed
+//	members_enrol.go    certificates for nodes that join
+//	members_seed.go     copies of the states for nodes that join
+//	join.go         a node that joins: key, certificate, directory key, map
+//	join_token.go   the join token
+//	join_seed.go    copies of the states are fetched and installed
 //	trust.go        certificates: whom the federation believes, and who is connected
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages

@@ -29,6 +29,8 @@ func newAdminCommand() *cobra.Command {
 		newKeyCommand("rotate", "Replace a key and print the new one, which is shown only here; "+
 			"the old one is\nrevoked by it", rotateKey))
 	cmd.AddCommand(key)
+	cmd.AddCommand(newInitCommand(), newMapCommand(), newRegionCommand(), newNodeAdminCommand(),
+		newGatewayAdminCommand(), newVotersCommand())
 	cmd.AddCommand(newSlotsCommand())
 	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())

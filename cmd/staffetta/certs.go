@@ -9,13 +9,18 @@ import (
 type certFlags struct{ cert, key, ca string }
 
 func (f *certFlags) register(cmd *cobra.Command) {
+	f.registerOptional(cmd)
+	for _, name := range []string{"cert", "key", "ca"} {
+		cmd.MarkFlagRequired(name)
+	}
+}
+
+// registerOptional is register for a process that may have its certificate from elsewhere.
+func (f *certFlags) registerOptional(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.cert, "cert", "", "file with this process's certificate (PEM); "+
 		"its URI says who it is")
 	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
 	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
-	for _, name := range []string{"cert", "key", "ca"} {
-		cmd.MarkFlagRequired(name)
-	}
 }
 
 // load reads the files, or says what is wrong with them. A new certificate in their place is

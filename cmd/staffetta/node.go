@@ -4,16 +4,17 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/adminhttp"
-	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 	"golang.org/x/sync/errgroup"
@@ -26,6 +27,11 @@ func newNodeCommand() *cobra.Command {
 		Short: "Run one relay node",
 		Long: `Run one relay node: a replica of its region's group and one of the federation's,
 on one UDP port and one data directory.
+
+A founding node is given its name, the founding file, the directory key and its certificate. A node
+that joins a federation that is there is given a join token, once, and nothing else:
+
+  staffetta node --join lazio-4.token --dir data --listen 10.0.0.4:7400
 
 /health, /metrics and /status are served at --admin.`,
 		Args: cobra.NoArgs,
@@ -44,6 +50,8 @@ type nodeFlags struct {
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
 	eraseAfter, keepMoved                    time.Duration
+	joinFile                                 string
+	seedRate                                 size
 }
 
 func (f *nodeFlags) register(cmd *cobra.Command) {
@@ -61,10 +69,12 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"how long a copy of what a citizen had stays after a move to another region")
 	flags.DurationVar(&f.eraseAfter, "erase-after", 24*time.Hour,
 		"how long refused content may stay on disk, at most 720h")
-	for _, name := range []string{"id", "region", "dir"} {
-		cmd.MarkFlagRequired(name)
-	}
-	f.pki.register(cmd)
+	flags.StringVar(&f.joinFile, "join", "", "file with the join token of a node that is to come "+
+		"into a federation that is there, instead of the flags about the founding and certificates")
+	flags.Var(&f.seedRate, "seed-rate", "how much of its states' copies a node that joins fetches in "+
+		"a second; 0: as fast as it goes")
+	cmd.MarkFlagRequired("dir")
+	f.pki.registerOptional(cmd)
 	f.log.register(cmd)
 	f.clock.register(cmd)
 	f.disk.register(cmd)
@@ -77,19 +87,10 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	m, err := founding.Read(f.foundingFile)
+	o, err := f.origin()
 	if err != nil {
 		return err
 	}
-	key, err := readDirectoryKey(f.directoryKeyFile)
-	if err != nil {
-		return err
-	}
-	certs, err := f.pki.load(m.Federation)
-	if err != nil {
-		return err
-	}
-	registry := newRegistry()
 	adminListener, err := net.Listen("tcp", f.admin)
 	if err != nil {
 		return fmt.Errorf("--admin: %w", err)
@@ -100,28 +101,45 @@ func (f *nodeFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	defer conn.Close()
-	n, err := node.New(node.Config{Program: version(),
-		ID: wire.NodeID(f.id), Region: wire.RegionID(f.region),
-		Founding: m, DirectoryKey: key, Dir: f.dir, LogStore: f.logStore, PacketConn: conn,
-		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem,
-		EraseAfter: f.eraseAfter, KeepMoved: f.keepMoved,
-		Disk: f.disk.limits(), Spool: f.spool.config(), BallastBytes: uint64(f.disk.ballast),
-		Now:    f.clock.now(),
-		Logger: logger.With("node", f.id), Registerer: registry})
-	if err != nil {
-		return err
-	}
-	logger.Info("node started", "node", f.id, "region", f.region, "listen", f.listen,
-		"admin", adminListener.Addr().String())
+	registry := newRegistry()
+	var running atomic.Pointer[node.Node]
 	g, ctx := errgroup.WithContext(cmd.Context())
-	g.Go(func() error { return n.Run(ctx) })
 	g.Go(func() error {
-		return adminhttp.Serve(ctx, adminListener, adminhttp.New(n.Health,
-			func() any { return n.View() }, registry), logger)
+		return adminhttp.Serve(ctx, adminListener, adminhttp.New(healthOf(&running),
+			viewOf(&running), registry), logger)
+	})
+	g.Go(func() (err error) {
+		if o == nil { // the node joins, or joined
+			if o, err = f.join(ctx, conn, logger); err != nil {
+				return err
+			}
+		}
+		n, err := node.New(f.config(o, conn, logger, registry))
+		if err != nil {
+			return err
+		}
+		running.Store(n)
+		logger.Info("node started", "node", o.id, "region", o.region, "listen", f.listen,
+			"admin", adminListener.Addr().String())
+		return n.Run(ctx)
 	})
 	err = g.Wait()
-	logger.Info("node stopped", "node", f.id)
+	if n := running.Load(); n != nil {
+		logger.Info("node stopped", "node", o.id)
+	}
 	return err
+}
+
+// config is the node's, of which o is what differs between founding nodes and those that joined.
+func (f *nodeFlags) config(o *origin, conn net.PacketConn, logger *slog.Logger,
+	registry *prometheus.Registry) node.Config {
+	return node.Config{Program: version(), ID: o.id, Region: o.region, Founding: o.founding,
+		Joined: o.joined, Founds: o.founds, DirectoryKey: o.key, Dir: f.dir,
+		LogStore: f.logStore, PacketConn: conn, Certificate: o.certs.Certificate,
+		Roots: o.certs.Roots, Problem: o.certs.Problem, EraseAfter: f.eraseAfter,
+		KeepMoved: f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
+		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(),
+		Logger: logger.With("node", string(o.id)), Registerer: registry}
 }
 
 // readDirectoryKey reads a key of 64 hexadecimal digits. Its errors do not show the file's text.

@@ -127,3 +127,24 @@ func (f *File) JSON() []byte {
 	}
 	return append(b, '\n')
 }
+
+// SpreadVoters names the nodes that vote in the federation group: an odd number of at most seven,
+// of every region one before any has two.
+func (f *File) SpreadVoters() {
+	left := min(len(f.Nodes), wire.VotersMax)
+	left -= 1 - left%2
+	for i := range f.Nodes {
+		f.Nodes[i].Voter = false
+	}
+	for round := 0; left > 0; round++ {
+		seen := map[wire.RegionID]int{}
+		for i := range f.Nodes {
+			n := &f.Nodes[i]
+			if seen[n.Region] == round && left > 0 {
+				n.Voter = true
+				left--
+			}
+			seen[n.Region]++
+		}
+	}
+}

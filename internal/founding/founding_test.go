@@ -1,6 +1,7 @@
 package founding
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,4 +60,33 @@ func FuzzParse(f *testing.F) {
 			t.Error("parsed into a map that does not validate")
 		}
 	})
+}
+
+func TestSpreadVoters(t *testing.T) {
+	for _, c := range []struct{ nodes, want string }{
+		{"a", "a1"},
+		{"aa", "a1"},
+		{"aab", "a1 a2 b1"},
+		{"aaabbbccc", "a1 a2 a3 b1 b2 c1 c2"},
+		{"aaaaab", "a1 a2 a3 a4 b1"},
+		{"abcd", "a1 b1 c1"},
+	} {
+		f := File{Federation: "italia"}
+		count := map[rune]int{}
+		for _, r := range c.nodes {
+			count[r]++
+			f.Nodes = append(f.Nodes, Node{Region: wire.RegionID(r),
+				ID: wire.NodeID(fmt.Sprintf("%c%d", r, count[r])), Voter: true})
+		}
+		f.SpreadVoters()
+		var got []string
+		for _, n := range f.Nodes {
+			if n.Voter {
+				got = append(got, string(n.ID))
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, want %s", c.nodes, got, c.want)
+		}
+	}
 }

@@ -91,10 +91,33 @@ func refused(bin string, args []string) string {
 		}
 		command = append(command, a)
 	}
-	if !strings.Contains(string(out), "\n  "+strings.Join(command, " ")) {
-		return "no such command"
+	_, usage, _ := strings.Cut(string(out), "Usage:\n")
+	for line := range strings.Lines(usage) {
+		if takes(strings.Fields(line), command) {
+			return ""
+		}
+		if strings.TrimSpace(line) == "" {
+			break
+		}
 	}
-	return ""
+	return "no such command"
+}
+
+// takes reports whether a line of usage, such as "staffetta admin node promote NODE [flags]", is
+// that of a command with its arguments.
+func takes(usage, command []string) bool {
+	argument := func(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' }
+	for i, word := range command {
+		switch {
+		case len(usage) > i && usage[i] == word:
+		case len(usage) > i && argument(usage[i]):
+		case i > 0 && len(usage) >= i && strings.HasSuffix(usage[i-1], "…"):
+			return true
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // TestFlagTables: the tables of docs/operating.md have every flag of their command, and no other.

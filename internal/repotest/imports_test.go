@@ -65,9 +65,9 @@ var onlyRules = []only{
 	{module + "/cmd", "a command is nobody's library", nil, nil},
 	{module + "/internal/openapitest", "a test's checker stays out of the product", nil,
 		[]string{"..."}},
-	{module + "/internal/ca", "certificates are issued by operators' commands, and signed requests " +
-		"checked where they are logged", []string{"testcluster/...", "cmd/staffetta",
-		"internal/operator", "node"}, []string{"..."}},
+	{module + "/internal/ca", "certificates are an operator's, and a node's that asks for its own",
+		[]string{"testcluster/...", "cmd/staffetta", "internal/operator", "node"},
+		[]string{"..."}},
 	{module + "/internal/synthetic", "invented citizens are for local federations and load",
 		[]string{"testcluster/process", "internal/load", "internal/scale"}, []string{"..."}},
 }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// initFlags describe a federation that is to be founded.
+type initFlags struct {
+	out, federation, operator string
+	regions, nodes, gateways  []string
+	days                      int
+	asJSON, dryRun            bool
+}
+
+func newInitCommand() *cobra.Command {
+	var f initFlags
+	cmd := &cobra.Command{
+		Use:   "init --out DIR --federation NAME --region NAME=TAG… --node NAME=REGION@HOST:PORT…",
+		Short: "Make everything that a new federation starts from",
+		Long: `Make everything that a new federation starts from, in a directory that is
+not there yet: the founding file, the directory key, an authority, and the certificates of the
+nodes, the gateways and a first operator. Nothing is started. Copy to each node what is its own,
+and keep pki/ca.key away from all of them.`,
+		Example: `  staffetta admin init --out italia --federation italia --region lazio=12 \
+    --node lazio-1=lazio@10.0.0.1:7400 --node lazio-2=lazio@10.0.0.2:7400 \
+    --node lazio-3=lazio@10.0.0.3:7400 --gateway gateway-1=lazio --operator ada`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := f.run()
+			if err != nil {
+				return err
+			}
+			return printReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.out, "out", "", "directory to make")
+	flags.StringVar(&f.federation, "federation", "", "the federation's name")
+	flags.StringVar(&f.operator, "operator", "operator", "the first operator's name")
+	flags.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
+		"may be repeated")
+	flags.StringArrayVar(&f.nodes, "node", nil, "a node, its region and where it is to be reached, "+
+		"NAME=REGION@HOST:PORT; may be repeated")
+	flags.StringArrayVar(&f.gateways, "gateway", nil, "a gateway and its home region, NAME=REGION; "+
+		"may be repeated")
+	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificates are "+
+		"valid, 1-%d", int(ca.LifeMax/day)))
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
+	for _, name := range []string{"out", "federation", "region", "node"} {
+		cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+// initialised is what `init` says.
+type initialised struct {
+	Federation string        `json:"federation"`
+	Dir        string        `json:"dir"`
+	Voters     []wire.NodeID `json:"voters"`
+	Files      []string      `json:"files"` // in Dir
+	DryRun     bool          `json:"dry_run,omitempty"`
+}
+
+func (i initialised) text(out io.Writer) error {
+	what := "made"
+	if i.DryRun {
+		what = "would make"
+	}
+	_, err := fmt.Fprintf(out, "%s federation %s in %s: %d files; in its group vote %s\n", what,
+		i.Federation, i.Dir, len(i.Files), joinIDs(i.Voters))
+	return err
+}
+
+func (f *initFlags) run() (initialised, error) {
+	r := initialised{Federation: f.federation, Dir: f.out, DryRun: f.dryRun}
+	if f.days < 1 || f.days > int(ca.LifeMax/day) {
+		return r, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
+	}
+	if !wire.NodeID(f.operator).Valid() {
+		return r, fmt.Errorf("--operator %q is not 1-%d of [a-z0-9-]", f.operator,
+			wire.NameBytesMax)
+	}
+	file, err := f.file()
+	if err != nil {
+		return r, err
+	}
+	file.SpreadVoters()
+	if _, err := file.Map(); err != nil {
+		return r, err
+	}
+	for _, n := range file.Nodes {
+		if n.Voter {
+			r.Voters = append(r.Voters, n.ID)
+		}
+	}
+	if _, err := os.Lstat(f.out); err == nil {
+		return r, fmt.Errorf("--out: %s is there; nothing is written over", f.out)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return r, fmt.Errorf("--out: %w", err)
+	}
+	files, err := f.files(file)
+	if err != nil {
+		return r, err
+	}
+	for _, w := range files {
+		r.Files = append(r.Files, w.name)
+	}
+	if f.dryRun {
+		return r, nil
+	}
+	return r, writeNew(f.out, files)
+}
+
+// file reads the flags.
+func (f *initFlags) file() (*founding.File, error) {
+	file := &founding.File{Federation: f.federation, Version: wire.Version}
+	for _, s := range f.regions {
+		name, tag, ok := strings.Cut(s, "=")
+		n, err := strconv.ParseUint(tag, 10, 16)
+		if !ok || err != nil {
+			return nil, fmt.Errorf("--region %q is not NAME=TAG", s)
+		}
+		file.Regions = append(file.Regions, founding.Region{ID: wire.RegionID(name),
+			Tag: wire.RegionTag(n)})
+	}
+	for _, s := range f.nodes {
+		name, rest, ok := strings.Cut(s, "=")
+		region, addr, at := strings.Cut(rest, "@")
+		if !ok || !at {
+			return nil, fmt.Errorf("--node %q is not NAME=REGION@HOST:PORT", s)
+		}
+		file.Nodes = append(file.Nodes, founding.Node{ID: wire.NodeID(name),
+			Region: wire.RegionID(region), Addr: addr})
+	}
+	for _, s := range f.gateways {
+		name, region, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--gateway %q is not NAME=REGION", s)
+		}
+		file.Gateways = append(file.Gateways, founding.Gateway{ID: wire.GatewayID(name),
+			Region: wire.RegionID(region)})
+	}
+	return file, nil
+}
+
+// newFile is a file to be written, below the directory.
+type newFile struct {
+	name    string
+	content []byte
+}
+
+// files makes the content of everything.
+func (f *initFlags) files(file *founding.File) ([]newFile, error) {
+	authority, err := ca.New(f.federation, caDaysDefault*day)
+	if err != nil {
+		return nil, err
+	}
+	var key wire.DirectoryKey
+	rand.Read(key[:]) // never fails
+	files := []newFile{{"founding.json", file.JSON()},
+		{"directory.key", []byte(hex.EncodeToString(key[:]) + "\n")},
+		{"pki/ca.crt", authority.CertPEM()}, {"pki/ca.key", authority.KeyPEM()}}
+	names := map[string]bool{"ca": true}
+	issue := func(id link.Identity) error {
+		if names[id.Name] {
+			return fmt.Errorf("two of the name %s: their files would be the same", id.Name)
+		}
+		names[id.Name] = true
+		cert, key, err := authority.Issue(id.URI(), time.Duration(f.days)*day)
+		files = append(files, newFile{"pki/" + id.Name + ".crt", cert},
+			newFile{"pki/" + id.Name + ".key", key})
+		return err
+	}
+	ids := []link.Identity{{Federation: f.federation, Role: link.RoleOperator, Name: f.operator}}
+	for _, n := range file.Nodes {
+		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleNode,
+			Region: n.Region, Name: string(n.ID)})
+	}
+	for _, g := range file.Gateways {
+		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleGateway,
+			Region: g.Region, Name: string(g.ID)})
+	}
+	for _, id := range ids {
+		if err := issue(id); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// writeNew makes a directory with files, all of them or none.
+func writeNew(dir string, files []newFile) (err error) {
+	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), "."+filepath.Base(dir)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	for _, f := range files {
+		path := filepath.Join(tmp, filepath.FromSlash(f.name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.content, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.Rename(tmp, dir)
+}
