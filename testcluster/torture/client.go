@@ -76,6 +76,9 @@ func (c *client) call(ctx context.Context, method, url string, body any, header 
 	if err != nil {
 		return &answer{outcome: refused, problem: err.Error()}
 	}
+	// Without it the library sends a request under an Idempotency-Key again by itself when the
+	// connection breaks, and of two tries only the second one's end is seen.
+	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])

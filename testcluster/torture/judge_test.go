@@ -299,3 +299,29 @@ func TestClientReads(t *testing.T) {
 		t.Errorf("nobody listens: got %+v, want a refusal", a)
 	}
 }
+
+// TestClientTriesOnce: a request under a key whose connection breaks is of unknown outcome, also
+// when the server is gone before it could be sent again.
+func TestClientTriesOnce(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := 0
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests > 1 {
+			ln.Close() // whoever dials again is refused
+			panic(http.ErrAbortHandler)
+		}
+	})}
+	go server.Serve(ln)
+	defer server.Close()
+	c := newClient()
+	post := func() outcome {
+		return c.call(t.Context(), http.MethodPost, "http://"+ln.Addr().String(), map[string]any{},
+			"Idempotency-Key", "x").outcome
+	}
+	if first, second := post(), post(); first != done || second != unknown {
+		t.Errorf("got %s, then %s, want done, then unknown", first, second)
+	}
+}
