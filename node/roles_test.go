@@ -95,6 +95,7 @@ var callers = map[string]string{
 	"Report":       "N",
 	"ForgoReport":  "O",
 	"Restores":     "O",
+	"ReadIndex":    "N",
 
 	"Replica":        "N",
 	"Upgrade":        "O",
