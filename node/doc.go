@@ -35,6 +35,11 @@
 //	claim.go        the leader drives claims and directory updates
 //	handover.go     what an anchor hands over, and its import
 //	slots.go        anchor slots: granted, taken over, handed over
+//	spool.go        sealed blocks for regions that are away: taking, reading, counting
+//	spoolrelay.go   bringing them to their owners, on the leader
+//	spoolowner.go   taking them from other regions' spools
+//	spoolkeys.go    the region's key pairs
+//	spoolstats.go   the spool's metrics
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
 //	contact.go      when the federation was last heard, across restarts

@@ -190,8 +190,8 @@ func (l *lane) moveAll() {
 	l.admit(now)
 }
 
-// takeOver lets an item of the region's lane, whose mu the caller holds, wait here, whatever waits: it
-// has had its room there.
+// takeOver lets an item of the region's lane, whose mu the caller holds, wait here, whatever else
+// waits: it has had its room there.
 func (l *lane) takeOver(it *item, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -356,7 +356,7 @@ func TestFindSpooled(t *testing.T) {
 // no more of it is held than of any stream.
 func TestSpoolStream(t *testing.T) {
 	inSpoolWorld(t, func(t *testing.T, w *world, r *Router) {
-		const records, ahead = 20000, 1024
+		const records, ahead = 6000, 1024
 		w.delay = 5 * time.Millisecond
 		w.takeDown("sicilia", silent)
 		code := w.citizen(1, "sicilia", true)
