@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -172,6 +173,35 @@ func TestPromises(t *testing.T) {
 var linked = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // TestLinks: links between documents lead somewhere.
+// TestPromisesPage: every test that docs/promises.md names is there.
+func TestPromisesPage(t *testing.T) {
+	declared := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(file)
+		for _, m := range declaration.FindAllSubmatch(b, -1) {
+			declared[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(
+		readFile(t, "docs/promises.md"), -1)
+	if len(named) < 7 {
+		t.Fatalf("docs/promises.md names %d tests", len(named))
+	}
+	for _, m := range named {
+		if !declared[m[1]] {
+			t.Errorf("docs/promises.md names %s, which is not there", m[1])
+		}
+	}
+}
+
 func TestLinks(t *testing.T) {
 	for _, doc := range documents(t) {
 		for _, m := range linked.FindAllStringSubmatch(readFile(t, doc), -1) {
