@@ -70,8 +70,10 @@ func TestSpooledWhileAway(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		s.awaitKeys()
 		code := s.citizens[3] // of sicilia
-		for _, outage := range []time.Duration{2 * time.Second, 3 * time.Second, 4700 * time.Millisecond, 6 * time.Second, 7100 * time.Millisecond, 8300 * time.Millisecond, 9700 * time.Millisecond, 11900 * time.Millisecond, 13300 * time.Millisecond, 17900 * time.Millisecond, 23300 * time.Millisecond, 61 * time.Second,
-			6 * time.Minute} { // longer than an id may be old at admission
+		// The last one is longer than an id may be old at admission.
+		for _, outage := range []time.Duration{2 * time.Second, 3 * time.Second,
+			4700 * time.Millisecond, 6 * time.Second, 8300 * time.Millisecond,
+			11900 * time.Millisecond, 17900 * time.Millisecond, time.Minute, 6 * time.Minute} {
 			s.Island("sicilia")
 			var ids []wire.MessageID
 			for range 5 {
