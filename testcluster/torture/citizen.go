@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/staffetta/staffetta/testcluster/process"
@@ -26,6 +27,7 @@ type clients struct {
 	*client
 	time     *timeline
 	book     *book
+	regions  []string
 	gateways []string // their URLs
 	keys     [services]string
 	ids      [services]string // of the services
@@ -99,8 +101,12 @@ func (w *clients) act(ctx context.Context, c *citizen, random *rand.Rand) (statu
 		o, status = w.inbox(ctx, c, random)
 	case n < 94:
 		o = w.read(ctx, c, random)
-	default:
+	case n < 97:
 		o = w.senderAsks(ctx, c, random)
+	case n < 99:
+		o = w.replay(ctx, c, random)
+	default:
+		o, status = w.move(ctx, c, random)
 	}
 	if o == unknown {
 		pause(ctx, random, setback)
@@ -128,12 +134,11 @@ func (w *clients) login(ctx context.Context, c *citizen, random *rand.Rand) bool
 	c.mu.Lock()
 	c.logins++
 	op := operation{kind: opLogin, session: c.logins}
-	home := c.region
-	c.mu.Unlock()
 	body := map[string]any{"username": c.code, "password": process.TestPassword}
-	if random.IntN(2) == 0 || op.session == 1 { // the first one decides where the citizen lives
-		body["home_region"] = home
+	if c.session == 0 { // the first login decides where the citizen lives
+		body["home_region"] = c.region
 	}
+	c.mu.Unlock()
 	began := w.time.now()
 	a := w.call(ctx, http.MethodPost, w.gateway(random)+"/test-login", body)
 	w.book.count(opLogin, a.outcome)
@@ -352,6 +357,67 @@ func (w *clients) submitUnderKey(ctx context.Context, c *citizen, random *rand.R
 		w.try(ctx, s, random)
 	}
 	return o
+}
+
+// replay sends a message again that was acknowledged some time ago, under its key.
+func (w *clients) replay(ctx context.Context, c *citizen, random *rand.Rand) outcome {
+	c.mu.Lock()
+	var list []*submission
+	for _, s := range c.list {
+		if s.known == done && s.key != "" {
+			list = append(list, s)
+		}
+	}
+	c.mu.Unlock()
+	if len(list) == 0 {
+		return refused
+	}
+	return w.try(ctx, choose(random, list), random)
+}
+
+// homeView is where a citizen lives.
+type homeView struct {
+	Region string `json:"region"`
+	State  string `json:"state"`
+}
+
+const (
+	homePath = "/api/identity/v1/home-region"
+	settled  = "SETTLED"
+)
+
+// move has the citizen begin to move to a region. Nobody waits for the end of it.
+func (w *clients) move(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	if h.version == 0 {
+		return refused, 0
+	}
+	to := choose(random, w.regions)
+	c.mu.Lock()
+	c.regions = append(c.regions, to) // it may have it from now on, whatever is answered
+	c.mu.Unlock()
+	a := w.citizen(ctx, http.MethodPost, w.gateway(random)+homePath, h.token,
+		map[string]any{"region": to})
+	w.book.count("move", a.outcome)
+	if a.outcome == refused && a.status != statusSession && a.status != statusNewer &&
+		a.status != http.StatusTooManyRequests && a.status != 0 {
+		w.book.findings.add("citizen %d: a move is refused: %d %s", c.index, a.status, a.problem)
+	}
+	return a.outcome, a.status
+}
+
+// settle reads where the citizen lives; true when no move is under way.
+func (w *clients) settle(ctx context.Context, c *citizen, random *rand.Rand) bool {
+	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+homePath, c.held().token, nil)
+	var v homeView
+	if a.outcome != done || a.decode(&v) != nil || v.State != settled {
+		return false
+	}
+	if !slices.Contains(c.homes(), v.Region) {
+		w.book.findings.add("citizen %d lives in %s, and was to live in %v", c.index, v.Region,
+			c.homes())
+	}
+	return true
 }
 
 // try makes one try of a submission.

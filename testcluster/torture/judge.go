@@ -104,6 +104,9 @@ func (t *trial) readCitizen(ctx context.Context, c *citizen, random *rand.Rand) 
 		})
 	}
 	if err == nil {
+		err = again("coming to the end of a move", func() bool { return w.settle(ctx, c, random) })
+	}
+	if err == nil {
 		err = again("reading the inbox", func() bool { return t.readInbox(ctx, c, random) })
 	}
 	for _, s := range c.acknowledged() {

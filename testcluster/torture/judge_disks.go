@@ -29,7 +29,7 @@ func (t *trial) judgeDisks() error {
 	}
 	d := &diskJudge{trial: t, hasher: wire.NewHasher(key), key: key,
 		digests: map[string]map[uint64][32]byte{}, codes: map[string]*citizen{},
-		owners: map[wire.Recipient]map[string]wire.Ownership{}}
+		owners: map[wire.Recipient]map[string]wire.Ownership{}, owned: map[string][]*citizen{}}
 	d.people = t.clients.book.everybody()
 	for _, c := range d.people {
 		d.codes[c.code] = c
@@ -56,6 +56,7 @@ type diskJudge struct {
 
 	digests map[string]map[uint64][32]byte // of a group, by index
 	owners  map[wire.Recipient]map[string]wire.Ownership
+	owned   map[string][]*citizen // by region
 }
 
 // node judges one node's disk. The first of a region stands for its replicas, which must be equal.
@@ -111,6 +112,7 @@ func (d *diskJudge) inboxes(name string, state *region.State) error {
 		if own.State != wire.Owned {
 			continue
 		}
+		d.owned[name] = append(d.owned[name], c)
 		placed, err := state.Messages(r)
 		if err != nil {
 			return err
@@ -274,13 +276,11 @@ func markerAt(b []byte) (citizen int, ok bool) {
 // found in the state, and some in the log.
 func (d *diskJudge) seeing(id, name string, own map[string]map[string]bool) {
 	missing, all := 0, 0
-	for _, c := range d.people {
+	for _, c := range d.owned[name] {
 		c.mu.Lock()
-		if c.region == name && len(c.regions) == 1 {
-			for title := range c.seen {
-				if all++; !own["row"]["message "+title] {
-					missing++
-				}
+		for title := range c.seen {
+			if all++; !own["row"]["message "+title] {
+				missing++
 			}
 		}
 		c.mu.Unlock()

@@ -221,7 +221,8 @@ func (t *trial) begin(ctx context.Context) error {
 	if t.operator, err = process.Operator(t.cfg.Dir); err != nil {
 		return err
 	}
-	w := &clients{client: newClient(), time: t.time, book: newBook(t.findings)}
+	w := &clients{client: newClient(), time: t.time, book: newBook(t.findings),
+		regions: t.cfg.Regions}
 	for _, g := range t.file.Gateways {
 		w.gateways = append(w.gateways, g.URL)
 	}
