@@ -65,11 +65,13 @@ func millis(d time.Duration) int64 {
 
 // diskStatus is the file system of the data directory; zero when it can not be asked.
 func (n *Node) diskStatus() wire.DiskStatus {
-	s := wire.DiskStatus{RefuseBytes: n.cfg.Disk.LowBytes, Full: n.disk.refuses()}
+	limits := n.cfg.Disk
+	s := wire.DiskStatus{Full: n.disk.refuses()}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(n.dir.path, &fs); err == nil {
 		s.FreeBytes = fs.Bavail * uint64(fs.Bsize)
 		s.TotalBytes = fs.Blocks * uint64(fs.Bsize)
+		s.RefuseBytes = max(limits.LowBytes, s.TotalBytes/100*uint64(limits.LowPercent))
 	}
 	return s
 }

@@ -47,7 +47,7 @@ func (d *doctor) node(v *NodeView) {
 	case disk.Full:
 		d.say(Wrong, v.Node, "", "make room, or give it a larger disk",
 			"%s free of %s: submissions are refused", size(disk.FreeBytes), size(disk.TotalBytes))
-	case disk.FreeBytes < 2*disk.RefuseBytes:
+	case diskLow(disk):
 		d.say(Warning, v.Node, "", "make room, or give it a larger disk",
 			"%s free of %s; below %s submissions are refused", size(disk.FreeBytes),
 			size(disk.TotalBytes), size(disk.RefuseBytes))
@@ -58,6 +58,9 @@ func (d *doctor) node(v *NodeView) {
 			"its map is %d versions behind", behind)
 	}
 }
+
+// diskLow reports that a disk comes near to where submissions are refused: within a third of it.
+func diskLow(d *wire.DiskStatus) bool { return d.FreeBytes < d.RefuseBytes+d.RefuseBytes/3 }
 
 // certificate judges a certificate's end.
 func (d *doctor) certificate(node, peer wire.NodeID, c *wire.CertificateStatus, now wire.Time) {

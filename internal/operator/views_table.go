@@ -284,7 +284,7 @@ func diskCell(d *wire.DiskStatus) cell {
 	switch {
 	case d.Full:
 		c.mood = bad
-	case d.FreeBytes < 2*d.RefuseBytes:
+	case diskLow(d):
 		c.mood = warn
 	}
 	return c

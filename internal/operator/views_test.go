@@ -261,9 +261,9 @@ func TestFindings(t *testing.T) {
 		{"mixed versions", func(e *Examination) { e.status("lazio-3").Binary = "v1.1.0" },
 			[]string{"warning   2 versions of the program run"}},
 		{"a disk", func(e *Examination) {
-			e.status("lazio-1").Disk.FreeBytes = 3 << 29
+			e.status("lazio-1").Disk.FreeBytes = 5 << 28
 			e.status("lazio-2").Disk.Full = true
-		}, []string{"wrong lazio-2  400 GiB free", "warning lazio-1  1.5 GiB free"}},
+		}, []string{"wrong lazio-2  400 GiB free", "warning lazio-1  1.2 GiB free"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := viewExamination()

@@ -187,3 +187,24 @@ func TestAuditOfOperators(t *testing.T) {
 		}
 	})
 }
+
+// TestContactOutlivesRestarts: a region that is cut off does not believe keys for longer because
+// its nodes are restarted.
+func TestContactOutlivesRestarts(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		n := s.node(t, "sicilia-2")
+		n.Isolate()
+		const outages, length = 3, 4 * time.Minute
+		for range outages {
+			time.Sleep(length)
+			n.Crash()
+			n.Isolate()
+			n.Start()
+		}
+		got := time.Duration(n.Node.View().ContactMillis) * time.Millisecond
+		// The time is written each minute: the first restart may forget as much of it.
+		if most := outages * length; got < most-2*time.Minute || got > most+time.Minute {
+			t.Errorf("contact with the federation %s ago, want about %s", got, most)
+		}
+	})
+}
