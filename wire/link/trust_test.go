@@ -330,8 +330,10 @@ func TestForgedIdentityIsRefused(t *testing.T) {
 		// A gateway is no authority, though its certificate comes from one.
 		gateway := issue(t, w.ca, idGateway, time.Hour)
 		forged := forge(t, gateway, idOperator)
-		forger := w.join(idGateway, 2, nil)
-		forger.cfg.Certificate = always(forged)
+		shown := new(changing)
+		shown.use(gateway, w.ca.Roots()...)
+		forger := w.join(idGateway, 2, shown.configure)
+		shown.use(forged, w.ca.Roots()...)
 		refuses(t, forger, node, wire.Unavailable)
 		if _, err := checkOwn(forged, w.ca.Pool(), testFederation); err == nil {
 			t.Error("a certificate that a gateway issued is believed")
