@@ -135,8 +135,12 @@ func TestSpoolWhileAway(t *testing.T) {
 			rec = record(r, code)
 			o, err = r.Submit(t.Context(), rec, sender)
 			wantThrottled(t, o, err, rec.ID)
+			v, err := r.FindMessage(t.Context(), code, rec.ID)
+			if err != nil || v.Verdict.Status != wire.Throttled {
+				t.Errorf("fault %d: read back %+v, %v, want it throttled", f, v, err)
+			}
 			if took := time.Since(began); took != 0 {
-				t.Errorf("fault %d: the second took %s, want none", f, took)
+				t.Errorf("fault %d: the second and its reading took %s, want none", f, took)
 			}
 			if s := r.Status().Lanes["sicilia"]; !s.Away {
 				t.Errorf("fault %d: the status does not say that the region is away", f)
