@@ -215,8 +215,8 @@ func (f *fetch) take(part *wire.SeedFrame) error {
 	f.got += uint64(len(part.Content))
 	if time.Since(f.said) >= seedSays {
 		f.said = time.Now()
-		f.j.cfg.Logger.Info("fetching a copy of the state", "group", f.group, "bytes", f.got,
-			"of", f.head.Size)
+		f.j.cfg.Logger.Info("the copy of the state is under way", "group", f.group, "bytes",
+			f.got, "of", f.head.Size)
 	}
 	return nil
 }

@@ -321,17 +321,22 @@ func rank(a, b bool) int {
 	return 1
 }
 
-// leaves names the region that a change takes the last of, or itself, off the map; empty when the
-// change does neither.
+// leaves names the region that a change closes, or takes off the map, or the last node of; empty
+// when the change does neither, or the region is closing already.
 func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
 	m := n.currentMap()
 	region := c.RemoveRegion
-	if c.RemoveNode != nil {
+	switch {
+	case c.PutRegion != nil && c.PutRegion.Closing:
+		region = c.PutRegion.ID
+	case c.RemoveNode != nil:
 		node, ok := m.Node(c.RemoveNode.ID)
 		if !ok || len(n.nodesOf(node.Region)) > 1 {
 			return ""
 		}
 		region = node.Region
+	case len(n.nodesOf(region)) > 0:
+		return "" // refused for its nodes
 	}
 	r, ok := m.RegionByID(region)
 	if !ok || r.Closing {

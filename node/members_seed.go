@@ -19,6 +19,9 @@ import (
 // keeps the disk space of files alive that the state has replaced meanwhile.
 const seedKept = 10 * time.Minute
 
+// seedFrameMin is the least content of a frame, however slow a copy is to be.
+const seedFrameMin = 4 << 10
+
 // seeds hands copies of this node's states to nodes that join, one at a time of each group.
 type seeds struct {
 	n *Node
@@ -180,11 +183,12 @@ func (d *seed) seek(offset uint64) error {
 
 // send sends the rest of the stream, at most limit bytes a second; 0: as fast as it goes.
 func (d *seed) send(ctx context.Context, limit uint64, send func([]byte) error) error {
-	pace := rate.NewLimiter(rate.Inf, 0)
-	if limit > 0 {
-		pace = rate.NewLimiter(rate.Limit(min(limit, 1<<40)), wire.SeedFrameBytes)
+	pace, size := rate.NewLimiter(rate.Inf, 0), uint64(wire.SeedFrameBytes)
+	if limit > 0 { // four frames a second, as long as that makes some
+		size = min(size, max(limit/4, seedFrameMin))
+		pace = rate.NewLimiter(rate.Limit(min(limit, 1<<40)), int(size))
 	}
-	buf := make([]byte, wire.SeedFrameBytes)
+	buf := make([]byte, size)
 	for d.at < d.head.Size {
 		n, err := io.ReadFull(d.stream, buf[:min(uint64(len(buf)), d.head.Size-d.at)])
 		d.at += uint64(n)

@@ -157,7 +157,8 @@ func newRegionCommand() *cobra.Command {
 		Use:   "region",
 		Short: "Add, remove and list regions",
 	}
-	cmd.AddCommand(newRegionAddCommand(), newRegionRemoveCommand(), newRegionListCommand())
+	cmd.AddCommand(newRegionAddCommand(), newRegionCloseCommand(true),
+		newRegionCloseCommand(false), newRegionRemoveCommand(), newRegionListCommand())
 	return cmd
 }
 
@@ -184,14 +185,51 @@ region's number for ever; ISTAT's region code is a good one.`,
 	return cmd
 }
 
+func newRegionCloseCommand(closing bool) *cobra.Command {
+	var f memberFlags
+	cmd := &cobra.Command{
+		Use:   "close REGION",
+		Short: "Close an empty region, so that its nodes can be removed",
+		Long: `Close a region that has no anchor slots and no citizens, and for which
+nothing waits in a spool: it takes none any more, and its nodes can be removed, to the last.
+'region reopen' undoes it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := &wire.RegionChange{ID: wire.RegionID(args[0]), Closing: closing}
+			err := f.run(cmd, func(ctx context.Context, op *operator.Client) error {
+				m, err := op.Map(ctx)
+				if err != nil {
+					return err
+				}
+				r, ok := m.RegionByID(c.ID)
+				if !ok {
+					return fmt.Errorf("no region %s on the map", c.ID)
+				}
+				c.Tag = r.Tag
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return f.change(cmd, &wire.MemberChange{PutRegion: c}, nil)
+		},
+	}
+	if !closing {
+		cmd.Use, cmd.Long = "reopen REGION", ""
+		cmd.Short = "Open a region again that was closed"
+	}
+	f.register(cmd, true, 0)
+	return cmd
+}
+
 func newRegionRemoveCommand() *cobra.Command {
 	var f memberFlags
 	cmd := &cobra.Command{
 		Use:   "remove REGION",
 		Short: "Take an empty region off the map, for good",
 		Long: `Take a region off the map that has no nodes, no gateways, no anchor slots
-and no citizens. Deal its slots and move its citizens to other regions first, then remove its
-nodes.`,
+and no citizens. Deal its slots and move its citizens to other regions first, close it, and remove
+its nodes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.change(cmd, &wire.MemberChange{RemoveRegion: wire.RegionID(args[0])}, nil)

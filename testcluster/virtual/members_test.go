@@ -3,13 +3,18 @@ package virtual
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/synthetic"
+	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -308,8 +313,18 @@ func TestNewRegion(t *testing.T) {
 			t.Errorf("a message to umbria: %v", err)
 		}
 		_, err := s.Change(&wire.MemberChange{RemoveRegion: "umbria"})
+		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "has 3 nodes") {
+			t.Errorf("removing a region with nodes: %v", err)
+		}
+		_, err = s.Change(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10,
+			Closing: true}})
 		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "owns the codes of 1") {
-			t.Errorf("removing a region with a citizen: %v", err)
+			t.Errorf("closing a region with a citizen: %v", err)
+		}
+		_, err = s.Change(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "lazio", Tag: 1,
+			Closing: true}})
+		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "anchor slots") {
+			t.Errorf("closing a region with slots: %v", err)
 		}
 		if r, _ := s.Map().RegionByID("umbria"); r.Closing {
 			t.Error("the region stays closing")
@@ -322,11 +337,18 @@ func TestEmptyRegionGoes(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		s.MustChange(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}})
 		n := s.Join("umbria", "umbria-1")
-		s.AwaitVoters("region/umbria", "umbria-1")
+		others := []*Node{s.Join("umbria", "umbria-2"), s.Join("umbria", "umbria-3")}
+		s.AwaitVoters("region/umbria", "umbria-1", "umbria-2", "umbria-3")
 		s.AwaitReady()
 		_, err := s.Change(&wire.MemberChange{RemoveRegion: "umbria"})
-		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "1 nodes") {
-			t.Errorf("removing a region with a node: %v", err)
+		if !errors.Is(err, wire.Conflict) || !strings.Contains(err.Error(), "3 nodes") {
+			t.Errorf("removing a region with nodes: %v", err)
+		}
+		s.MustChange(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10,
+			Closing: true}})
+		for _, o := range others {
+			s.MustChange(removal(o.ID))
+			s.AwaitRemoved(o)
 		}
 		s.MustChange(removal("umbria-1"))
 		s.AwaitRemoved(n)
@@ -335,6 +357,161 @@ func TestEmptyRegionGoes(t *testing.T) {
 		if _, there := s.Map().RegionByID("umbria"); there {
 			t.Error("umbria is still on the map")
 		}
+	})
+}
+
+// words counts log lines by their message.
+type words struct {
+	slog.Handler
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (w *words) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w *words) Handle(ctx context.Context, r slog.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count[r.Message+" "+group(r)]++
+	return nil
+}
+
+func (w *words) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// said is how often a message was logged about a group.
+func (w *words) said(message, group string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count[message+" "+group]
+}
+
+func group(r slog.Record) (name string) {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "group" {
+			name = a.Value.String()
+		}
+		return true
+	})
+	return name
+}
+
+// admitted makes a token known and signs the node's request in the background.
+func (s *scene) admitted(t *testing.T, region wire.RegionID, id wire.NodeID) *node.Token {
+	t.Helper()
+	token, o := s.Token(region, id, time.Hour), s.Operator()
+	if err := o.PutToken(t.Context(), token.Known()); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for t.Context().Err() == nil {
+			signed, _ := o.Sign(t.Context(), s.ca, token.Known().Hash, certificateAge)
+			if signed {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	}()
+	return token
+}
+
+// TestSeedIsResumed: a copy that is fetched slowly goes on where it was after the connection broke,
+// and takes as long as the rate says.
+func TestSeedIsResumed(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		for range 400 {
+			if err := s.Send(t.Context(), &s.h, s.citizens[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		heard := &words{count: map[string]int{}}
+		s.logger = slog.New(heard)
+		token := s.admitted(t, "lazio", "lazio-4")
+		n := s.Machine(token)
+		const rate = 4 << 10
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- n.Enrol(t.Context(), token, rate) }()
+		s.Await("the region's copy is begun", func() bool {
+			return heard.said("fetching a copy of the state", "region/lazio") == 1
+		})
+		for range 2 {
+			time.Sleep(3 * time.Second)
+			n.Isolate()
+			time.Sleep(8 * time.Second)
+			s.Mend()
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		if got := heard.said("the copy of the state goes on", "region/lazio"); got < 2 {
+			t.Errorf("gone on with %d times, want 2", got)
+		}
+		if got := heard.said("fetching a copy of the state", "region/lazio"); got != 1 {
+			t.Errorf("begun %d times, want once", got)
+		}
+		stream, size, _, err := s.Nodes("lazio")[0].Node.Region().Checkpoint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.Close()
+		if least := time.Duration(size) * time.Second / rate; took < least/2 {
+			t.Errorf("%d bytes took %s at %d a second", size, took, rate)
+		}
+		s.nodes = append(s.nodes, n)
+		n.Start()
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		if first := n.FirstLogIndex(); first < 100 {
+			t.Errorf("the log begins at %d: the copy was not used", first)
+		}
+	})
+}
+
+// TestOldSeed: a copy that the group's log does not reach back to any more is replaced by Raft's
+// own.
+func TestOldSeed(t *testing.T) {
+	often := func(string) consensus.Timing {
+		timing := consensus.RegionTiming()
+		timing.SnapshotThreshold, timing.SnapshotInterval = 64, time.Second
+		timing.TrailingLogs = consensus.TrailingLogsMin
+		return timing
+	}
+	inTimedScene(t, often, func(t *testing.T, s *scene) {
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 20)
+		token := s.admitted(t, "lazio", "lazio-4")
+		n := s.Machine(token)
+		if err := n.Enrol(t.Context(), token, 0); err != nil {
+			t.Fatal(err)
+		}
+		old := s.Leader("lazio").Status("region").CommitIndex
+		s.Await("the logs are truncated behind the copy", func() bool {
+			return s.Leader("lazio").FirstLogIndex() > old+10
+		})
+		s.nodes = append(s.nodes, n)
+		n.Start()
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		s.progress(t, 20)
+		stop()
+	})
+}
+
+// TestNewAddress: a node that moves to another address is found there by everybody.
+func TestNewAddress(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		n := s.node(t, "lazio-2")
+		n.Stop()
+		n.addr = &net.UDPAddr{IP: net.IPv4(10, 0, 9, 9).To4(), Port: 7400}
+		s.MustChange(&wire.MemberChange{Node: &wire.NodeChange{ID: n.ID, Addr: n.addr.String()}})
+		n.Start()
+		s.AwaitReady()
+		for _, other := range s.Nodes("lazio") {
+			if other != n {
+				other.Crash()
+				other.Start()
+			}
+		}
+		s.AwaitReady()
 	})
 }
 
@@ -388,6 +565,45 @@ func TestTokens(t *testing.T) {
 		_, err = o.Sign(t.Context(), s.ca, token.Known().Hash, certificateAge)
 		if !errors.Is(err, wire.Forbidden) {
 			t.Errorf("signed too late: %v, want that the token expired", err)
+		}
+	})
+}
+
+// TestStaleMapTakesNobodyOut: a leader whose replica of the map is old takes out nobody who came in
+// meanwhile.
+func TestStaleMapTakesNobodyOut(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.MustChange(&wire.MemberChange{Voters: []wire.NodeID{"sicilia-1", "sicilia-2", "sicilia-3"}})
+		s.AwaitVoters("federation", "sicilia-1", "sicilia-2", "sicilia-3")
+		var stale *Node
+		for _, n := range s.Nodes("lazio") {
+			if n != s.Leader("lazio") {
+				stale = n
+			}
+		}
+		cut := func() {
+			for _, n := range s.Nodes("sicilia") {
+				s.Deafen(n, stale)
+			}
+		}
+		cut()
+		came := s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		if m, _ := stale.Node.Federation().Map(); m.Version >= s.Map().Version {
+			t.Fatal("the map is not old: the test proves nothing")
+		}
+		if err := s.Operator().HandOver(t.Context(), "region/lazio", stale.ID); err != nil {
+			t.Fatal(err)
+		}
+		s.Await("it leads", func() bool { return s.Leader("lazio") == stale })
+		time.Sleep(time.Minute)
+		if got := s.Voters("region/lazio"); len(got) != 4 {
+			t.Errorf("in lazio vote %v, want all four", got)
+		}
+		s.Mend()
+		s.AwaitReady()
+		if !came.Node.Health().Ready {
+			t.Error("who came in is not ready")
 		}
 	})
 }

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// group reads members of the federation's group, as its leader sees them: "a1" votes, "a2." only
+// follows, "a3!" does not answer. The letter is the region; the first one leads.
+func group(words string) (*wire.Map, []wire.GroupMember) {
+	m := &wire.Map{}
+	var progress []wire.GroupMember
+	for _, w := range strings.Fields(words) {
+		id := wire.NodeID(strings.TrimRight(w, ".!"))
+		n := wire.Node{ID: id, Region: wire.RegionID(id[:1]), Voter: !strings.Contains(w, ".")}
+		m.Nodes = append(m.Nodes, n)
+		progress = append(progress, wire.GroupMember{Node: id, Voter: n.Voter,
+			Answers: !strings.Contains(w, "!")})
+	}
+	return m, progress
+}
+
+func TestChooseVoters(t *testing.T) {
+	for _, c := range []struct{ have, leaving, want string }{
+		{"a1 a2 a3 b1.", "a2", "a1 a3 b1"},
+		{"a1 a2 a3 b1. a4.", "a2", "a1 a3 b1"},             // the region with the fewest
+		{"a1 a2 a3 b1.! b2. c1.!", "a2", "a1 a3 b2"},       // of those that answer
+		{"a1 a2 a3! b1.", "a3", "a1 a2 b1"},                // who is lost for good
+		{"a1 a2 a3 a4 a5", "a5", "a1 a2 a3"},               // an odd number
+		{"a1 a2 a3! a4 a5", "a5", "a1 a2 a4"},              // without who is silent
+		{"a1 a2 b1 b2 c1 c2. d1.", "b2", "a1 a2 b1 c1 d1"}, // as many as before
+		{"a1 a2 b1 b2 c1 c2 d1 d2.", "a1", "a2 b1 b2 c1 c2 d1 d2"},
+		{"a1 a2 a3", "a3", "a1"},       // two are left, of whom the leader votes
+		{"a1! a2 a3", "a3", "a2"},      // unless it is silent
+		{"a1 a2. a3.", "", "a1 a2 a3"}, // a federation that has grown
+		{"a1 b1.", "", "a1"},
+		{"a1 a2 a3 b1.!", "a3", ""}, // nobody takes the place
+	} {
+		m, progress := group(c.have)
+		got, err := chooseVoters(m, wire.NodeID(c.leaving), "a1", progress)
+		var words []string
+		for _, id := range got {
+			words = append(words, string(id))
+		}
+		slices.Sort(words)
+		if strings.Join(words, " ") != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s without %q: %v, %v, want %q", c.have, c.leaving, words, err, c.want)
+		}
+		if err != nil && !errors.Is(err, wire.Conflict) {
+			t.Errorf("%s: %v, want a conflict", c.have, err)
+		}
+	}
+}
+
+func TestSafeWithout(t *testing.T) {
+	for _, c := range []struct {
+		have, node string
+		want       bool
+	}{
+		{"a1 a2 a3", "a3", true},
+		{"a1 a2! a3", "a3", false},
+		{"a1 a2! a3", "a2", true},
+		{"a1 a2 a3! a4! a5", "a5", false},
+		{"a1 a2 a3! a4! a5", "a4", true},
+		{"a1", "a1", false},
+	} {
+		if _, progress := group(c.have); safeWithout(progress, wire.NodeID(c.node)) != c.want {
+			t.Errorf("%s without %s: want %v", c.have, c.node, c.want)
+		}
+	}
+}
+
+func TestParseTokenRefuses(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", "not a join token"},
+		{"{}", "names"},
+		{`{"federation":"italia","region":"lazio","node":"lazio-1","x":1}`, "not a join token"},
+		{`{"federation":"italia","region":"lazio","node":"lazio-1"} {}`, "data after"},
+		{`{"federation":"italia","region":"lazio","node":"lazio-1","secret":"AA=="}`, "secret"},
+		{`{"federation":"italia","region":"lazio","node":"lazio-1",
+			"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, "nodes to ask"},
+		{`{"federation":"italia","region":"lazio","node":"lazio-1","nodes":["h:1"],
+			"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, "authorities"},
+		{strings.Repeat("x", tokenBytesMax+1), "more than"},
+	} {
+		if _, err := parseToken([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.60s: %v, want %q", c.text, err, c.want)
+		}
+	}
+}
