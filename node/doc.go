@@ -34,6 +34,9 @@
 //	federation.go   the calls on owners, services, keys and the feed
 //	claim.go        the leader drives claims and directory updates
 //	handover.go     what an anchor hands over, and its import
+//	move.go         citizens' moves: the calls, and what a new owner takes
+//	movedrive.go    the leader drives moves away from its region
+//	movestats.go    the moves' metrics
 //	slots.go        anchor slots: granted, taken over, handed over
 //	spool.go        sealed blocks for regions that are away: taking, reading, counting
 //	spoolrelay.go   bringing them to their owners, on the leader

@@ -316,6 +316,7 @@ func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
 
 func (n *Node) registerMetrics() {
 	n.cfg.Registerer.MustRegister(n.diskMetrics()...)
+	n.cfg.Registerer.MustRegister(n.moveMetrics()...)
 	n.cfg.Registerer.MustRegister(
 		n.region.Store().Collector(), n.federation.Collector(), n.spool.stats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",

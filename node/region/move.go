@@ -291,8 +291,8 @@ func (s *State) takeUp(c *change, r wire.Recipient, own wire.Ownership) error {
 }
 
 // whoseForward says what became of a session that this region does not have: Moved when it left
-// with its citizen, nil when it is not known, or the citizen is back without it. The region is empty while they are on their way: whoever asks should ask again
-// in a moment.
+// with its citizen, nil when it is not known, or the citizen is back without it. The region is
+// empty while they are on their way: whoever asks should ask again in a moment.
 func whoseForward(token wire.TokenHash, get func(key []byte, m codec.Message) (bool, error)) (
 	*wire.Error, error) {
 	var f forwardRow

@@ -515,6 +515,9 @@ func TestMoveBack(t *testing.T) {
 		no := to.message(p.code, otherService, "no")
 		to.wantOutcomes("the preference", to.submit(to.digest(no)),
 			decided(no.ID, serviceNotAllowed))
+		if n := to.count(movePrefix); n != 0 {
+			t.Errorf("%d rows of moves are left where the citizen is", n)
+		}
 		from.checkCaches()
 		to.must(wire.CmdMoveErase, &wire.MoveErase{Recipient: r}) // nothing remains here
 		to.checkAllThere(p)

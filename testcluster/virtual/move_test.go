@@ -262,6 +262,11 @@ func TestAbortBehindTheFence(t *testing.T) {
 			if at := s.stage(r, "lazio", "sicilia", 2); at != when {
 				t.Fatalf("the move is at step %d, want %d: the test is wrong", at, when)
 			}
+			for range 3 { // sealed for the new owner, whoever that will be
+				if err := s.Send(t.Context(), &s.h, c); err != nil {
+					t.Errorf("behind the fence, the new owner away: %v", err)
+				}
+			}
 			if m, err := s.abort(c, "lazio"); err != nil || !m.Aborting {
 				t.Fatalf("abort: %+v, %v", m, err)
 			}
