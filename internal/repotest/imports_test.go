@@ -63,6 +63,8 @@ var onlyRules = []only{
 	{module + "/testcluster", "only the command may start a local federation",
 		[]string{"cmd/staffetta", "testcluster/..."}, nil},
 	{module + "/cmd", "a command is nobody's library", nil, nil},
+	{module + "/internal/corpus", "golden logs stay out of the product", nil,
+		[]string{"node/...", "testcluster/virtual"}},
 	{module + "/internal/openapitest", "a test's checker stays out of the product", nil,
 		[]string{"..."}},
 	{module + "/internal/ca", "certificates are an operator's, and a node's that asks for its own",

@@ -7,7 +7,7 @@ import (
 )
 
 // version1 is what version 1 could log.
-func (c *corpus) version1() {
+func (c *writer) version1() {
 	c.add("c", []byte("members of the beginning"))
 	c.commands() // an entry that only tells followers what is committed
 	c.command(wire.CmdDirectory, &wire.DirectoryOps{List: []wire.DirectoryOp{{
@@ -37,6 +37,30 @@ func (c *corpus) version1() {
 	c.add("c", []byte("members of the end"))
 }
 
+// version2 is what the kinds of version 2 do on the edge; what they do as a rule is in the run.
+func (c *writer) version2() {
+	c.add("c", []byte("members of the beginning"))
+	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2}) // too early
+	m := testMap("lazio", "sicilia", "veneto")
+	c.command(wire.CmdFound, m)
+	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 1}) // it is
+	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2})
+	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2})
+	for _, kind := range kindsSince(2) {
+		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+		c.commands(wire.Command{Kind: kind})                     // says nothing
+		c.command(wire.CmdAudit, &wire.Audited{Operator: "operator", Action: "something",
+			Command: wire.Command{Kind: kind}})
+		if kind == kindsSince(2)[0] {
+			c.institution()
+		}
+	}
+	c.command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{1, 2}, To: "sicilia"})
+	c.command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{wire.Slots}, To: "sicilia"})
+	c.command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{1}, To: "molise"})
+	c.directory()
+}
+
 func institutionOf(n int) wire.InstitutionID {
 	return wire.InstitutionID(fmt.Sprintf("%011d", n))
 }
@@ -46,14 +70,14 @@ func serviceOf(n int) wire.ServiceID {
 }
 
 // key is one of a few, so that services contend for them, or none.
-func (c *corpus) key() wire.KeyHash {
+func (c *writer) key() wire.KeyHash {
 	if c.rng.IntN(4) == 0 {
 		return wire.KeyHash{}
 	}
 	return keyOf(fmt.Sprint(c.rng.IntN(8)))
 }
 
-func (c *corpus) institution() {
+func (c *writer) institution() {
 	i := &wire.Institution{ID: institutionOf(c.rng.IntN(4)),
 		Name: fmt.Sprint("Comune ", c.rng.IntN(3))}
 	if c.rng.IntN(3) == 0 {
@@ -62,7 +86,7 @@ func (c *corpus) institution() {
 	c.command(wire.CmdPutInstitution, i)
 }
 
-func (c *corpus) service() {
+func (c *writer) service() {
 	s := &wire.Service{ID: serviceOf(c.rng.IntN(4)), Institution: institutionOf(c.rng.IntN(5)),
 		Name: "Tributi", Department: fmt.Sprint("Ufficio ", c.rng.IntN(3)),
 		RequireSecureChannels: c.rng.IntN(2) == 0, MaxAllowedPaymentAmount: c.rng.Uint64N(100),
@@ -78,7 +102,7 @@ func (c *corpus) service() {
 }
 
 // directory adds a batch of operations, most of which contradict each other.
-func (c *corpus) directory() {
+func (c *writer) directory() {
 	var ops wire.DirectoryOps
 	for range 1 + c.rng.IntN(4) {
 		ops.List = append(ops.List, wire.DirectoryOp{

@@ -12,45 +12,48 @@ import (
 
 var writeCorpus = flag.Bool("write-corpus", false, "write the logs of the corpus that are missing")
 
-// corpusKinds are the kinds of commands that each version brought.
-var corpusKinds = map[int][]wire.CommandKind{
-	1: {wire.CmdLogin, wire.CmdLogout, wire.CmdSetProfile, wire.CmdSetPreference,
-		wire.CmdGrantSlots, wire.CmdClaimIntent, wire.CmdClaimAbort, wire.CmdRelease,
-		wire.CmdImport, wire.CmdNoted, wire.CmdErase, wire.CmdExpire},
-}
+// corpusKinds are the kinds of commands that logs of the corpus have to hold.
+var corpusKinds = []wire.CommandKind{wire.CmdLogin, wire.CmdLogout, wire.CmdSetProfile,
+	wire.CmdSetPreference, wire.CmdGrantSlots, wire.CmdClaimIntent, wire.CmdClaimAbort,
+	wire.CmdRelease, wire.CmdImport, wire.CmdNoted, wire.CmdErase, wire.CmdExpire,
+	// Version 2.
+	wire.CmdRegionKey, wire.CmdSpool, wire.CmdSpoolDone, wire.CmdSpoolExpire,
+	wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone, wire.CmdMoveUndo,
+	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdFenceSlot,
+	wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile}
 
 // commands adds an entry of commands.
-func (c *corpus) commands(list ...wire.Command) []wire.Result {
+func (c *writer) commands(list ...wire.Command) []wire.Result {
 	body := wire.Encode(&wire.Commands{List: list})
 	return c.add(c.entry(wire.CommandsEntry, body)).(*wire.Results).List
 }
 
-func (c *corpus) command(kind wire.CommandKind, m codec.Message) wire.Result {
+func (c *writer) command(kind wire.CommandKind, m codec.Message) wire.Result {
 	return c.commands(command(kind, m))[0]
 }
 
 // block adds an entry with a block.
-func (c *corpus) block(records ...wire.Record) {
+func (c *writer) block(records ...wire.Record) {
 	c.add(c.entry(wire.BlockEntry, c.seal(records...)))
 }
 
 // membership adds a configuration, whose bytes the state keeps and does not read.
-func (c *corpus) membership(text string) {
+func (c *writer) membership(text string) {
 	e := c.entry(wire.CommandsEntry, nil)
 	e.Configuration, e.Data = true, []byte(text)
 	c.log[len(c.log)-1] = e
 	c.add(e)
 }
 
-func (c *corpus) someone() fiscalcode.Code { return codeOf(fmt.Sprint("citizen ", c.rng.IntN(12))) }
+func (c *writer) someone() fiscalcode.Code { return codeOf(fmt.Sprint("citizen ", c.rng.IntN(12))) }
 
-func (c *corpus) service() wire.ServiceID {
+func (c *writer) service() wire.ServiceID {
 	return []wire.ServiceID{someService, "01ARZ3NDEKTSV4RRFFQ69G5FAW",
 		"01ARZ3NDEKTSV4RRFFQ69G5FAX"}[c.rng.IntN(3)]
 }
 
 // version1 is what version 1 could log: the edges one by one, then days of everything.
-func (c *corpus) version1() {
+func (c *writer) version1() {
 	c.membership("members of the beginning")
 	c.edges()
 	for i := range 12 {
@@ -69,8 +72,29 @@ func (c *corpus) version1() {
 	c.membership("members of the end")
 }
 
+// version2 is what the kinds of version 2 do on the edge; what they do as a rule is in the run.
+func (c *writer) version2() {
+	c.membership("members of the beginning")
+	c.command(wire.CmdGrantSlots, allSlots())
+	c.command(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: 1}) // it is
+	c.command(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: 2})
+	c.command(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: 2})
+	for _, kind := range corpusKinds {
+		if kind.Since() == 2 {
+			c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+			c.commands(wire.Command{Kind: kind})                     // says nothing
+		}
+	}
+	c.command(wire.CmdFenceSlot, &wire.FenceSlot{Slot: 7, Epoch: 2})
+	c.command(wire.CmdFenceSlot, &wire.FenceSlot{Slot: 7, Epoch: 2})
+	c.command(wire.CmdFenceSlot, &wire.FenceSlot{Slot: wire.Slots, Epoch: 2})
+	code := codeOf("a citizen")
+	c.citizen(code, 4)
+	c.block(c.message(code, someService, "as in version 1"))
+}
+
 // edges are what hardly ever happens.
-func (c *corpus) edges() {
+func (c *writer) edges() {
 	anchored := codeOf("nobody's")
 	c.block(c.message(anchored, someService, "before any slot was granted"))
 	c.command(wire.CmdGrantSlots, allSlots())
@@ -88,7 +112,7 @@ func (c *corpus) edges() {
 	c.now = c.now.Add(-time.Hour) // the leader's clock went back
 	c.block(c.digest(c.message(anchored, someService, "in the past")))
 	r := c.hasher.Recipient(anchored)
-	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: corpusRegion, Epoch: 1})
+	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "lazio", Epoch: 1})
 	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "sicilia", Epoch: 1})
 	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "sicilia", Epoch: 1, After: first.ID})
 	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "veneto", Epoch: 1})
@@ -98,7 +122,7 @@ func (c *corpus) edges() {
 }
 
 // imported claims a code whose anchor hands rejections over.
-func (c *corpus) imported() {
+func (c *writer) imported() {
 	code := codeOf("from another anchor")
 	r := c.hasher.Recipient(code)
 	row := rejectedRow{Service: someService, Reason: wire.UserNotFound, TimeToLive: 3600,
@@ -124,7 +148,7 @@ func (c *corpus) imported() {
 
 // citizen takes a code as far as number says: unclaimed, claimed, logged in, or active in one of
 // the modes.
-func (c *corpus) citizen(code fiscalcode.Code, number int) {
+func (c *writer) citizen(code fiscalcode.Code, number int) {
 	r, token := c.hasher.Recipient(code), tokenOf(string(code))
 	if number == 0 {
 		return
@@ -144,7 +168,7 @@ func (c *corpus) citizen(code fiscalcode.Code, number int) {
 }
 
 // step adds one entry of the everyday, or a few that belong together.
-func (c *corpus) step() {
+func (c *writer) step() {
 	code := c.someone()
 	token := tokenOf(string(code))
 	switch c.rng.IntN(12) {
@@ -187,7 +211,7 @@ func (c *corpus) step() {
 }
 
 // erasures rewrites blocks of which content was refused.
-func (c *corpus) erasures() {
+func (c *writer) erasures() {
 	due, err := c.DueErasures(c.now, 2)
 	if err != nil {
 		c.t.Fatal(err)
@@ -199,7 +223,7 @@ func (c *corpus) erasures() {
 }
 
 // profile updates a citizen's profile, now and then at a version that is not the present one.
-func (c *corpus) profile(token wire.TokenHash) {
+func (c *writer) profile(token wire.TokenHash) {
 	u := wire.ProfileUpdate{AcceptedTos: float64(c.rng.IntN(3)), SetMode: c.rng.IntN(3) == 0,
 		Mode: wire.Mode(c.rng.IntN(4))}
 	if c.rng.IntN(4) == 0 {
@@ -221,7 +245,7 @@ func (c *corpus) profile(token wire.TokenHash) {
 	c.command(wire.CmdSetProfile, &wire.SetProfile{Token: token, Update: u})
 }
 
-func (c *corpus) preference(token wire.TokenHash) {
+func (c *writer) preference(token wire.TokenHash) {
 	p := wire.SetPreference{Token: token}
 	p.Preference.Service, p.Preference.Inbox = c.service(), c.rng.IntN(2) == 0
 	if have, err := c.Preference(wire.GetPreference{Token: token,
@@ -232,7 +256,7 @@ func (c *corpus) preference(token wire.TokenHash) {
 }
 
 // records adds a block of some, to people of every standing, a few of them twice.
-func (c *corpus) records() {
+func (c *writer) records() {
 	var list []wire.Record
 	for range 1 + c.rng.IntN(4) {
 		rec := c.message(c.someone(), c.service(), fmt.Sprint("number ", c.minted))
@@ -253,7 +277,7 @@ func (c *corpus) records() {
 }
 
 // rich is a content with more than a text.
-func (c *corpus) rich() []byte {
+func (c *writer) rich() []byte {
 	m := wire.Content{Subject: "Avviso di pagamento", Markdown: "Il testo."}
 	if c.rng.IntN(2) == 0 {
 		m.Payment = &wire.Payment{Amount: 1, NoticeNumber: "301000000000000001",
