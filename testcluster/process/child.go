@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +25,6 @@ const (
 // child is one process of the federation, started again when it dies.
 type child struct {
 	id      string
-	args    []string
 	binary  string
 	logPath string
 	restart bool
@@ -34,9 +34,11 @@ type child struct {
 	ended   func(err error) // called after each end that was not asked for
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	pid  int           // 0 while it does not run
-	held chan struct{} // closed when it may be started again; nil: it may
+	mu      sync.Mutex
+	args    []string
+	pid     int           // 0 while it does not run
+	held    chan struct{} // closed when it may be started again; nil: it may
+	retired bool          // it is not started again
 }
 
 // PID is the running process's id, or 0.
@@ -78,6 +80,27 @@ func (c *child) release() {
 		close(c.held)
 		c.held = nil
 	}
+}
+
+// more adds arguments for the next start.
+func (c *child) more(args ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.args = append(slices.Clone(c.args), args...)
+}
+
+// retire has the process not be started again.
+func (c *child) retire() {
+	c.mu.Lock()
+	c.retired = true
+	c.mu.Unlock()
+	c.release()
+}
+
+func (c *child) isRetired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retired
 }
 
 // wait waits until the process may be started again. It answers whether it was held.
@@ -124,7 +147,7 @@ func (c *child) run(ctx context.Context) error {
 		}
 		lived := time.Since(started)
 		held := c.wait(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || c.isRetired() {
 			return nil
 		}
 		if early++; lived >= diesEarly || held {
@@ -144,7 +167,10 @@ func (c *child) once(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, c.binary, c.args...)
+	c.mu.Lock()
+	args := c.args
+	c.mu.Unlock()
+	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(environment(os.Environ(), runtime.NumCPU()), c.env...)
 	// A terminal's Ctrl-C reaches this process alone, which then stops its children in order.

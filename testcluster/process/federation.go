@@ -23,9 +23,13 @@ type Federation struct {
 	lock        *os.File // of the directory, held until Run ends
 	provisioned *provisioned
 	people      []person
-	nodes       []node
 	gateways    []gateway
 	ready       chan struct{}
+
+	// Guarded by members; nodes that were retired are not among them.
+	members sync.Mutex
+	nodes   []node
+	begin   func(*child) error // starts a child beside the others; nil: nothing runs
 
 	events sync.Mutex // serialises lines of events
 
@@ -103,14 +107,28 @@ func (f *Federation) followLayout() {
 	f.cfg.Nodes, f.cfg.Gateways = len(l.Nodes)/len(l.Regions), len(l.Gateways)
 }
 
+// newChild describes a process.
+func (f *Federation) newChild(id string, args ...string) *child {
+	c := &f.cfg
+	return &child{id: id, binary: c.Binary, logPath: c.path("logs", id+".log"),
+		restart: c.Restart, env: c.Env, event: f.event, changed: f.writeLocal,
+		ended: func(err error) { c.Ended(id, err) },
+		args:  append(args, "--log-level", c.LogLevel)}
+}
+
+// nodeFlags are those that every node has.
+func (f *Federation) nodeFlags(id, socket, admin string) []string {
+	c := &f.cfg
+	return append([]string{"--listen", socket, "--admin", admin, "--dir", c.path("nodes", id),
+		"--log-store", c.LogStore, "--disk-low", "256MiB", "--disk-critical", "64MiB",
+		"--ballast", "0"}, moreFlags(id, c.NodeFlags)...)
+}
+
 // children describes the processes.
 func (f *Federation) children() error {
 	c := &f.cfg
 	child := func(id string, args ...string) *child {
-		return &child{id: id, binary: c.Binary, logPath: c.path("logs", id+".log"),
-			restart: c.Restart, env: c.Env, event: f.event, changed: f.writeLocal,
-			ended: func(err error) { c.Ended(id, err) },
-			args:  append(append(args, c.pki(id)...), "--log-level", c.LogLevel)}
+		return f.newChild(id, append(args, c.pki(id)...)...)
 	}
 	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
 	given, err := net.Listen("tcp", c.HTTP) // held meanwhile, not to be found free
@@ -137,10 +155,8 @@ func (f *Federation) children() error {
 		homes[region] = append(homes[region], n.Addr)
 		f.nodes = append(f.nodes, node{
 			child: child(id, append([]string{"node", "--id", id, "--region", region,
-				"--listen", sockets[i], "--admin", admin, "--dir", c.path("nodes", id),
-				"--founding", c.path(FoundingFile), "--directory-key", c.path(DirectoryKeyFile),
-				"--log-store", c.LogStore, "--disk-low", "256MiB", "--disk-critical", "64MiB",
-				"--ballast", "0"}, moreFlags(id, c.NodeFlags)...)...),
+				"--founding", c.path(FoundingFile), "--directory-key", c.path(DirectoryKeyFile)},
+				f.nodeFlags(id, sockets[i], admin)...)...),
 			socket: sockets[i],
 			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
 				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})
@@ -175,6 +191,8 @@ func (f *Federation) Dir() string { return f.cfg.Dir }
 func (f *Federation) File() *localfile.File {
 	file := &localfile.File{Services: f.services(),
 		Citizens: f.cfg.localCitizens(f.people)}
+	f.members.Lock()
+	defer f.members.Unlock()
 	for _, n := range f.nodes {
 		n.file.PID = n.PID()
 		file.Nodes = append(file.Nodes, n.file)
@@ -193,9 +211,18 @@ func (f *Federation) Run(ctx context.Context) error {
 	defer stopNodes()
 	below, belowCtx := errgroup.WithContext(nodes)
 	above, aboveCtx := errgroup.WithContext(ctx)
+	f.members.Lock()
 	for _, n := range f.nodes {
 		below.Go(func() error { return n.run(belowCtx) })
 	}
+	f.begin = func(c *child) error {
+		if belowCtx.Err() != nil {
+			return errors.New("the federation is stopping")
+		}
+		below.Go(func() error { return c.run(belowCtx) })
+		return nil
+	}
+	f.members.Unlock()
 	above.Go(func() error { return f.start(aboveCtx, above) })
 	above.Go(func() error {
 		select {
@@ -206,6 +233,9 @@ func (f *Federation) Run(ctx context.Context) error {
 		}
 	})
 	err := above.Wait()
+	f.members.Lock() // nothing begins any more
+	f.begin = nil
+	f.members.Unlock()
 	stopNodes()
 	return errors.Join(err, below.Wait(), f.removeLocal(), f.lock.Close())
 }
@@ -225,8 +255,8 @@ func (f *Federation) start(ctx context.Context, gateways *errgroup.Group) error 
 }
 
 func (f *Federation) startIn(ctx context.Context) error {
-	for _, n := range f.nodes {
-		if err := f.awaitHealth(ctx, n.id, n.file.Admin); err != nil {
+	for _, n := range f.File().Nodes {
+		if err := f.awaitHealth(ctx, n.ID, n.Admin); err != nil {
 			return err
 		}
 	}

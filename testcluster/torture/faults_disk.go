@@ -58,7 +58,9 @@ func (t *trial) unmountDisks() error {
 
 func (t *trial) diskOwners() (ids []string) {
 	for id := range t.disks {
-		ids = append(ids, id)
+		if !t.retired[id] {
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids) // a map has no order that a seed repeats
 	return ids
@@ -119,6 +121,7 @@ func (t *trial) loseDisks(what string, power bool, ids ...string) (*strike, erro
 			}
 			return errors.Join(errs...)
 		}}
+	t.watch.allow(ids)
 	for _, id := range ids {
 		if err := t.disks[id].fail(); err != nil {
 			return nil, errors.Join(err, s.heal(context.Background()))

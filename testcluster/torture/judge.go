@@ -44,7 +44,7 @@ func (t *trial) rest(ctx context.Context) error {
 // disagreement says which replicas do not stand at one index; empty: all do.
 func (t *trial) disagreement(ctx context.Context) string {
 	index := map[string]uint64{}
-	for _, n := range t.file.Nodes {
+	for _, n := range t.watch.members() {
 		list, err := t.watch.status(ctx, n.Admin)
 		if err != nil || len(list) == 0 {
 			return n.ID + " tells nothing of its replicas"

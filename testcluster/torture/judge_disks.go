@@ -36,10 +36,11 @@ func (t *trial) judgeDisks() error {
 	}
 	first := map[string]bool{}
 	for _, n := range t.file.Nodes {
-		if err := d.node(n.ID, n.Region, n.Dir, !first[n.Region]); err != nil {
+		gone := t.retired[n.ID]
+		if err := d.node(n.ID, n.Region, n.Dir, !gone && !first[n.Region]); err != nil {
 			return fmt.Errorf("the disk of %s: %w", n.ID, err)
 		}
-		first[n.Region] = true
+		first[n.Region] = first[n.Region] || !gone
 	}
 	d.judgeOwners()
 	t.judgeLogs(d)
@@ -226,7 +227,9 @@ func (d *diskJudge) scan(id, name string, disk *testcluster.Disk) error {
 	if err != nil {
 		return err
 	}
-	d.seeing(id, name, own)
+	if !d.trial.retired[id] { // it has not what came later
+		d.seeing(id, name, own)
+	}
 	return nil
 }
 

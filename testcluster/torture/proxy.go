@@ -2,7 +2,6 @@ package torture
 
 import (
 	"container/heap"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -72,15 +71,16 @@ func (w weather) fate(random *rand.Rand) []time.Duration {
 // at the node's public address, and what the node answers passes it on the way back. A process is
 // known by its socket's address, so weather can be made for each ordered pair.
 type network struct {
-	// Set at construction.
-	proxies []*proxy
-	names   map[netip.AddrPort]string
+	carriers sync.WaitGroup // of all proxies
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	fronts map[int]front // by the order they came in
-	next   int
-	memo   map[[2]string]weather // of pairs, emptied with each change
+	mu      sync.Mutex
+	proxies []*proxy
+	names   map[netip.AddrPort]string
+	closed  bool
+	fronts  map[int]front // by the order they came in
+	next    int
+	memo    map[[2]string]weather // of pairs, emptied with each change
 }
 
 // front is weather over some pairs.
@@ -93,24 +93,38 @@ func newNetwork(endpoints []process.Endpoint) (*network, error) {
 	n := &network{names: map[netip.AddrPort]string{}, fronts: map[int]front{},
 		memo: map[[2]string]weather{}}
 	for _, e := range endpoints {
-		socket, err := netip.ParseAddrPort(e.Socket)
-		if err != nil {
-			return nil, err
-		}
-		n.names[socket] = e.ID
-	}
-	for _, e := range endpoints {
-		if e.Public == "" {
-			continue
-		}
-		p, err := newProxy(n, e)
-		if err != nil {
+		if err := n.add(e); err != nil {
 			n.close()
 			return nil, err
 		}
-		n.proxies = append(n.proxies, p)
 	}
 	return n, nil
+}
+
+// add puts a process into the network, and a proxy before it if it is a node.
+func (n *network) add(e process.Endpoint) error {
+	socket, err := netip.ParseAddrPort(e.Socket)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names[socket] = e.ID
+	if e.Public == "" {
+		return nil
+	}
+	p, err := newProxy(n, e)
+	if err != nil {
+		return err
+	}
+	if n.closed {
+		p.close()
+		return net.ErrClosed
+	}
+	n.proxies = append(n.proxies, p)
+	n.carriers.Go(p.receive)
+	n.carriers.Go(p.deliver)
+	return nil
 }
 
 // bring brings weather over pairs; the answer ends it.
@@ -147,6 +161,8 @@ func (n *network) between(from, to string) weather {
 }
 
 func (n *network) name(addr netip.AddrPort) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if name, ok := n.names[addr]; ok {
 		return name
 	}
@@ -157,7 +173,10 @@ func (n *network) name(addr netip.AddrPort) string {
 type carried struct{ Passed, Dropped, Duplicated, Delayed uint64 }
 
 func (n *network) carried() (sum carried) {
-	for _, p := range n.proxies {
+	n.mu.Lock()
+	proxies := n.proxies
+	n.mu.Unlock()
+	for _, p := range proxies {
 		p.mu.Lock()
 		sum.Passed += p.count.Passed
 		sum.Dropped += p.count.Dropped
@@ -168,24 +187,18 @@ func (n *network) carried() (sum carried) {
 	return sum
 }
 
-// run carries datagrams until ctx ends.
-func (n *network) run(ctx context.Context) {
-	var all sync.WaitGroup
-	for _, p := range n.proxies {
-		all.Go(p.receive)
-		all.Go(p.deliver)
-	}
-	<-ctx.Done()
-	n.close()
-	all.Wait()
-	for _, p := range n.proxies {
-		p.answers.Wait()
-	}
-}
-
+// close ends the network, and returns when nothing of it runs.
 func (n *network) close() {
-	for _, p := range n.proxies {
+	n.mu.Lock()
+	n.closed = true
+	proxies := n.proxies
+	n.mu.Unlock()
+	for _, p := range proxies {
 		p.close()
+	}
+	n.carriers.Wait()
+	for _, p := range proxies {
+		p.answers.Wait()
 	}
 }
 

@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -40,10 +39,7 @@ func newPeers(t *testing.T) *peers {
 	if p.network, err = newNetwork(ends); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { p.network.run(ctx); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(p.network.close)
 	return p
 }
 

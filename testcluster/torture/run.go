@@ -52,8 +52,10 @@ type trial struct {
 	operator operator.Config
 	revoker  *revoker
 	probes   []*probe
-	probed   []*citizen    // whom the probes write to
-	from, to time.Duration // when the torture began and ended
+	probed   []*citizen      // whom the probes write to
+	replaced int             // nodes that took another's place
+	retired  map[string]bool // nodes whose place was taken
+	from, to time.Duration   // when the torture began and ended
 
 	mu     sync.Mutex
 	fresh  []localfile.Citizen // guarded by mu; citizens who were not met yet
@@ -68,11 +70,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	t := &trial{cfg: cfg, findings: new(findings), living: map[*citizen]bool{},
+	t := &trial{cfg: cfg, findings: new(findings), living: map[*citizen]bool{}, retired: map[string]bool{},
 		time: &timeline{out: cfg.Timeline, began: time.Now()}}
 	t.report = &Report{Again: cfg.Again(), Dir: cfg.Dir, Seed: cfg.Seed, Regions: cfg.Regions,
 		Nodes: cfg.Nodes}
 	if err := t.prepare(); err != nil {
+		if t.net != nil {
+			t.net.close()
+		}
 		return nil, err
 	}
 	err := t.run(ctx)
@@ -165,7 +170,7 @@ func (t *trial) run(ctx context.Context) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
-	g.Go(func() error { t.net.run(inner); return nil })
+	defer t.net.close()
 	g.Go(func() error { return t.fed.Run(inner) })
 	g.Go(func() error {
 		defer stop()

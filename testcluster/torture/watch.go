@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,11 +31,12 @@ type watch struct {
 	time     *timeline
 	findings *findings
 	http     *http.Client
-	nodes    []localfile.Node
 	gateways []localfile.Gateway
 
 	// Guarded by mu.
 	mu      sync.Mutex
+	nodes   []localfile.Node
+	logs    map[string]string // of every process that there was
 	leaders map[string]leadership
 	digests map[string]map[uint64]string // of a group, by index
 	compare int                          // digests that met another of the same index
@@ -60,10 +62,35 @@ type Ending struct {
 }
 
 func newWatch(t *timeline, f *findings, file *localfile.File) *watch {
-	return &watch{time: t, findings: f, http: &http.Client{Timeout: 2 * time.Second},
-		nodes: file.Nodes, gateways: file.Gateways, leaders: map[string]leadership{},
+	w := &watch{time: t, findings: f, http: &http.Client{Timeout: 2 * time.Second}, gateways: file.Gateways, leaders: map[string]leadership{},
 		digests: map[string]map[uint64]string{}, ready: map[string]bool{}, begun: map[string]int{},
-		excused: map[string]bool{}, allowed: map[string]time.Duration{}}
+		excused: map[string]bool{}, allowed: map[string]time.Duration{}, logs: map[string]string{}}
+	for _, n := range file.Nodes {
+		w.join(n)
+	}
+	return w
+}
+
+// join has a node watched, leave watched no more.
+func (w *watch) join(n localfile.Node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = append(w.nodes, n)
+	w.logs[n.ID] = n.Log
+}
+
+func (w *watch) leave(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = slices.DeleteFunc(slices.Clone(w.nodes), func(n localfile.Node) bool {
+		return n.ID == id
+	})
+}
+
+func (w *watch) members() []localfile.Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes
 }
 
 // standing is what a replica says of itself.
@@ -94,7 +121,7 @@ func (w *watch) run(ctx context.Context) {
 // look asks everybody once, all at a time.
 func (w *watch) look(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		all.Go(func() {
 			list, err := w.status(ctx, n.Admin)
 			w.note(n.ID, list)
@@ -284,12 +311,9 @@ func panicked(why string) bool { return regexp.MustCompile(`panic:|fatal error:`
 
 // lastWords is the last error in a process's log, or the panic that ended it.
 func (w *watch) lastWords(id string) string {
-	path := ""
-	for _, n := range w.nodes {
-		if n.ID == id {
-			path = n.Log
-		}
-	}
+	w.mu.Lock()
+	path := w.logs[id]
+	w.mu.Unlock()
 	if path == "" {
 		return ""
 	}
