@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,8 +45,11 @@ func TestBackup(t *testing.T) {
 			files := invented(at)
 			src := newSource(at, files)
 			want[src.head.Index] = files
-			var last uint64
+			var mu sync.Mutex
+			var last uint64 // guarded by mu
 			report, err := r.Backup(t.Context(), src, Options{Progress: func(done, total uint64) {
+				mu.Lock()
+				defer mu.Unlock()
 				last = max(last, done)
 			}})
 			if err != nil {

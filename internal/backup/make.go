@@ -29,7 +29,7 @@ type Source interface {
 type Options struct {
 	// Rate bounds, in bytes per second, what is read from the source; 0: no bound.
 	Rate int64
-	// Progress is called now and then with the bytes that are done with, and all of them.
+	// Progress is called, by several goroutines, with the bytes that are done with, and all of them.
 	Progress func(done, total uint64)
 }
 
