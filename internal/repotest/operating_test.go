@@ -41,7 +41,7 @@ func TestOperating(t *testing.T) {
 		})
 	}
 	got := s.run(one("## Is it well?"))
-	if strings.Count(got, `"ready": true`) != 2 || strings.Count(got, `"role": "leader"`) != 2 {
+	if strings.Count(got, `"ready": true`) != 3 || strings.Count(got, `"role": "leader"`) != 2 {
 		t.Errorf("the node or the gateway is not well:\n%s", got)
 	}
 	gateway.stop()
@@ -69,8 +69,9 @@ func TestOperating(t *testing.T) {
 	refuse("second process", other)
 	refuse("port in use", strings.Replace(start, "--dir data", "--dir fresh", 1))
 	node.stop()
-	s.run("echo zz > bad.key; openssl rand -hex 32 > other.key; mkdir half; cp -r data/region half; " +
-		"cp -r data damaged; cp -r data lost; rm -r lost/region; echo x > damaged/region/state/CURRENT; " +
+	s.run("echo zz > italia/bad.key; openssl rand -hex 32 > italia/other.key; " +
+		"mkdir half; cp -r data/region half; cp -r data damaged; cp -r data lost; " +
+		"rm -r lost/region; echo x > damaged/region/state/CURRENT; cd italia; " +
 		"sed s/italia/francia/ founding.json > francia.json; echo {} > empty.json")
 	for name, change := range map[string][2]string{
 		"unknown flag":         {"--dir data", "--dir data --nosuch"},
@@ -85,7 +86,7 @@ func TestOperating(t *testing.T) {
 		"pair":                 {"pki/lazio-1.key", "pki/gateway-1.key"},
 		"missing certificate":  {"pki/lazio-1.crt", "pki/nosuch.crt"},
 		"missing authorities":  {"pki/ca.crt", "pki/nosuch.crt"},
-		"foreign authorities":  {"--ca pki/ca.crt", "--ca pki/gateway-1.crt"},
+		"foreign authorities":  {"--ca italia/pki/ca.crt", "--ca italia/pki/gateway-1.crt"},
 		"half-written":         {"--dir data", "--dir half"},
 		"lost group":           {"--dir data", "--dir lost"},
 		"damaged":              {"--dir data", "--dir damaged"},
