@@ -365,12 +365,9 @@ func TestLocks(t *testing.T) {
 	r := newRepository(t, m)
 	src := newSource(0, invented(0))
 	within := func(f func()) {
-		once := false
+		var once sync.Once
 		src.before = func(string) error {
-			if !once {
-				once = true
-				f()
-			}
+			once.Do(f)
 			return nil
 		}
 	}
