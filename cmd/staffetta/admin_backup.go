@@ -92,6 +92,14 @@ func (f *groupFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.all, "all", false, "the federation's group and those of all regions")
 }
 
+// groupOrAll is group, where none that is named stands for all.
+func (f *groupFlags) groupOrAll() (string, error) {
+	if f.region == "" && !f.federation {
+		return "", nil
+	}
+	return f.group()
+}
+
 // group is the one that is named, empty for all.
 func (f *groupFlags) group() (string, error) {
 	given := 0
@@ -312,11 +320,11 @@ func newBackupListCommand() *cobra.Command {
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use:   "list --region R | --federation | --all",
+		Use:   "list [--region R | --federation]",
 		Short: "List the copies that there are",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			group, err := groups.group()
+			group, err := groups.groupOrAll()
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ func newBackupVerifyCommand() *cobra.Command {
 		scratch      string
 	)
 	cmd := &cobra.Command{
-		Use:   "verify --region R | --federation | --all",
+		Use:   "verify [--region R | --federation]",
 		Short: "Read copies back and see whether a group can be restored from them",
 		Long: `Read the newest copy of each group back, or with --every all of them: every piece is held
 against its hash, then the state is put together below --scratch, its identity, position and digest
@@ -28,7 +28,7 @@ are compared with what was noted when the copy was taken, and every row is read.
 directory needs room for the largest state, and holds it in clear meanwhile; --quick does without.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			group, err := groups.group()
+			group, err := groups.groupOrAll()
 			if err != nil {
 				return err
 			}
