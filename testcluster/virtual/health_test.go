@@ -224,7 +224,8 @@ func TestDiskFills(t *testing.T) {
 			}
 			c.Disk = node.DiskLimits{LowBytes: 500 * mib, CriticalBytes: 200 * mib}
 			c.BallastBytes = 1 * mib
-			c.Space = func() (uint64, uint64, error) { return free[id].Load(), 2000 * mib, nil }
+			room := free[id]
+			c.Space = func() (uint64, uint64, error) { return room.Load(), 2000 * mib, nil }
 		}, 3, "lazio")
 		g := w.Gateway("lazio")
 		w.write(g)
