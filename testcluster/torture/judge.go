@@ -279,7 +279,7 @@ func (t *trial) judgeAvailability() {
 }
 
 func (t *trial) judgeResumed(f *FaultReport, end time.Duration) {
-	f.Resumed = map[string][2]float64{}
+	f.Gaps = map[string]float64{}
 	silent := map[string]bool{}
 	for _, r := range f.Silent {
 		silent[r] = true
@@ -288,21 +288,14 @@ func (t *trial) judgeResumed(f *FaultReport, end time.Duration) {
 		if silent[p.region] {
 			continue
 		}
-		var took [2]float64
-		for i, at := range []time.Duration{seconds(f.At), seconds(f.Healed)} {
-			after, ok := p.next(at)
-			if !ok {
-				after = end - at
-			}
-			took[i] = after.Seconds()
-			t.report.Resumed[p.region] = max(t.report.Resumed[p.region], took[i])
-			limit := resumeMax + f.stalled
-			if after > limit && at+limit < end {
-				t.findings.add("%s: %.1f s without a write after %s at %.1fs (%s), which left a "+
-					"majority", p.region, after.Seconds(), f.Name, at.Seconds(), f.What)
-			}
+		limit := resumeMax + f.stalled
+		gap := p.longest(seconds(f.At), min(seconds(f.Healed)+limit, end))
+		f.Gaps[p.region] = gap.Seconds()
+		t.report.Resumed[p.region] = max(t.report.Resumed[p.region], gap.Seconds())
+		if gap > limit {
+			t.findings.add("%s: %.1f s without a write at %s, %.1fs to %.1fs (%s), which left a "+
+				"majority", p.region, gap.Seconds(), f.Name, f.At, f.Healed, f.What)
 		}
-		f.Resumed[p.region] = took
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -70,17 +69,6 @@ func (p *probe) wrote(at time.Duration) {
 		at = p.writes[n-1] // two answers at once
 	}
 	p.writes = append(p.writes, at)
-}
-
-// next is when the first write after from was acknowledged, as a distance; false: none was.
-func (p *probe) next(from time.Duration) (time.Duration, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i, _ := slices.BinarySearch(p.writes, from)
-	if i == len(p.writes) {
-		return 0, false
-	}
-	return p.writes[i] - from, true
 }
 
 // longest is the longest time without an acknowledged write between two moments.

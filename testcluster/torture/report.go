@@ -28,7 +28,7 @@ type Report struct {
 	Datagrams  carried                    `json:"datagrams"`
 	Judged     Judged                     `json:"judged"`
 	// Gaps is the longest time without an acknowledged write, by region, in seconds; Resumed the
-	// longest after a fault that left a majority.
+	// longest during a fault that left a majority, and soon after it.
 	Gaps    map[string]float64 `json:"longest_gap_seconds"`
 	Resumed map[string]float64 `json:"longest_resumption_seconds"`
 	// Revoked is how long after its acknowledged revocation a key was last accepted, at the most.
@@ -48,9 +48,9 @@ type FaultReport struct {
 	What   string   `json:"what"`
 	Silent []string `json:"silent,omitempty"` // regions that could take no writes
 	Failed string   `json:"failed,omitempty"` // why it could not be brought about
-	// Resumed is how long after the beginning, and after the end, the first write of a region
-	// was acknowledged that was not silent.
-	Resumed map[string][2]float64 `json:"resumed,omitempty"`
+	// Gaps is the longest time without an acknowledged write from the beginning until soon after
+	// the end, of each region that was not silent.
+	Gaps map[string]float64 `json:"gaps,omitempty"`
 
 	stalled time.Duration // of the machine meanwhile
 }
