@@ -126,7 +126,9 @@ func TestPagesAreChecked(t *testing.T) {
 		"another's message": func(p *wire.MovePage) {
 			p.Frame = all(lazio.message(codeOf("bruno"), someService, "x"))
 		},
-		"a digest":             func(p *wire.MovePage) { p.Frame = all(lazio.digest(lazio.message(one.FiscalCode, someService, "x"))) },
+		"a digest": func(p *wire.MovePage) {
+			p.Frame = all(lazio.digest(lazio.message(one.FiscalCode, someService, "x")))
+		},
 		"one message twice":    func(p *wire.MovePage) { p.Frame = all(one) },
 		"another's rejection":  func(p *wire.MovePage) { copy(row(p, 'j').Key[1:], other[:]) },
 		"another's key":        func(p *wire.MovePage) { copy(row(p, 'k').Key[1:], other[:]) },

@@ -27,6 +27,9 @@ var update = flag.Bool("update", false, "rewrite the expected results in testdat
 //	time <duration>                    lets time pass
 //	restart                            the node restarts
 //	claim <who> / import <who> [from <region>] / abort <who> / release <who> to <region>
+//	move <who> to <region> | fence | done | abort | undo    in the old owner's log
+//	move <who> arrive | refuse         in the new owner's log
+//	move <who> erase                   what remains of who moved away goes, when it is due
 //	login <who> [for <duration>] / logout <who>
 //	accept <who>                       accepts the terms of service
 //	set <who> [mode=…] [inbox=on|off] [block=<service>] [unblock] [version=<n>]
@@ -91,13 +94,14 @@ type story struct {
 	messages  map[string]wire.Record
 	people    map[wire.Recipient]string
 	handovers map[string]wire.Handover
+	moves     map[wire.Recipient]wire.Move
 	out       bytes.Buffer
 }
 
 func newStory(t *testing.T) *story {
 	return &story{t: t, coder: newCoder(t), regions: map[string]*fixture{}, now: start,
 		messages: map[string]wire.Record{}, people: map[wire.Recipient]string{},
-		handovers: map[string]wire.Handover{}}
+		handovers: map[string]wire.Handover{}, moves: map[wire.Recipient]wire.Move{}}
 }
 
 func (s *story) run(text string) string {
@@ -188,6 +192,8 @@ func (s *story) step(w words, more []string) {
 		f.restart()
 	case "claim", "import", "abort", "release":
 		s.ownership(f, w)
+	case "move":
+		s.moving(f, w)
 	case "login", "logout", "accept", "set", "prefer":
 		s.citizen(f, w)
 	case "submit":
