@@ -269,8 +269,8 @@ func newBackupInitCommand() *cobra.Command {
 		Use:   "init",
 		Short: "Make a repository, and its key unless the key file is there",
 		Long: `Make a repository of copies in an empty directory or prefix, and its key unless the key
-file is there. Keep the key where the repository is not, and more than once: without it no copy can be
-read, and with it all of them can. A repository that is there under this key is left as it is.`,
+file is there. Keep the key where the repository is not, and more than once: without it no copy can
+be read, and with it all of them can. A repository that is there under this key is left as it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			target, err := repo.openTarget()

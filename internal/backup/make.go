@@ -83,8 +83,8 @@ func (r *Repository) Backup(ctx context.Context, src Source, opts Options) (_ *R
 		return nil, fmt.Errorf("put the manifest: %w", err)
 	}
 	return &Report{Name: name, Group: m.Group, Node: string(m.Node), FromLeader: m.Leader,
-		Stale: m.Stale, Time: m.At(), Incarnation: m.Incarnation, Index: m.Index, Files: m.BackupHead.Files,
-		Bytes: m.Bytes, AddedBytes: b.added.Load()}, nil
+		Stale: m.Stale, Time: m.At(), Incarnation: m.Incarnation, Index: m.Index,
+		Files: m.BackupHead.Files, Bytes: m.Bytes, AddedBytes: b.added.Load()}, nil
 }
 
 // making is a backup under way.

@@ -34,6 +34,7 @@
 //	commit.go      commit, flush, back-pressure
 //	read.go        reads
 //	checkpoint.go  sending a state
+//	rewind.go      sending it again
 //	stream.go      the bytes that travel
 //	stage.go       receiving a state and switching to it
 //	copy.go        a state's files, held still, for a backup

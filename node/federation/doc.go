@@ -45,6 +45,7 @@
 //	trust.go       authorities and revocations
 //	directory.go   compare-and-set on a code's entry; resolving
 //	move.go        operators' orders to move a citizen
+//	backup.go      the database, for copies
 //	restore.go     regions' reports to a restored federation; fencing a restored region
 //	audit.go       operators' changes, with a line each
 //	registry.go    institutions and services, page by page
