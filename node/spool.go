@@ -57,7 +57,7 @@ type spool struct {
 	taking chan struct{} // holds one token per block that is being taken
 	// counting is held for reading from the look at the map until a block is logged.
 	counting sync.RWMutex
-	stats  *spoolStats
+	stats    *spoolStats
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -111,9 +111,6 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	outcomes, err := n.region.AdmitSpool(m.Block.Stubs, now)
 	if err != nil {
 		return nil, err
-	}
-	if answer := plantedSpool(&m.Block); answer != nil {
-		return answer, nil
 	}
 	if answer := plantedSpool(&m.Block); answer != nil {
 		return answer, nil
