@@ -103,13 +103,13 @@ func refused(bin string, args []string) string {
 	return "no such command"
 }
 
-// takes reports whether a line of usage, such as "staffetta admin node promote NODE [flags]", is
-// that of a command with its arguments.
+// takes reports whether a line of usage, such as "staffetta admin revoke node|gateway NAME [flags]",
+// is that of a command with its arguments.
 func takes(usage, command []string) bool {
 	argument := func(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' }
 	for i, word := range command {
 		switch {
-		case len(usage) > i && usage[i] == word:
+		case len(usage) > i && slices.Contains(strings.Split(usage[i], "|"), word):
 		case len(usage) > i && argument(usage[i]):
 		case i > 0 && len(usage) >= i && strings.HasSuffix(usage[i-1], "…"):
 			return true
