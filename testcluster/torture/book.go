@@ -122,6 +122,7 @@ type submission struct {
 	// Set at the beginning.
 	to         *citizen
 	title, key string
+	filler     string // of a message that is to take room
 	service    int
 	began      time.Duration
 
@@ -153,7 +154,8 @@ func (c *citizen) begin(service int, key bool, now time.Duration) *submission {
 // body is the message as an institution sends it.
 func (s *submission) body() map[string]any {
 	return map[string]any{"fiscal_code": s.to.code, "content": map[string]any{"subject": s.title,
-		"markdown": s.title + " " + strings.Repeat("una frase come tante altre, "+s.title+". ", 4)}}
+		"markdown": s.title + " " +
+			strings.Repeat("una frase come tante altre, "+s.title+". ", 4) + s.filler}}
 }
 
 // told is what a submission's answer, or a later reading, says of a message.

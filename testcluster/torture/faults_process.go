@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -21,6 +22,13 @@ func processFaults() []fault {
 		{name: "freeze-leader", about: "SIGSTOP a leader, SIGCONT it later", strike: freezeLeader},
 		{name: "freeze-node", about: "SIGSTOP a node, SIGCONT it later", strike: freezeNode},
 		{name: "freeze-region", about: "SIGSTOP all nodes of a region", strike: freezeRegion},
+		{name: "spool-overflow", about: "a region is away until the others' spools overflow",
+			needs: func(t *trial) string {
+				if len(t.cfg.Regions) < 2 {
+					return "a second region"
+				}
+				return ""
+			}, strike: overflow},
 		{name: "rolling-restart", about: "SIGTERM one node after the other, each when the last is well",
 			strike: rollingRestart},
 	}
@@ -165,4 +173,55 @@ func rollingRestart(ctx context.Context, t *trial, random *rand.Rand) (*strike, 
 		}
 	}
 	return &strike{what: strings.Join(nodes, ", ") + " restarted in turn", brief: true}, nil
+}
+
+// fillerBytes is how much a message has that is to take room in a spool.
+const fillerBytes = 6000
+
+// overflow kills a region and sends to its citizens, through the other regions' gateways, what no
+// compression makes smaller.
+func overflow(ctx context.Context, t *trial, random *rand.Rand) (*strike, error) {
+	r := choose(random, t.cfg.Regions)
+	var to []*citizen
+	for _, c := range t.alive() {
+		if c.region == r && c.held().version > 0 {
+			to = append(to, c)
+		}
+	}
+	if len(to) == 0 {
+		return nil, errors.New("nobody lives in " + r)
+	}
+	s, err := t.kill("all nodes of "+r+" killed, and much is sent to it", t.nodesOf(r)...)
+	if err != nil {
+		return nil, err
+	}
+	sending, stop := context.WithCancel(ctx)
+	var sent sync.WaitGroup
+	sent.Go(func() {
+		for pause(sending, random, 2*pace) {
+			t.fillSpool(sending, to, random)
+		}
+	})
+	alive := s.heal
+	s.heal = func(ctx context.Context) error {
+		stop()
+		sent.Wait()
+		return alive(ctx)
+	}
+	return s, nil
+}
+
+// fillSpool sends one bulk request. What is refused is not sent again.
+func (t *trial) fillSpool(ctx context.Context, to []*citizen, random *rand.Rand) {
+	text := make([]byte, fillerBytes)
+	var lines []*submission
+	for range bulkLinesMax {
+		for i := range text {
+			text[i] = byte('a' + random.IntN(26))
+		}
+		s := choose(random, to).begin(0, true, t.time.now())
+		s.filler = " " + string(text)
+		lines = append(lines, s)
+	}
+	t.clients.bulk(ctx, lines, random)
 }

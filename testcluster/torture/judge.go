@@ -202,6 +202,9 @@ func (c *citizen) judgeMessages(j *Judged) {
 		case s.known == refused && n > 0:
 			c.book.findings.add("message %s was refused for sure and is in the inbox", s.title)
 		}
+		if s.spooled {
+			j.Throttled++
+		}
 		if s.known == done {
 			j.Messages++
 		} else if s.known == unknown {

@@ -30,6 +30,7 @@ func (t *trial) judgeDisks() error {
 	d := &diskJudge{trial: t, hasher: wire.NewHasher(key), key: key,
 		digests: map[string]map[uint64][32]byte{}, codes: map[string]*citizen{},
 		owners: map[wire.Recipient]map[string]wire.Ownership{}, owned: map[string][]*citizen{}}
+	d.sealed = newSealedJudge(t.findings, t.cfg.Regions)
 	d.people = t.clients.book.everybody()
 	for _, c := range d.people {
 		d.codes[c.code] = c
@@ -43,6 +44,7 @@ func (t *trial) judgeDisks() error {
 		first[n.Region] = first[n.Region] || !gone
 	}
 	d.judgeOwners()
+	t.report.Judged.Sealed = d.sealed.judge()
 	t.judgeLogs(d)
 	return nil
 }
@@ -53,6 +55,7 @@ type diskJudge struct {
 	key    wire.DirectoryKey
 	hasher *wire.Hasher
 	people []*citizen
+	sealed *sealedJudge
 	codes  map[string]*citizen
 
 	digests map[string]map[uint64][32]byte // of a group, by index
@@ -72,6 +75,9 @@ func (d *diskJudge) node(id, name, dir string, first bool) (err error) {
 			group += "/" + name
 		}
 		d.equal(id, group, at)
+	}
+	if err := d.sealed.learn(name, disk.Region); err != nil {
+		return err
 	}
 	if first {
 		if err := d.inboxes(name, disk.Region); err != nil {
@@ -206,6 +212,9 @@ func (d *diskJudge) scan(id, name string, disk *testcluster.Disk) error {
 	own := map[string]map[string]bool{"log": {}, "row": {}} // the markers of the region's citizens
 	foreign := map[string]bool{}
 	err := disk.Scan(func(at testcluster.Place, b []byte) {
+		if at.Group == "region" {
+			d.sealed.find(name, b)
+		}
 		d.find(b, func(c *citizen, what string) {
 			if at.Group == "region" && slices.Contains(c.homes(), name) {
 				if found := own[at.Kind]; found != nil && what != "code" {

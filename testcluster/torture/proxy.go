@@ -329,10 +329,10 @@ func (p *proxy) forget() {
 // carry sends a datagram on as the weather lets it.
 func (p *proxy) carry(b []byte, w weather, send func([]byte)) {
 	if w == (weather{}) {
-		send(b)
 		p.mu.Lock()
 		p.count.Passed++
 		p.mu.Unlock()
+		send(b)
 		return
 	}
 	p.mu.Lock()

@@ -71,6 +71,8 @@ type Judged struct {
 	Digests     int `json:"digests_compared"`
 	Markers     int `json:"markers_found"`
 	Revocations int `json:"revocations"`
+	Throttled   int `json:"messages_spooled"`
+	Sealed      int `json:"sealed_blocks_opened"`
 }
 
 // OK reports whether the run was complete and nothing was found.
@@ -97,8 +99,10 @@ func (r *Report) WriteText(out io.Writer) error {
 	}
 	j := r.Judged
 	fmt.Fprintf(&b, "judged: %d messages (%d of unknown outcome) to %d citizens, %d registry "+
-		"operations,\n  %d digests compared, %d markers found on the right disks, %d revocations\n",
-		j.Messages, j.Unknown, j.Citizens, j.Operations, j.Digests, j.Markers, j.Revocations)
+		"operations,\n  %d digests compared, %d markers found on the right disks, %d revocations,\n"+
+		"  %d messages spooled, %d sealed blocks that only their owners' keys open\n",
+		j.Messages, j.Unknown, j.Citizens, j.Operations, j.Digests, j.Markers, j.Revocations,
+		j.Throttled, j.Sealed)
 	for _, region := range slices.Sorted(maps.Keys(r.Gaps)) {
 		fmt.Fprintf(&b, "%s: longest gap %.1f s, after a fault that leaves a majority %.1f s\n",
 			region, r.Gaps[region], r.Resumed[region])

@@ -30,6 +30,9 @@ const (
 	// keyGrace is how long a gateway accepts known keys without the federation: longer than any
 	// fault of a run.
 	keyGrace = "10m"
+	// spoolBytes bounds the regions' spools: what clients send while a region is away fits, what
+	// the fault that is to overflow them sends does not.
+	spoolBytes = "4MiB"
 )
 
 // trial is a run under way.
@@ -124,8 +127,9 @@ func (t *trial) prepare() (err error) {
 	t.fed, err = process.New(process.Config{Binary: c.Binary, Dir: c.path(), HTTP: http,
 		Regions: c.Regions, Nodes: c.Nodes, Gateways: len(c.Regions), Restart: true, Citizens: 1,
 		Newcomers: 1 + livesPerRegion*lives, Seed: c.Seed, Indirect: true, Env: c.Env,
-		NodeFlags: []string{clock}, GatewayFlags: []string{clock, "key-grace=" + keyGrace},
-		Events: t.time, Ended: func(id string, err error) { t.watch.ended(id, err) }})
+		NodeFlags:    []string{clock, "spool-bytes=" + spoolBytes},
+		GatewayFlags: []string{clock, "key-grace=" + keyGrace},
+		Events:       t.time, Ended: func(id string, err error) { t.watch.ended(id, err) }})
 	if err != nil {
 		return err
 	}
