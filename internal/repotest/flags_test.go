@@ -89,6 +89,9 @@ func refused(bin string, args []string) string {
 		if strings.HasPrefix(a, "-") {
 			break
 		}
+		if strings.HasPrefix(a, "$") { // a variable, which stands for flags
+			continue
+		}
 		command = append(command, a)
 	}
 	_, usage, _ := strings.Cut(string(out), "Usage:\n")
