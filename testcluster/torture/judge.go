@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -292,7 +293,8 @@ func (t *trial) judgeResumed(f *FaultReport, end time.Duration) {
 			continue
 		}
 		limit := resumeMax + f.stalled
-		gap := p.longest(seconds(f.At), min(seconds(f.Healed)+limit, end))
+		until := min(seconds(f.Healed)+limit, end, t.silencedAfter(f, p.region))
+		gap := p.longest(seconds(f.At), until)
 		f.Gaps[p.region] = gap.Seconds()
 		t.report.Resumed[p.region] = max(t.report.Resumed[p.region], gap.Seconds())
 		if gap > limit {
@@ -300,6 +302,16 @@ func (t *trial) judgeResumed(f *FaultReport, end time.Duration) {
 				"majority", p.region, gap.Seconds(), f.Name, f.At, f.Healed, f.What)
 		}
 	}
+}
+
+// silencedAfter is when the first fault after f began that silences a region.
+func (t *trial) silencedAfter(f *FaultReport, region string) time.Duration {
+	for _, next := range t.report.Faults {
+		if next.At > f.At && slices.Contains(next.Silent, region) {
+			return seconds(next.At)
+		}
+	}
+	return forever
 }
 
 // writeHistory writes what clients did and were told, one citizen a line.

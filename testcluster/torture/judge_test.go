@@ -174,6 +174,12 @@ func TestJudgeAvailability(t *testing.T) {
 		trial.judgeAvailability()
 		wantFindings(t, name, f, tt.want...)
 	}
+	f := new(findings)
+	trial := &trial{findings: f, to: 60 * s, report: &Report{Faults: []FaultReport{
+		{At: 20, Healed: 25}, {At: 27, Healed: 50, Silent: []string{"lazio"}}}},
+		probes: []*probe{{region: "lazio", writes: []time.Duration{21 * s, 26 * s, 55 * s}}}}
+	trial.judgeAvailability()
+	wantFindings(t, "the next fault", f)
 	p := &probe{}
 	for _, at := range []time.Duration{3 * s, 2 * s, 9 * s} { // two answers may cross
 		p.wrote(at)
