@@ -41,7 +41,7 @@ func (n *Node) group(name string) *consensus.Group {
 }
 
 // replica answers MethodReplica: how this member of a group is. What a majority agrees on is
-// believed when it comes from another member.
+// believed of the leader that this replica follows, and of nobody else: a replica that differs ends.
 func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var q wire.ReplicaQuery
 	if err := wire.Decode(req, &q); err != nil {
@@ -54,7 +54,7 @@ func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byt
 	if len(q.Agreed) > agreedMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d digests, %d allowed", len(q.Agreed), agreedMax)
 	}
-	if q.Group == federationGroup || from.Region == n.cfg.Region {
+	if leader, _ := g.Leader(); leader != "" && leader == from.Node() {
 		g.JudgeDigests(q.Agreed)
 	}
 	answer := wire.Replica{Version: n.cfg.Version, Active: n.region.ActiveVersion(),

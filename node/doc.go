@@ -29,6 +29,7 @@
 //	join_token.go   the join token
 //	join_seed.go    copies of the states are fetched and installed
 //	trust.go        certificates: whom the federation believes, and who is connected
+//	bugs.go         where known bugs go in a build for tests
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages
 //	federation.go   the calls on owners, services, keys and the feed

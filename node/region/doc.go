@@ -32,6 +32,7 @@
 //	change.go    the uncommitted changes of one Apply, readable, and their digest
 //	block.go     applying a block
 //	expected.go  blocks that the leader has decoded already
+//	bugs.go      where known bugs go in a build for tests
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
 //	citizens.go  its table of citizens
