@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 // initFlags describe a federation that is to be founded.
 type initFlags struct {
 	out, federation, operator string
+	spec                      string
 	regions, nodes, gateways  []string
 	days                      int
 	asJSON, dryRun            bool
@@ -30,7 +32,7 @@ type initFlags struct {
 func newInitCommand() *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
-		Use:   "init --out DIR --federation NAME --region NAME=TAG… --node NAME=REGION@HOST:PORT…",
+		Use:   "init --out DIR --federation NAME --region NAME=TAG --node NAME=REGION@HOST:PORT",
 		Short: "Make everything that a new federation starts from",
 		Long: `Make everything that a new federation starts from, in a directory that is
 not there yet: the founding file, the directory key, an authority, and the certificates of the
@@ -51,6 +53,8 @@ and keep pki/ca.key away from all of them.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "", "directory to make")
 	flags.StringVar(&f.federation, "federation", "", "the federation's name")
+	flags.StringVar(&f.spec, "spec", "", "founding file to begin with, instead of --federation, "+
+		"--region, --node and --gateway; without voters they are chosen")
 	flags.StringVar(&f.operator, "operator", "operator", "the first operator's name")
 	flags.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
 		"may be repeated")
@@ -62,9 +66,12 @@ and keep pki/ca.key away from all of them.`,
 		"valid, 1-%d", int(ca.LifeMax/day)))
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
-	for _, name := range []string{"out", "federation", "region", "node"} {
-		cmd.MarkFlagRequired(name)
+	cmd.MarkFlagRequired("out")
+	for _, name := range []string{"federation", "region", "node", "gateway"} {
+		cmd.MarkFlagsMutuallyExclusive("spec", name)
 	}
+	cmd.MarkFlagsOneRequired("spec", "federation")
+	cmd.MarkFlagsRequiredTogether("federation", "region", "node")
 	return cmd
 }
 
@@ -100,7 +107,10 @@ func (f *initFlags) run() (initialised, error) {
 	if err != nil {
 		return r, err
 	}
-	file.SpreadVoters()
+	f.federation, r.Federation = file.Federation, file.Federation
+	if !slices.ContainsFunc(file.Nodes, func(n founding.Node) bool { return n.Voter }) {
+		file.SpreadVoters()
+	}
 	if _, err := file.Map(); err != nil {
 		return r, err
 	}
@@ -129,6 +139,9 @@ func (f *initFlags) run() (initialised, error) {
 
 // file reads the flags.
 func (f *initFlags) file() (*founding.File, error) {
+	if f.spec != "" {
+		return f.specified()
+	}
 	file := &founding.File{Federation: f.federation, Version: wire.Version}
 	for _, s := range f.regions {
 		name, tag, ok := strings.Cut(s, "=")
@@ -155,6 +168,27 @@ func (f *initFlags) file() (*founding.File, error) {
 		}
 		file.Gateways = append(file.Gateways, founding.Gateway{ID: wire.GatewayID(name),
 			Region: wire.RegionID(region)})
+	}
+	return file, nil
+}
+
+// specified reads --spec.
+func (f *initFlags) specified() (*founding.File, error) {
+	in, err := os.Open(f.spec)
+	if err != nil {
+		return nil, fmt.Errorf("--spec: %w", err)
+	}
+	defer in.Close()
+	b, err := io.ReadAll(io.LimitReader(in, founding.BytesMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("--spec: %w", err)
+	}
+	file, err := founding.Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("--spec %s: %w", f.spec, err)
+	}
+	if file.Version == 0 {
+		file.Version = wire.Version
 	}
 	return file, nil
 }

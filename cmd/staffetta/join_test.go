@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/wire"
 )
 
 // fedCommands runs commands on a federation that `admin init` made, nodes as goroutines of the
@@ -274,5 +277,25 @@ func TestInitRefuses(t *testing.T) {
 		if _, err := os.Stat(out); err == nil {
 			t.Fatalf("%v: made something", c.args)
 		}
+	}
+	spec := filepath.Join(t.TempDir(), "spec.json")
+	init := func(text string) error {
+		if err := os.WriteFile(spec, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return run(t.Context(), []string{"admin", "init", "--out", out, "--spec", spec},
+			strings.NewReader(""), io.Discard, io.Discard)
+	}
+	if err := init(`{"federation":"italia","x":1}`); err == nil {
+		t.Error("an unknown field in the specification is accepted")
+	}
+	err := init(`{"federation":"italia","regions":[{"id":"lazio","tag":12}],
+		"nodes":[{"id":"lazio-1","region":"lazio","addr":"10.0.0.1:7400"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := founding.Read(filepath.Join(out, "founding.json"))
+	if err != nil || m.ActiveVersion != wire.Version || !m.Nodes[0].Voter {
+		t.Errorf("the founding file made: %+v, %v", m, err)
 	}
 }

@@ -75,6 +75,15 @@ func Read(path string) (*wire.Map, error) {
 
 // Parse validates b, strictly: unknown fields and trailing data are errors.
 func Parse(b []byte) (*wire.Map, error) {
+	f, err := Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	return f.Map()
+}
+
+// Decode reads b as it is: strictly, and without asking whether its map can be.
+func Decode(b []byte) (*File, error) {
 	if len(b) > BytesMax {
 		return nil, fmt.Errorf("more than %d bytes", BytesMax)
 	}
@@ -87,7 +96,7 @@ func Parse(b []byte) (*wire.Map, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("data after the object")
 	}
-	return f.Map()
+	return &f, nil
 }
 
 // Map deals the anchor slots and returns the validated founding map.

@@ -60,7 +60,7 @@ func (s *scene) node(t *testing.T, id wire.NodeID) *Node {
 // which none is the first, under load; the federation's voters follow.
 func TestGrowAndShrink(t *testing.T) {
 	alone(t, func(t *testing.T, s *scene) {
-		stop := s.load(t, 4, s.Gateway)
+		stop := s.load(t, 1, s.Gateway)
 		s.progress(t, 10)
 		s.Join("lazio", "lazio-2")
 		s.progress(t, 10)
