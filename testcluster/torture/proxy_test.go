@@ -102,6 +102,9 @@ func TestNetwork(t *testing.T) {
 	if got, _ := p.receive("g"); got != "the other way" {
 		t.Errorf("got %q", got)
 	}
+	for p.network.carried().Dropped == 0 { // the proxy may not have come to it yet
+		time.Sleep(time.Millisecond)
+	}
 	heal()
 	p.send("g", "a", "healed")
 	if got, _ := p.receive("a"); got != "healed" {

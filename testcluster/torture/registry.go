@@ -173,6 +173,7 @@ var registryModel = (&porcupine.NondeterministicModel{
 // operation that has no place.
 func linearizable(log []porcupine.Operation, wait time.Duration) (
 	result porcupine.CheckResult, why string) {
+	log = bounded(log)
 	result = porcupine.CheckOperationsTimeout(registryModel, log, wait)
 	if result != porcupine.Illegal {
 		return result, ""

@@ -118,3 +118,39 @@ func TestFirstWithout(t *testing.T) {
 		t.Errorf("got %q, want the wrong verdict", why)
 	}
 }
+
+// TestBounded: operations of unknown outcome end where others saw that they can not happen later,
+// and what is linearizable stays so.
+func TestBounded(t *testing.T) {
+	update := operation{kind: opUpdate, session: 1, version: 1, mode: modeManual}
+	prefer := operation{kind: opPreference, session: 1, setting: 0, inbox: false}
+	logout := operation{kind: opLogout, session: 1}
+	manual := saw{outcome: done, version: 2, mode: modeManual, accepted: true}
+	other := operation{kind: opProfile, session: 2}
+	for name, tt := range map[string]struct {
+		open operation
+		then *story // after which the open one is over
+		want bool
+	}{
+		"version passed":     {update, new(story).then(profile, manual), true},
+		"version stands":     {update, new(story).then(profile, agreed), false},
+		"setting passed":     {prefer, new(story).then(operation{kind: opChoice, session: 1}, saw{outcome: done, setting: 1}), true},
+		"setting stands":     {prefer, new(story).then(operation{kind: opChoice, session: 1}, ok), false},
+		"session replaced":   {logout, new(story).then(other, agreed), true},
+		"session stands":     {logout, new(story).then(profile, agreed), false},
+		"refused":            {logout, new(story).then(other, session), false},
+		"login never ends":   {again, new(story).then(other, manual), false},
+		"also of no outcome": {update, new(story).then(profile, lost), false},
+	} {
+		s := new(story).then(tt.open, lost)
+		last := tt.then.log[0]
+		s.then(last.Input.(operation), last.Output.(saw))
+		got := bounded(s.log)[0].Return
+		if (got == s.log[1].Return) != tt.want || (got == int64(forever)) == tt.want {
+			t.Errorf("%s: it ends at %d, the other one at %d", name, got, s.log[1].Return)
+		}
+		if s.log[0].Return != int64(forever) {
+			t.Errorf("%s: the log itself was changed", name)
+		}
+	}
+}
