@@ -97,7 +97,8 @@ func (d *Disk) Close() error {
 // Digests are the digests of both states, by group as Place names them, and where they stand.
 func (d *Disk) Digests() map[string]Standing {
 	of := func(index uint64, sum [32]byte) Standing { return Standing{index, sum} }
-	return map[string]Standing{"region": of(d.Region.Digest()), "federation": of(d.federation.Digest())}
+	return map[string]Standing{"region": of(d.Region.Digest()),
+		"federation": of(d.federation.Digest())}
 }
 
 // Standing is a state's digest at an index.

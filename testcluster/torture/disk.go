@@ -59,7 +59,8 @@ func newDisk(image, dir string) (*disk, error) {
 	if err := errors.Join(f.Truncate(diskBytes), f.Close()); err != nil {
 		return nil, err
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
+	out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput()
+	if err != nil {
 		return nil, fmt.Errorf("make a file system: %w: %s", err, out)
 	}
 	d := &disk{image, dir}

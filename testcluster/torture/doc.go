@@ -22,21 +22,32 @@
 //
 // Map of the files:
 //
-//	config.go     what to run
-//	run.go        the run: start, torture, rest, judgement
-//	report.go     what came of it
-//	timeline.go   what happened when
-//	proxy.go      the network between the processes
-//	disk.go       file systems that fail, fill up and lose what was not synced
-//	faults.go     the table of faults, and their order
-//	faults_*.go   the faults
-//	client.go     HTTP, and what an answer says of the outcome
-//	book.go       what clients did and were told
-//	citizen.go    a citizen's life, and who writes to the citizen
-//	bulk.go       institutions' bulk requests
-//	keys.go       keys that are revoked
-//	probe.go      whether each region takes writes
-//	watch.go      digests and leaders while it runs, processes that end
-//	registry.go   the model of one citizen's registry entry
-//	judge*.go     the judges
+//	config.go           what to run
+//	run.go              the run: start, torture, rest, judgement
+//	report.go           what came of it
+//	timeline.go         what happened when
+//	places.go           the processes by region and kind
+//	proxy.go            the network between the processes
+//	disk.go             file systems that fail, fill up and lose what was not synced
+//	admin.go            operators' commands
+//	faults.go           the table of faults, and their order
+//	faults_process.go   processes that die and freeze
+//	faults_network.go   weather and cuts
+//	faults_disk.go      disks
+//	faults_clock.go     clocks
+//	faults_operator.go  operators at work, and what dies meanwhile
+//	faults_trust.go     certificates and authorities
+//	client.go           HTTP, and what an answer says of the outcome
+//	book.go             what clients did and were told
+//	citizen.go          a citizen's life
+//	messages.go         who writes to a citizen, and what becomes of it
+//	bulk.go             institutions' bulk requests
+//	keys.go             keys that are revoked
+//	probe.go            whether each region takes writes
+//	watch.go            digests and leaders while it runs, processes that end
+//	registry.go         the model of one citizen's registry entry
+//	registry_open.go    operations whose end nobody saw
+//	judge.go            the judges of what clients saw
+//	judge_disks.go      the judge of what lies on disks
+//	judge_sealed.go     the judge of what waits in spools
 package torture

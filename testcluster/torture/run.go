@@ -73,8 +73,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	t := &trial{cfg: cfg, findings: new(findings), living: map[*citizen]bool{}, retired: map[string]bool{},
-		time: &timeline{out: cfg.Timeline, began: time.Now()}}
+	t := &trial{cfg: cfg, findings: new(findings), living: map[*citizen]bool{},
+		retired: map[string]bool{}, time: &timeline{out: cfg.Timeline, began: time.Now()}}
 	t.report = &Report{Again: cfg.Again(), Dir: cfg.Dir, Seed: cfg.Seed, Regions: cfg.Regions,
 		Nodes: cfg.Nodes}
 	if err := t.prepare(); err != nil {

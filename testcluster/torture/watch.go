@@ -62,7 +62,8 @@ type Ending struct {
 }
 
 func newWatch(t *timeline, f *findings, file *localfile.File) *watch {
-	w := &watch{time: t, findings: f, http: &http.Client{Timeout: 2 * time.Second}, gateways: file.Gateways, leaders: map[string]leadership{},
+	w := &watch{time: t, findings: f, http: &http.Client{Timeout: 2 * time.Second},
+		gateways: file.Gateways, leaders: map[string]leadership{},
 		digests: map[string]map[uint64]string{}, ready: map[string]bool{}, begun: map[string]int{},
 		excused: map[string]bool{}, allowed: map[string]time.Duration{}, logs: map[string]string{}}
 	for _, n := range file.Nodes {
