@@ -41,7 +41,7 @@ func (n *Node) group(name string) *consensus.Group {
 }
 
 // replica answers MethodReplica: how this member of a group is. What a majority agrees on is
-// believed of the leader that this replica follows, and of nobody else: a replica that differs ends.
+// believed of the leader that this replica follows and of nobody else, since who differs ends.
 func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var q wire.ReplicaQuery
 	if err := wire.Decode(req, &q); err != nil {

@@ -27,7 +27,7 @@ func (r *refused) directory(t *testing.T) {
 	t.Run("another version's", func(t *testing.T) {
 		r.damage(t, sub("owner.json"), []byte(`{"format":99,"federation":"local",`+
 			`"region":"lazio","node":"lazio-1"}`))
-		r.node(t, "format 99")
+		r.node(t, "version 99")
 	})
 	t.Run("owner missing", func(t *testing.T) {
 		r.damage(t, sub("owner.json"), nil)
