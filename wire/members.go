@@ -159,6 +159,9 @@ type NodeChange struct {
 	SetNonvoter, Nonvoter bool // of its region's group
 	SetMaintenance        bool
 	Maintenance           string // the reason; empty ends the maintenance
+	// HandOver changes nothing: it notes in the audit that the node is asked to hand over the
+	// leadership of its region's group ("region"), or of the federation's ("federation").
+	HandOver string
 }
 
 // Fields declares the message.
@@ -169,6 +172,7 @@ func (n *NodeChange) Fields(c *codec.Codec) {
 	codec.Bool(c, 4, &n.Nonvoter)
 	codec.Bool(c, 5, &n.SetMaintenance)
 	codec.String(c, 6, &n.Maintenance)
+	codec.String(c, 7, &n.HandOver)
 }
 
 func (n *NodeChange) action() string {
@@ -179,6 +183,8 @@ func (n *NodeChange) action() string {
 		return "node promote"
 	case n.SetMaintenance:
 		return "node maintenance"
+	case n.HandOver != "":
+		return "node handover"
 	}
 	return "node address"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -296,6 +297,12 @@ func newNodeHandOverCommand() *cobra.Command {
 					}
 					if r.Groups = append(r.Groups, g); f.dryRun {
 						continue
+					}
+					what, _, _ := strings.Cut(g, "/")
+					_, err = op.ChangeMembers(ctx, &wire.MemberChange{Node: &wire.NodeChange{ID: id,
+						HandOver: what}}) // for the audit
+					if err != nil {
+						return fmt.Errorf("node handover %s: %w", id, err)
 					}
 					if err := op.HandOver(ctx, g, wire.NodeID(to)); err != nil {
 						return fmt.Errorf("%s: %w", g, err)

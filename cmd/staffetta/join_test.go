@@ -186,7 +186,11 @@ func TestJoinByCommands(t *testing.T) {
 		t.Errorf("drained: %+v, %+v", n, n.Now)
 	}
 	f.admin("node", "maintenance", "lazio-1", "--end")
-	f.admin("node", "handover", "lazio-2")
+	for id, n := range f.nodes() {
+		if n.Now.Region == "leader" {
+			f.admin("node", "handover", id)
+		}
+	}
 
 	// A fourth takes the first one's place.
 	fourth, token := freeUDP(t), filepath.Join(dir, "lazio-4.token")
@@ -250,7 +254,7 @@ func TestJoinByCommands(t *testing.T) {
 	f.admin("gateway", "remove", "edge-1")
 	f.admin("region", "remove", "umbria")
 	if out := f.admin("audit"); !strings.Contains(out, "node remove") ||
-		!strings.Contains(out, "region add") {
+		!strings.Contains(out, "region add") || !strings.Contains(out, "node handover") {
 		t.Errorf("audit:\n%s", out)
 	}
 }

@@ -115,6 +115,12 @@ func TestNodesChange(t *testing.T) {
 		"taken")
 	refused(t, s, node(wire.NodeChange{ID: "lazio-1", SetMaintenance: true,
 		Maintenance: strings.Repeat("x", 257)}), wire.Malformed, "reason")
+	refused(t, s, node(wire.NodeChange{ID: "lazio-1", HandOver: "x"}), wire.Malformed, "hands over")
+	version := mapOf(t, s).Version
+	succeed(t, s, node(wire.NodeChange{ID: "lazio-1", HandOver: "region"}))
+	if got := mapOf(t, s).Version; got != version {
+		t.Errorf("a note for the audit made version %d", got)
+	}
 	refused(t, s, node(wire.NodeChange{ID: "lazio-1", SetNonvoter: true, Nonvoter: true}),
 		wire.Conflict, "two voters left")
 	succeed(t, s, node(wire.NodeChange{ID: "lazio-1", Addr: "127.0.0.1:9001"}),
