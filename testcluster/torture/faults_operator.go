@@ -71,7 +71,7 @@ func killDuringCommand(ctx context.Context, t *trial, random *rand.Rand) (*strik
 	if random.IntN(3) == 0 {
 		t.interrupt(ctx, after, steps[0])
 		return &strike{what: fmt.Sprintf("an operator's command killed after %s: %s",
-			after.Round(time.Millisecond), task.name), heal: func(ctx context.Context) error {
+			after.Round(time.Millisecond), task.name), heal: func(context.Context) error {
 			return t.finish(ctx, steps)
 		}}, nil
 	}
@@ -80,7 +80,7 @@ func killDuringCommand(ctx context.Context, t *trial, random *rand.Rand) (*strik
 		return nil, err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- t.finish(context.WithoutCancel(ctx), steps) }()
+	go func() { ended <- t.finish(ctx, steps) }()
 	sleep(ctx, after)
 	s, err := t.kill(fmt.Sprintf("%s killed, the leader of %s, %s into an operator's task: %s",
 		victim, group, after.Round(time.Millisecond), task.name), victim)
@@ -104,7 +104,11 @@ func (t *trial) awaitWell(ctx context.Context) error {
 // finish runs the steps of a task, each again until it succeeds. That one never does is a finding.
 func (t *trial) finish(ctx context.Context, steps [][]string) error {
 	for _, args := range steps {
-		if err := t.insist(ctx, args...); err != nil {
+		err := t.insist(ctx, args...)
+		if ctx.Err() != nil {
+			return nil // interrupted
+		}
+		if err != nil {
 			t.findings.add("an operator's command fails again and again: %v", err)
 			return nil
 		}
@@ -129,7 +133,7 @@ func (t *trial) interrupt(ctx context.Context, after time.Duration, args []strin
 // of the federation begin with. The old node is dead or alive; the new one or the command is
 // killed on the way.
 func replaceNode(ctx context.Context, t *trial, random *rand.Rand) (*strike, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replaceWait)
+	ctx, cancel := context.WithTimeout(ctx, replaceWait)
 	defer cancel()
 	if err := t.awaitWell(ctx); err != nil {
 		return nil, err
@@ -175,7 +179,7 @@ func replaceNode(ctx context.Context, t *trial, random *rand.Rand) (*strike, err
 		t.fed.Signal(fresh.ID, syscall.SIGKILL)
 	}
 	t.watch.excuse(old) // it ends by itself
-	if err := <-ended; err != nil {
+	if err := <-ended; err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		t.findings.add("%s does not take the place of %s within %s: %v", fresh.ID, old,
 			replaceWait, err)
 	}

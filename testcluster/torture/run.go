@@ -98,7 +98,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 
 // keep writes the report beside the evidence, or removes everything when nothing was found.
 func (t *trial) keep() error {
-	if t.report.OK() && !t.cfg.Keep {
+	if t.report.Violations == 0 && !t.cfg.Keep {
 		t.report.Dir = ""
 		return os.RemoveAll(t.cfg.Dir)
 	}
