@@ -167,6 +167,16 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 	return wire.Encode(&results), nil
 }
 
+// directoryKind is the oldest kind of command that may hold the operations.
+func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
+	for i := range ops.List {
+		if ops.List[i].Kind > wire.OpSetActive {
+			return wire.CmdMoveDirectory
+		}
+	}
+	return wire.CmdDirectory
+}
+
 // setKey answers MethodSetKey, in the audit by what it means.
 func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var k wire.SetKey
@@ -183,16 +193,6 @@ func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]by
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
-// directoryKind is the oldest kind of command that may hold the operations.
-func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
-	for i := range ops.List {
-		if ops.List[i].Kind > wire.OpSetActive {
-			return wire.CmdMoveDirectory
-		}
-	}
-	return wire.CmdDirectory
-}
-
 func (n *Node) putService(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var spec wire.ServiceSpec
 	if err := wire.Decode(req, &spec); err != nil {
