@@ -64,6 +64,7 @@ func (t *trial) disagreement(ctx context.Context) string {
 // readEverything reads every citizen's profile and whole inbox, and what became of each message,
 // once everything is mended.
 func (t *trial) readEverything(ctx context.Context) error {
+	t.rested = t.time.now()
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(readersAtOnce)
 	for i, c := range t.clients.book.everybody() {
@@ -77,21 +78,23 @@ func (t *trial) readEverything(ctx context.Context) error {
 	return nil
 }
 
-// finalTries bounds the tries of one reading at the end, when all should be well.
-const finalTries = 20
+// patience bounds how long all readings at the end are tried again, when all should be well. After
+// that each is tried once.
+const patience = 30 * time.Second
 
 func (t *trial) readCitizen(ctx context.Context, c *citizen, random *rand.Rand) error {
 	w := t.clients
 	again := func(what string, f func() bool) error {
-		for range finalTries {
-			if f() {
+		for !f() {
+			if t.time.now() > t.rested+patience {
+				t.findings.add("citizen %d: %s fails at the end, when everything is mended",
+					c.index, what)
 				return nil
 			}
 			if !pause(ctx, random, setback/2) {
 				return ctx.Err()
 			}
 		}
-		t.findings.add("citizen %d: %s fails at the end, when everything is mended", c.index, what)
 		return nil
 	}
 	if c.held().session == 0 { // a life that ended before its first login
@@ -115,10 +118,11 @@ func (t *trial) readCitizen(ctx context.Context, c *citizen, random *rand.Rand) 
 			return err
 		}
 		err = again("reading message "+s.title, func() bool {
-			o := w.readOne(ctx, s, random)
+			o, status := w.readOne(ctx, s, random)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return o == done && final(s.status)
+			return status == statusMissing || // which is a finding already
+				o == done && final(s.status)
 		})
 	}
 	return err

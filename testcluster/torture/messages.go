@@ -105,10 +105,11 @@ func (w *clients) read(ctx context.Context, c *citizen, random *rand.Rand) outco
 	if len(list) == 0 {
 		return refused
 	}
-	return w.readOne(ctx, list[random.IntN(len(list))], random)
+	o, _ := w.readOne(ctx, list[random.IntN(len(list))], random)
+	return o
 }
 
-func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand) outcome {
+func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand) (outcome, int) {
 	c := s.to
 	c.mu.Lock()
 	id, before := s.ids[random.IntN(len(s.ids))], s.status
@@ -129,7 +130,7 @@ func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand)
 	case a.status == http.StatusNotFound:
 		w.book.findings.add("message %s was acknowledged and is not found", s.title)
 	}
-	return a.outcome
+	return a.outcome, a.status
 }
 
 // readThrottled notes a reading of a message that was spooled when the reading began.

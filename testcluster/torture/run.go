@@ -59,6 +59,7 @@ type trial struct {
 	replaced int             // nodes that took another's place
 	retired  map[string]bool // nodes whose place was taken
 	from, to time.Duration   // when the torture began and ended
+	rested   time.Duration   // when everything had come to rest
 
 	mu     sync.Mutex
 	fresh  []localfile.Citizen // guarded by mu; citizens who were not met yet
