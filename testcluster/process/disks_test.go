@@ -2,18 +2,12 @@ package process_test
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/staffetta/staffetta/internal/localfile"
-	"github.com/staffetta/staffetta/internal/store"
-	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/testcluster"
 	"github.com/staffetta/staffetta/testcluster/process"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -26,8 +20,8 @@ type disk struct {
 // content is a group's part of a disk, in the forms in which something may be found there.
 type content struct {
 	files  []byte // as they are
-	blocks []byte // records of the blocks in the files: the Raft log, where nothing else is packed
-	rows   []byte // keys and values of the state, blocks decoded
+	blocks []byte // records of the blocks in the Raft log, where nothing else is packed
+	rows   []byte // keys and values of the state and of its files, blocks decoded
 }
 
 func (c *content) all() []byte { return slices.Concat(c.files, c.blocks, c.rows) }
@@ -35,12 +29,8 @@ func (c *content) all() []byte { return slices.Concat(c.files, c.blocks, c.rows)
 // checkDisks looks for citizens' data on the disks of a federation that has ended (P4).
 func checkDisks(t *testing.T, f *federation, w *traffic) {
 	t.Helper()
-	key, err := os.ReadFile(filepath.Join(f.dir, process.DirectoryKeyFile))
+	directory, err := testcluster.ReadDirectoryKey(filepath.Join(f.dir, process.DirectoryKeyFile))
 	if err != nil {
-		t.Fatal(err)
-	}
-	var directory wire.DirectoryKey
-	if _, err := hex.Decode(directory[:], bytes.TrimSpace(key)); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"lazio", "lombardia"} {
@@ -82,80 +72,27 @@ func checkDisks(t *testing.T, f *federation, w *traffic) {
 // readDisk reads a node's directory.
 func readDisk(t *testing.T, dir, name string, key wire.DirectoryKey) (d disk) {
 	t.Helper()
-	coder, err := wire.NewCoder(1)
+	read, err := testcluster.OpenDisk(dir, "local", wire.RegionID(name), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer coder.Close()
-	d.region.read(t, filepath.Join(dir, "region"), coder)
-	d.federation.read(t, filepath.Join(dir, "federation"), coder)
-
-	state, err := region.Open(region.Config{Region: wire.RegionID(name), Coder: coder,
-		Hasher: wire.NewHasher(key), Store: store.Config{
-			Dir: filepath.Join(dir, "region", "state"), Identity: store.Identity{
-				Federation: "local"}}})
+	defer read.Close()
+	err = read.Scan(func(at testcluster.Place, b []byte) {
+		c := &d.region
+		if at.Group == "federation" {
+			c = &d.federation
+		}
+		switch at.Kind {
+		case "file":
+			c.files = append(c.files, b...)
+		case "log":
+			c.blocks = append(c.blocks, b...)
+		default:
+			c.rows = append(c.rows, b...)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer state.Close()
-	d.region.readRows(t, state.Store(), coder)
-	db, err := store.Open(store.Config{Dir: filepath.Join(dir, "federation", "state"), Sync: true,
-		Identity: store.Identity{Federation: "local", Group: "federation", Format: 1,
-			Key: key.Fingerprint()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	d.federation.readRows(t, db, coder)
 	return d
-}
-
-func (c *content) read(t *testing.T, dir string, coder *wire.Coder) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		c.files = append(c.files, b...)
-		if strings.Contains(path, "/log/") {
-			c.blocks = append(c.blocks, blocksIn(b, coder)...)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *content) readRows(t *testing.T, db *store.DB, coder *wire.Coder) {
-	t.Helper()
-	err := db.Iterate(nil, nil, false, func(k, v []byte) (bool, error) {
-		c.rows = append(append(append(c.rows, k...), v...), blocksIn(v, coder)...)
-		return true, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// blocksIn decodes every block that begins anywhere in b.
-func blocksIn(b []byte, coder *wire.Coder) (texts []byte) {
-	const magic, lengthAt, header = "SfB1", 12, 20 // as wire's golden bytes have them
-	for {
-		at := bytes.Index(b, []byte(magic))
-		if at < 0 || len(b) < at+header {
-			return texts
-		}
-		b = b[at:]
-		if end := header + int(binary.LittleEndian.Uint32(b[lengthAt:])); end <= len(b) {
-			if block, err := coder.Decode(b[:end]); err == nil {
-				for _, r := range block.Records {
-					texts = append(append(append(texts, r.FiscalCode...), r.Recipient[:]...),
-						r.Content...)
-				}
-			}
-		}
-		b = b[len(magic):]
-	}
 }
