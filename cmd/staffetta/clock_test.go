@@ -34,7 +34,7 @@ func TestWrongClock(t *testing.T) {
 				}
 			}
 			time.Sleep(step.wait)
-			if got := now().Sub(time.Now()); got != step.want {
+			if got := time.Until(now()); got != step.want {
 				t.Errorf("%q after %s: got an offset of %s, want %s", step.text, step.wait, got,
 					step.want)
 			}

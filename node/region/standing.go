@@ -137,11 +137,6 @@ func (g *generations[K, V]) put(k K, v V) {
 	g.young[k] = v
 }
 
-func (g *generations[K, V]) drop(k K) {
-	delete(g.young, k)
-	delete(g.old, k)
-}
-
 // citizen returns the standing of r as the change sees it.
 func (s *State) citizen(c *change, r wire.Recipient) (standing, error) {
 	if st, ok := s.standings.citizen(r); ok {
