@@ -154,7 +154,7 @@ func TestJudgeSealed(t *testing.T) {
 	}
 	_, f = judge("sicilia", "lazio", "lazio", "lazio")
 	wantFindings(t, "without the owner's keys", f, "blind")
-	keys["lazio"], keys["sicilia"] = keys["sicilia"], keys["sicilia"]
+	keys["lazio"] = keys["sicilia"]
 	_, f = judge("sicilia", "lazio", "lazio", "lazio", "sicilia")
 	wantFindings(t, "the home has the owner's key", f, "opens with the keys of lazio")
 }
