@@ -224,4 +224,7 @@ func (t *trial) fillSpool(ctx context.Context, to []*citizen, random *rand.Rand)
 		lines = append(lines, s)
 	}
 	t.clients.bulk(ctx, lines, random)
+	for _, s := range lines {
+		s.filler = "" // it is not sent again
+	}
 }
