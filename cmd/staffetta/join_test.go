@@ -119,6 +119,7 @@ func TestJoinByCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs nodes in real time")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	f := &fedCommands{t: t, dir: filepath.Join(dir, "italia"), ctx: ctx}

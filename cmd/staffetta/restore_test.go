@@ -70,6 +70,7 @@ func TestRestoreByCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs nodes in real time")
 	}
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	f := newRunbook(t, ctx)
 	defer func() {

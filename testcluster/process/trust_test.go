@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/staffetta/staffetta/internal/localfile"
 )
@@ -54,6 +55,8 @@ func TestAuthorityIsReplacedByCommands(t *testing.T) {
 
 	stop, done := make(chan struct{}), sync.WaitGroup{}
 	done.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
 		for n := 0; ; n++ {
 			select {
 			case <-stop:
@@ -61,7 +64,7 @@ func TestAuthorityIsReplacedByCommands(t *testing.T) {
 					t.Errorf("%d submissions meanwhile: that proves little", n)
 				}
 				return
-			default:
+			case <-tick.C:
 			}
 			a, err := call(http.MethodPost, gateway.URL+"/api/v1/messages",
 				messageTo(file.Citizens[n%len(file.Citizens)].FiscalCode, "durante il cambio"),

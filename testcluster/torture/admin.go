@@ -38,16 +38,21 @@ func (t *trial) operate(f func(*operator.Client) error) error {
 // admin runs an operator's command as an operator does, a process of its own, and answers what it
 // prints.
 func (t *trial) admin(ctx context.Context, args ...string) ([]byte, error) {
+	return t.execute(ctx, t.command(args)...)
+}
+
+// execute runs the binary.
+func (t *trial) execute(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.cfg.Binary, t.command(args)...)
+	cmd := exec.CommandContext(ctx, t.cfg.Binary, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out, says bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &says
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("staffetta admin %s: %w: %s", strings.Join(args, " "), err,
+		return nil, fmt.Errorf("staffetta %s: %w: %s", strings.Join(args, " "), err,
 			lastLine(says.Bytes()))
 	}
 	return out.Bytes(), nil
@@ -103,6 +108,7 @@ func tasks() []task {
 				{"node", "maintenance", id, "--end"}}, nil
 		}},
 		{"replace an institution", putInstitution},
+		{"back up", backUp},
 		{"add an authority", addAuthority},
 		{"look", func(*trial, *rand.Rand) ([][]string, error) {
 			return [][]string{{"status"}, {"audit"}, {"slots", "show"}, {"ca", "list"}}, nil
@@ -118,4 +124,17 @@ func putInstitution(t *trial, random *rand.Rand) ([][]string, error) {
 	path := t.cfg.path("institution.json")
 	return [][]string{{"institution", "put", "--file", path}},
 		errors.Join(err, os.WriteFile(path, b, 0o600))
+}
+
+// backUp copies all groups into a repository of the run's own.
+func backUp(t *trial, _ *rand.Rand) ([][]string, error) {
+	where := []string{"--target", t.cfg.path("copies"), "--key-file", t.cfg.path("copies.key")}
+	if _, err := os.Stat(t.cfg.path("copies.key")); err != nil {
+		_, err := t.execute(context.Background(), append([]string{"admin", "backup", "init"},
+			where...)...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return [][]string{append([]string{"backup", "--all"}, where...)}, nil
 }

@@ -29,9 +29,16 @@ func inScene(t *testing.T, test func(t *testing.T, s *scene)) {
 	inTimedScene(t, nil, test)
 }
 
+// inBubble runs a test on a clock of its own, beside other tests.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
 func inTimedScene(t *testing.T, timing func(string) consensus.Timing,
 	test func(t *testing.T, s *scene)) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := NewTimed(t, timing, 3, "lazio", "sicilia")
 		s := &scene{World: w, Gateway: w.Gateway("lazio")}
 		invent := synthetic.NewCitizens(1)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -56,7 +55,7 @@ func (r *recorder) Apply(entries []wire.LogEntry) (results []any, err error) {
 // in fresh states, in larger batches: the digests are the same. With -write-corpus the logs join
 // the golden ones of node/region and node/federation, where they are missing.
 func TestRunReplays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		logs := map[string]*recorder{}
 		w := NewAt(t, wire.Version, func(c *node.Config) {
 			id := c.ID

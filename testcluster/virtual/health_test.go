@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
@@ -90,7 +89,7 @@ func (n *Node) ended(within time.Duration) error {
 func TestDivergedReplicaStops(t *testing.T) {
 	for _, who := range []string{"follower", "leader"} {
 		t.Run(who, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				w, by := bending(t, 0, 0, 0)
 				g := w.Gateway("lazio")
 				w.write(g)
@@ -130,7 +129,7 @@ func TestDivergedReplicaStops(t *testing.T) {
 
 // TestDisputeStopsNobody: when no majority agrees, nobody can tell who is right.
 func TestDisputeStopsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w, _ := bending(t, 0, 1, 2)
 		w.write(w.Gateway("lazio"))
 		w.Await("the leader raises the alarm", func() bool {
@@ -151,7 +150,7 @@ func TestDisputeStopsNobody(t *testing.T) {
 
 // TestUpgrade takes a federation from version 1 to 2, node by node.
 func TestUpgrade(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		old := map[wire.NodeID]bool{}
 		w := NewAt(t, 1, func(c *node.Config) {
 			if c.Version = wire.Version; old[c.ID] {
@@ -213,7 +212,7 @@ func TestUpgrade(t *testing.T) {
 
 // TestDiskFills lets the disk of a region's leader fill up: it refuses, hands over, and ends.
 func TestDiskFills(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		const mib = 1 << 20
 		free := map[wire.NodeID]*atomic.Uint64{}
 		w := NewAt(t, wire.Version, func(c *node.Config) {

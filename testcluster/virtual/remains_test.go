@@ -2,7 +2,6 @@ package virtual
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/synthetic"
@@ -12,7 +11,7 @@ import (
 
 // TestRemainsAreErased: in time nothing of who moved away rests in the old owner's state.
 func TestRemainsAreErased(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := NewAt(t, wire.Version, func(c *node.Config) { c.KeepMoved = time.Minute }, 3,
 			"lazio", "sicilia")
 		s := &scene{World: w, Gateway: w.Gateway("lazio")}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/backup"
@@ -116,7 +115,7 @@ func (s *scene) awaitOwner(t *testing.T, name string, c fiscalcode.Code, owner w
 
 // threeRegions runs a test in a federation of which one region may be lost.
 func threeRegions(t *testing.T, test func(t *testing.T, s *scene)) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := New(t, 3, "lazio", "lombardia", "sicilia")
 		test(t, &scene{World: w, Gateway: w.Gateway("sicilia")})
 	})

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -146,7 +145,7 @@ func TestRelaySurvivesDeaths(t *testing.T) {
 // while the owner is away. One message results, the other id is its alias; another body under the
 // key ends as FAILED.
 func TestDuplicatesMeetAtTheOwner(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := New(t, 3, "lazio", "sicilia", "puglia")
 		s := &scene{World: w, Gateway: w.Gateway("lazio")}
 		other := w.Gateway("puglia")
@@ -396,7 +395,7 @@ func (s *scene) lead(id wire.NodeID) {
 // TestSpooledOutlivesMove: the recipient moves on while the message waits. The old owner seals it
 // to the new one, twice here, and it ends in one inbox; others of the block stay where they are.
 func TestSpooledOutlivesMove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := New(t, 3, "lazio", "sicilia", "puglia")
 		s := &scene{World: w, Gateway: w.Gateway("lazio")}
 		invent := synthetic.NewCitizens(1)

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/ca"
@@ -71,7 +70,7 @@ func (o *office) add(id link.Identity, by *ca.CA) *files {
 // it with the judge.
 func inOffice(t *testing.T, test func(t *testing.T, s *scene, o *office)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		o := &office{t: t, of: map[string]*files{}}
 		var w *World
 		began := &World{version: wire.Version}

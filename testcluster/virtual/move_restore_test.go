@@ -1,0 +1,97 @@
+package virtual
+
+import (
+	"testing"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/synthetic"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// settler is a citizen of lazio with messages for more than one page of a move.
+func (s *scene) settler(t *testing.T, seed uint64) fiscalcode.Code {
+	c := synthetic.NewCitizens(seed).Next().FiscalCode
+	s.mustActivate(t, "lazio", c)
+	for range 3 * wire.BlockRecordsMax {
+		s.mustSend(t, c)
+	}
+	return c
+}
+
+// TestFederationForgetsAMove restores the federation's group from a copy that is older than a move
+// which is half way: fenced, and not arrived. It ends as it would have.
+func TestFederationForgetsAMove(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		c := s.settler(t, 7)
+		r := s.Hasher().Recipient(c)
+		copies := newCopies(t, s.World)
+		copies.take(t, "federation")
+		s.mustOrder(t, c, "lazio", "sicilia")
+		for s.stage(r, "lazio", "sicilia", 2) < fenced {
+			time.Sleep(100 * time.Microsecond)
+		}
+		s.cut("lazio", "sicilia")
+		time.Sleep(time.Second)
+		if at := s.stage(r, "lazio", "sicilia", 2); at != fenced {
+			t.Fatalf("the move is at step %d: the test is wrong", at)
+		}
+		for _, n := range s.Nodes("") {
+			n.Stop()
+		}
+		s.loseFederation(t)
+		s.Mend()
+		for _, n := range s.Nodes("") {
+			copies.restore(t, n, "federation", "lombardia-1", 1, false)
+			n.Start()
+		}
+		s.AwaitReady()
+		s.awaitMoved(c, "lazio", "sicilia", 2)
+		s.mustSend(t, c)
+		s.Judge(&s.h)
+	})
+}
+
+// TestMoveOutlivesItsArrival restores a region to before the last page of a move to there, of which
+// the directory has not heard either. The old owner hands over once more.
+func TestMoveOutlivesItsArrival(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		c := s.settler(t, 8)
+		r := s.Hasher().Recipient(c)
+		s.lead("lombardia-1")
+		copies := newCopies(t, s.World)
+		copies.take(t, "region/sicilia")
+		s.mustOrder(t, c, "lazio", "sicilia")
+		knows := func() bool {
+			e, err := s.Leader("sicilia").Node.Federation().Directory(r)
+			return err == nil && e.State == wire.Moving
+		}
+		for !knows() {
+			time.Sleep(100 * time.Microsecond)
+		}
+		s.cut("lombardia", "sicilia")
+		s.Await("everything arrived", func() bool {
+			own, _, err := s.Leader("sicilia").Node.Region().Ownership(r)
+			return err == nil && own.State == wire.Owned
+		})
+		time.Sleep(time.Second)
+		if e, err := s.Leader("lazio").Node.Federation().Directory(r); err != nil ||
+			e.State != wire.Moving {
+			t.Fatalf("the directory has %+v, %v: the test is wrong", e, err)
+		}
+		s.destroy("sicilia")
+		s.Mend()
+		if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
+			Incarnation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range s.Nodes("sicilia") {
+			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
+			n.Start()
+		}
+		s.AwaitReady()
+		s.awaitMoved(c, "lazio", "sicilia", 2)
+		s.mustSend(t, c)
+		s.Judge(&s.h)
+	})
+}
