@@ -253,6 +253,9 @@ func (l *lane) fill(b *wire.Builder, into []*item) (batch []*item, wait time.Dur
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.spool != nil && l.presence.away.Load() {
+		l.moveLocked(now) // those that came, or waited again, while it was found to be away
+	}
 	reserved := l.bulky > 0 && l.bulky >= l.limits.BlocksInFlight-1 && now.Before(l.reserve)
 	n := l.waitingLocked()
 	switch {

@@ -166,9 +166,12 @@ func (l *lane) mayMove(err error) bool {
 
 // moveAll moves every record that can be spooled, and is in no block, to the spool lane.
 func (l *lane) moveAll() {
-	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.moveLocked(time.Now())
+}
+
+func (l *lane) moveLocked(now time.Time) {
 	for it := range l.waitingItems() {
 		if it.spooled != nil {
 			l.unlink(it)
