@@ -219,6 +219,39 @@ func TestMoveAborted(t *testing.T) {
 	}
 }
 
+// TestLateErasure: the erasure of an earlier stay, ordered twice, comes once more when pages of the
+// next one are here already. Nothing of what it takes away is missing in the end.
+func TestLateErasure(t *testing.T) {
+	regions := newRegions(t, "lazio", "sicilia")
+	lazio, sicilia := regions[0], regions[1]
+	p := settle(lazio, "anna", 2)
+	for i := range 2 * remainsRowsMax / 64 {
+		var batch []wire.Record
+		for j := range 64 {
+			batch = append(batch, lazio.message(p.code, someService, fmt.Sprint(i, j)))
+		}
+		lazio.submit(batch...)
+		p.delivered = append(p.delivered, batch...)
+	}
+	m := lazio.fence(p.code, "sicilia")
+	var next wire.MoveProgress
+	for range remainsRowsMax/wire.BlockRecordsMax + 2 {
+		next = sicilia.take(lazio.page(m, next.Next))
+	}
+	late := &wire.MoveErase{Recipient: m.Recipient}
+	var e wire.MoveErased
+	if err := wire.Decode(sicilia.must(wire.CmdMoveErase, late), &e); err != nil || !e.More {
+		t.Fatalf("%+v, %v: the test is wrong", e, err)
+	}
+	sicilia.refuse(wire.Unavailable, wire.CmdMovePage, lazio.page(m, next.Next))
+	sicilia.eraseRemains() // by whoever leads then
+	moveAll(lazio, sicilia, m)
+	sicilia.checkAllThere(p)
+	if n := sicilia.count(movePrefix); n != 0 {
+		t.Errorf("%d rows of moves are left", n)
+	}
+}
+
 // TestMoveBack moves away and back before what remains was erased, and again.
 func TestMoveBack(t *testing.T) {
 	regions := newRegions(t, "lazio", "sicilia")

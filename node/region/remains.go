@@ -59,7 +59,7 @@ func (s *State) moveErase(c *change, m *wire.MoveErase) (wire.Result, error) {
 			return wire.Result{}, err
 		}
 		if left == 0 {
-			return wire.OK(&wire.MoveErased{More: true}), nil
+			return wire.OK(&wire.MoveErased{More: true}), s.eraseOn(c, r, &in, remains)
 		}
 	}
 	if err := c.erasePerson(r); err != nil {
@@ -77,6 +77,18 @@ func (s *State) moveErase(c *change, m *wire.MoveErase) (wire.Result, error) {
 		err = c.del(remainsKey(r))
 	}
 	return wire.OK(&wire.MoveErased{}), err
+}
+
+// eraseOn is a step of moveErase that leaves something. Of an import no page is taken any more that
+// would come on top of what is half erased: it begins anew once everything is gone.
+func (s *State) eraseOn(c *change, r wire.Recipient, in *moveInRow, remains bool) error {
+	if !in.begun() {
+		return nil
+	}
+	if err := c.del(moveInKey(r)); err != nil || remains {
+		return err
+	}
+	return c.setRemains(r, 0)
 }
 
 // eraseRows removes rows of one kind, as many as are left to remove.
