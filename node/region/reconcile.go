@@ -121,14 +121,19 @@ func (s *State) settle(c *change, k *wire.Standing) error {
 }
 
 // settleGone gives up a code that another region has. What is here of the citizen is a copy of what
-// that region was given, and goes as after a move.
+// that region was given, and goes as after a move; also when the copy has it fenced, and the move's
+// end was not in the log yet.
 func (s *State) settleGone(c *change, k *wire.Standing, own wire.Ownership) error {
+	_, leaving, err := c.get(moveOutKey(k.Recipient))
+	if err != nil {
+		return err
+	}
 	if err := s.giveUp(c, k.Recipient, own); err != nil {
 		return err
 	}
-	err := s.setOwnership(c, k.Recipient, wire.Ownership{State: wire.Released, Epoch: k.Epoch,
+	err = s.setOwnership(c, k.Recipient, wire.Ownership{State: wire.Released, Epoch: k.Epoch,
 		Region: k.Region})
-	if err != nil || own.State != wire.Owned {
+	if err != nil || own.State != wire.Owned && !leaving {
 		return err
 	}
 	return c.setRemains(k.Recipient, c.clock.Now)

@@ -64,6 +64,26 @@ func TestReconcileGone(t *testing.T) {
 	f.wantOwner(r, gone)
 }
 
+// TestReconcileFencedAndGone: the copy has a citizen fenced, and by now a third region has the code.
+// What is here of the citizen goes as after any move.
+func TestReconcileFencedAndGone(t *testing.T) {
+	f := newRestored(t)
+	p := settle(f, "anna", 3)
+	m := f.fence(p.code, "sicilia")
+	f.reconcile(true, wire.Standing{Recipient: m.Recipient, Region: "umbria", Epoch: 3})
+	f.wantOwner(m.Recipient, wire.Ownership{State: wire.Released, Epoch: 3, Region: "umbria"})
+	_, err := f.Session(p.token, f.now)
+	f.wantMoved(err, "umbria", 3)
+	f.now = f.now.Add(keepMovedDefault + time.Hour)
+	f.eraseRemains()
+	if n := f.holds("anna-"); n > 0 {
+		t.Errorf("%d records remain", n)
+	}
+	if n := f.holds(string(p.code)); n > 0 {
+		t.Errorf("the fiscal code stands in %d rows and records", n)
+	}
+}
+
 // TestReconcileLeaving: the directory has a citizen on the way to another region, and the copy does
 // not know of it. Asking for the move's end brings the code back, or finds it gone.
 func TestReconcileLeaving(t *testing.T) {
