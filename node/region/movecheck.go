@@ -10,7 +10,8 @@ import (
 // not be able to write anything else, nor anything that would stop a replica later. It returns the
 // page's messages, nil when it has none. The error stops the replica.
 func (s *State) checkPage(c *change, m *wire.MovePage) (*wire.Block, *wire.Error, error) {
-	p := pageCheck{s: s, c: c, r: m.Recipient, decided: map[wire.MessageID]bool{}}
+	p := pageCheck{s: s, c: c, r: m.Recipient, decided: map[wire.MessageID]bool{},
+		uses: map[wire.MessageID]wire.Idempotency{}}
 	var block *wire.Block
 	if len(m.Frame) > 0 {
 		if _, taken, err := c.get(blockKey(c.index)); err != nil || taken {
@@ -41,7 +42,8 @@ type pageCheck struct {
 	s       *State
 	c       *change
 	r       wire.Recipient
-	decided map[wire.MessageID]bool // messages and rejections of the page
+	decided map[wire.MessageID]bool             // messages and rejections of the page
+	uses    map[wire.MessageID]wire.Idempotency // of the rejections among them
 }
 
 func (p *pageCheck) messages(block *wire.Block) *wire.Error {
@@ -90,24 +92,45 @@ func (p *pageCheck) row(row *wire.Row) (*wire.Error, error) {
 }
 
 func (p *pageCheck) rejection(row *wire.Row) bool {
-	if _, ok := decodeRejection(row.Value); !ok || !isWide(row.Key) {
+	rej, ok := decodeRejection(row.Value)
+	if !ok || !isWide(row.Key) {
 		return false
 	}
-	p.decided[wire.MessageID(row.Key[17:])] = true
+	id := wire.MessageID(row.Key[17:])
+	p.decided[id], p.uses[id] = true, rej.Idempotency
 	return true
 }
 
-// idempotency accepts a key whose message is here, or comes with the page: apply looks it up.
+// idempotency accepts a key whose message is here, or comes with the page: apply looks it up. One
+// of a rejection must be the rejection's own, or it would outlive it.
 func (p *pageCheck) idempotency(row *wire.Row) (bool, error) {
 	if !isWide(row.Key) || len(row.Value) != len(idempotencyRow{}) {
 		return false, nil
 	}
-	value := idempotencyRow(row.Value)
-	if p.decided[value.id()] {
+	value, key := idempotencyRow(row.Value), wire.Idempotency(row.Key[17:])
+	id := value.id()
+	if kept, ok, err := p.c.rejection(p.r, id); err != nil || ok {
+		return kept.Idempotency == key, err // the row that is here stays
+	}
+	if used, ok := p.uses[id]; ok {
+		return used == key, nil
+	}
+	if p.decided[id] {
 		return true, nil
 	}
-	_, known, err := lookUp(p.r, value.id(), p.c.getWide)
+	_, known, err := lookUp(p.r, id, p.c.getWide)
 	return known, err
+}
+
+// rejection reads a rejection of r.
+func (c *change) rejection(r wire.Recipient, id wire.MessageID) (row rejectedRow, ok bool,
+	err error) {
+	key := rejectedKey(r, id)
+	value, ok, err := c.getWide(&key)
+	if err != nil || !ok {
+		return row, false, err
+	}
+	return row, true, decodeRow(key[:], value, &row)
 }
 
 func (p *pageCheck) preference(row *wire.Row) bool {

@@ -78,6 +78,26 @@ func TestMoveIntents(t *testing.T) {
 	}
 }
 
+// TestTokenOfAnother: a session that is handed over takes nobody else's place.
+func TestTokenOfAnother(t *testing.T) {
+	regions := newRegions(t, "lazio", "sicilia")
+	lazio, sicilia := regions[0], regions[1]
+	p := settle(lazio, "anna", 1)
+	other := codeOf("bruno")
+	sicilia.own(other)
+	login := sicilia.loginAs(other, p.token)
+	sicilia.must(wire.CmdLogin, &login)
+	move(lazio, sicilia, p.code)
+	got, err := sicilia.Session(p.token, sicilia.now)
+	if err != nil || got.FiscalCode != other {
+		t.Errorf("the session of a token that was taken: %+v, %v", got, err)
+	}
+	second := sicilia.loginAs(p.code, tokenOf("another"))
+	sicilia.must(wire.CmdLogin, &second)
+	p.token = second.Session.Token
+	sicilia.checkAllThere(p)
+}
+
 // TestPagesAreChecked hands over what no honest region would: a page may write the citizen's rows
 // only, and nothing that would stop a replica later.
 func TestPagesAreChecked(t *testing.T) {
@@ -142,6 +162,11 @@ func TestPagesAreChecked(t *testing.T) {
 		"no rejection":         func(p *wire.MovePage) { row(p, 'j').Value = []byte{1} },
 		"no key":               func(p *wire.MovePage) { row(p, 'k').Value = []byte{1} },
 		"key of no message":    func(p *wire.MovePage) { row(p, 'k').Value[3]++ },
+		"key of a rejection that has another": func(p *wire.MovePage) {
+			row(p, 'k').Key[32]++
+			value := newIdempotencyRow(wire.MessageID(row(p, 'j').Key[17:]), wire.Digest{})
+			row(p, 'k').Value = value[:]
+		},
 		"no preference":        func(p *wire.MovePage) { row(p, 'p').Value = []byte{1} },
 		"preference elsewhere": func(p *wire.MovePage) { row(p, 'p').Key[24]++ },
 		"no profile":           func(p *wire.MovePage) { row(p, 'r').Value = []byte{1} },

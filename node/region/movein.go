@@ -191,7 +191,7 @@ func (s *State) takeRow(c *change, r wire.Recipient, row *wire.Row) error {
 	return c.set(row.Key, row.Value)
 }
 
-// takeSession stores the citizen's session, unless it has ended.
+// takeSession stores the citizen's session, unless it has ended, or the token is another's here.
 func (c *change) takeSession(r wire.Recipient, row *wire.Row) error {
 	var t wire.Session
 	if err := wire.Decode(row.Value, &t); err != nil {
@@ -199,6 +199,11 @@ func (c *change) takeSession(r wire.Recipient, row *wire.Row) error {
 	}
 	if t.ExpiresAt <= c.clock.Now {
 		return nil
+	}
+	var there wire.Session
+	taken, err := c.getRow(sessionKey(t.Token), &there)
+	if err != nil || taken && there.FiscalCode != t.FiscalCode {
+		return err
 	}
 	if err := c.delIfThere(forwardKey(t.Token)); err != nil { // the citizen is back
 		return err
@@ -223,4 +228,26 @@ func (s *State) MoveProgress(r wire.Recipient, epoch wire.Epoch) (*wire.MoveProg
 		return &wire.MoveProgress{}, nil
 	}
 	return &wire.MoveProgress{Next: in.Next}, nil
+}
+
+// Imports returns moves to here that were begun and have not ended, at most limit; Region is the old
+// owner.
+func (s *State) Imports(limit int) ([]wire.MoveStep, error) {
+	var list []wire.MoveStep
+	lower := []byte{movePrefix, moveIn}
+	err := s.db.Iterate(lower, after(lower), false, func(k, v []byte) (bool, error) {
+		var in moveInRow
+		if len(k) != 18 {
+			return false, errDamaged(k)
+		}
+		if err := decodeRow(k, v, &in); err != nil {
+			return false, err
+		}
+		if in.begun() {
+			list = append(list, wire.MoveStep{Recipient: wire.Recipient(k[2:]), Epoch: in.Epoch,
+				Region: in.From})
+		}
+		return len(list) < limit, nil
+	})
+	return list, err
 }
