@@ -21,6 +21,8 @@ const (
 	// region's group lets go of it first, while it runs and hears of it; and how long the leaders
 	// of both are silent before it ends.
 	leaveAfter = 5 * time.Second
+	// absentPause is how long a node that did not serve is left alone.
+	absentPause = 5 * time.Second
 	// stepWait bounds one change of a group's membership.
 	stepWait = 10 * time.Second
 )
@@ -40,6 +42,8 @@ type tender struct {
 	since, gone map[wire.NodeID]time.Time
 	// resting is until when leadership is not offered again after nobody took it.
 	resting time.Time
+	// absent is until when a node that did not serve is not asked again.
+	absent map[wire.NodeID]time.Time
 }
 
 // tendRegion and tendFederation are duties of the groups' leaders.
@@ -67,7 +71,8 @@ func (n *Node) tendFederation(ctx context.Context) error {
 func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Duration,
 	wanted func(*wire.Map) []consensus.Member) error {
 	t := &tender{n: n, group: group, wanted: wanted, leave: leave,
-		since: map[wire.NodeID]time.Time{}, gone: map[wire.NodeID]time.Time{}}
+		since: map[wire.NodeID]time.Time{}, gone: map[wire.NodeID]time.Time{},
+		absent: map[wire.NodeID]time.Time{}}
 	tick := time.NewTicker(tendPeriod)
 	defer tick.Stop()
 	for {
@@ -101,14 +106,11 @@ func (t *tender) round(ctx context.Context) error {
 	if handed, err := t.giveWay(ctx, m, have, want); handed || err != nil {
 		return err
 	}
-	change, what, node := t.next(have, want)
+	change, what, node := t.next(ctx, have, want)
 	if change == nil {
 		if t.group == t.n.federationGroup {
 			return t.n.growVoters(ctx, m, have)
 		}
-		return nil
-	}
-	if what == follows && !t.n.runs(ctx, node) {
 		return nil
 	}
 	if err := t.n.mapIsNewest(ctx, m.Version); err != nil {
@@ -188,12 +190,10 @@ func successor(self wire.NodeID, m *wire.Map, have []wire.GroupMember,
 }
 
 // next chooses the next change; nil when there is nothing to do, or it has to wait.
-func (t *tender) next(have []wire.GroupMember, want []consensus.Member) (
+func (t *tender) next(ctx context.Context, have []wire.GroupMember, want []consensus.Member) (
 	change func(context.Context, wire.NodeID) error, what string, node wire.NodeID) {
-	for _, w := range want {
-		if !slices.ContainsFunc(have, func(h wire.GroupMember) bool { return h.Node == w.Node }) {
-			return t.group.AddNonvoter, follows, w.Node
-		}
+	if comes := t.comes(ctx, have, want); comes != "" {
+		return t.group.AddNonvoter, "follows", comes
 	}
 	now, coming := time.Now(), false
 	for _, h := range have {
@@ -240,8 +240,26 @@ func safeWithout(have []wire.GroupMember, node wire.NodeID) bool {
 	return answer >= voters/2+1
 }
 
-// follows is the change that makes a node a member.
-const follows = "follows"
+// comes is a node that is to be a member, is none yet, and serves; empty: there is none. One that
+// does not serve holds up nobody: it is asked again some seconds later.
+func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
+	want []consensus.Member) wire.NodeID {
+	for _, w := range want {
+		if slices.ContainsFunc(have, func(h wire.GroupMember) bool { return h.Node == w.Node }) {
+			delete(t.absent, w.Node)
+			continue
+		}
+		if time.Now().Before(t.absent[w.Node]) {
+			continue
+		}
+		if t.n.runs(ctx, w.Node) {
+			return w.Node
+		}
+		t.absent[w.Node] = time.Now().Add(absentPause)
+		return ""
+	}
+	return ""
+}
 
 // runs reports whether a node that is on the map and not yet in the group serves. Before that it
 // may be fetching a copy of the state, behind which the group's log has to go on: the library
