@@ -56,6 +56,7 @@ type Node struct {
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
 	contact         contact    // with the federation
+	deals           contact    // when this replica was last known to have every deal of slots
 	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
 	disk            *disk
 	seeds           *seeds

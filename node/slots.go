@@ -17,9 +17,11 @@ const (
 	slotsPeriod = time.Second
 	// slotsAtOnce bounds the slots whose hand-over is under way at a time.
 	slotsAtOnce = 8
-	// anchorContactMax is how long an anchor decides about unclaimed codes without hearing from
-	// the federation: operators may deal its slots to another region after twice this time.
+	// anchorContactMax is how long an anchor decides about unclaimed codes after it last knew all
+	// deals: operators may deal its slots to another region after twice this time.
 	anchorContactMax = wire.SlotForceWait / 2
+	// dealsPeriod is how often it makes sure that it does.
+	dealsPeriod = anchorContactMax / 6
 )
 
 func (n *Node) handleSlots() {
@@ -31,6 +33,9 @@ func (n *Node) handleSlots() {
 // leadSlots keeps the slots that the region's log holds what the map says, on the leader: grants
 // those of the founding, takes over those that were dealt since, and settles their deals.
 func (n *Node) leadSlots(ctx context.Context) error {
+	var confirming sync.WaitGroup
+	defer confirming.Wait()
+	confirming.Go(func() { n.keepDeals(ctx) })
 	tick := time.NewTicker(slotsPeriod)
 	defer tick.Stop()
 	for {
@@ -45,6 +50,47 @@ func (n *Node) leadSlots(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// keepDeals has the federation's leader confirm that this replica knows every deal of slots. That
+// it hears from the leader does not say so: after a cut heartbeats come back some seconds before
+// the log does.
+func (n *Node) keepDeals(ctx context.Context) {
+	for {
+		pause := dealsPeriod
+		if err := n.confirmDeals(ctx); err != nil {
+			pause = dutyPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) confirmDeals(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	asked := time.Now()
+	answer, err := n.callFederation(ctx, wire.MethodConfirmMap, nil)
+	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
+		n.deals.note(time.Since(asked))
+		return nil
+	}
+	var newest wire.MapVersion
+	if err == nil {
+		err = wire.Decode(answer, &newest)
+	}
+	if err != nil {
+		return err
+	}
+	if m, ok := n.federation.Map(); !ok || m.Version < newest.Version {
+		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
+			newest.Version)
+	}
+	n.deals.note(time.Since(asked))
+	return nil
 }
 
 // grantSlots logs the anchor slots that the founding map deals to the region, once.
@@ -84,13 +130,21 @@ func (n *Node) slotsRound(ctx context.Context) error {
 	g.SetLimit(slotsAtOnce)
 	var errs [wire.Slots]error
 	var done, granted wire.SettleSlots
+	var gone []wire.Command
 	for s := range wire.Slot(wire.Slots) {
-		if m.Anchor(s) != n.cfg.Region || m.SlotEpoch(s) == wire.SlotEpochFounding {
+		epoch, held := n.region.SlotAt(s)
+		deal, moving := m.SlotDeal(s)
+		if m.Anchor(s) != n.cfg.Region {
+			if held && !moving && epoch < m.SlotEpoch(s) {
+				gone = append(gone, wire.Command{Kind: wire.CmdFenceSlot,
+					Body: wire.Encode(&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)})})
+			}
 			continue
 		}
-		epoch, held := n.region.SlotAt(s)
+		if m.SlotEpoch(s) == wire.SlotEpochFounding {
+			continue
+		}
 		held = held && epoch == m.SlotEpoch(s)
-		deal, moving := m.SlotDeal(s)
 		switch {
 		case held && moving && !deal.Forced:
 			done.Slots, done.Epochs = append(done.Slots, s), append(done.Epochs, epoch)
@@ -107,7 +161,20 @@ func (n *Node) slotsRound(ctx context.Context) error {
 		})
 	}
 	g.Wait()
-	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true))
+	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true),
+		n.giveUpSlots(ctx, gone))
+}
+
+// giveUpSlots fences slots that were taken from this region by force, and that nobody asks it for
+// any more.
+func (n *Node) giveUpSlots(ctx context.Context, fences []wire.Command) error {
+	if len(fences) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	_, err := n.regionQueue.submit(ctx, fences)
+	return err
 }
 
 // absent notes the regions that did not answer in a round, so that not every slot waits for them.
@@ -337,7 +404,9 @@ func (n *Node) slotFit() *fit {
 }
 
 // anchors reports whether this region may decide about an unclaimed code of a slot that its log
-// holds: it is in contact with the federation, which deals the slot to this region.
-func (n *Node) anchors(s wire.Slot) bool {
-	return n.federationContact() <= anchorContactMax && n.slotFit().mine[s]
-}
+// holds: the map deals the slot to this region, and no newer one can have dealt it to another that
+// decides by now.
+func (n *Node) anchors(s wire.Slot) bool { return n.knowsDeals() && n.slotFit().mine[s] }
+
+// knowsDeals reports whether this replica knew every deal of slots a short time ago.
+func (n *Node) knowsDeals() bool { return n.deals.since() <= anchorContactMax }

@@ -62,7 +62,7 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 // not own by a claim.
 func (n *Node) admit(block *wire.Block, now wire.Time) []wire.Outcome {
 	outcomes := n.region.Admit(block, now)
-	if n.federationContact() <= anchorContactMax && !n.slotFit().lost {
+	if n.knowsDeals() && !n.slotFit().lost {
 		return outcomes
 	}
 	for i := range block.Records {
