@@ -124,6 +124,9 @@ func (d *moves) drive(ctx context.Context, m *wire.Move) error {
 			return err
 		}
 	}
+	if m.State == wire.MoveFenced {
+		d.remind(ctx, m)
+	}
 	// Nothing is given up before the new owner is known to be there.
 	progress, err := d.ask(ctx, m, wire.MethodMoveOffer)
 	if err != nil {
@@ -162,7 +165,46 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveP
 			return wire.Errorf(wire.Internal, "region %s does not get on with a move", m.To)
 		}
 	}
-	return d.log(ctx, wire.CmdMoveDone, d.step(m))
+	return d.done(ctx, m)
+}
+
+// remind tells the directory of a move again that it has forgotten: it was restored from a copy
+// that is older than the move. Until it knows, the new owner takes nothing.
+func (d *moves) remind(ctx context.Context, m *wire.Move) {
+	e, err := d.n.federation.Directory(m.Recipient)
+	if err != nil || e.State != wire.Claimed || e.Region != d.n.cfg.Region ||
+		e.Epoch+1 != m.Epoch {
+		return
+	}
+	op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient, Region: d.n.cfg.Region,
+		Epoch: m.Epoch - 1, To: m.To}
+	if err := d.tellDirectory(ctx, op); err != nil {
+		d.n.log.LogAttrs(ctx, slog.LevelWarn, "the directory was not told of a move again",
+			slog.String("to", string(m.To)), slog.String("reason", err.Error()))
+	}
+}
+
+// done ends a move that has arrived, once the directory knows of that. Not before: were the new
+// owner restored from a copy without the move's last page, only this region's log could begin the
+// handover again, and the directory would still have the code on its way.
+func (d *moves) done(ctx context.Context, m *wire.Move) error {
+	for end := time.Now().Add(moveWait); ; {
+		e, err := d.n.federation.Directory(m.Recipient)
+		switch {
+		case err != nil:
+			return err
+		case e.Epoch >= m.Epoch && e.State != wire.Unclaimed:
+			return d.log(ctx, wire.CmdMoveDone, d.step(m))
+		case !time.Now().Before(end):
+			return wire.Errorf(wire.NotReady, "the directory does not know yet that region %s has "+
+				"the code", m.To)
+		}
+		select {
+		case <-time.After(movePoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // abort ends a move without effect, unless the new owner has the code by now. Before the fence the
@@ -174,7 +216,7 @@ func (d *moves) abort(ctx context.Context, m *wire.Move) error {
 			return err
 		}
 		if progress.Owned {
-			return d.log(ctx, wire.CmdMoveDone, d.step(m))
+			return d.done(ctx, m)
 		}
 	}
 	err := d.tellDirectory(ctx, wire.DirectoryOp{Kind: wire.OpMoveAborted,

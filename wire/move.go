@@ -13,8 +13,8 @@ import (
 //	directory    OpMove: compare-and-set on e, from here on the move has epoch e+1
 //	A's log      MoveFence: from here on A answers NotOwner, with B and e+1
 //	B's log      MovePage, page by page; with the last one B owns the code at e+1
-//	A's log      MoveDone: A keeps what it has for a time, and then erases it
 //	directory    OpOwn, by B
+//	A's log      MoveDone: A keeps what it has for a time, and then erases it
 //
 // Until B's last page the move can be aborted. B's log decides, since only there an abort and the
 // last page have an order:

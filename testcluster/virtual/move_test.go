@@ -40,8 +40,8 @@ const (
 	announced        // the directory has the move
 	fenced           // the old owner has given the code up
 	arrived          // the new owner has everything
-	done             // the old owner knows
 	told             // the directory knows the new owner
+	done             // and so does the old one
 	stages
 )
 
@@ -60,10 +60,10 @@ func (s *scene) stage(r wire.Recipient, from, to wire.RegionID, epoch wire.Epoch
 		moving := err == nil && m.State != wire.MoveNone && m.Epoch == epoch
 		e, _ := n.Node.Federation().Directory(r)
 		switch {
-		case e.Region == to && e.Epoch == epoch:
-			at = max(at, told)
 		case n.Region == from && !moving && own.State == wire.Released && own.Epoch == epoch:
 			at = max(at, done)
+		case e.Region == to && e.Epoch == epoch:
+			at = max(at, told)
 		case n.Region == to && own.State == wire.Owned && own.Epoch == epoch:
 			at = max(at, arrived)
 		case n.Region == from && moving && m.State == wire.MoveFenced:
@@ -173,7 +173,7 @@ func TestMoveSurvivesCrashes(t *testing.T) {
 				}
 				victim.Crash()
 				s.Await("the move ends", func() bool {
-					return s.stage(r, from, to, epoch) == told
+					return s.stage(r, from, to, epoch) == done
 				})
 				victim.Start()
 				s.AwaitReady()
