@@ -174,7 +174,8 @@ func (n *Node) houseRound(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(n.expireSpool(ctx, now), n.eraseRemains(ctx, now), n.eraseDue(ctx, now))
+	return errors.Join(n.expireSpool(ctx, now), n.eraseRemains(ctx, now), n.eraseStranded(ctx),
+		n.eraseDue(ctx, now))
 }
 
 // eraseDue rewrites the blocks whose refused content is due, until none is or this look's share

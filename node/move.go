@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -280,6 +281,31 @@ func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
 	for _, r := range list {
 		if err := n.eraseRemainsOf(ctx, r); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// eraseStranded erases what a restored region's copy has of moves to here which, as the directory
+// knows, ended otherwise since: nobody will ever send the rest.
+func (n *Node) eraseStranded(ctx context.Context) error {
+	if n.region.Incarnation() == 0 {
+		return nil // elsewhere an import is finished, or its refusal is in the log
+	}
+	list, err := n.region.Imports(remainsBatch)
+	if err != nil {
+		return err
+	}
+	for _, in := range list {
+		e, err := n.federation.Directory(in.Recipient)
+		if err != nil {
+			return err
+		}
+		if e.Epoch < in.Epoch {
+			continue
+		}
+		if err := n.eraseRemainsOf(ctx, in.Recipient); err != nil && !errors.Is(err, wire.Conflict) {
+			return err // with a conflict it was finished here, a moment ago
 		}
 	}
 	return nil

@@ -95,3 +95,47 @@ func TestMoveOutlivesItsArrival(t *testing.T) {
 		s.Judge(&s.h)
 	})
 }
+
+// TestStrandedImport restores a region to when a half of a citizen had arrived, who is elsewhere by
+// now: that half is erased.
+func TestStrandedImport(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		c := s.settler(t, 9)
+		r := s.Hasher().Recipient(c)
+		s.mustOrder(t, c, "lazio", "sicilia")
+		half := func() bool {
+			list, err := s.Leader("sicilia").Node.Region().Imports(1)
+			return err == nil && len(list) == 1
+		}
+		for !half() {
+			time.Sleep(100 * time.Microsecond)
+		}
+		s.cut("lazio", "sicilia")
+		time.Sleep(time.Second)
+		if !half() {
+			t.Fatal("everything has arrived: the test is wrong")
+		}
+		copies := newCopies(t, s.World)
+		copies.take(t, "region/sicilia")
+		s.Mend()
+		s.awaitMoved(c, "lazio", "sicilia", 2)
+		s.mustOrder(t, c, "sicilia", "lombardia")
+		s.awaitMoved(c, "sicilia", "lombardia", 3)
+		s.destroy("sicilia")
+		if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
+			Incarnation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range s.Nodes("sicilia") {
+			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
+			n.Start()
+		}
+		s.AwaitReady()
+		s.Await("nothing of the citizen is left where half had arrived", func() bool {
+			list, err := s.Leader("sicilia").Node.Region().Messages(r)
+			return err == nil && len(list) == 0 && !half()
+		})
+		s.mustSend(t, c)
+		s.Judge(&s.h)
+	})
+}
