@@ -125,6 +125,24 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	return wire.Encode(&answer), nil
 }
 
+// repeats reports whether two stubs are of one message. They would be one row, and the idempotency
+// key of one of them would outlive it.
+func repeats(stubs []wire.Record) bool {
+	type message struct {
+		to wire.Recipient
+		id wire.MessageID
+	}
+	seen := make(map[message]bool, len(stubs))
+	for i := range stubs {
+		m := message{stubs[i].Recipient, stubs[i].ID}
+		if seen[m] {
+			return true
+		}
+		seen[m] = true
+	}
+	return false
+}
+
 // mayKeep checks a block that a gateway wants to have spooled.
 func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 	if err := b.Validate(); err != nil {
@@ -146,6 +164,9 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 			return wire.Malformedf("an id with tag %d in the spool of region %s, where nobody "+
 				"would look for it", tag, n.cfg.Region)
 		}
+	}
+	if repeats(b.Stubs) {
+		return wire.Malformedf("two records of a spooled block with one id")
 	}
 	return nil
 }

@@ -203,15 +203,26 @@ func (r *relaying) reseal(b *relayedBlock, owner wire.RegionID, positions []uint
 		builder.Seal(r.n.coder))
 }
 
-// nextOwner is the region that a code went to: as this region's log says, or else the directory.
-// A code that nobody claimed has none, since its anchor is not to see content.
+// nextOwner is the region that a code went to, as this region's log or the directory says. A code
+// that nobody claimed has none, since its anchor is not to see content.
 func (n *Node) nextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
-	if o.Region != "" {
+	entry, err := n.federation.Directory(rec.RecipientUnder(n.hasher))
+	if err != nil {
 		return o.Region
 	}
-	entry, err := n.federation.Directory(rec.RecipientUnder(n.hasher))
-	if err != nil || entry.State != wire.Claimed || entry.Region == n.cfg.Region {
+	return newestOwner(o, entry, n.cfg.Region)
+}
+
+// newestOwner takes the newer word of two: the mark in a region's log stays what it was when the
+// code went on from there, and the region that it names may be off the map since. Empty: nobody
+// knows yet, or the code is on its way back.
+func newestOwner(o *wire.Outcome, e wire.DirectoryEntry, self wire.RegionID) wire.RegionID {
+	settled := e.State == wire.Claimed || e.State == wire.Moving && o.Region != ""
+	switch {
+	case !settled || e.Epoch <= o.Epoch:
+		return o.Region
+	case e.Region == self:
 		return ""
 	}
-	return entry.Region
+	return e.Region
 }
