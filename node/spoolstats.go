@@ -1,6 +1,9 @@
 package node
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/wire"
@@ -68,6 +71,20 @@ func (s *spoolStats) relayed(b *region.SpooledBlock, outcomes []wire.Outcome) {
 		}
 		s.done.WithLabelValues(name).Inc()
 	}
+}
+
+// health says what waits, and for how long it has.
+func (s *spool) health(now wire.Time) (list []string) {
+	for _, t := range s.n.SpoolStatus() {
+		line := fmt.Sprintf("spool: %d messages wait in %d blocks of %d bytes for region %s, the "+
+			"oldest for %s", t.Records, t.Blocks, t.Bytes, t.Owner,
+			max(0, now.Sub(t.Oldest)).Round(time.Second))
+		if t.Refused > 0 {
+			line += fmt.Sprintf("; %d blocks can not be read there", t.Refused)
+		}
+		list = append(list, line)
+	}
+	return list
 }
 
 // Describe is prometheus.Collector's.

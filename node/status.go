@@ -55,6 +55,7 @@ func (n *Node) Health() adminhttp.Health {
 	reasons, degraded := n.link.Concerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
 	h.Degraded = append(h.Degraded, n.maintenance()...)
+	h.Degraded = append(h.Degraded, n.spool.health(n.clockNow())...)
 	n.restoreHealth(&h)
 	h.Ready = len(h.Reasons) == 0
 	return h

@@ -84,6 +84,11 @@ func TestSpooledWhileAway(t *testing.T) {
 					t.Errorf("while the owner is away: %v", v)
 				}
 			}
+			health := strings.Join(s.Leader("lazio").Node.Health().Degraded, "; ")
+			if !strings.Contains(health, "5 messages wait") ||
+				!strings.Contains(health, "for region sicilia, the oldest for ") {
+				t.Errorf("while the owner is away /health says %q", health)
+			}
 			s.Mend()
 			contact := time.Now()
 			s.Await("it is relayed", func() bool {
