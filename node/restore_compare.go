@@ -206,10 +206,18 @@ func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Own
 		n.Lost++
 	case o.State == wire.Owned:
 		n.Released++
-	case !known && o.State != wire.Claiming && c.m.Anchor(r.Slot()) != self:
+	case !known && o.State != wire.Claiming && !c.anchored(r.Slot()):
 		return // never this region's concern
 	}
 	c.page.List = append(c.page.List, k)
+}
+
+// anchored reports whether the region has to know who owns codes of a slot: it holds it, or is to
+// hand over what it knows of it.
+func (c *comparison) anchored(s wire.Slot) bool {
+	deal, moving := c.m.SlotDeal(s)
+	from, _ := c.m.RegionByTag(deal.From)
+	return c.m.Anchor(s) == c.n.cfg.Region || moving && from.ID == c.n.cfg.Region
 }
 
 // log logs what was found.

@@ -36,6 +36,11 @@ type past interface {
 // members applies one change of the federation's members; see wire.MemberChange. Every change may
 // be repeated: the same one again changes nothing.
 func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
+	if c.PutRegion != nil && c.PutRegion.Closing {
+		if err := mayRedeal(t.awaited()); err != nil {
+			return nil, err
+		}
+	}
 	founded := t.founded
 	err := t.changeMap(func(m *wire.Map) *wire.Error { return changeMembers(m, c, t) })
 	if err != nil || t.founded == founded {
@@ -67,8 +72,15 @@ func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 	if err := wire.Decode(before, m); err != nil {
 		return nil, err
 	}
+	awaited, err := s.Awaited()
+	if err != nil {
+		return nil, err
+	}
 	p := &viewOfPast{db: s.db}
 	for _, c := range changes {
+		if c.PutRegion != nil && c.PutRegion.Closing && len(awaited) > 0 {
+			return nil, mayRedeal(awaited[0])
+		}
 		if err := changeMembers(m, c, p); err != nil {
 			return nil, err
 		}

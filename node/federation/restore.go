@@ -128,12 +128,9 @@ func (t *tx) reports() (row reportsRow) {
 // mayTell refuses operations on the directory while it is being reconciled, and those of a region
 // that was restored since: what an earlier incarnation says has no effect any more.
 func (t *tx) mayTell(ops *wire.DirectoryOps) *wire.Error {
-	if t.incarnation != 0 {
-		row := t.reports()
-		if awaited := row.awaited(t.founded.m); len(awaited) > 0 {
-			return wire.Errorf(wire.NotReady, "the restored directory waits for the report of "+
-				"region %s", awaited[0])
-		}
+	if awaited := t.awaited(); awaited != "" {
+		return wire.Errorf(wire.NotReady, "the restored directory waits for the report of "+
+			"region %s", awaited)
 	}
 	for i := range ops.List {
 		r, _ := t.founded.m.RegionByID(ops.List[i].Region)
@@ -143,6 +140,29 @@ func (t *tx) mayTell(ops *wire.DirectoryOps) *wire.Error {
 		}
 	}
 	return nil
+}
+
+// awaited is a region whose report a restored federation waits for; empty: there is none.
+func (t *tx) awaited() wire.RegionID {
+	if t.incarnation == 0 || t.founded == nil {
+		return ""
+	}
+	row := t.reports()
+	if awaited := row.awaited(t.founded.m); len(awaited) > 0 {
+		return awaited[0]
+	}
+	return ""
+}
+
+// mayRedeal refuses changes that build on who holds a slot, or owns a code, while a region may know
+// better: a slot that was dealt twice would have two holders, and a region be taken for empty that
+// is not.
+func mayRedeal(awaited wire.RegionID) *wire.Error {
+	if awaited == "" {
+		return nil
+	}
+	return wire.Errorf(wire.Conflict, "the federation is restored, and waits for the report of "+
+		"region %s: see `staffetta admin restore status`", awaited)
 }
 
 // fenceRegion makes an incarnation the region's.

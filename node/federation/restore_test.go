@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -224,5 +225,38 @@ func TestFence(t *testing.T) {
 		if err := op(c.region, c.n); (err == nil) != c.ok {
 			t.Errorf("incarnation %d of %s: %v", c.n, c.region, err)
 		}
+	}
+}
+
+// TestAwaitedHoldsUpDeals: while a region has not reported, slots are not dealt, of which it may
+// hold some since the copy was made, and no region is taken for empty.
+func TestAwaitedHoldsUpDeals(t *testing.T) {
+	s := restoredState(t)
+	umbria := &wire.RegionChange{ID: "umbria", Tag: 9}
+	succeed(t, s, command(wire.CmdMembers, &wire.MemberChange{PutRegion: umbria}))
+	closing := &wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 9,
+		Closing: true}}
+	changes := []wire.Command{
+		command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{0}, To: "sicilia"}),
+		command(wire.CmdMembers, closing),
+	}
+	report := func(region wire.RegionID) {
+		t.Helper()
+		succeed(t, s, command(wire.CmdReport, &wire.OwnershipReport{Region: region,
+			Incarnation: 1, Done: true}))
+	}
+	report("sicilia")
+	for i, r := range apply(t, s, changes...) {
+		if r.Err == nil || r.Err.Code != wire.Conflict {
+			t.Errorf("change %d while lazio is awaited: %v, want a conflict", i, r.Err)
+		}
+	}
+	if _, err := s.PlanMembers(closing); !errors.Is(err, wire.Conflict) {
+		t.Errorf("planned: %v, want a conflict", err)
+	}
+	report("lazio")
+	succeed(t, s, changes...)
+	if _, err := s.PlanMembers(closing); err != nil {
+		t.Error(err)
 	}
 }
