@@ -160,6 +160,10 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 	if err := n.mayFederate(); err != nil {
 		return nil, err
 	}
+	if v := n.federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
+		return nil, wire.Errorf(wire.NotReady, "a region that was restored needs active version %d "+
+			"of the federation, it is %d", wire.VersionIncarnations, v)
+	}
 	var results wire.DirectoryResults
 	if err := n.federationQueue.do(ctx, directoryKind(&ops), &ops, &results); err != nil {
 		return nil, err

@@ -15,6 +15,13 @@ const (
 	VersionMin = 1
 )
 
+// Fields that came to kinds of an earlier version have an effect from a version on, since a program
+// of before ignores them: in a group that is not there yet, programs of both must do the same.
+const (
+	VersionAnchored     = 2 // Import.Anchored
+	VersionIncarnations = 2 // DirectoryOps.Incarnation
+)
+
 // introduced says which version brought a range of command kinds. The ranges of a version are
 // those that its parts were given; append, and never change a row that was released.
 var introduced = [...]struct {

@@ -132,6 +132,9 @@ func (t *tx) mayTell(ops *wire.DirectoryOps) *wire.Error {
 		return wire.Errorf(wire.NotReady, "the restored directory waits for the report of "+
 			"region %s", awaited)
 	}
+	if t.founded.m.ActiveVersion < wire.VersionIncarnations {
+		return nil // no region was fenced yet, and programs of before do not read the field
+	}
 	for i := range ops.List {
 		r, _ := t.founded.m.RegionByID(ops.List[i].Region)
 		if r.Incarnation != ops.Incarnation {

@@ -216,6 +216,12 @@ func TestFence(t *testing.T) {
 			List: []wire.DirectoryOp{{Kind: wire.OpClaim, Recipient: recipientOf("anna"),
 				Region: region, Epoch: 1}}}))[0].Err
 	}
+	// Programs of the first version do not read the field, so that it has no effect before all are
+	// known to be newer.
+	if err := op("sicilia", 7); err != nil {
+		t.Errorf("at the first version: %v", err)
+	}
+	succeed(t, s, command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2}))
 	for _, c := range []struct {
 		region wire.RegionID
 		n      uint32

@@ -177,7 +177,7 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 		return wire.OK(nil), nil
 	case own.State != wire.Claiming:
 		return failf(wire.Conflict, "no claim is under way; the code is at epoch %d", own.Epoch)
-	case m.Anchored && !s.slots.Load().has(m.Recipient):
+	case m.Anchored && c.version >= wire.VersionAnchored && !s.slots.Load().has(m.Recipient):
 		return failf(wire.Conflict, "this region is not the anchor any more")
 	case m.Epoch < own.Epoch:
 		return failf(wire.Conflict, "import of epoch %d, the claim is of epoch %d", m.Epoch,

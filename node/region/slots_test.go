@@ -34,6 +34,7 @@ func handOver(t *testing.T, from, to *fixture, slot wire.Slot) {
 // which knows whose the claimed ones are; and only one of the two decides.
 func TestSlotChangesHands(t *testing.T) {
 	lazio, sicilia := newFixture(t, "lazio"), newFixture(t, "sicilia")
+	lazio.must(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: wire.Version})
 	lazio.must(wire.CmdGrantSlots, allSlots())
 	nobody, own, gone, claiming, lost := codeOf("nobody"), codeOf("own"), codeOf("gone"),
 		codeOf("claiming"), codeOf("lost")
@@ -190,4 +191,18 @@ func TestHostileSlot(t *testing.T) {
 	if own, _, _ := f.Ownership(r); own.State != wire.Owned {
 		t.Error("a mark took a citizen away from the owner")
 	}
+}
+
+// TestAnchoredImportOfTheFirstVersion: a program of the first version does not know that an import
+// says it is of the region's own slot, and does it; in a group of such programs all must.
+func TestAnchoredImportOfTheFirstVersion(t *testing.T) {
+	f := newFixture(t, "lazio") // holds no slot
+	first, later := f.hasher.Recipient(codeOf("first")), f.hasher.Recipient(codeOf("later"))
+	for _, r := range []wire.Recipient{first, later} {
+		f.must(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
+	}
+	f.must(wire.CmdImport, &wire.Import{Recipient: first, Epoch: 1, Anchored: true})
+	f.must(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: wire.VersionAnchored})
+	f.refuse(wire.Conflict, wire.CmdImport, &wire.Import{Recipient: later, Epoch: 1,
+		Anchored: true})
 }
