@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,26 +41,40 @@ func (n *Node) group(name string) *consensus.Group {
 	return nil
 }
 
+// incarnated is a group's name as its members compare themselves under: replicas of two
+// incarnations differ at equal index, and are no members of each other's group.
+func (n *Node) incarnated(group string) string {
+	if group == federationGroup {
+		return link.Incarnated(group, n.federation.Incarnation())
+	}
+	return link.Incarnated(group, n.region.Incarnation())
+}
+
 // replica answers MethodReplica: how this member of a group is. What a majority agrees on is
 // believed of the leader that this replica follows and of nobody else, since who differs ends.
+// Digests are for who asks about this incarnation of the group.
 func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var q wire.ReplicaQuery
 	if err := wire.Decode(req, &q); err != nil {
 		return nil, err
 	}
-	g := n.group(q.Group)
+	group, _, _ := strings.Cut(q.Group, "#")
+	g := n.group(group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "this node is not in that group")
 	}
 	if len(q.Agreed) > agreedMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d digests, %d allowed", len(q.Agreed), agreedMax)
 	}
-	if leader, _ := g.Leader(); leader != "" && leader == from.Node() {
-		g.JudgeDigests(q.Agreed)
-	}
 	answer := wire.Replica{Version: n.cfg.Version, Active: n.region.ActiveVersion(),
-		Digests: g.Digests(), Disk: n.disk.level()}
-	if q.Group == federationGroup {
+		Disk: n.disk.level()}
+	if q.Group == n.incarnated(group) {
+		if leader, _ := g.Leader(); leader != "" && leader == from.Node() {
+			g.JudgeDigests(q.Agreed)
+		}
+		answer.Digests = g.Digests()
+	}
+	if group == federationGroup {
 		answer.Active = n.federation.ActiveVersion()
 	}
 	return wire.Encode(&answer), nil
@@ -148,8 +163,9 @@ func (n *Node) compareReplicas(ctx context.Context, name string) error {
 func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
 	before []wire.StateDigest) (agreed []wire.StateDigest, disputed bool) {
 	voters, all := membersOf(g)
+	of := n.incarnated(name)
 	answers := n.askReplicas(ctx, all, func(wire.NodeID) *wire.ReplicaQuery {
-		return &wire.ReplicaQuery{Group: name, Agreed: before[:min(len(before), agreedMax)]}
+		return &wire.ReplicaQuery{Group: of, Agreed: before[:min(len(before), agreedMax)]}
 	})
 	digests := map[wire.NodeID][]wire.StateDigest{n.cfg.ID: g.Digests()}
 	for id, r := range answers {
@@ -168,7 +184,7 @@ func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
 		}
 	}
 	n.askReplicas(ctx, nodes, func(id wire.NodeID) *wire.ReplicaQuery {
-		return &wire.ReplicaQuery{Group: name, Agreed: different[id]}
+		return &wire.ReplicaQuery{Group: of, Agreed: different[id]}
 	})
 	return agreed, disputed
 }
