@@ -71,7 +71,7 @@ func (n *Node) keepVersion(ctx context.Context) error {
 // supported reports whether every member of the region's group knows a version. Nobody has to be
 // asked about the one that the federation was founded with.
 func (n *Node) supported(ctx context.Context, version uint32) bool {
-	if version <= n.cfg.Founding.ActiveVersion {
+	if version <= n.cfg.Founding.ActiveVersion && !n.cfg.Joined {
 		return true
 	}
 	if version > n.cfg.Version {
@@ -90,10 +90,11 @@ func (n *Node) supported(ctx context.Context, version uint32) bool {
 }
 
 // versionAwaited reports whether the region's log is still to reach the version that the federation
-// was founded with.
+// was founded with; for a node that founds its region, the one that it joined at.
 func (n *Node) versionAwaited() bool {
 	_, founded := n.federation.Map()
-	return founded && n.region.ActiveVersion() < n.cfg.Founding.ActiveVersion
+	return founded && (!n.cfg.Joined || n.cfg.Founds) &&
+		n.region.ActiveVersion() < n.cfg.Founding.ActiveVersion
 }
 
 // upgrade answers MethodUpgrade: which program every node of the map runs, and how far it is.
