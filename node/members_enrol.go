@@ -58,6 +58,9 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, req []byte) ([]byt
 		}
 		return nil, err
 	}
+	if err := n.federationGroup.Read(ctx); err != nil { // a new leader may not have the token yet
+		return nil, err
+	}
 	hash := sha256.Sum256(q.Secret[:])
 	k, err := n.federation.Token(hash)
 	if err != nil {
