@@ -239,16 +239,17 @@ func (n *Node) replaceVoter(m *wire.Map, leaving wire.Node, c *wire.NodeRemoval)
 	if err != nil {
 		return err
 	}
-	if c.Voters, err = chooseVoters(m, leaving.ID, n.cfg.ID, progress); err != nil {
+	leaves := func(node wire.Node) bool { return node.ID == leaving.ID }
+	if c.Voters, err = chooseVoters(m, leaves, n.cfg.ID, progress); err != nil {
 		return err
 	}
 	return majorityAnswers(federationGroup, c.Voters, progress)
 }
 
-// chooseVoters names the federation's voters when leaving ("": nobody) does not take part: as many
-// as before where nodes answer, an odd number in any case. self is the leader.
-func chooseVoters(m *wire.Map, leaving, self wire.NodeID, progress []wire.GroupMember) (
-	[]wire.NodeID, error) {
+// chooseVoters names the federation's voters when who leaves does not take part: as many as before
+// where nodes answer, an odd number in any case. self is the leader.
+func chooseVoters(m *wire.Map, leaves func(wire.Node) bool, self wire.NodeID,
+	progress []wire.GroupMember) ([]wire.NodeID, error) {
 	ready := map[wire.NodeID]bool{}
 	for _, p := range progress {
 		ready[p.Node] = p.Answers && p.Behind < caughtUp
@@ -259,7 +260,7 @@ func chooseVoters(m *wire.Map, leaving, self wire.NodeID, progress []wire.GroupM
 		if node.Voter {
 			before++
 		}
-		if node.ID == leaving {
+		if leaves(node) {
 			continue
 		}
 		nodes++

@@ -297,7 +297,8 @@ func (n *Node) growVoters(ctx context.Context, m *wire.Map, have []wire.GroupMem
 	}
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
-	voters, err := chooseVoters(m, "", n.cfg.ID, have)
+	nobody := func(wire.Node) bool { return false }
+	voters, err := chooseVoters(m, nobody, n.cfg.ID, have)
 	if err != nil {
 		return nil // not enough of them answer yet
 	}

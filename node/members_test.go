@@ -41,7 +41,8 @@ func TestChooseVoters(t *testing.T) {
 		{"a1 a2 a3 b1.!", "a3", ""}, // nobody takes the place
 	} {
 		m, progress := group(c.have)
-		got, err := chooseVoters(m, wire.NodeID(c.leaving), "a1", progress)
+		leaves := func(n wire.Node) bool { return string(n.ID) == c.leaving }
+		got, err := chooseVoters(m, leaves, "a1", progress)
 		var words []string
 		for _, id := range got {
 			words = append(words, string(id))
@@ -52,6 +53,35 @@ func TestChooseVoters(t *testing.T) {
 		}
 		if err != nil && !errors.Is(err, wire.Conflict) {
 			t.Errorf("%s: %v, want a conflict", c.have, err)
+		}
+	}
+}
+
+// TestFenceVoters: nodes of a region that is fenced vote in the federation no more, where others
+// can take their place; and a region that the federation's majority needs is not fenced.
+func TestFenceVoters(t *testing.T) {
+	for _, c := range []struct {
+		have, fenced, want, refused string
+	}{
+		{"a1 a2. a3. b1 b2. c1", "b", "a1 a2 c1", ""},
+		{"a1 a2 b1! b2! c1 c2. c3.", "b", "a1 a2 c1 c2 c3", ""}, // as many as before
+		{"a1 a2 b1! c1 c2 a3.!", "b", "a1 a2 c1", ""},           // or fewer, but an odd number
+		{"a1 a2. b1. b2.", "b", "", ""},                         // none of its nodes votes
+		{"a1 b1! c1", "b", "", ""},                              // nobody to take the place
+		{"a1 b1 b2 c1. c2.", "b", "", "1 answer"},
+		{"a1 b1 b2! c1 d1!", "b", "", "2 answer"}, // more than one step from a majority
+		{"b1 b2 b3", "b", "", "0 answer"},
+	} {
+		m, progress := group(c.have)
+		got, err := fenceVoters(m, wire.RegionID(c.fenced), m.Nodes[0].ID, progress)
+		var words []string
+		for _, id := range got {
+			words = append(words, string(id))
+		}
+		if strings.Join(words, " ") != c.want || (err != nil) != (c.refused != "") ||
+			err != nil && (!errors.Is(err, wire.Conflict) ||
+				!strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: %v, %v; want %q, refused: %q", c.have, words, err, c.want, c.refused)
 		}
 	}
 }

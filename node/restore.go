@@ -44,22 +44,6 @@ func (n *Node) restores(context.Context, link.Identity, []byte) ([]byte, error) 
 	return wire.Encode(&list), nil
 }
 
-// fenceRegion answers MethodFenceRegion.
-func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var f wire.FenceRegion
-	if err := wire.Decode(req, &f); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	if f.DryRun {
-		return nil, n.federation.PlanFence(&f)
-	}
-	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, &f)
-	return nil, err
-}
-
 // forgoReport answers MethodForgoReport.
 func (n *Node) forgoReport(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var f wire.ForgoReport

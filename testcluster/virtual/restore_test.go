@@ -242,6 +242,9 @@ func TestRestoreOfARegion(t *testing.T) {
 			Incarnation: 3}); err == nil {
 			t.Error("an incarnation was skipped")
 		}
+		// Its nodes come back with empty disks: they have forgotten what they voted for.
+		s.AwaitVoters("federation", "lombardia-1", "lombardia-2", "lombardia-3", "sicilia-1",
+			"sicilia-2")
 		for _, n := range s.Nodes("lazio") {
 			c.restore(t, n, "region/lazio", "lazio-1", 1, false)
 			n.Start()

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// fenceRegion answers MethodFenceRegion. Nodes of the region that vote in the federation's group
+// lose that vote first, where others can take it over: those that run stop, and those that are
+// restored on new disks have forgotten what they voted for and helped to acknowledge.
+func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var f wire.FenceRegion
+	if err := wire.Decode(req, &f); err != nil {
+		return nil, err
+	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	n.membersMu.Lock()
+	defer n.membersMu.Unlock()
+	if err := n.federationGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.federation.PlanFence(&f); err != nil {
+		return nil, err
+	}
+	dry, m := f.DryRun, n.currentMap()
+	f.DryRun = false
+	var voters []wire.NodeID
+	if r, _ := m.RegionByID(f.Region); r.Incarnation != f.Incarnation {
+		progress, err := n.federationGroup.Progress()
+		if err != nil {
+			return nil, err
+		}
+		if voters, err = fenceVoters(m, f.Region, n.cfg.ID, progress); err != nil {
+			return nil, err
+		}
+	}
+	if dry {
+		return nil, nil
+	}
+	if len(voters) > 0 {
+		c := &wire.MemberChange{Voters: voters}
+		if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+			return nil, err
+		}
+	}
+	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, &f)
+	return nil, err
+}
+
+// fenceVoters names the federation's voters for when a region is fenced: none of it, and others in
+// their place. None are named when they can stay as they are, or nobody can take their place.
+// Conflict when those that are left would be no majority, until the group has followed.
+func fenceVoters(m *wire.Map, region wire.RegionID, self wire.NodeID,
+	progress []wire.GroupMember) ([]wire.NodeID, error) {
+	leaves := func(node wire.Node) bool { return node.Region == region }
+	voters, answer, concerned := 0, 0, false
+	for _, p := range progress {
+		node, _ := m.Node(p.Node)
+		switch {
+		case !p.Voter:
+			continue
+		case leaves(node):
+			concerned = true
+		case p.Answers:
+			answer++
+		}
+		voters++
+	}
+	if concerned && answer < voters/2+1 {
+		return nil, wire.Errorf(wire.Conflict, "group %s has %d voters, of whom %d answer that are "+
+			"not of region %s, a majority of %d is needed: name others with `staffetta admin "+
+			"voters` first, or restore the federation with the region", federationGroup, voters,
+			answer, region, voters/2+1)
+	}
+	named := false
+	for _, node := range m.Nodes {
+		named = named || node.Voter && leaves(node)
+	}
+	if !named {
+		return nil, nil
+	}
+	chosen, err := chooseVoters(m, leaves, self, progress)
+	if err != nil || len(chosen) < wire.VotersMin && len(m.Nodes) >= wire.VotersMin {
+		return nil, nil // too few nodes: the operator is told
+	}
+	return chosen, majorityAnswers(federationGroup, chosen, progress)
+}
