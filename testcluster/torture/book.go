@@ -122,7 +122,7 @@ type submission struct {
 	// Set at the beginning.
 	to         *citizen
 	title, key string
-	filler     string // of a message that is to take room
+	filler     uint64 // seed of a text that is to take room; 0: none
 	service    int
 	began      time.Duration
 
@@ -153,9 +153,12 @@ func (c *citizen) begin(service int, key bool, now time.Duration) *submission {
 
 // body is the message as an institution sends it.
 func (s *submission) body() map[string]any {
+	text := s.title + " " + strings.Repeat("una frase come tante altre, "+s.title+". ", 4)
+	if s.filler != 0 {
+		text += filler(s.filler)
+	}
 	return map[string]any{"fiscal_code": s.to.code, "content": map[string]any{"subject": s.title,
-		"markdown": s.title + " " +
-			strings.Repeat("una frase come tante altre, "+s.title+". ", 4) + s.filler}}
+		"markdown": text}}
 }
 
 // told is what a submission's answer, or a later reading, says of a message.
