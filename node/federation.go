@@ -116,7 +116,7 @@ func (n *Node) resolve(q *wire.Resolve) (*wire.Resolved, error) {
 }
 
 // feed streams the changes of the replica to a gateway until it goes away.
-func (n *Node) feed(ctx context.Context, _ link.Identity, req []byte,
+func (n *Node) feed(ctx context.Context, to link.Identity, req []byte,
 	send func([]byte) error) error {
 	var f wire.Feed
 	if err := wire.Decode(req, &f); err != nil {
@@ -125,6 +125,9 @@ func (n *Node) feed(ctx context.Context, _ link.Identity, req []byte,
 	beat := time.NewTicker(feedPeriod)
 	defer beat.Stop()
 	for from := f.From; ; {
+		if err := n.admitPeer(to); err != nil { // it was taken off the map meanwhile
+			return err
+		}
 		frame, changed := n.federation.Feed(from)
 		frame.ContactMillis = uint64(n.federationContact().Milliseconds())
 		if err := send(wire.Encode(frame)); err != nil {

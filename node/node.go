@@ -64,7 +64,8 @@ type Node struct {
 	backups         *backups
 	probing         chan struct{} // holds one token per probe under way
 
-	fit atomic.Pointer[fit] // of slots
+	fit       atomic.Pointer[fit] // of slots
+	admission atomic.Pointer[admission]
 }
 
 // New opens the data directory, both states and both groups, or says why it can not. Nothing
@@ -128,8 +129,8 @@ func (n *Node) openLink() error {
 	n.link, err = link.New(link.Config{
 		Federation: n.cfg.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
 		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.addr,
-		ResetKey: key,
-		Logger:   n.log, Registerer: n.cfg.Registerer,
+		ResetKey: key, Admit: n.admitPeer,
+		Logger: n.log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
 		return err

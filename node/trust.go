@@ -62,6 +62,34 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]by
 	return nil, err
 }
 
+// admission is which gateways a map names.
+type admission struct {
+	m        *wire.Map
+	gateways map[wire.GatewayID]wire.RegionID
+}
+
+// admitPeer refuses a gateway that is not on the map: it was taken off it, and its certificate is good
+// for long. The first version of the logs had no way to put one there.
+func (n *Node) admitPeer(from link.Identity) *wire.Error {
+	m := n.currentMap()
+	if from.Role != link.RoleGateway || m.ActiveVersion < wire.VersionGateways {
+		return nil
+	}
+	a := n.admission.Load()
+	if a == nil || a.m != m {
+		a = &admission{m: m, gateways: make(map[wire.GatewayID]wire.RegionID, len(m.Gateways))}
+		for _, g := range m.Gateways {
+			a.gateways[g.ID] = g.Region
+		}
+		n.admission.Store(a)
+	}
+	if home, ok := a.gateways[wire.GatewayID(from.Name)]; ok && home == from.Region {
+		return nil
+	}
+	return wire.Errorf(wire.NotReady, "gateway %s of region %s is not on the map: see `staffetta "+
+		"admin gateway add`", from.Name, from.Region)
+}
+
 // takeTrust tells the link whom the replica's map says to believe.
 func (n *Node) takeTrust() (changed <-chan struct{}) {
 	m, founded, changed := n.federation.WatchMap()

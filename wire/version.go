@@ -22,6 +22,10 @@ const (
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
 )
 
+// VersionGateways is the active version of the federation from which on a gateway has to be on the
+// map: below it there is no command that puts one there.
+const VersionGateways = 2
+
 // introduced says which version brought a range of command kinds. The ranges of a version are
 // those that its parts were given; append, and never change a row that was released.
 var introduced = [...]struct {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -45,7 +46,10 @@ func newGatewayRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove GATEWAY",
 		Short: "Take a gateway off the map; 'admin revoke' ends the use of its certificate",
-		Args:  cobra.ExactArgs(1),
+		Long: `Take a gateway off the map. Nodes answer it nothing from the moment at which they hear of
+it. Its certificate stays valid, for a gateway of the same name that is added again, unless 'admin
+revoke' makes it worthless.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.change(cmd, &wire.MemberChange{RemoveGateway: wire.GatewayID(args[0])}, nil)
 		},
@@ -110,6 +114,7 @@ type mapReport struct {
 
 func newMapCommand() *cobra.Command {
 	var f memberFlags
+	var asFounding bool
 	cmd := &cobra.Command{
 		Use:   "map",
 		Short: "Show the federation's map: regions, nodes and gateways",
@@ -118,6 +123,10 @@ func newMapCommand() *cobra.Command {
 			return f.run(cmd, func(ctx context.Context, op *operator.Client) error {
 				m, err := op.Map(ctx)
 				if err != nil {
+					return err
+				}
+				if asFounding {
+					_, err := cmd.OutOrStdout().Write(founding.Of(m).JSON())
 					return err
 				}
 				nodes := nodeLines(m)
@@ -139,6 +148,8 @@ func newMapCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&asFounding, "founding", false,
+		"as a founding file, for nodes that are restored and joined after the founding")
 	f.register(cmd, false, 0)
 	return cmd
 }

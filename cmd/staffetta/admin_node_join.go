@@ -360,9 +360,10 @@ func (f *tokenFlags) replace(ctx context.Context, progress io.Writer, op *operat
 		return r, err
 	}
 	r.Votes = true
-	_, err = op.ChangeMembers(ctx, &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}})
-	if err != nil {
+	leaves := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}}
+	if _, err = op.ChangeMembers(ctx, leaves); err != nil {
 		return r, fmt.Errorf("node remove %s: %w", old, err)
 	}
+	tellOfCertificate(progress, m, leaves)
 	return r, awaitLeft(ctx, progress, op, old)
 }

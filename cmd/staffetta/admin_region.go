@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // memberFlags are those of every command about who takes part.
@@ -111,8 +112,30 @@ func (f *memberFlags) change(cmd *cobra.Command, c *wire.MemberChange,
 			}
 			r.Done = true
 		}
+		if !f.dryRun {
+			tellOfCertificate(cmd.ErrOrStderr(), before, c)
+		}
 		return printReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
 	})
+}
+
+// tellOfCertificate says what is left of whom a change takes off the map.
+func tellOfCertificate(out io.Writer, before *wire.Map, c *wire.MemberChange) {
+	id := link.Identity{Federation: before.Federation}
+	for _, g := range before.Gateways {
+		if g.ID == c.RemoveGateway {
+			id.Role, id.Region, id.Name = link.RoleGateway, g.Region, string(g.ID)
+		}
+	}
+	if c.RemoveNode != nil {
+		if n, ok := before.Node(c.RemoveNode.ID); ok {
+			id.Role, id.Region, id.Name = link.RoleNode, n.Region, string(n.ID)
+		}
+	}
+	if id.Role != 0 {
+		fmt.Fprintf(out, "the certificate of %s stays valid; if somebody else could have it, type: "+
+			"staffetta admin revoke %s\n", id.Name, id)
+	}
 }
 
 func votersOf(m *wire.Map) (ids []wire.NodeID) {

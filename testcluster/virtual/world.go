@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ import (
 const (
 	federationName = "virtual"
 	certificateAge = 365 * 24 * time.Hour
+	// gatewaysEach is how many gateways the founding map has at home in each region.
+	gatewaysEach = 8
 	// patience bounds every wait of the harness, in virtual time.
 	patience = 2 * time.Minute
 )
@@ -113,6 +116,10 @@ func newWorld(t *testing.T, w *World, nodes int, regions []wire.RegionID) *World
 	file := founding.File{Federation: federationName, Version: w.version}
 	for i, r := range regions {
 		file.Regions = append(file.Regions, founding.Region{ID: r, Tag: wire.RegionTag(i + 1)})
+	}
+	for i := range gatewaysEach * len(regions) {
+		file.Gateways = append(file.Gateways, founding.Gateway{Region: regions[i%len(regions)],
+			ID: wire.GatewayID(fmt.Sprintf("gateway-%d", i+1))})
 	}
 	voters := min(7, nodes*len(regions))
 	voters -= 1 - voters%2
@@ -358,21 +365,38 @@ type Gateway struct {
 	*route.Router
 	Link *link.Link
 
+	id   wire.GatewayID
 	home wire.RegionID
 	host *host
 	stop context.CancelFunc
 	done chan error
 }
 
+// unused is a gateway of the map, at home in a region, that was not started yet; it is put there
+// when there is none.
+func (w *World) unused(home wire.RegionID) wire.GatewayID {
+	w.t.Helper()
+	for _, g := range w.Map().Gateways {
+		if g.Region == home && !slices.ContainsFunc(w.gateways, func(started *Gateway) bool {
+			return started.id == g.ID
+		}) {
+			return g.ID
+		}
+	}
+	id := wire.GatewayID(fmt.Sprintf("%s-edge-%d", home, len(w.gateways)+1))
+	w.MustChange(&wire.MemberChange{PutGateway: &wire.Gateway{ID: id, Region: home}})
+	return id
+}
+
 // Gateway starts a gateway and waits until it is ready. It ends with the test, or by Stop.
 func (w *World) Gateway(home wire.RegionID) *Gateway {
 	w.t.Helper()
-	g := &Gateway{home: home, done: make(chan error, 2)}
+	g := &Gateway{id: w.unused(home), home: home, done: make(chan error, 2)}
 	w.gateways = append(w.gateways, g)
 	number := len(w.gateways)
 	g.host = w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 1, byte(number)).To4(), Port: 7400})
 	cert := w.issue(link.Identity{Federation: federationName, Role: link.RoleGateway,
-		Region: home, Name: fmt.Sprintf("gateway-%d", number)})
+		Region: home, Name: string(g.id)})
 	var nodes []string
 	for _, n := range w.Nodes(home) {
 		nodes = append(nodes, n.addr.String())
@@ -381,7 +405,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 	cfg := link.Config{Federation: federationName, PacketConn: g.host.conn,
 		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr}
 	if w.tweakLink != nil {
-		w.tweakLink(fmt.Sprintf("gateway-%d", number), &cfg)
+		w.tweakLink(string(g.id), &cfg)
 	}
 	g.Link, err = link.New(cfg)
 	if err != nil {

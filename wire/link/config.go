@@ -33,6 +33,9 @@ type Config struct {
 	Listen bool
 	// Addr says where a node listens, as host:port. It is called concurrently. Nil knows nobody.
 	Addr func(wire.NodeID) (string, bool)
+	// Admit says why a peer whose certificate is good is answered nothing; nil: it is answered. It
+	// is called concurrently, before each call of a peer, and must be fast. Nil admits everybody.
+	Admit func(Identity) *wire.Error
 	// Logger; nil logs nothing.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil: none.
@@ -67,6 +70,9 @@ func (c *Config) validate() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Admit == nil {
+		c.Admit = func(Identity) *wire.Error { return nil }
 	}
 	if c.Addr == nil {
 		c.Addr = func(wire.NodeID) (string, bool) { return "", false }

@@ -80,7 +80,7 @@ func (l *Link) authorise(c *inConn, h header, err error) *wire.Error {
 	if !handler.roles[c.key.id.Role] {
 		return wire.Errorf(wire.Forbidden, "method %d is not for a %s", h.method, c.key.id.Role)
 	}
-	return nil
+	return l.cfg.Admit(c.key.id)
 }
 
 // serveCall reads the request and runs the handler.
