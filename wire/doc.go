@@ -32,6 +32,7 @@
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	claim.go       ownership: claim, release, import
 //	move.go        ownership: a citizen's move to another region
+//	order.go       what operators order of a region after a loss
 //	slots.go       anchor slots that change hands
 //	spool.go       what waits for a region that is away: sealed blocks, stubs, relay
 //	seal.go        region keys, sealing and opening a block

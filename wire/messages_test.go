@@ -54,7 +54,9 @@ func messages() []codec.Message {
 		new(Incarnations), new(FenceRegion), new(Standing), new(Reconcile), new(ReconcileCounts),
 		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore), new(ReadIndex),
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
-		new(MoveErase), new(MoveErased), new(MoveOrder)}
+		new(MoveErase), new(MoveErased), new(MoveOrder), new(RegionOrder), new(DiscardSpooled),
+		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
+		new(CopyMoved)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -61,6 +61,27 @@ func (c *writer) version2() {
 	c.directory()
 }
 
+// version2Orders is what operators order of regions.
+func (c *writer) version2Orders() {
+	order := func(kind wire.OrderKind, region, other wire.RegionID) {
+		o := &wire.RegionOrder{Kind: kind, Region: region, Other: other}
+		c.command(wire.CmdRegionOrder, o)
+		c.command(wire.CmdAudit, &wire.Audited{Operator: "operator", Action: kind.Action(),
+			Subject: o.AuditSubject(), Command: command(wire.CmdRegionOrder, o)})
+	}
+	order(wire.OrderDiscard, "lazio", "sicilia") // too early
+	c.command(wire.CmdFound, testMap("lazio", "sicilia", "veneto"))
+	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2})
+	c.commands(wire.Command{Kind: wire.CmdRegionOrder, Body: []byte{0xff}})
+	c.commands(wire.Command{Kind: wire.CmdRegionOrder})
+	order(wire.OrderDiscard, "lazio", "sicilia")
+	order(wire.OrderFetch, "veneto", "lazio")
+	order(wire.OrderFetch, "veneto", "veneto")
+	order(wire.OrderFetch, "veneto", "molise")
+	order(wire.OrderDiscard, "molise", "lazio")
+	order(99, "lazio", "sicilia")
+}
+
 func institutionOf(n int) wire.InstitutionID {
 	return wire.InstitutionID(fmt.Sprintf("%011d", n))
 }

@@ -23,7 +23,8 @@ var writeCorpus = flag.Bool("write-corpus", false, "write the logs of the corpus
 const corpusDir = "testdata/corpus"
 
 // corpora are the writers of the logs.
-var corpora = map[string]func(*writer){"v1": (*writer).version1, "v2": (*writer).version2}
+var corpora = map[string]func(*writer){"v1": (*writer).version1, "v2": (*writer).version2,
+	"v2-orders": (*writer).version2Orders}
 
 // writer writes a log.
 type writer struct {

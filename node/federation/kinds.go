@@ -25,6 +25,7 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdFinalise:         applied((*tx).finalise),
 	wire.CmdMoveDirectory:    applied((*tx).moveDirectory),
 	wire.CmdMoveOrder:        applied((*tx).orderMove),
+	wire.CmdRegionOrder:      applied((*tx).orderRegion),
 	wire.CmdFenceRegion:      applied((*tx).fenceRegion),
 	wire.CmdReport:           applied((*tx).report),
 	wire.CmdForgo:            applied((*tx).forgo),

@@ -40,3 +40,21 @@ func (t *tx) orderMove(m *wire.MoveOrder) (codec.Message, *wire.Error) {
 	}
 	return &e, nil
 }
+
+// orderRegion holds an operator's order to a region against the map, and changes nothing.
+func (t *tx) orderRegion(o *wire.RegionOrder) (codec.Message, *wire.Error) {
+	switch {
+	case t.founded == nil:
+		return nil, wire.Errorf(wire.NotReady, "the federation is not founded yet")
+	case o.Kind.Action() == "":
+		return nil, wire.Malformedf("no order to a region is of kind %d", o.Kind)
+	case o.Region == o.Other:
+		return nil, wire.Malformedf("an order to region %.40q that is about itself", o.Region)
+	}
+	for _, r := range []wire.RegionID{o.Region, o.Other} {
+		if _, ok := t.founded.tags[r]; !ok {
+			return nil, wire.Errorf(wire.NotFound, "no region %.40q on the map", r)
+		}
+	}
+	return nil, nil
+}
