@@ -81,6 +81,7 @@ func (n *Node) handleSpool() {
 	n.link.Handle(wire.MethodFindSpooled, n.findSpooled, link.RoleGateway, link.RoleNode,
 		link.RoleOperator)
 	n.link.Handle(wire.MethodCountSpooled, n.countSpooled, link.RoleNode, link.RoleOperator)
+	n.link.Handle(wire.MethodDiscardSpooled, n.discardSpooled, link.RoleOperator)
 	n.link.Handle(wire.MethodRotateRegionKey, n.rotateRegionKey, link.RoleOperator)
 	n.link.Handle(wire.MethodPublishRegionKey, n.publishRegionKey, link.RoleNode,
 		link.RoleOperator)

@@ -30,6 +30,7 @@ type stuck struct {
 	owner   wire.RegionID
 	until   time.Time
 	refused bool // by the owner, who can not read it
+	why     string
 }
 
 // relayAll brings what waits to its owners for as long as this node leads the region: one relay
@@ -224,7 +225,11 @@ func (s *spool) rest(owner wire.RegionID, seq uint64, refused bool, why *wire.Er
 	}
 	s.mu.Lock()
 	known := s.stuck[seq].refused
-	s.stuck[seq] = stuck{owner: owner, until: time.Now().Add(pause), refused: refused}
+	b := stuck{owner: owner, until: time.Now().Add(pause), refused: refused}
+	if refused {
+		b.why = why.Error()
+	}
+	s.stuck[seq] = b
 	s.mu.Unlock()
 	if refused && !known {
 		s.n.log.Error("a spooled block is refused and stays", "owner", owner, "block", seq,

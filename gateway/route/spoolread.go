@@ -43,7 +43,7 @@ var errNoMessage = &wire.Error{Code: wire.NotFound, Detail: "no such message"}
 
 func (q *find) find(ctx context.Context) (*wire.MessageView, error) {
 	if q.ownerAway() { // its answer would cost the whole time: whoever is THROTTLED learns that first
-		if v, err := q.spooled(ctx); err == nil && v.RelayedAt == 0 {
+		if v, err := q.spooled(ctx); err == nil && final(v) {
 			return stubView(v), nil
 		}
 	}
@@ -55,14 +55,20 @@ func (q *find) find(ctx context.Context) (*wire.MessageView, error) {
 	switch {
 	case errors.Is(err, wire.NotFound) && failed == nil:
 		return nil, errNoMessage
-	case failed != nil && (err != nil || v.RelayedAt != 0):
+	case failed != nil && (err != nil || !final(v)):
 		return nil, failed
 	case err != nil:
 		return nil, err
-	case v.RelayedAt == 0 || v.Verdict.Status == wire.Failed:
+	case final(v):
 		return stubView(v), nil
 	}
 	return q.relayed(ctx, v)
+}
+
+// final reports whether the spool's word is all that there is to know: the message waits there, or
+// it failed, so that no owner has it.
+func final(v *wire.SpooledView) bool {
+	return v.RelayedAt == 0 || v.Verdict.Status == wire.Failed
 }
 
 // ownerAway reports whether the owner, as far as the cache knows, does not answer these days.

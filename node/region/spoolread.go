@@ -144,6 +144,17 @@ func (s *State) SpooledFor(owner wire.RegionID, leftOut func(seq uint64) bool) (
 	return blocks, nil
 }
 
+// SpooledRecords is the number of records of a block that waits for an owner; 0 when it does not
+// wait, any more.
+func (s *State) SpooledRecords(owner wire.RegionID, seq uint64) (int, error) {
+	var row spoolBlockRow
+	if ok, err := s.getRow(spoolBlockKey(seq), &row); err != nil || !ok ||
+		row.Sealed.Owner != owner {
+		return 0, err
+	}
+	return row.records(), nil
+}
+
 // SpoolChanged returns a channel that is closed when a block or a region key is added after the
 // call. Take it before looking.
 func (s *State) SpoolChanged() <-chan struct{} {
