@@ -37,10 +37,12 @@
 //	handover.go     what an anchor hands over, and its import
 //	move.go         citizens' moves: the calls, and what a new owner takes
 //	movedrive.go    the leader drives moves away from its region
+//	movecopy.go     what a move's old region still has, fetched after a restore
 //	movestats.go    the moves' metrics
 //	slots.go        anchor slots: granted, taken over, handed over
 //	spool.go        sealed blocks for regions that are away: taking, reading, counting
 //	spoolrelay.go   bringing them to their owners, on the leader
+//	spooldiscard.go an operator gives up what an owner can not read
 //	spoolowner.go   taking them from other regions' spools
 //	spoolkeys.go    the region's key pairs
 //	spoolstats.go   the spool's metrics

@@ -17,6 +17,7 @@ func (n *Node) handleRegion() {
 	n.link.Handle(wire.MethodRelease, n.release, link.RoleNode)
 	n.handleSlots()
 	n.handleMoves()
+	n.handleCopies()
 	n.handleSpool()
 
 	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)

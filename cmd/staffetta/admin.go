@@ -36,7 +36,7 @@ func newAdminCommand() *cobra.Command {
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
 	cmd.AddCommand(newBackupCommand(), newRestoreCommand())
-	cmd.AddCommand(newRegionKeyCommand(), newMoveCommand())
+	cmd.AddCommand(newRegionKeyCommand(), newMoveCommand(), newSpoolCommand())
 	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
 	return cmd
 }

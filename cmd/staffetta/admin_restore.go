@@ -82,7 +82,8 @@ compared between regions and directory, which it does by itself ("restore status
 		},
 	}
 	f.register(cmd)
-	cmd.AddCommand(newRestoreFenceCommand(), newRestoreForgoCommand(), newRestoreStatusCommand())
+	cmd.AddCommand(newRestoreFenceCommand(), newRestoreForgoCommand(), newRestoreStatusCommand(),
+		newRestoreMovedCommand())
 	return cmd
 }
 

@@ -82,3 +82,42 @@ func (c *Client) askOwner(ctx context.Context, method wire.Method, r wire.Recipi
 	}
 	return nil, wire.Errorf(wire.Unavailable, "the citizen's region was not found")
 }
+
+// FetchMoved has a restored region fetch what another one still has of citizens who moved from
+// there to it. The order is in the operators' log first, but for a dry run. Progress is called
+// after each part, with the sum of all so far. The same again changes nothing.
+func (c *Client) FetchMoved(ctx context.Context, region, from wire.RegionID, dry bool,
+	progress func(wire.FetchedMoved)) (sum wire.FetchedMoved, err error) {
+	m, err := c.Map(ctx)
+	if err != nil {
+		return sum, err
+	}
+	order := &wire.RegionOrder{Kind: wire.OrderFetch, Region: region, Other: from}
+	if err := c.orderRegion(ctx, m, order, dry); err != nil {
+		return sum, err
+	}
+	for sum.More = true; sum.More; {
+		answer, err := c.leaders.Call(ctx, "region/"+string(region), nodesOf(m, region),
+			wire.MethodFetchMoved, wire.Encode(&wire.FetchMoved{From: from, After: sum.Last,
+				DryRun: dry}), true)
+		if err != nil {
+			return sum, fmt.Errorf("region %s: %w", region, err)
+		}
+		var part wire.FetchedMoved
+		if err := wire.Decode(answer, &part); err != nil {
+			return sum, err
+		}
+		if part.More && part.Last == sum.Last {
+			return sum, errors.New("the list of citizens does not get on")
+		}
+		sum.Citizens, sum.Failed = sum.Citizens+part.Citizens, sum.Failed+part.Failed
+		sum.Last, sum.More = part.Last, part.More
+		if part.Reason != "" {
+			sum.Reason = part.Reason
+		}
+		if progress != nil {
+			progress(sum)
+		}
+	}
+	return sum, nil
+}

@@ -171,7 +171,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 	case wire.CmdRaiseVersion:
 		return run(c, command.Body, s.raiseVersion)
 	case wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone,
-		wire.CmdMoveUndo, wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase:
+		wire.CmdMoveUndo, wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase,
+		wire.CmdMoveCopy:
 		return s.applyMove(c, command)
 	case wire.CmdFenceSlot:
 		return run(c, command.Body, s.fenceSlot)

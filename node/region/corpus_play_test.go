@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
@@ -19,8 +20,8 @@ var corpusKinds = []wire.CommandKind{wire.CmdLogin, wire.CmdLogout, wire.CmdSetP
 	// Version 2.
 	wire.CmdRegionKey, wire.CmdSpool, wire.CmdSpoolDone, wire.CmdSpoolExpire,
 	wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone, wire.CmdMoveUndo,
-	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdFenceSlot,
-	wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile}
+	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdMoveCopy,
+	wire.CmdFenceSlot, wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile}
 
 // commands adds an entry of commands.
 func (c *writer) commands(list ...wire.Command) []wire.Result {
@@ -91,6 +92,47 @@ func (c *writer) version2() {
 	code := codeOf("a citizen")
 	c.citizen(code, 4)
 	c.block(c.message(code, someService, "as in version 1"))
+}
+
+// version2Restored is what a restored region logs: what the directory knows better, and what an
+// earlier owner still has.
+func (c *writer) version2Restored() {
+	c.membership("members of the beginning")
+	c.command(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: 2})
+	sicilia := openFixture(c.t, testConfig(vfs.NewMem(), "sicilia", c.coder))
+	sicilia.minted = 1 << 32
+	p := settle(sicilia, "a citizen", 70)
+	m := sicilia.fence(p.code, "lazio")
+	sicilia.must(wire.CmdMoveDone, leaving(m))
+	gone := codeOf("citizen 1")
+	c.citizen(gone, 4)
+	away := c.hasher.Recipient(gone)
+	c.command(wire.CmdMoveIntent, &wire.MoveIntent{Recipient: away, To: "umbria"})
+	if r := c.command(wire.CmdMoveFence, &wire.MoveStep{Recipient: away, Epoch: 2,
+		Region: "umbria"}); r.Err != nil {
+		c.t.Fatal(r.Err)
+	}
+	c.command(wire.CmdReconcile, &wire.Reconcile{Incarnation: 1, Done: true, List: []wire.Standing{
+		{Recipient: m.Recipient, Region: "lazio", Epoch: 2},
+		{Recipient: away, Region: "sicilia", Epoch: 3}}})
+	c.block(p.delivered[1], c.digest(p.rejected[0])) // to who has no profile
+	var at wire.MoveProgress
+	for !at.Owned {
+		page := sicilia.copyPage(m, at.Next)
+		late := *page
+		late.Epoch = 3
+		c.command(wire.CmdMoveCopy, &late)
+		for range 2 {
+			r := c.command(wire.CmdMoveCopy, page)
+			if at = (wire.MoveProgress{}); r.Err != nil || wire.Decode(r.Body, &at) != nil {
+				c.t.Fatal(r.Err)
+			}
+		}
+	}
+	c.block(p.delivered[0], p.delivered[1], c.message(p.code, otherService, "no"))
+	c.erasures()
+	c.command(wire.CmdMoveErase, &wire.MoveErase{Recipient: away})
+	c.erasures()
 }
 
 // edges are what hardly ever happens.

@@ -22,7 +22,8 @@ import (
 const corpusDir = "testdata/corpus"
 
 // corpora are the writers of the logs.
-var corpora = map[string]func(*writer){"v1": (*writer).version1, "v2": (*writer).version2}
+var corpora = map[string]func(*writer){"v1": (*writer).version1, "v2": (*writer).version2,
+	"v2-restored": (*writer).version2Restored}
 
 // writer writes a log.
 type writer struct {
@@ -40,13 +41,18 @@ func (c *writer) add(e wire.LogEntry) any {
 	return result
 }
 
-// corpusFixture is a state of the region whose log it is: <version>-run-<region>, or lazio's.
+// corpusFixture is a state of the region whose log it is: <version>-run-<region>, or lazio's; of
+// <version>-restored it was restored.
 func corpusFixture(t *testing.T, name string) *fixture {
 	region := wire.RegionID("lazio")
 	if _, of, ok := strings.Cut(name, "-run-"); ok {
 		region = wire.RegionID(of)
 	}
-	return openFixture(t, testConfig(vfs.NewMem(), region, newCoder(t)))
+	cfg := testConfig(vfs.NewMem(), region, newCoder(t))
+	if strings.HasSuffix(name, "-restored") {
+		cfg.Store.Identity.Incarnation = 1
+	}
+	return openFixture(t, cfg)
 }
 
 // TestCorpus replays every log and compares digests and results with those that were written down;

@@ -43,6 +43,7 @@
 //	moveexport.go  what goes along, page by page
 //	movein.go    a citizen moves to here: pages, refusal
 //	movecheck.go what another region may hand over
+//	movecopy.go  what an earlier owner still has, after a restore
 //	movekeys.go  the keys of moves
 //	remains.go   what is left of a citizen who moved away
 //	citizen.go   sessions and preferences

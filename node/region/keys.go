@@ -19,6 +19,7 @@ import (
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
+//	m c <recipient 16>                   what was fetched from an earlier owner: how far it is
 //	m i <recipient 16>                   a move to here: how far it is, or that it was refused
 //	m o <recipient 16>                   a move away from here: how far it is
 //	m r <recipient 16>                   what remains of a citizen who moved away: since when

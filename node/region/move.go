@@ -31,6 +31,8 @@ func (s *State) applyMove(c *change, command wire.Command) (wire.Result, error) 
 		return run(c, command.Body, s.movePage)
 	case wire.CmdMoveRefuse:
 		return run(c, command.Body, s.moveRefuse)
+	case wire.CmdMoveCopy:
+		return run(c, command.Body, s.moveCopy)
 	case wire.CmdMoveErase:
 		return run(c, command.Body, s.moveErase)
 	}

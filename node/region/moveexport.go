@@ -16,7 +16,7 @@ import (
 //
 // Whoever exports the same code again, from the same fenced state, finds the same rows behind a
 // cursor, so a page may be made by another leader than the one before it.
-var moveStages = [...]byte{inboxPrefix, rejectedPrefix, idempotencyPrefix, preferencePrefix,
+var moveStages = []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix, preferencePrefix,
 	profilePrefix}
 
 // export makes one page.
@@ -31,19 +31,17 @@ type export struct {
 // the region are the caller's to fill in. The code must be fenced here. Malformed for a cursor that
 // no page gave.
 func (s *State) ExportMove(r wire.Recipient, at []byte) (*wire.MovePage, error) {
+	return s.export(r, at, moveStages)
+}
+
+func (s *State) export(r wire.Recipient, at, stages []byte) (*wire.MovePage, error) {
 	e := &export{s: s, r: r, page: &wire.MovePage{Recipient: r, At: at}}
-	stage, key := 0, []byte(nil)
-	if len(at) > 0 {
-		for stage < len(moveStages) && moveStages[stage] != at[0] {
-			stage++
-		}
-		key = at[1:]
+	stage, key, err := stageOf(stages, at)
+	if err != nil {
+		return nil, err
 	}
-	if stage == len(moveStages) || stage == 0 && len(key) != 0 && len(key) != 9 {
-		return nil, wire.Malformedf("no cursor of a move")
-	}
-	for ; stage < len(moveStages); stage++ {
-		full, err := e.add(moveStages[stage], key)
+	for ; stage < len(stages); stage++ {
+		full, err := e.add(stages[stage], key)
 		if err != nil || full {
 			return e.page, err
 		}

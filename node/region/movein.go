@@ -60,9 +60,7 @@ func (m *moveInRow) begun() bool { return m.Epoch != 0 && !m.Refused }
 
 func (s *State) movePage(c *change, m *wire.MovePage) (wire.Result, error) {
 	r := m.Recipient
-	if r.IsZero() || m.Epoch <= claimEpoch || !m.From.Valid() || m.From == s.cfg.Region ||
-		len(m.At) > wire.MoveCursorMax || len(m.Next) > wire.MoveCursorMax ||
-		m.Last != (len(m.Next) == 0) {
+	if !s.wellFormed(m) {
 		return failf(wire.Malformed, "page of a move without recipient, epoch, region or cursor")
 	}
 	in, ended, err := c.moveIn(r, m.Epoch)
@@ -157,19 +155,25 @@ func (s *State) takeMessages(c *change, r wire.Recipient, frame []byte, block *w
 		return err
 	}
 	for i := range block.Records {
-		rec := &block.Records[i]
-		var summary wire.Summary
-		if err := wire.Decode(rec.Content, &summary); err != nil {
+		if err := s.takeMessage(c, r, &block.Records[i], i); err != nil {
 			return err
 		}
-		var row inboxRow
-		row.fill(c.index, i, rec, &summary)
-		key := inboxKey(r, rec.ID)
-		if err := c.setRow(key[:], &row); err != nil {
-			return err
-		}
-		s.noteID(c, r, rec.ID)
 	}
+	return nil
+}
+
+func (s *State) takeMessage(c *change, r wire.Recipient, rec *wire.Record, position int) error {
+	var summary wire.Summary
+	if err := wire.Decode(rec.Content, &summary); err != nil {
+		return err
+	}
+	var row inboxRow
+	row.fill(c.index, position, rec, &summary)
+	key := inboxKey(r, rec.ID)
+	if err := c.setRow(key[:], &row); err != nil {
+		return err
+	}
+	s.noteID(c, r, rec.ID)
 	return nil
 }
 
@@ -230,8 +234,8 @@ func (s *State) MoveProgress(r wire.Recipient, epoch wire.Epoch) (*wire.MoveProg
 	return &wire.MoveProgress{Next: in.Next}, nil
 }
 
-// Imports returns moves to here that were begun and have not ended, at most limit; Region is the old
-// owner.
+// Imports returns moves to here that were begun and have not ended, at most limit; Region is the
+// old owner.
 func (s *State) Imports(limit int) ([]wire.MoveStep, error) {
 	var list []wire.MoveStep
 	lower := []byte{movePrefix, moveIn}

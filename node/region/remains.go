@@ -155,6 +155,9 @@ func (c *change) erasePerson(r wire.Recipient) error {
 			return err
 		}
 	}
+	if err := c.delIfThere(moveCopyKey(r)); err != nil {
+		return err
+	}
 	return c.delIfThere(recipientKey(profilePrefix, r))
 }
 

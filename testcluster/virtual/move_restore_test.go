@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -137,5 +138,132 @@ func TestStrandedImport(t *testing.T) {
 		})
 		s.mustSend(t, c)
 		s.Judge(&s.h)
+	})
+}
+
+// TestMovedIsFetched restores a region to before a citizen moved there, and fetches what the old
+// owner still has. Nothing is lost.
+func TestMovedIsFetched(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		c, nobody := s.settler(t, 10), synthetic.NewCitizens(11).Next().FiscalCode
+		s.mustActivate(t, "lazio", nobody)
+		r := s.Hasher().Recipient(c)
+		copies := newCopies(t, s.World)
+		copies.take(t, "region/sicilia")
+		s.mustOrder(t, c, "lazio", "sicilia")
+		s.awaitMoved(c, "lazio", "sicilia", 2)
+		op := s.Operator()
+		if _, err := op.FetchMoved(t.Context(), "sicilia", "lazio", false, nil); !errors.Is(err,
+			wire.Conflict) {
+			t.Errorf("a region that was never restored fetches: %v", err)
+		}
+		s.destroy("sicilia")
+		if err := op.FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
+			Incarnation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range s.Nodes("sicilia") {
+			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
+			n.Start()
+		}
+		s.AwaitReady()
+		s.awaitOwner(t, "one who came", c, "sicilia", 2)
+		for _, dry := range []bool{true, false, false} {
+			sum, err := op.FetchMoved(t.Context(), "sicilia", "lazio", dry, nil)
+			if err != nil || sum.Citizens != 1 || sum.Failed != 0 {
+				t.Errorf("fetched %+v, %v; want one citizen", sum, err)
+			}
+			list, err := s.Leader("sicilia").Node.Region().Messages(r)
+			if err != nil || (len(list) == 0) != dry {
+				t.Errorf("dry %v: %d messages, %v", dry, len(list), err)
+			}
+		}
+		if _, err := op.FetchMoved(t.Context(), "sicilia", "umbria", false, nil); !errors.Is(err,
+			wire.NotFound) {
+			t.Errorf("from no region: %v", err)
+		}
+		s.awaitMoved(c, "lazio", "sicilia", 2) // and the directory knows that they are active
+		s.mustSend(t, c)
+		s.Judge(&s.h)
+		if lines := s.audited(t, "restore moved"); lines != 3 {
+			t.Errorf("%d lines of the audit, want 3", lines)
+		}
+	})
+}
+
+// audited counts lines of the operators' log with an action.
+func (s *scene) audited(t *testing.T, action string) (n int) {
+	var page wire.AuditPage
+	err := s.OperateFor(wire.MethodListAudit, &wire.ListAudit{Limit: wire.AuditPageMax}, &page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range page.Lines {
+		if page.Lines[i].Action == action {
+			n++
+		}
+	}
+	return n
+}
+
+// TestDiscardSpooled: what was sealed to a key that is lost with its region's disks waits until an
+// operator gives it up; then its senders see FAILED. What the owner reads is not touched.
+func TestDiscardSpooled(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		s.Gateway = s.World.Gateway("lazio")
+		s.awaitKeys()
+		c := synthetic.NewCitizens(12).Next().FiscalCode
+		s.mustActivate(t, "sicilia", c)
+		copies := newCopies(t, s.World)
+		copies.take(t, "region/sicilia")
+		s.rotate(t, "sicilia")
+		s.Await("the gateway knows the key", func() bool {
+			r, _ := s.RegionByID("sicilia")
+			return r.Keys[len(r.Keys)-1].ID == 2
+		})
+		s.Island("sicilia")
+		lost := s.spool(t, s.Gateway, c).ID
+		op := s.Operator()
+		discard := func(dry bool) *wire.DiscardedSpooled {
+			d, err := op.DiscardSpooled(t.Context(), "lazio", "sicilia", dry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		if d := discard(false); d.Blocks != 0 {
+			t.Errorf("discarded while the owner is away: %+v", d)
+		}
+		s.destroy("sicilia")
+		s.Mend()
+		if err := op.FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
+			Incarnation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range s.Nodes("sicilia") {
+			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
+			n.Start()
+		}
+		s.AwaitReady()
+		s.Await("the block is refused", func() bool {
+			d := discard(true)
+			return d.Blocks == 1 && d.Records == 1 && len(d.Reasons) == 1
+		})
+		if v := s.status(t, s.Gateway, c, lost); v.Status != wire.Throttled {
+			t.Errorf("before the order: %v", v)
+		}
+		if d := discard(false); d.Blocks != 1 || d.Records != 1 {
+			t.Errorf("discarded %+v", d)
+		}
+		if v := s.status(t, s.Gateway, c, lost); v.Status != wire.Failed {
+			t.Errorf("after the order: %v, want FAILED", v)
+		}
+		if d := discard(false); d.Blocks != 0 {
+			t.Errorf("discarded again: %+v", d)
+		}
+		s.AwaitEmptySpools()
+		if lines := s.audited(t, "spool discard"); lines != 3 {
+			t.Errorf("%d lines of the audit, want 3", lines)
+		}
 	})
 }
