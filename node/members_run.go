@@ -20,7 +20,8 @@ const (
 )
 
 // founders are the members that the groups begin with, when they begin here: the founding map's;
-// for a node that joined, itself in a region that is new, and nobody elsewhere.
+// for a node that joined, itself in a region that is new, and nobody elsewhere. A federation is not
+// founded again beside a region that was restored: the node waits to be let in.
 func (n *Node) founders() (regions, federation []consensus.Member) {
 	if n.cfg.Joined {
 		if n.cfg.Founds {
@@ -33,6 +34,9 @@ func (n *Node) founders() (regions, federation []consensus.Member) {
 		if node.Region == n.cfg.Region {
 			regions = append(regions, consensus.Member{Node: node.ID, Voter: !node.Nonvoter})
 		}
+	}
+	if n.region.Incarnation() > 0 && n.federation.Incarnation() == 0 {
+		federation = nil
 	}
 	return regions, federation
 }

@@ -128,6 +128,28 @@ func (f *File) Map() (*wire.Map, error) {
 	return m, nil
 }
 
+// Of is the file that names the nodes of a map: those that are restored from a backup, and came
+// after the founding, start from it. Regions without nodes, which none can found, are left out.
+func Of(m *wire.Map) *File {
+	f := &File{Federation: m.Federation, Version: m.ActiveVersion}
+	there := map[wire.RegionID]bool{}
+	for _, n := range m.Nodes {
+		there[n.Region] = true
+		f.Nodes = append(f.Nodes, Node{ID: n.ID, Region: n.Region, Addr: n.Addr, Voter: n.Voter})
+	}
+	for _, r := range m.Regions {
+		if there[r.ID] {
+			f.Regions = append(f.Regions, Region{ID: r.ID, Tag: r.Tag})
+		}
+	}
+	for _, g := range m.Gateways {
+		if there[g.Region] {
+			f.Gateways = append(f.Gateways, Gateway(g))
+		}
+	}
+	return f
+}
+
 // JSON is the file's text.
 func (f *File) JSON() []byte {
 	b, err := json.MarshalIndent(f, "", "  ")

@@ -2,6 +2,7 @@ package founding
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,26 @@ func TestParse(t *testing.T) {
 	}
 	if dealt["lazio"] != 512 || dealt["sicilia"] != 512 {
 		t.Errorf("slots dealt %v, want 512 each", dealt)
+	}
+}
+
+// TestOf: a map's file can be read again and names the map's nodes, and regions without any are
+// not in it.
+func TestOf(t *testing.T) {
+	m, err := Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Regions = append(m.Regions, wire.Region{ID: "umbria", Tag: 10})
+	m.Gateways = []wire.Gateway{{ID: "edge-1", Region: "lazio"}, {ID: "edge-2", Region: "umbria"}}
+	m.ActiveVersion = 2
+	again, err := Parse(Of(m).JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(again.Nodes, m.Nodes) || len(again.Regions) != 2 || again.ActiveVersion != 2 ||
+		len(again.Gateways) != 1 || again.Gateways[0] != m.Gateways[0] {
+		t.Errorf("a file of %+v", again)
 	}
 }
 
