@@ -173,68 +173,6 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 	return report, err
 }
 
-func newRestoreFenceCommand() *cobra.Command {
-	var (
-		flags          operatorFlags
-		fence          wire.FenceRegion
-		region         string
-		asJSON, dryRun bool
-	)
-	cmd := &cobra.Command{
-		Use:   "fence --region R --incarnation N",
-		Short: "End a region's present incarnation, before it is restored",
-		Long: `Make N the region's incarnation in the map: one more than the present one, which
---dry-run shows. Every node of the region that still runs stops when it hears of it, for good, and
-what it says to the directory is refused. The region serves again when it is restored as
-incarnation N.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			fence.Region, fence.DryRun = wire.RegionID(region), dryRun
-			return withMap(cmd.Context(), &flags,
-				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					r, ok := m.RegionByID(fence.Region)
-					if !ok {
-						return fmt.Errorf("--region: no region %q on the map", region)
-					}
-					ctx, cancel := context.WithTimeout(ctx, adminWait)
-					defer cancel()
-					if err := op.FenceRegion(ctx, &fence); err != nil {
-						return fmt.Errorf("fence region %s: %w", region, err)
-					}
-					report := fenceReport{Done: !dryRun, Region: fence.Region,
-						Before: r.Incarnation, Incarnation: fence.Incarnation}
-					return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
-				})
-		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&region, "region", "", "the region")
-	cmd.Flags().Uint32Var(&fence.Incarnation, "incarnation", 0, "its next incarnation")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it would be done")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagRequired("region")
-	cmd.MarkFlagRequired("incarnation")
-	return cmd
-}
-
-// fenceReport is what `restore fence` says.
-type fenceReport struct {
-	Done        bool          `json:"done"`
-	Region      wire.RegionID `json:"region"`
-	Before      uint32        `json:"incarnation_before"`
-	Incarnation uint32        `json:"incarnation"`
-}
-
-func (r fenceReport) text(out io.Writer) error {
-	verb := "would be"
-	if r.Done {
-		verb = "is"
-	}
-	_, err := fmt.Fprintf(out, "region %s %s of incarnation %d, after %d\n", r.Region, verb,
-		r.Incarnation, r.Before)
-	return err
-}
-
 func newRestoreForgoCommand() *cobra.Command {
 	var (
 		flags          operatorFlags
