@@ -139,8 +139,9 @@ func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberCh
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
-	if region := n.leaves(c); region != "" {
-		if err := n.empty(ctx, from, region, dry); err != nil {
+	left := n.leaves(c)
+	if left != "" {
+		if err := n.empty(ctx, from, left, dry); err != nil {
 			return err
 		}
 	}
@@ -150,8 +151,10 @@ func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberCh
 		if !ok {
 			return nil // the state tells a node that was from one that never was
 		}
-		if err := n.mayTakeVote(ctx, m, node); err != nil {
-			return err
+		if left == "" { // its group, which holds nothing, ends with it otherwise
+			if err := n.mayTakeVote(ctx, m, node); err != nil {
+				return err
+			}
 		}
 		return n.replaceVoter(m, node, c.RemoveNode)
 	case c.Node != nil && c.Node.SetNonvoter && c.Node.Nonvoter:

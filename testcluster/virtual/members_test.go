@@ -363,6 +363,29 @@ func TestEmptyRegionGoes(t *testing.T) {
 	})
 }
 
+// TestLastNodeGoes: with a region's last node the region closes by itself.
+func TestLastNodeGoes(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.MustChange(&wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}})
+		n := s.Join("umbria", "umbria-1")
+		s.AwaitVoters("region/umbria", "umbria-1")
+		s.AwaitReady()
+		c := removal("umbria-1")
+		c.DryRun = true
+		if _, err := s.Change(c); err != nil {
+			t.Errorf("asked what would be: %v", err)
+		}
+		if r, _ := s.Map().RegionByID("umbria"); r.Closing {
+			t.Error("the question closed the region")
+		}
+		s.MustChange(removal("umbria-1"))
+		s.AwaitRemoved(n)
+		if r, _ := s.Map().RegionByID("umbria"); !r.Closing {
+			t.Error("the region is not closed")
+		}
+	})
+}
+
 // words counts log lines by their message.
 type words struct {
 	slog.Handler
