@@ -55,11 +55,15 @@ func (c *writer) commands(list ...wire.Command) {
 
 func (c *writer) command(kind wire.CommandKind, m codec.Message) { c.commands(command(kind, m)) }
 
-// corpusState is a state of the federation whose log it is: italia, or that of a run.
+// corpusState is a state of the federation whose log it is: italia, or that of a run; of
+// <version>-…-restored it was restored.
 func corpusState(t *testing.T, name string, fs vfs.FS) *State {
 	cfg := testConfig(fs)
 	if strings.Contains(name, "-run") {
 		cfg.Store.Identity.Federation = "virtual"
+	}
+	if strings.HasSuffix(name, "-restored") {
+		cfg.Store.Identity.Incarnation = 1
 	}
 	s, err := Open(cfg)
 	if err != nil {
