@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -30,16 +31,24 @@ const (
 type moves struct {
 	n *Node
 
-	// Owned by run: the regions to which moves are being driven.
-	busy map[wire.RegionID]bool
+	// Owned by run: the regions to which moves are being driven, and the move to each with which
+	// the last round to there ended, since it had to wait.
+	busy  map[wire.RegionID]bool
+	ended map[wire.RegionID]wire.Recipient
+}
+
+// driven is the end of a round to a region.
+type driven struct {
+	to    wire.RegionID
+	ended wire.Recipient // the move that had to wait; zero: none
 }
 
 // run drives moves for as long as this node leads the region.
 func (d *moves) run(ctx context.Context) error {
-	d.busy = make(map[wire.RegionID]bool)
+	d.busy, d.ended = make(map[wire.RegionID]bool), make(map[wire.RegionID]wire.Recipient)
 	var all sync.WaitGroup
 	defer all.Wait()
-	freed := make(chan wire.RegionID, wire.RegionsMax) // a region is in it once
+	freed := make(chan driven, wire.RegionsMax) // a region is in it once
 	for {
 		changed := d.n.region.PendingChanged()
 		list, err := d.n.region.Moves(movesScan)
@@ -49,21 +58,23 @@ func (d *moves) run(ctx context.Context) error {
 		for to, list := range d.due(list) {
 			d.busy[to] = true
 			all.Go(func() {
-				d.driveTo(ctx, to, list)
-				freed <- to
+				freed <- driven{to, d.driveTo(ctx, to, list)}
 			})
 		}
 		select {
 		case <-changed:
-		case to := <-freed:
-			delete(d.busy, to)
+		case r := <-freed:
+			delete(d.busy, r.to)
+			d.ended[r.to] = r.ended
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// due sorts moves by region, but for busy ones. Those come first that need no answer of the region.
+// due sorts moves by region, but for busy ones. Those come first that need no answer of the
+// region, then those behind the one with which the last round ended: should that one be stuck for a
+// reason of its own, the others get on.
 func (d *moves) due(list []wire.Move) map[wire.RegionID][]wire.Move {
 	work := map[wire.RegionID][]wire.Move{}
 	for _, m := range list {
@@ -77,14 +88,24 @@ func (d *moves) due(list []wire.Move) map[wire.RegionID][]wire.Move {
 		}
 		return 1
 	}
-	for _, list := range work {
+	for to, list := range work {
+		ended := d.ended[to]
+		behind := slices.IndexFunc(list, func(m wire.Move) bool {
+			return bytes.Compare(m.Recipient[:], ended[:]) > 0
+		})
+		if behind > 0 && !ended.IsZero() {
+			list = append(list[behind:len(list):len(list)], list[:behind]...)
+			work[to] = list
+		}
 		slices.SortStableFunc(list, func(a, b wire.Move) int { return cmp.Compare(rank(a), rank(b)) })
 	}
 	return work
 }
 
-// driveTo drives moves to one region. When some did not get on it returns only after a pause.
-func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move) {
+// driveTo drives moves to one region. When some did not get on it returns only after a pause, and
+// names the one with which it ended early, as the others seemed to wait for the same.
+func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move) (
+	ended wire.Recipient) {
 	var last error
 	left := 0
 	for i := range list {
@@ -93,13 +114,13 @@ func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move)
 			continue
 		}
 		last, left = err, left+1
-		if ctx.Err() != nil || wire.Retriable(err) { // the others would wait for the same
-			left = len(list) - i
+		if ctx.Err() != nil || wire.Retriable(err) {
+			ended, left = list[i].Recipient, len(list)-i
 			break
 		}
 	}
 	if left == 0 || ctx.Err() != nil {
-		return
+		return ended
 	}
 	d.n.log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
 		slog.Int("codes", left), slog.String("reason", last.Error()))
@@ -107,6 +128,7 @@ func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move)
 	case <-time.After(movePause):
 	case <-ctx.Done():
 	}
+	return ended
 }
 
 // drive brings one move to its end, from wherever it is.
