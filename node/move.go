@@ -229,11 +229,28 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, req []byte) (
 	if err := n.mayTake(ctx, from, m); err != nil {
 		return nil, err
 	}
-	var progress wire.MoveProgress
-	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, &m, &progress); err != nil {
+	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(&progress), nil
+	if progress.Owned || progress.Refused {
+		return wire.Encode(progress), nil
+	}
+	// Nobody but who has the code ends its move: a refusal of some epoch far ahead would be the
+	// end of all moves to here.
+	e, err := n.federation.Directory(m.Recipient)
+	if err != nil {
+		return nil, err
+	}
+	if e.Region != m.Region || e.Epoch+1 < m.Epoch {
+		return nil, wire.Errorf(wire.NotReady, "the directory does not have the code with region "+
+			"%s at epoch %d", m.Region, m.Epoch-1)
+	}
+	*progress = wire.MoveProgress{}
+	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, &m, progress); err != nil {
+		return nil, err
+	}
+	return wire.Encode(progress), nil
 }
 
 // logAlone is regionQueue.do for a command that needs an entry of its own: a page's messages are

@@ -349,6 +349,14 @@ func TestNobodyPlantsCitizens(t *testing.T) {
 				if after != before {
 					t.Errorf("a page of epoch %d: %v; it made %+v of %+v", epoch, err, after, before)
 				}
+				if c != theirs || epoch > 2 {
+					step := &wire.MoveStep{Recipient: r, Epoch: epoch + 2, Region: "sicilia"}
+					err = call(wire.MethodMoveRefuse, step)
+					p, _ := s.Leader("lazio").Node.Region().MoveProgress(r, epoch+2)
+					if !p.Owned && (err == nil || p.Refused) {
+						t.Errorf("a refusal of epoch %d: %v; the region says %+v", epoch+2, err, p)
+					}
+				}
 				page.From = "lazio"
 				if err := call(wire.MethodMovePage, page); !errors.Is(err, wire.Forbidden) {
 					t.Errorf("in another region's name: %v, want forbidden", err)
