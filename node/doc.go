@@ -55,6 +55,7 @@
 //	views_probe.go    the machine, and the ways to peers
 //	backup.go       copies of the states, held still for operators
 //	restore.go      restored groups: their incarnations, and what they wait for
+//	restore_fence.go    a region's incarnation ends, and its votes in the federation
 //	restore_compare.go  a restored region's codes are compared with the directory
 //	restore_report.go   a region's codes are reported to a restored federation
 //	restore_dir.go  a data directory made of a copy

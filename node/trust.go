@@ -68,8 +68,8 @@ type admission struct {
 	gateways map[wire.GatewayID]wire.RegionID
 }
 
-// admitPeer refuses a gateway that is not on the map: it was taken off it, and its certificate is good
-// for long. The first version of the logs had no way to put one there.
+// admitPeer refuses a gateway that is not on the map: it was taken off it, and its certificate is
+// good for long. The first version of the logs had no way to put one there.
 func (n *Node) admitPeer(from link.Identity) *wire.Error {
 	m := n.currentMap()
 	if from.Role != link.RoleGateway || m.ActiveVersion < wire.VersionGateways {
