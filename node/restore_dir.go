@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -38,6 +39,9 @@ type RestoreConfig struct {
 	Identity store.Identity
 	// Plan is the copy; its Configuration is not needed.
 	Plan store.Plan
+
+	// OnMap is given the map that a federation's copy has; nil: nobody asks.
+	OnMap func(*wire.Map) error
 
 	FS vfs.FS // of the state; default: the disk
 }
@@ -117,6 +121,16 @@ func (d *dataDir) restore(c *RestoreConfig) error {
 		Sync: c.Identity.Group == federationGroup}, plan)
 	if err != nil {
 		return err
+	}
+	if c.OnMap != nil && c.Identity.Group == federationGroup {
+		m, err := federation.ReadMap(store.Config{Dir: d.sub(sub, "state"), FS: c.FS,
+			Identity: c.Identity, Sync: true})
+		if err != nil {
+			return err
+		}
+		if err := c.OnMap(m); err != nil {
+			return err
+		}
 	}
 	return writeSynced(d.sub(sub), restoredFile, nil)
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/backup"
+	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node"
@@ -22,6 +24,7 @@ type restoreFlags struct {
 	repo                       repositoryFlags
 	group, at                  string
 	dir, node, founder, region string
+	founding                   string
 	incarnation                uint32
 	replace, dryRun, asJSON    bool
 }
@@ -39,6 +42,8 @@ func (f *restoreFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.region, "region", "", "the node's region; empty: the group's")
 	flags.StringVar(&f.founder, "founder", "", "the node that begins the group, alone, the same "+
 		"for every node; the others join it from their copies")
+	flags.StringVar(&f.founding, "founding-out", "", "with --group federation: file for the copy's "+
+		"map as a founding file, for nodes that joined after the founding")
 	flags.BoolVar(&f.replace, "replace", false,
 		"move the group's directory aside that is there, to …replaced-1")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be done")
@@ -165,12 +170,21 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 	identity.Incarnation = f.incarnation
 	err = node.RestoreGroup(node.RestoreConfig{Dir: f.dir, Node: report.Node,
 		Founder: report.Founder, Region: wire.RegionID(region), Replace: f.replace,
-		Identity: identity, Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
+		Identity: identity, OnMap: f.writeFounding, Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
 				return r.Files(ctx, m, p.tell, write)
 			}}})
 	report.Done = err == nil
 	return report, err
+}
+
+// writeFounding leaves the map of a federation's copy as a founding file, from which nodes can start
+// that came after the founding.
+func (f *restoreFlags) writeFounding(m *wire.Map) error {
+	if f.founding == "" {
+		return nil
+	}
+	return os.WriteFile(f.founding, founding.Of(m).JSON(), 0o600)
 }
 
 func newRestoreForgoCommand() *cobra.Command {

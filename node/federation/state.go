@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -67,26 +68,55 @@ func Open(cfg Config) (*State, error) {
 }
 
 func (s *State) loadMap() error {
-	row, ok, err := s.db.Get(mapKey)
+	m, err := readMap(s.db)
 	if err != nil {
-		return fmt.Errorf("federation: reading the map: %w", err)
+		return fmt.Errorf("federation: %w", err)
 	}
-	if !ok {
+	if m == nil {
 		s.setFounded(nil)
 		return nil
 	}
-	m := new(wire.Map)
-	if err := wire.Decode(row, m); err != nil {
-		return fmt.Errorf("federation: the map's row: %w", err)
-	}
-	if m.ActiveVersion > wire.Version {
-		return fmt.Errorf("federation: %w", tooNew(m.ActiveVersion))
-	}
-	if err := m.Validate(); err != nil {
-		return fmt.Errorf("federation: the map's row: %w", err)
-	}
 	s.setFounded(newFounding(m))
 	return nil
+}
+
+// ReadMap is the map of a state that nobody uses; cfg names its whole identity.
+func ReadMap(cfg store.Config) (*wire.Map, error) {
+	db, err := store.Open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
+	}
+	defer db.Close()
+	m, err := readMap(db)
+	if err == nil && m == nil {
+		err = errors.New("it has no map")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
+	}
+	return m, nil
+}
+
+// readMap is the map's row; nil before the federation is founded.
+func readMap(db *store.DB) (*wire.Map, error) {
+	row, ok, err := db.Get(mapKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the map: %w", err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	m := new(wire.Map)
+	if err := wire.Decode(row, m); err != nil {
+		return nil, fmt.Errorf("the map's row: %w", err)
+	}
+	if m.ActiveVersion > wire.Version {
+		return nil, tooNew(m.ActiveVersion)
+	}
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("the map's row: %w", err)
+	}
+	return m, nil
 }
 
 // setFounded replaces the map, and wakes whoever watches it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/backup"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"github.com/staffetta/staffetta/node"
@@ -72,7 +73,10 @@ func (c *copies) restore(t *testing.T, n *Node, group string, founder wire.NodeI
 	id := m.Identity()
 	id.Incarnation = incarnation
 	err = node.RestoreGroup(node.RestoreConfig{Dir: n.dir, FS: n.fs, Node: n.ID, Region: n.Region,
-		Founder: founder, Identity: id, Replace: replace, Plan: store.Plan{Origin: m.Origin(),
+		Founder: founder, Identity: id, Replace: replace, OnMap: func(m *wire.Map) error {
+			_, err := founding.Parse(founding.Of(m).JSON())
+			return err
+		}, Plan: store.Plan{Origin: m.Origin(),
 			Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
 				return c.Files(t.Context(), m, nil, write)
