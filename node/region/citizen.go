@@ -104,8 +104,15 @@ func (c *change) endSession(r wire.Recipient) error {
 func (s *State) logout(c *change, m *wire.Logout) (wire.Result, error) {
 	var t wire.Session
 	ok, err := c.getRow(sessionKey(m.Token), &t)
-	if err != nil || !ok {
-		return wire.OK(nil), err
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if !ok { // it ended, or left with its citizen
+		refusal, err := whoseForward(m.Token, c.getRow)
+		if err != nil || refusal != nil {
+			return wire.Fail(refusal), err
+		}
+		return wire.OK(nil), nil
 	}
 	return wire.OK(nil), c.endSession(s.cfg.Hasher.Recipient(t.FiscalCode))
 }

@@ -40,6 +40,7 @@ func TestMove(t *testing.T) {
 	_, err = lazio.Session(p.token, lazio.now)
 	lazio.wantMoved(err, "", 0) // on the way
 	lazio.refuse(wire.Moved, wire.CmdSetProfile, &wire.SetProfile{Token: p.token})
+	lazio.wantMoved(lazio.refuse(wire.Moved, wire.CmdLogout, &wire.Logout{Token: p.token}), "", 0)
 	if pages := moveAll(lazio, sicilia, m); pages != 1 {
 		t.Errorf("%d pages for a few messages, want 1", pages)
 	}
@@ -47,6 +48,8 @@ func TestMove(t *testing.T) {
 	_, err = lazio.Session(p.token, lazio.now)
 	lazio.wantMoved(err, "sicilia", 2)
 	lazio.wantMoved(lazio.refuse(wire.Moved, wire.CmdSetProfile, &wire.SetProfile{Token: p.token}),
+		"sicilia", 2)
+	lazio.wantMoved(lazio.refuse(wire.Moved, wire.CmdLogout, &wire.Logout{Token: p.token}),
 		"sicilia", 2)
 	_, err = lazio.SenderProfile(wire.SenderProfileQuery{Recipient: r, Service: someService})
 	lazio.wantMoved(err, "sicilia", 2)
