@@ -178,8 +178,8 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 	return report, err
 }
 
-// writeFounding leaves the map of a federation's copy as a founding file, from which nodes can start
-// that came after the founding.
+// writeFounding leaves the map of a federation's copy as a founding file, from which nodes can
+// start that came after the founding.
 func (f *restoreFlags) writeFounding(m *wire.Map) error {
 	if f.founding == "" {
 		return nil

@@ -30,9 +30,10 @@ type Verification struct {
 }
 
 // Verify reads every piece of a copy back and holds it against its hash. With scratch, a directory
-// with room for the state that is made when missing, it also puts the state together there, compares
-// its identity, position and digest with the manifest's, and reads every row; afterwards it removes
-// it. The error is that of verifying; what is wrong with the copy is in the Verification.
+// with room for the state that is made when missing, it also puts the state together there,
+// compares its identity, position and digest with the manifest's, and reads every row; afterwards
+// it removes it. The error is that of verifying; what is wrong with the copy is in the
+// Verification.
 func (r *Repository) Verify(ctx context.Context, e Entry, scratch string, opts Options) (
 	*Verification, error) {
 	v := &Verification{Entry: e}
