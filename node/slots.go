@@ -220,11 +220,14 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 	from, _ := m.RegionByTag(deal.From)
 	epoch, held := n.region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
-	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), away)
+	if deal.Stray && !held && n.clockNow() < deal.At.Add(wire.SlotForceWait) {
+		return wire.Errorf(wire.Unavailable, "slot %d was not yet where it is taken from", s)
+	}
+	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
 	switch {
 	case err == nil && held: // the late rows of a forced deal: nothing is left to be done
 		return n.settle(ctx, wire.SettleSlots{Slots: []wire.Slot{s}, Epochs: []uint64{epoch}}, false)
-	case err == nil, held && wire.Retriable(err):
+	case err == nil && !deal.Stray, held && wire.Retriable(err):
 		return nil
 	case !deal.Forced || n.clockNow() < deal.At.Add(wire.SlotForceWait):
 		return err
@@ -232,9 +235,10 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 	return n.markSlot(ctx, s, m.SlotEpoch(s))
 }
 
-// copySlot imports a slot page by page from its old holder.
+// copySlot imports a slot page by page from its old holder. With stray that one may never have had
+// it, or not all: what it knows is taken, and does not make this region the holder.
 func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64,
-	away *absent) error {
+	stray bool, away *absent) error {
 	q := wire.HandOverSlot{Slot: s, Epoch: epoch}
 	for {
 		page, err := n.askSlot(ctx, from, &q, away)
@@ -242,7 +246,7 @@ func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, ep
 			return err
 		}
 		if err := n.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Rows: page.Rows,
-			More: page.More}); err != nil || !page.More {
+			More: page.More || stray}); err != nil || !page.More {
 			return err
 		}
 		q.After = page.Last

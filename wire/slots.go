@@ -50,6 +50,9 @@ type SlotDeal struct {
 	Forced bool
 	// Granted, of a forced deal: the new holder decides, without what the old one knew.
 	Granted bool
+	// Stray, of a forced deal: the one before had not arrived at From, so that somebody else may
+	// decide for as long as an anchor without contact does.
+	Stray bool
 }
 
 // Fields declares the message.
@@ -59,6 +62,7 @@ func (d *SlotDeal) Fields(c *codec.Codec) {
 	codec.Int(c, 3, &d.At)
 	codec.Bool(c, 4, &d.Forced)
 	codec.Bool(c, 5, &d.Granted)
+	codec.Bool(c, 6, &d.Stray)
 }
 
 // SlotEpoch counts the holders of a slot, from SlotEpochFounding.
@@ -102,7 +106,7 @@ func (m *Map) DropSlotDeal(s Slot) {
 
 // DealSlots makes a region the holder of slots. Those that it has, or that are on their way to it,
 // change nothing, but that Force makes a deal under way a forced one. Conflict when a slot is on
-// its way to another region.
+// its way to another region, unless Force takes it from there.
 type DealSlots struct {
 	Slots []Slot
 	To    RegionID

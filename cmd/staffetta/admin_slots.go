@@ -158,15 +158,19 @@ func (f *dealFlags) plan(m *wire.Map) ([]operator.SlotDeal, error) {
 	}
 	switch {
 	case f.even:
-		return operator.PlanSlots(m, others)
+		return operator.PlanSlots(m, others, "")
 	case f.from != "":
 		if _, ok := m.RegionByID(wire.RegionID(f.from)); !ok {
 			return nil, fmt.Errorf("--from: no region %q on the map", f.from)
 		}
-		plan, err := operator.PlanSlots(m, others)
+		lost := wire.RegionID("")
+		if f.force {
+			lost = wire.RegionID(f.from)
+		}
+		plan, err := operator.PlanSlots(m, others, lost)
 		return forced(m, f, plan), err
 	}
-	all, err := operator.PlanSlots(m, append(others, wire.RegionID(f.to)))
+	all, err := operator.PlanSlots(m, append(others, wire.RegionID(f.to)), "")
 	for _, d := range all {
 		if d.To == wire.RegionID(f.to) {
 			if f.count > 0 && f.count < len(d.Slots) {

@@ -15,9 +15,9 @@ type SlotDeal struct {
 }
 
 // PlanSlots deals the anchor slots evenly over the regions given, moving as few as can be: those of
-// other regions, and what regions have too much of. Slots on their way stay out of it. Regions
-// without nodes can hold none.
-func PlanSlots(m *wire.Map, over []wire.RegionID) ([]SlotDeal, error) {
+// other regions, and what regions have too much of. Slots on their way stay out of it, but those to
+// a region that is lost. Regions without nodes can hold none.
+func PlanSlots(m *wire.Map, over []wire.RegionID, lost wire.RegionID) ([]SlotDeal, error) {
 	if len(over) == 0 {
 		return nil, fmt.Errorf("no region to deal slots to")
 	}
@@ -43,7 +43,7 @@ func PlanSlots(m *wire.Map, over []wire.RegionID) ([]SlotDeal, error) {
 	for _, r := range m.Regions {
 		surplus := len(has[r.ID]) - share[r.ID]
 		for _, s := range slices.Backward(has[r.ID]) {
-			if _, moving := m.SlotDeal(s); surplus > 0 && !moving {
+			if _, moving := m.SlotDeal(s); surplus > 0 && (!moving || r.ID == lost) {
 				free = append(free, s)
 				surplus--
 			}

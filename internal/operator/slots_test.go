@@ -53,7 +53,7 @@ func TestPlanSlots(t *testing.T) {
 				m.SlotOwners[s] = r.Tag
 			}
 		}
-		plan, err := PlanSlots(m, c.over)
+		plan, err := PlanSlots(m, c.over, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,20 @@ func TestPlanSlots(t *testing.T) {
 			t.Errorf("%s: %d slots moved, want %d", c.name, moved, c.moved)
 		}
 	}
-	if _, err := PlanSlots(threeRegions(t), []wire.RegionID{"puglia"}); err == nil {
+	// Slots on their way stay out of it, unless it is to a region that is lost.
+	m := threeRegions(t)
+	m.PutSlotDeal(wire.SlotDeal{Slot: wire.Slots - 1, From: 1})
+	for lost, want := range map[wire.RegionID]int{"": 340, "umbria": 341} {
+		plan, err := PlanSlots(m, []wire.RegionID{"lazio", "sicilia"}, lost)
+		moved := 0
+		for _, d := range plan {
+			moved += len(d.Slots)
+		}
+		if err != nil || moved != want {
+			t.Errorf("lost %q: %d slots moved, %v, want %d", lost, moved, err, want)
+		}
+	}
+	if _, err := PlanSlots(threeRegions(t), []wire.RegionID{"puglia"}, ""); err == nil {
 		t.Error("slots are dealt to a region that is not on the map")
 	}
 }

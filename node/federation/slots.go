@@ -37,15 +37,15 @@ func (t *tx) dealSlots(d *wire.DealSlots) (codec.Message, *wire.Error) {
 
 func (t *tx) dealSlot(m *wire.Map, s wire.Slot, to wire.Region, force bool) *wire.Error {
 	deal, moving := m.SlotDeal(s)
-	switch {
-	case moving && m.SlotOwners[s] != to.Tag:
+	switch ours := m.SlotOwners[s] == to.Tag; {
+	case moving && !ours && !force:
 		return wire.Errorf(wire.Conflict, "anchor slot %d is on its way to region %s: let it "+
-			"arrive first", s, m.Anchor(s))
-	case moving && force && !deal.Forced:
+			"arrive first, or, if that region is lost, take it by force", s, m.Anchor(s))
+	case moving && ours && force && !deal.Forced:
 		deal.Forced, deal.At = true, t.now
 		m.PutSlotDeal(deal)
 		return nil
-	case moving, m.SlotOwners[s] == to.Tag:
+	case ours:
 		return nil
 	}
 	if len(m.SlotEpochs) == 0 {
@@ -54,7 +54,8 @@ func (t *tx) dealSlot(m *wire.Map, s wire.Slot, to wire.Region, force bool) *wir
 			m.SlotEpochs[i] = wire.SlotEpochFounding
 		}
 	}
-	m.PutSlotDeal(wire.SlotDeal{Slot: s, From: m.SlotOwners[s], At: t.now, Forced: force})
+	m.PutSlotDeal(wire.SlotDeal{Slot: s, From: m.SlotOwners[s], At: t.now, Forced: force,
+		Stray: moving && !deal.Granted})
 	m.SlotOwners[s] = to.Tag
 	m.SlotEpochs[s]++
 	return nil

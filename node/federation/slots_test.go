@@ -37,7 +37,7 @@ func TestDealSlots(t *testing.T) {
 		{deal("umbria", false, wire.Slots), wire.Malformed, "lazio", 1, false, false, false},
 		{deal("lazio", false, 0), 0, "lazio", 1, false, false, false},
 		{deal("umbria", false, 0, 3), 0, "umbria", 2, true, false, false},
-		{deal("sicilia", true, 0), wire.Conflict, "umbria", 2, true, false, false},
+		{deal("sicilia", false, 0), wire.Conflict, "umbria", 2, true, false, false},
 		{settle("umbria", false, 0, 1), 0, "umbria", 2, true, false, false},
 		{settle("lazio", false, 0, 2), 0, "umbria", 2, true, false, false},
 		{settle("umbria", true, 0, 2), 0, "umbria", 2, true, false, false}, // not a forced one
@@ -104,5 +104,32 @@ func TestSlotMarks(t *testing.T) {
 	if marks, more, err := s.SlotMarks(wire.Slots-1, wire.Recipient{}, 100); err != nil || more ||
 		len(marks) != 20 {
 		t.Errorf("the last slot: %d marks, more %t, %v", len(marks), more, err)
+	}
+}
+
+// TestDealToALostRegion takes slots by force that are on their way to a region which is lost, too:
+// what the new holder is given says whether they had arrived there.
+func TestDealToALostRegion(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	defer s.Close()
+	succeed(t, s, command(wire.CmdFound, testMap("lazio", "sicilia", "umbria")),
+		command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{0, 3}, To: "sicilia",
+			Force: true}),
+		command(wire.CmdSettleSlots, &wire.SettleSlots{Region: "sicilia", Slots: []wire.Slot{3},
+			Epochs: []uint64{2}, Granted: true}))
+	again := command(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{0, 3}, To: "umbria",
+		Force: true})
+	for range 2 {
+		succeed(t, s, again)
+		m, _ := s.Map()
+		for slot, stray := range map[wire.Slot]bool{0: true, 3: false} {
+			d, moving := m.SlotDeal(slot)
+			if from, _ := m.RegionByTag(d.From); !moving || !d.Forced || d.Granted ||
+				d.Stray != stray || from.ID != "sicilia" || m.Anchor(slot) != "umbria" ||
+				m.SlotEpoch(slot) != 3 {
+				t.Errorf("slot %d: %+v, anchor %s at epoch %d", slot, d, m.Anchor(slot),
+					m.SlotEpoch(slot))
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -95,4 +96,48 @@ func (s *scene) stale(t *testing.T, inside *Gateway) {
 	if decided == 0 {
 		t.Error("nobody decides")
 	}
+}
+
+// TestSlotsOfTwoLostRegions takes slots by force that were on their way from a region which was lost
+// to one which is lost as well, and may have got them or not. Whoever claimed a code is known.
+func TestSlotsOfTwoLostRegions(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		s.MustChange(&wire.MemberChange{Voters: []wire.NodeID{"lazio-1", "lazio-2", "lazio-3"}})
+		s.AwaitVoters("federation", "lazio-1", "lazio-2", "lazio-3")
+		claimed, nobody := s.unclaimed(51, "sicilia"), s.unclaimed(52, "sicilia")
+		s.mustActivate(t, "lombardia", claimed)
+		near := s.World.Gateway("lazio")
+		slots := s.slotsOf("sicilia")
+		s.Island("sicilia")
+		s.deal(t, "lombardia", slots, true)
+		time.Sleep(10 * time.Second)
+		s.Island("lombardia")
+		err := s.Operate(wire.MethodDealSlots, &wire.DealSlots{Slots: slots, To: "lazio"})
+		if !errors.Is(err, wire.Conflict) {
+			t.Errorf("without force: %v, want a conflict", err)
+		}
+		s.deal(t, "lazio", slots, true)
+		time.Sleep(wire.SlotForceWait - 5*time.Second)
+		if n := s.Leader("lazio").Node.Region().Slots(); n != len(s.slotsOf("lazio"))-len(slots) {
+			t.Errorf("%d slots are held too early", n)
+		}
+		s.deals(t, "the slots are granted", granted)
+		want := wire.Ownership{State: wire.Released, Epoch: 1, Region: "lombardia"}
+		own, _, err := s.Leader("lazio").Node.Region().Ownership(s.Hasher().Recipient(claimed))
+		if err != nil || own != want {
+			t.Errorf("the new anchor knows %+v, %v, want %+v", own, err, want)
+		}
+		if err := near.Send(t.Context(), &s.h, nobody); err != nil {
+			t.Errorf("an unclaimed code: %v", err)
+		}
+		s.Mend()
+		s.AwaitReady()
+		s.deals(t, "the lost regions have given up the slots", settled)
+		s.mustSend(t, claimed)
+		s.Await("they hold none of them", func() bool {
+			return s.Leader("sicilia").Node.Region().Slots() == 0 &&
+				s.Leader("lombardia").Node.Region().Slots() == len(s.slotsOf("lombardia"))
+		})
+		s.Judge(&s.h)
+	})
 }
