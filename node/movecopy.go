@@ -3,10 +3,15 @@ package node
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
+
+// fetchFor is about how long one call fetches; the rest is for the next one. A caller waits twice
+// as long for an answer, and what a citizen needs beyond that goes on where it broke off.
+const fetchFor = time.Second
 
 // A region that was restored to before citizens moved there owns them, and has nothing. Where they
 // came from what they left is kept for a time; an operator has it fetched.
@@ -114,7 +119,12 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, req []byte) ([]b
 		return nil, err
 	}
 	answer := &wire.FetchedMoved{Last: q.After, More: kept.More}
+	end := time.Now().Add(fetchFor)
 	for i := range kept.List {
+		if i > 0 && !time.Now().Before(end) {
+			answer.More = true
+			break
+		}
 		if err := n.fetchCitizen(ctx, &q, &kept.List[i], answer); err != nil {
 			if ctx.Err() != nil {
 				return nil, wire.Errorf(wire.Unavailable, "the caller's time ended")
@@ -134,7 +144,10 @@ func (n *Node) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.Mov
 	if err != nil || own != (wire.Ownership{State: wire.Owned, Epoch: m.Epoch}) {
 		return err // moved on since
 	}
-	var at wire.MoveProgress
+	at, err := n.region.CopyProgress(m.Recipient, m.Epoch, q.From)
+	if err != nil {
+		return err
+	}
 	for !q.DryRun && !at.Owned {
 		body, err := n.callRegion(ctx, q.From, wire.MethodCopyMoved,
 			wire.Encode(&wire.CopyMoved{Recipient: m.Recipient, Epoch: m.Epoch, At: at.Next}))

@@ -91,6 +91,16 @@ func (s *State) Kept(to wire.RegionID, behind wire.Recipient, limit int) ([]wire
 	return list, err
 }
 
+// CopyProgress says how far the copy of r from an earlier owner is: Owned when it is done.
+func (s *State) CopyProgress(r wire.Recipient, epoch wire.Epoch, from wire.RegionID) (
+	p wire.MoveProgress, err error) {
+	var in copyRow
+	if _, err = s.getRow(moveCopyKey(r), &in); err != nil || in.Epoch != epoch || in.From != from {
+		return p, err
+	}
+	return wire.MoveProgress{Owned: in.Done, Next: in.Next}, nil
+}
+
 // moveCopy takes a page, in its turn, of a citizen whom this region owns at the page's epoch.
 func (s *State) moveCopy(c *change, m *wire.MovePage) (wire.Result, error) {
 	if !s.wellFormed(m) {

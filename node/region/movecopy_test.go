@@ -41,6 +41,12 @@ func copyAll(from, to *fixture, m wire.Move) (pages int) {
 	from.t.Helper()
 	for at := (wire.MoveProgress{}); !at.Owned; pages++ {
 		page := from.copyPage(m, at.Next)
+		if pages > 0 {
+			if p, err := to.CopyProgress(m.Recipient, m.Epoch, m.Region); err != nil ||
+				!reflect.DeepEqual(p, at) {
+				from.t.Errorf("after page %d: %+v, %v; want %+v", pages, p, err, at)
+			}
+		}
 		for i := range 2 {
 			var p wire.MoveProgress
 			if err := wire.Decode(to.must(wire.CmdMoveCopy, page), &p); err != nil {
