@@ -18,6 +18,9 @@ const (
 	nodesAtOnce = 64
 	// searchWait bounds the search for an id in one region: thousands of blocks are read.
 	searchWait = 30 * time.Second
+	// followWait is how long a replica that follows may not have applied what its leader
+	// acknowledged: it hears of it with the next heartbeat.
+	followWait = 2 * time.Second
 	// hedgePause is how long a node may think before another one is asked the same, too.
 	hedgePause = 300 * time.Millisecond
 )

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -66,6 +68,10 @@ func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipien
 	}
 	if r.IsZero() {
 		c.search(ctx, m, s)
+		if wait := followWait - time.Since(s.Minted.Std()); s.Recipient.IsZero() && wait > 0 {
+			link.Pause(ctx, min(wait, followWait))
+			c.search(ctx, m, s)
+		}
 		if s.Recipient.IsZero() {
 			return s, wire.Errorf(wire.NotFound, "no region has a message %s near its time; give "+
 				"its recipient to look further", id)
@@ -115,6 +121,7 @@ func (c *Client) search(ctx context.Context, m *wire.Map, s *Story) {
 		})
 	}
 	g.Wait() // nothing fails: a region without an answer is missing in the list
+	s.Searched = nil
 	for _, f := range found {
 		if f == nil {
 			continue

@@ -142,6 +142,14 @@ func TestExplain(t *testing.T) {
 			"sicilia: searched", "sicilia: PROCESSED")
 		check("refused", s.tell(t, submitted[6].ID, s.Hasher().Recipient(nobody)),
 			"REJECTED (USER_NOT_FOUND)", "nobody has claimed the code", "its content is not kept")
+		for _, c := range s.citizens[:6] { // a replica that follows knows nothing of it yet
+			if err := s.Send(t.Context(), &s.h, c); err != nil {
+				t.Fatal(err)
+			}
+			submitted = s.h.Submissions()
+			check("at once, by its id alone",
+				s.tell(t, submitted[len(submitted)-1].ID, wire.Recipient{}), ": PROCESSED")
+		}
 
 		s.awaitKeys()
 		s.isolate("sicilia")
