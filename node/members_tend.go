@@ -101,7 +101,10 @@ func (t *tender) round(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepWait)
 	defer cancel()
-	want := t.wanted(m)
+	want, err := t.keepUnknown(have, t.wanted(m))
+	if err != nil {
+		return err
+	}
 	t.observe(have, want)
 	if handed, err := t.giveWay(ctx, m, have, want); handed || err != nil {
 		return err
@@ -122,6 +125,25 @@ func (t *tender) round(ctx context.Context) error {
 	t.n.log.Info("the group's membership changed", "group", t.group.Status().Group, "node", node,
 		"change", what)
 	return nil
+}
+
+// keepUnknown adds members whom the map does not name and nobody removed, as they are: the federation
+// was restored from a copy that is older than they.
+func (t *tender) keepUnknown(have []wire.GroupMember, want []consensus.Member) (
+	[]consensus.Member, error) {
+	for _, h := range have {
+		if _, listed := memberOf(want, h.Node); listed {
+			continue
+		}
+		removed, err := t.n.federation.Removed(h.Node)
+		if err != nil {
+			return nil, err
+		}
+		if !removed {
+			want = append(want, consensus.Member{Node: h.Node, Voter: h.Voter})
+		}
+	}
+	return want, nil
 }
 
 // observe keeps the times at which things were first seen.

@@ -31,7 +31,11 @@ func goneTagKey(tag wire.RegionTag) []byte {
 type past interface {
 	// get answers the row of key; the second result is false when there is none.
 	get(key []byte) ([]byte, bool)
+	// restored reports whether members may have been forgotten.
+	restored() bool
 }
+
+func (t *tx) restored() bool { return t.incarnation > 0 }
 
 // members applies one change of the federation's members; see wire.MemberChange. Every change may
 // be repeated: the same one again changes nothing.
@@ -43,6 +47,9 @@ func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
 	}
 	founded := t.founded
 	err := t.changeMap(func(m *wire.Map) *wire.Error { return changeMembers(m, c, t) })
+	if err == nil && c.RemoveNode != nil && t.founded == founded && t.restored() {
+		t.forget(c.RemoveNode.ID)
+	}
 	if err != nil || t.founded == founded {
 		return nil, err
 	}
@@ -58,6 +65,22 @@ func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
 		}
 	}
 	return nil, nil
+}
+
+// forget notes that a node is removed which a restored federation does not know: it joined after the
+// copy was made, and is a member of its group until somebody says so.
+func (t *tx) forget(id wire.NodeID) {
+	_, there := t.founded.m.Node(id)
+	if _, was := t.get(goneNodeKey(id)); !there && !was {
+		t.set(goneNodeKey(id), nil)
+	}
+}
+
+// Removed reports whether an operator removed a node: that the map does not name one may also be
+// because the federation was restored from a copy that is older than the node.
+func (s *State) Removed(id wire.NodeID) (bool, error) {
+	_, was, err := s.db.Get(goneNodeKey(id))
+	return was, err
 }
 
 // PlanMembers returns the map as changes, one after the other, would leave it, or why one would be
@@ -76,7 +99,7 @@ func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &viewOfPast{db: s.db}
+	p := &viewOfPast{db: s.db, old: s.Incarnation() > 0}
 	for _, c := range changes {
 		if c.PutRegion != nil && c.PutRegion.Closing && len(awaited) > 0 {
 			return nil, mayRedeal(awaited[0])
@@ -100,8 +123,11 @@ func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 // viewOfPast reads what is durable.
 type viewOfPast struct {
 	db  *store.DB
+	old bool
 	err error
 }
+
+func (v *viewOfPast) restored() bool { return v.old }
 
 func (v *viewOfPast) get(key []byte) ([]byte, bool) {
 	row, ok, err := v.db.Get(key)
@@ -296,7 +322,7 @@ func enoughVoters(m *wire.Map, region wire.RegionID, before int) *wire.Error {
 func removeNode(m *wire.Map, c *wire.NodeRemoval, p past) *wire.Error {
 	n, ok := m.Node(c.ID)
 	if !ok {
-		if _, was := p.get(goneNodeKey(c.ID)); was {
+		if _, was := p.get(goneNodeKey(c.ID)); was || p.restored() && c.ID.Valid() {
 			return nil
 		}
 		return wire.Errorf(wire.NotFound, "no node %.40q on the map", c.ID)

@@ -266,3 +266,33 @@ func TestAwaitedHoldsUpDeals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestForgottenNodeIsRemoved: a node that joined after the copy was made is on no map, and can be
+// removed for good all the same.
+func TestForgottenNodeIsRemoved(t *testing.T) {
+	s := restoredState(t)
+	removed := func() bool {
+		t.Helper()
+		was, err := s.Removed("lazio-9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return was
+	}
+	c := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: "lazio-9"}}
+	if _, err := s.PlanMembers(c); err != nil || removed() {
+		t.Errorf("planned: %v, removed: %t", err, removed())
+	}
+	for range 2 {
+		succeed(t, s, command(wire.CmdMembers, c))
+		if !removed() {
+			t.Error("not removed")
+		}
+	}
+	other := mustOpen(t, vfs.NewMem())
+	defer other.Close()
+	succeed(t, other, command(wire.CmdFound, testMap("lazio")))
+	if r := apply(t, other, command(wire.CmdMembers, c))[0]; r.Err == nil {
+		t.Error("a federation that was not restored removes a node that it never had")
+	}
+}
