@@ -285,6 +285,7 @@ func TestFindSpooled(t *testing.T) {
 	throttled := wire.Verdict{Status: wire.Throttled}
 	processed := wire.Verdict{Status: wire.Processed}
 	failed := wire.Verdict{Status: wire.Failed}
+	rejected := wire.Verdict{Status: wire.Rejected, Reason: wire.UserNotFound}
 	other := wire.MessageID{1, 2, 3}
 	for _, c := range []struct {
 		name  string
@@ -306,8 +307,12 @@ func TestFindSpooled(t *testing.T) {
 			has: other, want: processed},
 		{name: "conflict", view: wire.SpooledView{Verdict: failed, RelayedAt: 1}, nowhy: true,
 			want: failed},
-		{name: "relayed and gone", view: wire.SpooledView{Verdict: processed, RelayedAt: 1},
-			nowhy: true, want: processed},
+		{name: "rejected and forgotten", view: wire.SpooledView{Verdict: rejected, RelayedAt: 1},
+			nowhy: true, want: rejected},
+		{name: "delivered and lost", view: wire.SpooledView{Verdict: processed, RelayedAt: 1},
+			nowhy: true, err: wire.NotFound},
+		{name: "failed, owner away", view: wire.SpooledView{Verdict: failed, RelayedAt: 1},
+			nowhy: true, away: "sicilia", want: failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inSpoolWorld(t, func(t *testing.T, w *world, r *Router) {

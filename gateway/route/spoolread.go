@@ -124,8 +124,9 @@ func (q *find) request(id wire.MessageID) *wire.FindMessage {
 }
 
 // relayed returns a message that its owner has taken from a spool: after the owner was asked, or
-// under another id, when that one came first under the idempotency key. When nobody has it any
-// more, the spool's word stands.
+// under another id, when that one came first under the idempotency key. When nobody has a
+// rejection any more, the spool's word stands. A delivered message that nobody has is lost: its
+// region was restored from a copy, and its sender has to learn that.
 func (q *find) relayed(ctx context.Context, v *wire.SpooledView) (*wire.MessageView, error) {
 	id := q.id
 	if !v.Alias.IsZero() {
@@ -136,10 +137,12 @@ func (q *find) relayed(ctx context.Context, v *wire.SpooledView) (*wire.MessageV
 	if errors.Is(err, wire.NotFound) && asked != v.Owner {
 		err = q.ask(ctx, v.Owner, id, view)
 	}
-	if errors.Is(err, wire.NotFound) {
+	switch {
+	case errors.Is(err, wire.NotFound) && v.Verdict.Status == wire.Processed:
+		return nil, errNoMessage
+	case errors.Is(err, wire.NotFound):
 		return stubView(v), nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	view.ID = q.id
