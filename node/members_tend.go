@@ -127,8 +127,8 @@ func (t *tender) round(ctx context.Context) error {
 	return nil
 }
 
-// keepUnknown adds members whom the map does not name and nobody removed, as they are: the federation
-// was restored from a copy that is older than they.
+// keepUnknown adds members whom the map does not name and nobody removed, as they are: the
+// federation was restored from a copy that is older than they.
 func (t *tender) keepUnknown(have []wire.GroupMember, want []consensus.Member) (
 	[]consensus.Member, error) {
 	for _, h := range have {

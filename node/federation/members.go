@@ -67,8 +67,8 @@ func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
 	return nil, nil
 }
 
-// forget notes that a node is removed which a restored federation does not know: it joined after the
-// copy was made, and is a member of its group until somebody says so.
+// forget notes that a node is removed which a restored federation does not know: it joined after
+// the copy was made, and is a member of its group until somebody says so.
 func (t *tx) forget(id wire.NodeID) {
 	_, there := t.founded.m.Node(id)
 	if _, was := t.get(goneNodeKey(id)); !there && !was {
