@@ -370,6 +370,13 @@ func (n *Node) settleSlots(ctx context.Context, from link.Identity, req []byte) 
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
+		m := n.currentMap()
+		for _, slot := range d.Slots {
+			if deal, moving := m.SlotDeal(slot); moving && !deal.Granted {
+				return nil, wire.Errorf(wire.Conflict, "slot %d is not taken over yet: written off "+
+					"now, its new holder would not wait for the old one", slot)
+			}
+		}
 		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, &d)
 		return nil, err
 	}

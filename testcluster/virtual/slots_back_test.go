@@ -45,12 +45,15 @@ func TestOldAnchorComesBack(t *testing.T) {
 		slots := s.slotsOf("sicilia")
 		s.deal(t, "lazio", slots, true)
 		s.deals(t, "the slots are dealt", func(m *wire.Map) bool { return !settled(m) })
-		time.Sleep(wire.SlotForceWait)
-		s.deals(t, "the slots are granted", granted)
 		off := wire.SettleSlots{Region: "lazio", Slots: slots}
 		for _, slot := range slots {
 			off.Epochs = append(off.Epochs, s.Map().SlotEpoch(slot))
 		}
+		if err := s.Operate(wire.MethodSettleSlots, &off); !errors.Is(err, wire.Conflict) {
+			t.Errorf("written off before they are taken: %v, want a conflict", err)
+		}
+		time.Sleep(wire.SlotForceWait)
+		s.deals(t, "the slots are granted", granted)
 		if err := s.Operate(wire.MethodSettleSlots, &off); err != nil {
 			t.Fatal(err)
 		}
