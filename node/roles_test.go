@@ -102,6 +102,12 @@ var callers = map[string]string{
 	"Finalise":       "O",
 	"ReleaseBallast": "O",
 
+	"OrderRegion":    "O",
+	"DiscardSpooled": "O",
+	"FetchMoved":     "O",
+	"ListMoved":      "N",
+	"CopyMoved":      "N",
+
 	"HandOverSlot": "N",
 	"DealSlots":    "O",
 	"SettleSlots":  "NO",
