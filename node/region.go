@@ -20,9 +20,11 @@ func (n *Node) handleRegion() {
 	n.handleCopies()
 	n.handleSpool()
 
-	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout)
-	change[wire.SetProfile](n, wire.MethodSetProfile, wire.CmdSetProfile)
-	change[wire.SetPreference](n, wire.MethodSetPreference, wire.CmdSetPreference)
+	change[wire.Logout](n, wire.MethodLogout, wire.CmdLogout, nil)
+	change(n, wire.MethodSetProfile, wire.CmdSetProfile,
+		func(q *wire.SetProfile) wire.TokenHash { return q.Token })
+	change(n, wire.MethodSetPreference, wire.CmdSetPreference,
+		func(q *wire.SetPreference) wire.TokenHash { return q.Token })
 
 	read(n, wire.MethodFindMessage, func(q *wire.FindMessage) (*wire.MessageView, error) {
 		return n.region.FindMessage(*q)
@@ -77,8 +79,10 @@ func read[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 }
 
 // change registers a call that is one command of the region's log. The request is decoded here
-// only to refuse what the log must not hold; the command carries its canonical encoding.
-func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind) {
+// only to refuse what the log must not hold; the command carries its canonical encoding. With token
+// the session must be valid here.
+func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind,
+	token func(PQ) wire.TokenHash) {
 	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
 		q := PQ(new(Q))
 		if err := wire.Decode(req, q); err != nil {
@@ -86,6 +90,15 @@ func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind)
 		}
 		if err := n.mayPropose(); err != nil {
 			return nil, err
+		}
+		if token != nil {
+			err := n.refused(ctx, func() error {
+				_, err := n.region.Session(token(q), n.clockNow())
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 		results, err := n.regionQueue.submit(ctx,
 			[]wire.Command{{Kind: kind, Body: wire.Encode(q)}})
@@ -97,6 +110,19 @@ func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind)
 		}
 		return results[0].Body, nil
 	}, link.RoleGateway)
+}
+
+// refused is what look says against a change, before any of it comes into the log: what a citizen
+// of another region sent is not to lie here, and what nobody may change is not worth an entry.
+// This replica may not have applied yet what says otherwise, so a refusal is looked at twice.
+func (n *Node) refused(ctx context.Context, look func() error) error {
+	if look() == nil {
+		return nil
+	}
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return err
+	}
+	return look()
 }
 
 // login answers MethodLogin. A code that this region does not own yet is claimed first, which
@@ -126,6 +152,16 @@ func (n *Node) login(ctx context.Context, _ link.Identity, req []byte) ([]byte, 
 		if err := n.claims.claim(ctx, recipient); err != nil {
 			return nil, err
 		}
+	}
+	err = n.refused(ctx, func() error {
+		own, _, err := n.region.Ownership(recipient)
+		if err == nil && own.State == wire.Released {
+			return &wire.Error{Code: wire.Moved, Region: own.Region, Epoch: own.Epoch}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	var session wire.Session
 	err = n.regionQueue.do(ctx, wire.CmdLogin, &l, &session)

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -70,4 +71,50 @@ func TestAnchorAway(t *testing.T) {
 			cancel()
 		}
 	})
+}
+
+// TestNothingIsLoggedOfOthers: a login or a change that comes to a region which gave the code up,
+// as its anchor or to a move, or never knew the session, is answered and not logged.
+func TestNothingIsLoggedOfOthers(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		c, stranger := s.anchored(41, "sicilia", 1)[0], s.citizens[6]
+		if err := s.Activate(t.Context(), "lazio", c); err != nil {
+			t.Fatal(err)
+		}
+		moved := s.citizens[3]
+		s.mustOrder(t, moved, "sicilia", "lazio")
+		s.awaitMoved(moved, "sicilia", "lazio", 2)
+		time.Sleep(5 * time.Second)
+		logged := func() uint64 { return s.Leader("sicilia").Status("region").LastIndex }
+		before := logged()
+		for what, call := range map[string]struct {
+			do   func(context.Context, fiscalcode.Code) error
+			code fiscalcode.Code
+			want wire.Code
+		}{
+			"login where the anchor is":      {s.loginAt("sicilia"), c, wire.Moved},
+			"login of who moved":             {s.loginAt("sicilia"), moved, wire.Moved},
+			"profile of who moved":           {s.profileAt("sicilia"), moved, wire.Moved},
+			"profile of who is unknown here": {s.profileAt("sicilia"), stranger, wire.Unauthenticated},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			if err := call.do(ctx, call.code); !errors.Is(err, call.want) {
+				t.Errorf("%s: %v, want %v", what, err, call.want)
+			}
+			cancel()
+		}
+		if after := logged(); after != before {
+			t.Errorf("the log went from entry %d to %d", before, after)
+		}
+	})
+}
+
+func (s *scene) loginAt(r wire.RegionID) func(context.Context, fiscalcode.Code) error {
+	return func(ctx context.Context, c fiscalcode.Code) error { return s.Login(ctx, r, c) }
+}
+
+func (s *scene) profileAt(r wire.RegionID) func(context.Context, fiscalcode.Code) error {
+	return func(ctx context.Context, c fiscalcode.Code) error {
+		return s.SetProfile(ctx, r, c, wire.ProfileUpdate{Version: 1})
+	}
 }
