@@ -124,10 +124,7 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([
 	if err := wire.Decode(req, &m); err != nil {
 		return nil, err
 	}
-	if err := n.mayTake(ctx, from, m); err != nil {
-		return nil, err
-	}
-	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	progress, err := n.mayTake(ctx, from, m)
 	if err != nil {
 		return nil, err
 	}
@@ -151,22 +148,27 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([
 	}
 }
 
-// mayTake checks that this node can log a step of a move that the caller's region drives.
-func (n *Node) mayTake(ctx context.Context, from link.Identity, m wire.MoveStep) error {
+// mayTake checks that this node can log a step of a move that the caller's region drives, and says
+// how far this region is with it.
+func (n *Node) mayTake(ctx context.Context, from link.Identity, m wire.MoveStep) (
+	*wire.MoveProgress, error) {
 	if m.Region != from.Region {
-		return wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
+		return nil, wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
 	}
 	if m.Recipient.IsZero() || m.Epoch == 0 {
-		return wire.Malformedf("step of a move without recipient or epoch")
+		return nil, wire.Malformedf("step of a move without recipient or epoch")
 	}
 	if err := n.mayPropose(); err != nil {
-		return err
+		return nil, err
 	}
 	page := []wire.Command{{Kind: wire.CmdMovePage}}
 	if err := gate(page, n.region.ActiveVersion()); err != nil {
-		return err
+		return nil, err
 	}
-	return n.regionGroup.Read(ctx)
+	if err := n.regionGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	return n.region.MoveProgress(m.Recipient, m.Epoch)
 }
 
 // awaitMove waits until this replica of the federation knows the move: without that, any region
@@ -200,10 +202,7 @@ func (n *Node) movePage(ctx context.Context, from link.Identity, req []byte) ([]
 		return nil, err
 	}
 	step := wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.From}
-	if err := n.mayTake(ctx, from, step); err != nil {
-		return nil, err
-	}
-	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	progress, err := n.mayTake(ctx, from, step)
 	if err != nil {
 		return nil, err
 	}
@@ -226,10 +225,7 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, req []byte) (
 	if err := wire.Decode(req, &m); err != nil {
 		return nil, err
 	}
-	if err := n.mayTake(ctx, from, m); err != nil {
-		return nil, err
-	}
-	progress, err := n.region.MoveProgress(m.Recipient, m.Epoch)
+	progress, err := n.mayTake(ctx, from, m)
 	if err != nil {
 		return nil, err
 	}
