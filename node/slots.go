@@ -396,6 +396,7 @@ type fit struct {
 	slots any // what the log held
 	mine  [wire.Slots]bool
 	lost  bool // slots are held that the map deals elsewhere
+	waits int  // slots that the map deals to the region, and its log does not hold yet
 }
 
 // slotFit is computed anew when the map or the log changed.
@@ -408,6 +409,9 @@ func (n *Node) slotFit() *fit {
 	for s := range wire.Slot(wire.Slots) {
 		epoch, held := n.region.SlotAt(s)
 		f.mine[s] = held && m.Anchor(s) == n.cfg.Region && m.SlotEpoch(s) <= epoch
+		if m.Anchor(s) == n.cfg.Region && !f.mine[s] {
+			f.waits++
+		}
 		f.lost = f.lost || held && !f.mine[s]
 	}
 	n.fit.Store(f)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
@@ -36,6 +37,9 @@ func (n *Node) Health() adminhttp.Health {
 	}
 	if n.region.Slots() == 0 && n.anchorsSlots() {
 		h.Reasons = append(h.Reasons, "the region's anchor slots are not granted yet")
+	} else if waits := n.slotFit().waits; waits > 0 {
+		h.Degraded = append(h.Degraded, fmt.Sprintf("%d anchor slots are on their way to the "+
+			"region: first logins and refusals of their codes wait", waits))
 	}
 	if n.versionAwaited() {
 		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,6 +132,10 @@ func TestSlotsAreTakenByForce(t *testing.T) {
 		began := time.Now()
 		s.deal(t, "lazio", s.slotsOf("sicilia"), true)
 		time.Sleep(wire.SlotForceWait - 5*time.Second)
+		h := s.Leader("lazio").Node.Health()
+		if !h.Ready || !strings.Contains(strings.Join(h.Degraded, "; "), "anchor slots are on their") {
+			t.Errorf("health %+v, want ready and the slots that wait", h)
+		}
 		if n := s.Leader("lazio").Node.Region().Slots(); n == wire.Slots {
 			t.Errorf("all slots are taken after %s", time.Since(began))
 		}
@@ -159,6 +164,10 @@ func TestSlotsAreTakenByForce(t *testing.T) {
 		s.Mend()
 		s.AwaitReady()
 		s.deals(t, "what the lost anchor knew has arrived", settled)
+		h = s.Leader("lazio").Node.Health()
+		if strings.Contains(strings.Join(h.Degraded, "; "), "anchor slots") {
+			t.Errorf("health %+v when nothing waits", h)
+		}
 		again, err := s.keyed(t, nobody, "one key")
 		if err != nil || again.ID != first.ID {
 			t.Errorf("the same key again: %+v, %v, want message %s", again, err, first.ID)
