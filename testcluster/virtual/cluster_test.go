@@ -29,6 +29,15 @@ func inScene(t *testing.T, test func(t *testing.T, s *scene)) {
 	inTimedScene(t, nil, test)
 }
 
+// long leaves a test out of short runs, such as the race detector's, to which hours of virtual time
+// show nothing that minutes do not.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("hours of virtual time")
+	}
+}
+
 // inBubble runs a test on a clock of its own, beside other tests.
 func inBubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()

@@ -104,6 +104,7 @@ func (s *scene) stale(t *testing.T, inside *Gateway) {
 // TestSlotsOfTwoLostRegions takes slots by force that were on their way from a region which was lost
 // to one which is lost as well, and may have got them or not. Whoever claimed a code is known.
 func TestSlotsOfTwoLostRegions(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		s.MustChange(&wire.MemberChange{Voters: []wire.NodeID{"lazio-1", "lazio-2", "lazio-3"}})
 		s.AwaitVoters("federation", "lazio-1", "lazio-2", "lazio-3")

@@ -66,6 +66,7 @@ func (s *scene) status(t *testing.T, g *Gateway, code fiscalcode.Code,
 // TestSpooledWhileAway is the whole way: THROTTLED, read back as such, relayed within two seconds
 // after contact whatever the length of the outage, and read back as PROCESSED.
 func TestSpooledWhileAway(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		s.awaitKeys()
 		code := s.citizens[3] // of sicilia

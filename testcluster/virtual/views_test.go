@@ -206,6 +206,7 @@ func TestAuditOfOperators(t *testing.T) {
 // TestContactOutlivesRestarts: a region that is cut off does not believe keys for longer because
 // its nodes are restarted.
 func TestContactOutlivesRestarts(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		n := s.node(t, "sicilia-2")
 		n.Isolate()
