@@ -132,6 +132,32 @@ func (g *Group) Progress() ([]wire.GroupMember, error) {
 	return list, nil
 }
 
+// Lacking names the members that answer this leader and have not got its log up to index yet: one
+// that was cut off for minutes hears from the leader up to ten seconds before the library brings
+// it the log.
+func (g *Group) Lacking(index uint64) (list []wire.NodeID, err error) {
+	if err := g.running(); err != nil {
+		return nil, err
+	}
+	if g.raft.State() != raft.Leader {
+		return nil, g.notLeader()
+	}
+	all, err := g.Members()
+	if err != nil {
+		return nil, err
+	}
+	term := g.raft.CurrentTerm()
+	for _, m := range all {
+		if m.Node == g.config.Self {
+			continue
+		}
+		if behind, answers := g.peers.lag(m.Node, term, index); answers && behind > 0 {
+			list = append(list, m.Node)
+		}
+	}
+	return list, nil
+}
+
 // member answers node's membership on the leader, nil when there is none.
 func (g *Group) member(node wire.NodeID) (*Member, error) {
 	if err := g.running(); err != nil {

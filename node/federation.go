@@ -13,6 +13,11 @@ import (
 const (
 	// feedPeriod is how often a feed speaks when nothing changes.
 	feedPeriod = time.Second
+	// spreadWait is how long a call waits for nodes that hear from the leader and have not got the
+	// log, before the caller has to ask again: less than an attempt takes. They are looked at every
+	// spreadPoll.
+	spreadWait = link.AttemptWait / 2
+	spreadPoll = 20 * time.Millisecond
 )
 
 // handleFederation registers the calls that any node answers from its replica of the federation
@@ -184,7 +189,8 @@ func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
 	return wire.CmdDirectory
 }
 
-// setKey answers MethodSetKey, in the audit by what it means.
+// setKey answers MethodSetKey, in the audit by what it means. On return every node that hears from
+// this leader has it; until then it is to be asked again, which logs nothing more.
 func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var k wire.SetKey
 	if err := wire.Decode(req, &k); err != nil {
@@ -194,8 +200,37 @@ func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]by
 	if k.Hash == (wire.KeyHash{}) {
 		action = "key revoke"
 	}
-	_, err := n.administrate(ctx, from, action, wire.CmdSetKey, &k)
-	return nil, err
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	if err := n.federationGroup.Read(ctx); err != nil {
+		return nil, err
+	}
+	s, err := n.federation.ServiceByID(k.Service)
+	if err != nil || k.Name > wire.SecondaryKey || s.Service.Keys[k.Name] != k.Hash {
+		if _, err := n.administrate(ctx, from, action, wire.CmdSetKey, &k); err != nil {
+			return nil, err
+		}
+	}
+	return nil, n.spread(ctx)
+}
+
+// spread waits until every member of the federation's group that answers has the log as it is now.
+func (n *Node) spread(ctx context.Context) error {
+	index := n.federation.Position().Index
+	for end := time.Now().Add(spreadWait); ; {
+		lacking, err := n.federationGroup.Lacking(index)
+		if err != nil || len(lacking) == 0 {
+			return err
+		}
+		if !time.Now().Before(end) {
+			return wire.Errorf(wire.Unavailable, "it is done, and %s, which was away, has not heard "+
+				"of it yet", lacking[0])
+		}
+		if !link.Pause(ctx, spreadPoll) {
+			return wire.Errorf(wire.Unavailable, "it is done, and not everybody has heard of it yet")
+		}
+	}
 }
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
