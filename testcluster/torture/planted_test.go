@@ -28,7 +28,8 @@ var plantedRuns = []struct {
 	{planted.LostSpool, []string{"kill-region"}, 30 * time.Second, `is not found|is lost`},
 	{planted.StaleOwner, []string{"cut-gateway", "island"}, 60 * time.Second,
 		`is lost|is not found|is missing|not linearizable`},
-	{planted.DivergentApply, []string{"kill-node"}, 20 * time.Second, `replicas differ`},
+	{planted.DivergentApply, []string{"kill-node"}, 20 * time.Second,
+		`replicas differ|can not go on: .* dies again and again`},
 }
 
 // TestPlanted: each planted bug is found by a short run, which finds nothing without it.

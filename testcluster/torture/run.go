@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/localfile"
@@ -176,14 +177,28 @@ func (t *trial) run(ctx context.Context) error {
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
 	defer t.net.close()
-	g.Go(func() error { return t.fed.Run(inner) })
+	var halted atomic.Bool // a process can not go on, which is a finding once all could
+	g.Go(func() error {
+		err := t.fed.Run(inner)
+		select {
+		case <-t.fed.Ready():
+		default:
+			return err
+		}
+		if err != nil {
+			halted.Store(true)
+			t.findings.add("the federation can not go on: %v", err)
+			stop()
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer stop()
 		work, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(inner, cancel)() // the federation may end by itself
 		err := t.work(work)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || halted.Load() {
 			return nil // interrupted
 		}
 		return err
