@@ -172,12 +172,13 @@ func memberOf(list []consensus.Member, id wire.NodeID) (consensus.Member, bool) 
 	return consensus.Member{}, false
 }
 
-// giveWay hands leadership over when this node is in maintenance, or is not to vote any more.
+// giveWay hands leadership over when this node is in maintenance, is not to vote any more, or is
+// not on the map, as when a restored federation has forgotten it: nobody would find the leader.
 func (t *tender) giveWay(ctx context.Context, m *wire.Map, have []wire.GroupMember,
 	want []consensus.Member) (handed bool, err error) {
-	self, _ := m.Node(t.n.cfg.ID)
+	self, there := m.Node(t.n.cfg.ID)
 	place, _ := memberOf(want, t.n.cfg.ID)
-	if place.Voter && self.Maintenance == "" || time.Now().Before(t.resting) {
+	if there && place.Voter && self.Maintenance == "" || time.Now().Before(t.resting) {
 		return false, nil
 	}
 	to := successor(t.n.cfg.ID, m, have, want)
@@ -193,14 +194,14 @@ func (t *tender) giveWay(ctx context.Context, m *wire.Map, have []wire.GroupMemb
 	return true, nil
 }
 
-// successor is the voter that may lead, answers and is furthest.
+// successor is the voter on the map that may lead, answers and is furthest.
 func successor(self wire.NodeID, m *wire.Map, have []wire.GroupMember,
 	want []consensus.Member) wire.NodeID {
 	var best wire.GroupMember
 	for _, h := range have {
 		place, _ := memberOf(want, h.Node)
-		node, _ := m.Node(h.Node)
-		if h.Node == self || !h.Voter || !place.Voter || !h.Answers || node.Maintenance != "" ||
+		node, there := m.Node(h.Node)
+		if !there || h.Node == self || !h.Voter || !place.Voter || !h.Answers || node.Maintenance != "" ||
 			h.Behind >= caughtUp {
 			continue
 		}
