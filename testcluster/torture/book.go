@@ -130,6 +130,7 @@ type submission struct {
 	tries   int
 	known   outcome  // refused until something else is known; "" before the first answer
 	ids     []string // as told: more than one only where two spools took the message
+	finals  []string // of ids, those that were told with a verdict; another spool may not know yet
 	spooled bool     // some answer was THROTTLED
 	status  string   // as told, THROTTLED until there is a verdict
 	reason  string
@@ -200,7 +201,7 @@ func (s *submission) answered(o outcome, t told, now time.Duration) {
 			}
 			s.ids = append(s.ids, t.ID)
 		}
-		if t.Status != throttled || !final(s.status) { // another spool may not know yet
+		if t.Status != throttled || !final(s.status) {
 			s.tell(t, now)
 		}
 	case s.known == "" || o == unknown && s.known == refused:
@@ -217,6 +218,9 @@ func (s *submission) read(t told, now time.Duration) {
 
 // tell notes a status. Called with the citizen's mu.
 func (s *submission) tell(t told, now time.Duration) {
+	if final(t.Status) && !slices.Contains(s.finals, t.ID) {
+		s.finals = append(s.finals, t.ID)
+	}
 	switch {
 	case t.Status != throttled && !final(t.Status):
 		s.to.book.findings.add("message %s has the status %q", s.title, t.Status)

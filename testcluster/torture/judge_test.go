@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -329,5 +330,24 @@ func TestClientTriesOnce(t *testing.T) {
 	}
 	if first, second := post(), post(); first != done || second != unknown {
 		t.Errorf("got %s, then %s, want done, then unknown", first, second)
+	}
+}
+
+// TestVerdictsOfIDs: an id that had a verdict does not go back to THROTTLED; another id of the same
+// message, which a second spool took, may.
+func TestVerdictsOfIDs(t *testing.T) {
+	c, f := newSubject()
+	w := &clients{book: c.book}
+	s := c.begin(0, true, 0)
+	s.answered(done, told{ID: "A", Status: throttled}, 1)
+	s.answered(done, told{ID: "B", Status: throttled}, 2)
+	s.read(told{ID: "A", Status: processed}, 3)
+	w.readThrottled(s, slices.Contains(s.finals, "B"), told{ID: "B", Status: throttled})
+	if n, list := f.all(); n != 0 {
+		t.Errorf("findings %q", list)
+	}
+	w.readThrottled(s, slices.Contains(s.finals, "A"), told{ID: "A", Status: throttled})
+	if n, list := f.all(); n != 1 {
+		t.Errorf("findings %q, want one", list)
 	}
 }

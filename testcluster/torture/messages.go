@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -113,6 +114,7 @@ func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand)
 	c := s.to
 	c.mu.Lock()
 	id, before := s.ids[random.IntN(len(s.ids))], s.status
+	had := slices.Contains(s.finals, id)
 	c.mu.Unlock()
 	a := w.institution(ctx, http.MethodGet, w.gateway(random)+"/api/v1/messages/"+c.code+"/"+id,
 		w.keys[s.service], nil)
@@ -123,7 +125,7 @@ func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand)
 		w.book.findings.add("message %s can not be read", s.title)
 	case a.outcome == done:
 		if before == throttled || !final(t.Status) {
-			w.readThrottled(s, before, t)
+			w.readThrottled(s, had, t)
 		} else {
 			s.read(t, w.time.now())
 		}
@@ -133,10 +135,11 @@ func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand)
 	return a.outcome, a.status
 }
 
-// readThrottled notes a reading of a message that was spooled when the reading began.
-func (w *clients) readThrottled(s *submission, before string, t told) {
-	if !final(t.Status) && final(before) {
-		w.book.findings.add("message %s was %s and is %s", s.title, before, t.Status)
+// readThrottled notes a reading of a message that was spooled when the reading began, or is; had
+// says that its id had a verdict before.
+func (w *clients) readThrottled(s *submission, had bool, t told) {
+	if !final(t.Status) && had {
+		w.book.findings.add("message %s had a verdict and is %s", s.title, t.Status)
 		return
 	}
 	if !final(t.Status) {
