@@ -110,7 +110,23 @@ func (g *Group) transferBy(ctx context.Context, begin func() raft.Future) error 
 }
 
 // Progress answers how the members do, as this leader sees them; NotLeader on others.
-func (g *Group) Progress() ([]wire.GroupMember, error) {
+func (g *Group) Progress() ([]wire.GroupMember, error) { return g.progress(0) }
+
+// Lacking names the members that answer this leader and have not got its log up to index yet: one
+// that was cut off for minutes hears from the leader up to ten seconds before the library brings
+// it the log.
+func (g *Group) Lacking(index uint64) (list []wire.NodeID, err error) {
+	members, err := g.progress(index)
+	for _, m := range members {
+		if m.Answers && m.Behind > 0 {
+			list = append(list, m.Node)
+		}
+	}
+	return list, err
+}
+
+// progress says how far the members are behind an index of the leader's log; 0: its end.
+func (g *Group) progress(index uint64) ([]wire.GroupMember, error) {
 	if err := g.running(); err != nil {
 		return nil, err
 	}
@@ -122,37 +138,14 @@ func (g *Group) Progress() ([]wire.GroupMember, error) {
 		return nil, err
 	}
 	list := make([]wire.GroupMember, len(all))
-	term, last := g.raft.CurrentTerm(), g.raft.LastIndex()
+	term := g.raft.CurrentTerm()
+	if index == 0 {
+		index = g.raft.LastIndex()
+	}
 	for i, m := range all {
 		list[i] = wire.GroupMember{Node: m.Node, Voter: m.Voter, Answers: true}
 		if m.Node != g.config.Self {
-			list[i].Behind, list[i].Answers = g.peers.lag(m.Node, term, last)
-		}
-	}
-	return list, nil
-}
-
-// Lacking names the members that answer this leader and have not got its log up to index yet: one
-// that was cut off for minutes hears from the leader up to ten seconds before the library brings
-// it the log.
-func (g *Group) Lacking(index uint64) (list []wire.NodeID, err error) {
-	if err := g.running(); err != nil {
-		return nil, err
-	}
-	if g.raft.State() != raft.Leader {
-		return nil, g.notLeader()
-	}
-	all, err := g.Members()
-	if err != nil {
-		return nil, err
-	}
-	term := g.raft.CurrentTerm()
-	for _, m := range all {
-		if m.Node == g.config.Self {
-			continue
-		}
-		if behind, answers := g.peers.lag(m.Node, term, index); answers && behind > 0 {
-			list = append(list, m.Node)
+			list[i].Behind, list[i].Answers = g.peers.lag(m.Node, term, index)
 		}
 	}
 	return list, nil

@@ -137,6 +137,9 @@ func (r restoreReport) text(out io.Writer) error {
 
 func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Time,
 	out io.Writer) (*restoreReport, error) {
+	if f.founding != "" && f.group != "federation" {
+		return nil, errors.New("--founding-out: only the federation's copy has the map")
+	}
 	e, err := r.Find(ctx, f.group, at)
 	if err != nil {
 		return nil, err
@@ -170,7 +173,8 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 	identity.Incarnation = f.incarnation
 	err = node.RestoreGroup(node.RestoreConfig{Dir: f.dir, Node: report.Node,
 		Founder: report.Founder, Region: wire.RegionID(region), Replace: f.replace,
-		Identity: identity, OnMap: f.writeFounding, Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
+		Identity: identity, OnMap: f.writeFounding,
+		Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
 				return r.Files(ctx, m, p.tell, write)
 			}}})

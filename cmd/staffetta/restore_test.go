@@ -137,11 +137,12 @@ func (f *runbook) restoreRegion(with func(...string) []string, ended map[string]
 	}
 	f.must(restore...)
 	for words, args := range map[string][]string{
-		"is there already": restore,
-		"belongs to node":  append(restore, "--node", "lazio-2", "--replace"),
-		"no copy of":       append(restore, "--at", "2020-01-01T00:00:00Z"),
-		"is needed":        append(restore, "--incarnation", "0"),
-		"neither latest":   append(restore, "--at", "yesterday"),
+		"is there already":    restore,
+		"belongs to node":     append(restore, "--node", "lazio-2", "--replace"),
+		"no copy of":          append(restore, "--at", "2020-01-01T00:00:00Z"),
+		"is needed":           append(restore, "--incarnation", "0"),
+		"neither latest":      append(restore, "--at", "yesterday"),
+		"only the federation": append(restore, "--founding-out", filepath.Join(f.base, "map.json")),
 	} {
 		if _, err := f.try(args...); err == nil || !strings.Contains(err.Error(), words) {
 			f.t.Errorf("%v: %v, want an error with %q", args, err, words)

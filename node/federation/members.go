@@ -33,6 +33,8 @@ type past interface {
 	get(key []byte) ([]byte, bool)
 	// restored reports whether members may have been forgotten.
 	restored() bool
+	// awaited is a region whose report a restored federation waits for; empty: there is none.
+	awaited() wire.RegionID
 }
 
 func (t *tx) restored() bool { return t.incarnation > 0 }
@@ -40,11 +42,6 @@ func (t *tx) restored() bool { return t.incarnation > 0 }
 // members applies one change of the federation's members; see wire.MemberChange. Every change may
 // be repeated: the same one again changes nothing.
 func (t *tx) members(c *wire.MemberChange) (codec.Message, *wire.Error) {
-	if c.PutRegion != nil && c.PutRegion.Closing {
-		if err := mayRedeal(t.awaited()); err != nil {
-			return nil, err
-		}
-	}
 	founded := t.founded
 	err := t.changeMap(func(m *wire.Map) *wire.Error { return changeMembers(m, c, t) })
 	if err == nil && c.RemoveNode != nil && t.founded == founded && t.restored() {
@@ -100,10 +97,10 @@ func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 		return nil, err
 	}
 	p := &viewOfPast{db: s.db, old: s.Incarnation() > 0}
+	if len(awaited) > 0 {
+		p.waits = awaited[0]
+	}
 	for _, c := range changes {
-		if c.PutRegion != nil && c.PutRegion.Closing && len(awaited) > 0 {
-			return nil, mayRedeal(awaited[0])
-		}
 		if err := changeMembers(m, c, p); err != nil {
 			return nil, err
 		}
@@ -122,12 +119,15 @@ func (s *State) PlanMembers(changes ...*wire.MemberChange) (*wire.Map, error) {
 
 // viewOfPast reads what is durable.
 type viewOfPast struct {
-	db  *store.DB
-	old bool
-	err error
+	db    *store.DB
+	old   bool
+	waits wire.RegionID
+	err   error
 }
 
 func (v *viewOfPast) restored() bool { return v.old }
+
+func (v *viewOfPast) awaited() wire.RegionID { return v.waits }
 
 func (v *viewOfPast) get(key []byte) ([]byte, bool) {
 	row, ok, err := v.db.Get(key)
@@ -160,6 +160,11 @@ func changeMembers(m *wire.Map, c *wire.MemberChange, p past) *wire.Error {
 }
 
 func putRegion(m *wire.Map, c *wire.RegionChange, p past) *wire.Error {
+	if c.Closing {
+		if err := mayRedeal(p.awaited()); err != nil {
+			return err
+		}
+	}
 	i := slices.IndexFunc(m.Regions, func(r wire.Region) bool { return r.ID == c.ID })
 	if i >= 0 && m.Regions[i].Tag != c.Tag {
 		return wire.Errorf(wire.Conflict, "region %s has tag %d, for ever", c.ID, m.Regions[i].Tag)

@@ -29,9 +29,7 @@ func TestFederationForgetsAMove(t *testing.T) {
 		copies := newCopies(t, s.World)
 		copies.take(t, "federation")
 		s.mustOrder(t, c, "lazio", "sicilia")
-		for s.stage(r, "lazio", "sicilia", 2) < fenced {
-			time.Sleep(100 * time.Microsecond)
-		}
+		s.catch(t, "it is fenced", func() bool { return s.stage(r, "lazio", "sicilia", 2) >= fenced })
 		s.cut("lazio", "sicilia")
 		time.Sleep(time.Second)
 		if at := s.stage(r, "lazio", "sicilia", 2); at != fenced {
@@ -67,9 +65,7 @@ func TestMoveOutlivesItsArrival(t *testing.T) {
 			e, err := s.Leader("sicilia").Node.Federation().Directory(r)
 			return err == nil && e.State == wire.Moving
 		}
-		for !knows() {
-			time.Sleep(100 * time.Microsecond)
-		}
+		s.catch(t, "the directory has it on its way", knows)
 		s.cut("lombardia", "sicilia")
 		s.Await("everything arrived", func() bool {
 			own, _, err := s.Leader("sicilia").Node.Region().Ownership(r)
@@ -82,15 +78,7 @@ func TestMoveOutlivesItsArrival(t *testing.T) {
 		}
 		s.destroy("sicilia")
 		s.Mend()
-		if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
-			Incarnation: 1}); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range s.Nodes("sicilia") {
-			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
-			n.Start()
-		}
-		s.AwaitReady()
+		s.bringBack(t, copies, "sicilia")
 		s.awaitMoved(c, "lazio", "sicilia", 2)
 		s.mustSend(t, c)
 		s.Judge(&s.h)
@@ -108,9 +96,7 @@ func TestStrandedImport(t *testing.T) {
 			list, err := s.Leader("sicilia").Node.Region().Imports(1)
 			return err == nil && len(list) == 1
 		}
-		for !half() {
-			time.Sleep(100 * time.Microsecond)
-		}
+		s.catch(t, "half of it has arrived", half)
 		s.cut("lazio", "sicilia")
 		time.Sleep(time.Second)
 		if !half() {
@@ -123,15 +109,7 @@ func TestStrandedImport(t *testing.T) {
 		s.mustOrder(t, c, "sicilia", "lombardia")
 		s.awaitMoved(c, "sicilia", "lombardia", 3)
 		s.destroy("sicilia")
-		if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
-			Incarnation: 1}); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range s.Nodes("sicilia") {
-			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
-			n.Start()
-		}
-		s.AwaitReady()
+		s.bringBack(t, copies, "sicilia")
 		s.Await("nothing of the citizen is left where half had arrived", func() bool {
 			list, err := s.Leader("sicilia").Node.Region().Messages(r)
 			return err == nil && len(list) == 0 && !half()
@@ -158,15 +136,7 @@ func TestMovedIsFetched(t *testing.T) {
 			t.Errorf("a region that was never restored fetches: %v", err)
 		}
 		s.destroy("sicilia")
-		if err := op.FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
-			Incarnation: 1}); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range s.Nodes("sicilia") {
-			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
-			n.Start()
-		}
-		s.AwaitReady()
+		s.bringBack(t, copies, "sicilia")
 		s.awaitOwner(t, "one who came", c, "sicilia", 2)
 		for _, dry := range []bool{true, false, false} {
 			sum, err := op.FetchMoved(t.Context(), "sicilia", "lazio", dry, nil)
@@ -236,15 +206,7 @@ func TestDiscardSpooled(t *testing.T) {
 		}
 		s.destroy("sicilia")
 		s.Mend()
-		if err := op.FenceRegion(t.Context(), &wire.FenceRegion{Region: "sicilia",
-			Incarnation: 1}); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range s.Nodes("sicilia") {
-			copies.restore(t, n, "region/sicilia", "sicilia-1", 1, false)
-			n.Start()
-		}
-		s.AwaitReady()
+		s.bringBack(t, copies, "sicilia")
 		s.Await("the block is refused", func() bool {
 			d := discard(true)
 			return d.Blocks == 1 && d.Records == 1 && len(d.Reasons) == 1
@@ -266,4 +228,29 @@ func TestDiscardSpooled(t *testing.T) {
 			t.Errorf("%d lines of the audit, want 3", lines)
 		}
 	})
+}
+
+// catch waits for a moment that may pass within milliseconds.
+func (s *scene) catch(t *testing.T, what string, now func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !now(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the moment at which %s did not come", what)
+		}
+	}
+}
+
+// bringBack restores a region for the first time, on new disks, from the newest copy.
+func (s *scene) bringBack(t *testing.T, c *copies, region wire.RegionID) {
+	t.Helper()
+	if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: region,
+		Incarnation: 1}); err != nil {
+		t.Fatal(err)
+	}
+	nodes := s.Nodes(region)
+	for _, n := range nodes {
+		c.restore(t, n, "region/"+string(region), nodes[0].ID, 1, false)
+		n.Start()
+	}
+	s.AwaitReady()
 }

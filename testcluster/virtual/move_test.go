@@ -247,9 +247,9 @@ func TestAbortBehindTheFence(t *testing.T) {
 			c := s.citizens[i]
 			r := s.Hasher().Recipient(c)
 			s.mustOrder(t, c, "lazio", "sicilia")
-			for s.stage(r, "lazio", "sicilia", 2) < fenced {
-				time.Sleep(100 * time.Microsecond)
-			}
+			s.catch(t, "it is fenced", func() bool {
+				return s.stage(r, "lazio", "sicilia", 2) >= fenced
+			})
 			for _, n := range s.Nodes("sicilia") {
 				if when == fenced {
 					n.Isolate()
