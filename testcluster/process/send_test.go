@@ -115,6 +115,52 @@ func (s *sending) wait() []sender.Result {
 	return s.lines()
 }
 
+// again sends the same file once more, without the results, until every line has its last verdict,
+// and returns these: the first ones, but for lines that were THROTTLED, since the spool took them
+// while their region was away. What an institution reads of such a message is its last verdict too.
+func (m *mailing) again(t *testing.T, file *localfile.File, first []sender.Result) (
+	last []sender.Result) {
+	t.Helper()
+	await(t, "no message waits for a region", func() bool {
+		last = m.send(t, file, filepath.Join(t.TempDir(), "again.ndjson")).wait()
+		return !slices.ContainsFunc(last, throttled)
+	})
+	if len(last) != len(first) {
+		t.Fatalf("%d results of lines that had %d", len(last), len(first))
+	}
+	waited := 0
+	for i, r := range first {
+		switch {
+		case throttled(r):
+			waited++
+			m.awaitVerdict(t, file, i, r.ID, last[i].Status)
+		case r != last[i]:
+			t.Fatalf("line %d sent again: got %+v, want %+v", i+1, last[i], r)
+		}
+	}
+	if waited > 0 {
+		t.Logf("%d of %d messages waited for a region that was away", waited, len(first))
+	}
+	return last
+}
+
+func throttled(r sender.Result) bool { return r.Status == "THROTTLED" }
+
+// awaitVerdict reads a line's message until it is not THROTTLED any more.
+func (m *mailing) awaitVerdict(t *testing.T, file *localfile.File, line int, id, want string) {
+	t.Helper()
+	url := file.Gateways[0].URL + "/api/v1/messages/" + m.recipients[line].FiscalCode + "/" + id
+	var got struct{ Status string }
+	await(t, "the spool brings what it took", func() bool {
+		insist(t, http.StatusOK, http.MethodGet, url, nil, keyHeader,
+			file.Services[0].PrimaryKey).decode(t, &got)
+		return got.Status != "THROTTLED"
+	})
+	if got.Status != want {
+		t.Errorf("line %d is %s, and %s when it is sent again", line+1, got.Status, want)
+	}
+}
+
 // ledger is what institutions were told: the ids that each citizen's inbox must hold.
 type ledger map[string][]string
 

@@ -37,9 +37,10 @@ func TestSoakKills(t *testing.T) {
 		insist(t, http.StatusOK, http.MethodGet, admin+"/health", nil)
 	}
 	t.Logf("%d processes killed under %d messages", kills, soakSize)
-	told.note(t, m, s.wait())
-	told.check(t, f.file())
-	awaitAgreement(t, f.file())
+	file = f.file()
+	told.note(t, m, m.again(t, file, s.wait()))
+	told.check(t, file)
+	awaitAgreement(t, file)
 }
 
 // TestSoakFrozen freezes each node of a region in turn: a process that is there and says nothing.

@@ -298,7 +298,12 @@ func (u *upgrade) send(file *localfile.File, code, text string) (id string, ok b
 			return false
 		}
 		var s submitted
-		if json.Unmarshal(a.body, &s) != nil || s.Status != "PROCESSED" {
+		err = json.Unmarshal(a.body, &s)
+		if err == nil && s.Status == "THROTTLED" {
+			last = s.Status
+			return false // its region was away for two seconds: it has no place in the order yet
+		}
+		if err != nil || s.Status != "PROCESSED" {
 			u.t.Errorf("%s: got %s, want PROCESSED", text, a.body)
 			return true
 		}
