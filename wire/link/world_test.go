@@ -133,7 +133,11 @@ func (w *world) joinWith(id string, host byte, setup func(*Config),
 		parsed, err := ParseIdentity(u)
 		cfg.Listen = err == nil && parsed.Role == RoleNode
 	}
-	m.start(w.t, cfg, methods, func() { conn.Close(); wireLink.Close() })
+	m.start(w.t, cfg, methods, func() {
+		time.Sleep(testLatency) // a real network carries what was sent last, too
+		conn.Close()
+		wireLink.Close()
+	})
 	return m
 }
 
