@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -353,12 +352,8 @@ func catchUp(ctx context.Context, dir string, citizens int, cfg scale.CatchUpCon
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
-	if err != nil {
-		return nil, err
-	}
 	f, err := process.New(process.Config{Binary: binary, Dir: dir, Regions: []string{"lazio"},
-		HTTP: addr, Citizens: citizens, Seed: 1, Events: cfg.Progress})
+		Citizens: citizens, Seed: 1, Events: cfg.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -387,15 +382,6 @@ func catchUp(ctx context.Context, dir string, citizens int, cfg scale.CatchUpCon
 		return err
 	})
 	return r, g.Wait()
-}
-
-// freeAddr is a TCP address of this machine that is free now.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // returningNodes ends nodes of a local federation, and starts them again after any time.

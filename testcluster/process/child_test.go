@@ -76,11 +76,13 @@ func TestHeldChild(t *testing.T) {
 // TestSockets: with Indirect nothing is at an address that the map has.
 func TestSockets(t *testing.T) {
 	nodes := []founding.Node{{Addr: "127.0.0.1:20001"}, {Addr: "127.0.0.1:20002"}}
-	direct, err := new(Config).sockets(nodes, 1)
+	var free Ports
+	defer free.Close()
+	direct, err := new(Config).sockets(&free, nodes, 1)
 	if err != nil || len(direct) != 3 || direct[0] != nodes[0].Addr || direct[2] != ":0" {
 		t.Errorf("got %v, %v, want the map's addresses and any for the gateway", direct, err)
 	}
-	apart, err := (&Config{Indirect: true}).sockets(nodes, 1)
+	apart, err := (&Config{Indirect: true}).sockets(&free, nodes, 1)
 	if err != nil || len(apart) < 3 {
 		t.Fatalf("got %v, %v, want three addresses", apart, err)
 	}

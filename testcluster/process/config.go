@@ -54,8 +54,8 @@ type Config struct {
 	Nodes int
 	// Gateways; default 1. Gateway i's home is region i, in turn.
 	Gateways int
-	// HTTP is the first gateway's address; default 127.0.0.1:8080. The others', and all
-	// addresses else, are chosen freely on 127.0.0.1.
+	// HTTP is the first gateway's address. The others', all addresses else and a default are
+	// chosen freely on 127.0.0.1.
 	HTTP string
 	// LogStore is wal (default) or bolt.
 	LogStore string
@@ -98,9 +98,6 @@ func (c *Config) setDefaults() {
 	}
 	if c.Gateways == 0 {
 		c.Gateways = 1
-	}
-	if c.HTTP == "" {
-		c.HTTP = "127.0.0.1:8080"
 	}
 	if c.LogStore == "" {
 		c.LogStore = "wal"

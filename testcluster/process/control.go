@@ -86,7 +86,7 @@ func (f *Federation) child(id string) (*child, error) {
 // NewNode chooses addresses for a node that is to join a region, which Add then starts.
 func (f *Federation) NewNode(id, region string) (Endpoint, error) {
 	e := Endpoint{ID: id, Region: region}
-	ports, err := freePorts(2)
+	ports, err := f.ports.UDP(2)
 	if err != nil {
 		return e, err
 	}
@@ -101,10 +101,11 @@ func (f *Federation) NewNode(id, region string) (Endpoint, error) {
 // Add starts a node that joins by the token in a file, and keeps it running as it does the others.
 // Gateways of its region know its address when they are started again.
 func (f *Federation) Add(e Endpoint, token string) (localfile.Node, error) {
-	admin, err := FreeAddr()
+	admins, err := f.ports.TCP(1)
 	if err != nil {
 		return localfile.Node{}, err
 	}
+	admin := admins[0]
 	n := node{child: f.newChild(e.ID, append([]string{"node", "--join", token},
 		f.nodeFlags(e.ID, e.Socket, admin)...)...), socket: e.Socket,
 		file: localfile.Node{ID: e.ID, Region: e.Region, Addr: e.Public, Admin: "http://" + admin,
@@ -138,7 +139,7 @@ func (f *Federation) Retire(id string) error {
 }
 
 // sockets chooses the addresses of the links' sockets, the nodes' first.
-func (c *Config) sockets(nodes []founding.Node, gateways int) (addrs []string, err error) {
+func (c *Config) sockets(free *Ports, nodes []founding.Node, gateways int) (addrs []string, err error) {
 	if !c.Indirect {
 		for _, n := range nodes {
 			addrs = append(addrs, n.Addr)
@@ -153,7 +154,7 @@ func (c *Config) sockets(nodes []founding.Node, gateways int) (addrs []string, e
 	for _, n := range nodes {
 		taken[n.Addr] = true
 	}
-	ports, err := freePorts(2*len(nodes) + gateways)
+	ports, err := free.UDP(2*len(nodes) + gateways)
 	for _, p := range ports {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
 		if !taken[addr] {

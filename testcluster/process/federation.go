@@ -24,6 +24,7 @@ type Federation struct {
 	provisioned *provisioned
 	people      []person
 	gateways    []gateway
+	ports       Ports // held until Run ends
 	ready       chan struct{}
 
 	// Guarded by members; nodes that were retired are not among them.
@@ -59,8 +60,12 @@ func New(cfg Config) (_ *Federation, err error) {
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, err
 	}
-	if err := free(cfg.HTTP); err != nil {
-		return nil, err
+	if cfg.HTTP != "" { // known before anything is made for it
+		given, err := cfg.listen()
+		if err != nil {
+			return nil, err
+		}
+		given.Close()
 	}
 	f := &Federation{cfg: cfg, ready: make(chan struct{})}
 	if f.lock, err = lockDir(cfg.Dir); err != nil {
@@ -68,10 +73,11 @@ func New(cfg Config) (_ *Federation, err error) {
 	}
 	defer func() {
 		if err != nil {
+			f.ports.Close()
 			f.lock.Close()
 		}
 	}()
-	if f.layout, err = f.cfg.prepare(); err != nil {
+	if f.layout, err = f.cfg.prepare(&f.ports); err != nil {
 		return nil, err
 	}
 	f.followLayout()
@@ -88,13 +94,13 @@ func New(cfg Config) (_ *Federation, err error) {
 	return f, f.children()
 }
 
-// free reports whether the address can be listened on, before anything is made for it.
-func free(addr string) error {
-	ln, err := net.Listen("tcp", addr)
+// listen listens on the address that was given.
+func (c *Config) listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", c.HTTP)
 	if err != nil {
-		return fmt.Errorf("the gateway's address: %w", err)
+		return nil, fmt.Errorf("the gateway's address: %w", err)
 	}
-	return ln.Close()
+	return ln, nil
 }
 
 // followLayout makes an earlier run's regions, nodes and gateways hold.
@@ -131,12 +137,7 @@ func (f *Federation) children() error {
 		return f.newChild(id, append(args, c.pki(id)...)...)
 	}
 	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
-	given, err := net.Listen("tcp", c.HTTP) // held meanwhile, not to be found free
-	if err != nil {
-		return fmt.Errorf("the gateway's address: %w", err)
-	}
-	defer given.Close()
-	addrs, err := freeAddrs(len(nodes) + 2*len(gateways))
+	addrs, err := f.addrs(len(nodes) + 2*len(gateways))
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (f *Federation) children() error {
 		addr, addrs = addrs[0], addrs[1:]
 		return addr
 	}
-	sockets, err := c.sockets(nodes, len(gateways))
+	sockets, err := c.sockets(&f.ports, nodes, len(gateways))
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (f *Federation) children() error {
 	}
 	for i, g := range gateways {
 		admin, addr := next(), next()
-		if i == 0 {
+		if i == 0 && c.HTTP != "" {
 			addr = c.HTTP
 		}
 		socket := sockets[len(nodes)+i]
@@ -179,6 +180,18 @@ func (f *Federation) children() error {
 				Admin: "http://" + admin}})
 	}
 	return nil
+}
+
+// addrs chooses TCP addresses, of which none is the one that was given.
+func (f *Federation) addrs(n int) ([]string, error) {
+	if f.cfg.HTTP != "" {
+		given, err := f.cfg.listen()
+		if err != nil {
+			return nil, err
+		}
+		defer given.Close()
+	}
+	return f.ports.TCP(n)
 }
 
 // Ready is closed when the federation serves and local.json says how to reach it.
@@ -237,6 +250,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	f.begin = nil
 	f.members.Unlock()
 	stopNodes()
+	defer f.ports.Close()
 	return errors.Join(err, below.Wait(), f.removeLocal(), f.lock.Close())
 }
 

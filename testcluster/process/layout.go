@@ -70,7 +70,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // prepare makes the directory, or reads the one that is there.
-func (c *Config) prepare() (*layout, error) {
+func (c *Config) prepare(free *Ports) (*layout, error) {
 	for _, dir := range []string{"pki", "nodes", "logs"} {
 		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func (c *Config) prepare() (*layout, error) {
 	}
 	b, err := os.ReadFile(c.path(FoundingFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return c.found()
+		return c.found(free)
 	}
 	if err != nil {
 		return nil, err
@@ -90,14 +90,17 @@ func (c *Config) prepare() (*layout, error) {
 	if err := json.Unmarshal(b, &l.founding); err != nil {
 		return nil, err
 	}
+	for _, n := range l.founding.Nodes {
+		free.Keep(n.Addr)
+	}
 	return l, nil
 }
 
 // found chooses names and addresses, issues every certificate and writes the founding file last.
-func (c *Config) found() (*layout, error) {
+func (c *Config) found(free *Ports) (*layout, error) {
 	l := &layout{fresh: true, founding: founding.File{Federation: federationName,
 		Version: wire.Version}}
-	ports, err := freePorts(len(c.Regions) * c.Nodes)
+	ports, err := free.UDP(len(c.Regions) * c.Nodes)
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,7 @@ package process_test
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/staffetta/staffetta/internal/localfile"
+	"github.com/staffetta/staffetta/testcluster/process"
 )
 
 // federation is one `staffetta local`, a process with children, that a test starts, kills and
@@ -52,19 +50,16 @@ func startLocalIn(t *testing.T, dir string, args ...string) *federation {
 	return f
 }
 
-// freeHTTP finds an address for a gateway, to be kept over restarts: below the ports that the
-// system gives to outgoing connections, of which tests make thousands.
+// freeHTTP finds an address for a gateway, which the test keeps over restarts.
 func freeHTTP(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
-			return addr
-		}
+	var free process.Ports
+	t.Cleanup(free.Close)
+	addrs, err := free.TCP(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free TCP port")
-	return ""
+	return addrs[0]
 }
 
 // start starts the federation, again on its directory, and waits until it is ready.

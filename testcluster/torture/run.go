@@ -120,13 +120,9 @@ func (t *trial) prepare() (err error) {
 	if err := os.MkdirAll(c.path(clockDir), 0o700); err != nil {
 		return err
 	}
-	http, err := process.FreeAddr()
-	if err != nil {
-		return err
-	}
 	clock := "clock-offset-file=" + c.path(clockDir, "{id}")
 	lives := int(c.Duration/lifeTime) + 2
-	t.fed, err = process.New(process.Config{Binary: c.Binary, Dir: c.path(), HTTP: http,
+	t.fed, err = process.New(process.Config{Binary: c.Binary, Dir: c.path(),
 		Regions: c.Regions, Nodes: c.Nodes, Gateways: len(c.Regions), Restart: true, Citizens: 1,
 		Newcomers: 1 + livesPerRegion*lives, Seed: c.Seed, Indirect: true, Env: c.Env,
 		NodeFlags:    []string{clock, "spool-bytes=" + spoolBytes},
