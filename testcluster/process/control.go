@@ -139,7 +139,8 @@ func (f *Federation) Retire(id string) error {
 }
 
 // sockets chooses the addresses of the links' sockets, the nodes' first.
-func (c *Config) sockets(free *Ports, nodes []founding.Node, gateways int) (addrs []string, err error) {
+func (c *Config) sockets(free *Ports, nodes []founding.Node, gateways int) (
+	addrs []string, err error) {
 	if !c.Indirect {
 		for _, n := range nodes {
 			addrs = append(addrs, n.Addr)
