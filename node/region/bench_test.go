@@ -80,6 +80,7 @@ func BenchmarkApply(b *testing.B) {
 		b.Run(tt.name, func(b *testing.B) {
 			cfg := testConfig(nil, "lazio", newCoder(b))
 			cfg.Store.Dir, cfg.CacheBytes, cfg.Store.MemTableBytes = b.TempDir(), tt.cached, 32<<20
+			cfg.CitizenCacheBytes = tt.cached
 			cfg.Store.Cache = pebble.NewCache(64 << 20)
 			f := openFixture(b, cfg)
 			codes := benchCitizens(b, f, tt.citizens)

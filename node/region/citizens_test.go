@@ -2,19 +2,46 @@ package region
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/staffetta/staffetta/wire"
 )
 
+// cachedKey is what the table keeps of a recipient.
+type cachedKey struct {
+	shard byte
+	key   [citizenKeyBytes]byte
+}
+
+func keyOf(r wire.Recipient) cachedKey {
+	return cachedKey{r[citizenKeyBytes] % citizenShards, [citizenKeyBytes]byte(r[:])}
+}
+
+// all are the table's entries.
+func (t *citizenTable) all() iter.Seq2[cachedKey, standing] {
+	return func(yield func(cachedKey, standing) bool) {
+		for i := range t.shards {
+			for mem := t.shards[i].mem; len(mem) > 0; mem = mem[citizenBytes:] {
+				k := cachedKey{byte(i), [citizenKeyBytes]byte(mem)}
+				if v := value(mem); v != 0 && !yield(k, unpackStanding(v)) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // TestCitizenTable holds the table against a map: what it has is right, what was dropped is gone,
 // what was just put is there, and it never takes more than its bound.
 func TestCitizenTable(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	table := newCitizenTable(4 * citizensFirst * citizenBytes)
-	if table.max != 4*citizensFirst {
-		t.Fatalf("%d entries at most, want %d", table.max, 4*citizensFirst)
+	const bound = 4 * citizensFirst * citizenShards
+	table := newCitizenTable(bound * citizenBytes)
+	defer table.clear()
+	if table.max*citizenShards != bound {
+		t.Fatalf("%d entries in a shard at most, want %d", table.max, bound/citizenShards)
 	}
 	truth := map[wire.Recipient]standing{}
 	all := make([]wire.Recipient, 100_000)
@@ -33,7 +60,7 @@ func TestCitizenTable(t *testing.T) {
 				t.Fatal("a dropped entry is still there")
 			}
 		case 1, 2, 3:
-			s := standing{State: wire.OwnershipState(rng.IntN(7)), Mode: wire.Mode(rng.IntN(3)),
+			s := standing{State: wire.OwnershipState(rng.IntN(6)), Mode: wire.Mode(rng.IntN(3)),
 				HasProfile: rng.IntN(2) == 0, Active: rng.IntN(2) == 0, Blocks: rng.IntN(2) == 0,
 				Preferences: rng.IntN(2) == 0, Version: rng.Int64N(1 << versionBits)}
 			table.put(r, s)
@@ -54,9 +81,19 @@ func TestCitizenTable(t *testing.T) {
 				}
 			}
 		}
-		if table.used > table.max || len(table.keys) > table.max {
-			t.Fatalf("%d entries in %d places, %d allowed", table.used, len(table.keys), table.max)
+		if s := table.shard(r); len(s.mem) > table.max*citizenBytes {
+			t.Fatalf("%d bytes in a shard of at most %d entries", len(s.mem), table.max)
 		}
+	}
+	var used, entries int
+	for i := range table.shards {
+		used += table.shards[i].used
+	}
+	for range table.all() {
+		entries++
+	}
+	if used != entries {
+		t.Errorf("%d entries are counted, and %d there", used, entries)
 	}
 	if hits < looks/4 {
 		t.Errorf("%d of %d look-ups hit", hits, looks)

@@ -50,9 +50,10 @@ const (
 	// formatVersion is the format of keys and values, part of the store's identity.
 	formatVersion = 1
 
-	// cacheDefault is room for a million citizens' standings, 24 MiB of it, taken as they are used.
-	cacheDefault = 48 << 20
+	cacheDefault = 24 << 20
 	cacheMin     = 1 << 20
+	// citizenCacheDefault is room for the standings of all citizens that the largest region has.
+	citizenCacheDefault = 256 << 20
 )
 
 // Config says where a region's state lives. Region, Hasher, Coder and Store.Dir are required.
@@ -65,8 +66,11 @@ type Config struct {
 	// Store is the database. Group, Key and Format of its identity are filled in; Sync is
 	// refused, since the region's Raft log is its write-ahead log.
 	Store store.Config
-	// CacheBytes bounds, roughly, the memory of the caches; default 48 MiB. They fill on demand.
+	// CacheBytes bounds, roughly, the memory of the caches; default 24 MiB. They fill on demand.
 	CacheBytes int64
+	// CitizenCacheBytes bounds the memory of what verdicts need to know of citizens; default 256
+	// MiB. It takes 21 to 43 bytes for each citizen that it met.
+	CitizenCacheBytes int64
 
 	// EraseAfter is how long refused content stays in a block until the leader rewrites it:
 	// default 24 hours, at most EraseAfterMax. Only the leader's counts.
@@ -93,6 +97,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.CacheBytes == 0 {
 		c.CacheBytes = cacheDefault
 	}
+	if c.CitizenCacheBytes == 0 {
+		c.CitizenCacheBytes = citizenCacheDefault
+	}
 	if c.EraseAfter == 0 {
 		c.EraseAfter = eraseAfterDefault
 	}
@@ -110,6 +117,8 @@ func (c Config) withDefaults() (Config, error) {
 	check(c.Coder != nil, "no coder")
 	check(!c.Store.Sync, "a region's store does not sync: the Raft log does")
 	check(c.CacheBytes >= cacheMin, "cache of %d bytes, at least %d needed", c.CacheBytes, cacheMin)
+	check(c.CitizenCacheBytes >= cacheMin, "citizen cache of %d bytes, at least %d needed",
+		c.CitizenCacheBytes, cacheMin)
 	check(c.EraseAfter > 0 && c.EraseAfter <= EraseAfterMax,
 		"erasure after %v, more than 0 and at most %v allowed", c.EraseAfter, EraseAfterMax)
 	check(c.RejectionRetention > 0, "rejection retention of %v", c.RejectionRetention)

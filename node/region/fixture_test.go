@@ -48,7 +48,7 @@ func newCoder(t testing.TB) *wire.Coder {
 
 func testConfig(fs vfs.FS, region wire.RegionID, coder *wire.Coder) Config {
 	return Config{Region: region, Hasher: wire.NewHasher(testKey), Coder: coder,
-		CacheBytes: cacheMin,
+		CacheBytes: cacheMin, CitizenCacheBytes: cacheMin,
 		Store: store.Config{Dir: "state", FS: fs, MemTableBytes: 1 << 20,
 			Identity: store.Identity{Federation: "test"}}}
 }
@@ -313,12 +313,16 @@ func (f *fixture) checkCaches() {
 	c := newChange()
 	err := f.db.View(func(r pebble.Reader) error {
 		c.open(r, nil, clock{}, wire.VersionMin, [32]byte{})
-		for _, r := range f.standings.citizens.keys {
-			if r.IsZero() {
-				continue
+		owners := map[cachedKey]wire.Recipient{} // any other has no row
+		for k := range f.rows() {
+			if k[0] == ownerPrefix {
+				r := wire.Recipient([]byte(k)[1:])
+				owners[keyOf(r)] = r
 			}
-			got, _ := f.standings.peek(r)
-			if want, err := f.standingNow(c, r); err != nil || got != want {
+		}
+		for k, got := range f.standings.citizens.all() {
+			want, err := f.standingNow(c, owners[k])
+			if err != nil || got != want {
 				return fmt.Errorf("cached standing %+v, the state has %+v, %v", got, want, err)
 			}
 		}

@@ -55,9 +55,9 @@ func Open(cfg Config) (*State, error) {
 	s := &State{cfg: cfg, db: db, change: newChange(), pending: make(chan struct{}),
 		spoolAdded: make(chan struct{}),
 		expected:   expected{blocks: map[*byte]*wire.Block{}}}
-	s.standings = newStandings(cfg.CacheBytes/2, cfg.CacheBytes/12)
-	s.contents = newContents(cfg.CacheBytes / 4)
-	s.recent = newRecent(cfg.CacheBytes / 12)
+	s.standings = newStandings(cfg.CitizenCacheBytes, cfg.CacheBytes/6)
+	s.contents = newContents(cfg.CacheBytes / 2)
+	s.recent = newRecent(cfg.CacheBytes / 6)
 	if err := s.load(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("region state: %w", err)
@@ -96,7 +96,11 @@ func (s *State) load() error {
 }
 
 // Close makes what is applied durable and releases the database.
-func (s *State) Close() error { return s.db.Close() }
+func (s *State) Close() error {
+	err := s.db.Close()
+	s.standings.clear()
+	return err
+}
 
 // Err delivers the error that stopped the database, once; the owner must stop the group.
 func (s *State) Err() <-chan error { return s.db.Err() }
