@@ -81,7 +81,7 @@ func BenchmarkApply(b *testing.B) {
 			cfg := testConfig(nil, "lazio", newCoder(b))
 			cfg.Store.Dir, cfg.CacheBytes, cfg.Store.MemTableBytes = b.TempDir(), tt.cached, 32<<20
 			cfg.CitizenCacheBytes = tt.cached
-			cfg.Store.Cache = pebble.NewCache(64 << 20)
+			cfg.Store.Cache = pebble.NewCache(128 << 20) // as a node has it, with two write buffers
 			f := openFixture(b, cfg)
 			codes := benchCitizens(b, f, tt.citizens)
 			rng := rand.New(rand.NewPCG(1, 1))
