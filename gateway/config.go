@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
@@ -42,6 +43,9 @@ type Config struct {
 	// more than a submission can wait.
 	DrainWait time.Duration
 	Limits    Limits
+	// Weights say how many parts of a region's capacity an institution gets where others want it
+	// too, 1 to 100. Institutions that it lacks get one.
+	Weights map[wire.InstitutionID]int
 	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
 	Now func() time.Time
 
@@ -72,6 +76,12 @@ func (c *Config) validate() error {
 	}
 	if len(c.Nodes) == 0 {
 		errs = append(errs, errors.New("no home node's address"))
+	}
+	for id := range c.Weights {
+		if !id.Valid() {
+			errs = append(errs, fmt.Errorf("weight of %q, which is no institution's fiscal code of "+
+				"11 digits", id))
+		}
 	}
 	for _, addr := range c.Nodes {
 		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/wire"
 )
 
 func authority(t testing.TB) *ca.CA {
@@ -343,6 +344,12 @@ func TestNewRefuses(t *testing.T) {
 		}, "no gateway"},
 		"another federation": {func(c *Config) { c.Link.Federation = "francia" }, "federation"},
 		"negative":           {func(c *Config) { c.DrainWait = -1 }, "negative"},
+		"weight of nobody": {func(c *Config) {
+			c.Weights = map[wire.InstitutionID]int{"x": 1}
+		}, "weight"},
+		"weight too large": {func(c *Config) {
+			c.Weights = map[wire.InstitutionID]int{"01234567890": 101}
+		}, "1-100"},
 	} {
 		cfg := config(t, a, "127.0.0.1:9")
 		c.change(&cfg)

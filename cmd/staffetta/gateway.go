@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/gateway"
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
@@ -42,6 +43,7 @@ type gatewayFlags struct {
 	testLogin        string
 	session, keysFor time.Duration
 	capacity         int
+	weights          map[string]int
 }
 
 func (f *gatewayFlags) register(cmd *cobra.Command) {
@@ -63,6 +65,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"while the federation can not be reached")
 	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
 		"institutions; more are answered 503; 0: no limit")
+	flags.StringToIntVar(&f.weights, "weight", nil, "parts that an institution gets of what a "+
+		"region can take while others want it too, 1 to 100, as code=3; default 1; may be repeated")
 	cmd.MarkFlagRequired("node")
 	f.pki.register(cmd)
 	f.log.register(cmd)
@@ -77,7 +81,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
-		Now: f.clock.now()}
+		Weights: f.institutionWeights(), Now: f.clock.now()}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}
@@ -121,6 +125,14 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	err = g.Run(cmd.Context())
 	logger.Info("gateway stopped", "gateway", certs.Identity.Name)
 	return err
+}
+
+func (f *gatewayFlags) institutionWeights() map[wire.InstitutionID]int {
+	weights := make(map[wire.InstitutionID]int, len(f.weights))
+	for id, w := range f.weights {
+		weights[wire.InstitutionID(id)] = w
+	}
+	return weights
 }
 
 func (f *gatewayFlags) readTestLogin() (*citizen.TestLogin, error) {

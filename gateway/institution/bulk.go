@@ -59,6 +59,8 @@ type stream struct {
 	checked time.Time // when the key was last found valid
 	source  error     // the verdict on the client's address
 
+	faulted bool // owned by write; a fault of ours was logged
+
 	moved  atomic.Int64 // when something last moved, in Unix seconds
 	broken atomic.Bool  // nothing can be written any more
 

@@ -193,6 +193,23 @@ func TestBulkLines(t *testing.T) {
 	}
 }
 
+// TestBulkFault: a fault of ours is told for every line, and logged once a stream.
+func TestBulkFault(t *testing.T) {
+	b := newBench(t)
+	b.service("full", "ApiMessageWrite", "ApiNoRateLimit")
+	b.relay.fail = wire.Errorf(wire.Internal, "x")
+	body := strings.Repeat(message(active, "")+"\n", 5)
+	a := b.doc.DoAny(t, b.mux, bulkRequest("full", body))
+	for i, l := range readLines(t, a.Body) {
+		if l.StatusCode != http.StatusInternalServerError {
+			t.Errorf("line %d: got %d, want 500", i+1, l.StatusCode)
+		}
+	}
+	if n := strings.Count(b.log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines in the log, want one:\n%s", n, b.log)
+	}
+}
+
 func TestBulkRefused(t *testing.T) {
 	b := newBench(t)
 	b.service("reader", "ApiMessageRead", "ApiNoRateLimit")

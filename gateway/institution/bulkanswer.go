@@ -91,7 +91,8 @@ func (s *stream) append(b []byte, a *told) []byte {
 // appendProblem appends the members that tell why a line has no verdict.
 func (s *stream) appendProblem(b []byte, err error) []byte {
 	p := problem.From(err)
-	if p.Status == http.StatusInternalServerError {
+	if p.Status == http.StatusInternalServerError && !s.faulted {
+		s.faulted = true // the metric counts them; a line in the log for each could fill the disk
 		s.api.log.LogAttrs(s.call.r.Context(), slog.LevelError, "call failed",
 			slog.String("operation", s.call.r.Pattern), slog.String("problem", string(p.Type)),
 			slog.String("code", wire.AsError(err).Code.String()))

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type row struct {
 	runs      int    // how often it is run
 	counts
 	slack int64 // how many allocations more are no news
+	loose bool  // bytes are not compared
 }
 
 func (r row) name() string { return r.pkg + " " + r.benchmark }
@@ -33,9 +35,9 @@ const (
 func (r row) judge(now counts) string {
 	slack := int64(bytesSlack * float64(r.bytes))
 	switch {
-	case now.allocs > r.allocs+r.slack, now.bytes > r.bytes+slack:
+	case now.allocs > r.allocs+r.slack, !r.loose && now.bytes > r.bytes+slack:
 		return more
-	case now.allocs < r.allocs-r.slack, now.bytes < r.bytes-slack:
+	case now.allocs < r.allocs-r.slack, !r.loose && now.bytes < r.bytes-slack:
 		return less
 	}
 	return same
@@ -52,10 +54,13 @@ type line struct {
 	row  *row
 }
 
-const rowFormat = "%-20s %-36s %7d %8d %6d %9d\n"
+const (
+	rowFormat = "%-20s %-36s %7d %8d %6d %9s\n"
+	looseWord = "-"
+)
 
-// parse reads a baseline: lines of package, benchmark, runs, allocs/op, slack and B/op; a line
-// that begins with # is a comment.
+// parse reads a baseline: lines of package, benchmark, runs, allocs/op, slack and B/op, which is
+// looseWord where bytes are not compared; a line that begins with # is a comment.
 func parse(text string) (*baseline, error) {
 	var b baseline
 	var errs []error
@@ -66,8 +71,12 @@ func parse(text string) (*baseline, error) {
 			continue
 		}
 		var r row
-		_, err := fmt.Sscanf(s+"\n", "%s %s %d %d %d %d\n", &r.pkg, &r.benchmark, &r.runs,
-			&r.allocs, &r.slack, &r.bytes)
+		var bytes string
+		_, err := fmt.Sscanf(s+"\n", "%s %s %d %d %d %s\n", &r.pkg, &r.benchmark, &r.runs,
+			&r.allocs, &r.slack, &bytes)
+		if r.loose = bytes == looseWord; err == nil && !r.loose {
+			r.bytes, err = strconv.ParseInt(bytes, 10, 64)
+		}
 		switch {
 		case err != nil:
 			err = fmt.Errorf("%s:%d: not package, benchmark and four numbers", baselineFile, i+1)
@@ -105,7 +114,11 @@ func (b *baseline) with(now map[string]counts) string {
 		}
 		r := *l.row
 		r.counts = now[r.name()]
-		fmt.Fprintf(&s, rowFormat, r.pkg, r.benchmark, r.runs, r.allocs, r.slack, r.bytes)
+		bytes := strconv.FormatInt(r.bytes, 10)
+		if r.loose {
+			bytes = looseWord
+		}
+		fmt.Fprintf(&s, rowFormat, r.pkg, r.benchmark, r.runs, r.allocs, r.slack, bytes)
 	}
 	return s.String()
 }
