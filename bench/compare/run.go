@@ -39,7 +39,8 @@ func compare(ctx context.Context, s *settings, progress io.Writer) (*report, err
 	r := &runner{settings: s, new: system.New, dir: dir, progress: progress}
 	r.report = &report{Settings: s, Host: thisHost(dir),
 		Started: time.Now().UTC().Truncate(time.Second)}
-	r.env = system.Env{Codes: measure.Codes(s.Citizens), Workers: slices.Max(s.Concurrency)}
+	r.env = system.Env{Codes: measure.Codes(s.Citizens), Workers: slices.Max(s.Concurrency),
+		Procs: s.Procs}
 	if r.env.Self, err = os.Executable(); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const (
 	durationMin    = 200 * time.Millisecond
 	durationMax    = 10 * time.Minute
 	citizensMax    = 1_000_000
+	procsMax       = 1024
 	// settleMax bounds the wait for the writes that follow a step.
 	settleMax = 20 * time.Second
 )
@@ -35,6 +36,7 @@ type settings struct {
 	Settle      time.Duration `json:"settle_ns"`
 	Citizens    int           `json:"citizens"`
 	Seed        uint64        `json:"seed"`
+	Procs       int           `json:"procs"`
 	Batched     bool          `json:"batched"`
 	Trace       bool          `json:"trace"`
 
@@ -61,6 +63,8 @@ func parseSettings(args []string, stderr io.Writer) (*settings, error) {
 		"after a step, wait until nothing was written for as long (at most 20 s)")
 	f.IntVar(&s.Citizens, "citizens", 5000, "recipients")
 	f.Uint64Var(&s.Seed, "seed", 1, "seed of the messages")
+	f.IntVar(&s.Procs, "procs", 0, "GOMAXPROCS of each NATS and etcd server, as staffetta local "+
+		"sets it for its processes; 0: as they come")
 	f.BoolVar(&s.Batched, "batched", true, "measure batched modes too")
 	f.BoolVar(&s.Trace, "trace", true, "count fsyncs with strace before the steps, and fail "+
 		"when there are too few")
@@ -153,6 +157,9 @@ func (s *settings) validate() error {
 	}
 	if s.Citizens < 1 || s.Citizens > citizensMax {
 		fail("--citizens: %d, want 1-%d", s.Citizens, citizensMax)
+	}
+	if s.Procs < 0 || s.Procs > procsMax {
+		fail("--procs: %d, want 0-%d", s.Procs, procsMax)
 	}
 	return errors.Join(problems...)
 }

@@ -48,6 +48,7 @@ func TestSettingsRefuse(t *testing.T) {
 		"--warm-up -1s":             "--warm-up",
 		"--settle 1m":               "--settle",
 		"--citizens 0":              "--citizens",
+		"--procs -1":                "--procs",
 		"more":                      "is no flag",
 		"--nosuch":                  "nosuch",
 		"--rounds 0 --citizens 0":   "--citizens",

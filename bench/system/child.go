@@ -30,6 +30,7 @@ type command struct {
 	dir  string // where it runs; empty is here
 	args []string
 	user *syscall.Credential // nil is ours
+	env  []string            // beside ours
 }
 
 // start starts the process.
@@ -41,6 +42,7 @@ func (c command) start() (*child, error) {
 	p := &child{name: c.name, log: c.log, cmd: exec.Command(c.args[0], c.args[1:]...),
 		done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = log, log, c.dir
+	p.cmd.Env = append(os.Environ(), c.env...)
 	// In a group of its own: an interrupt from the terminal is for us, who stop children in order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL,
 		Credential: c.user}

@@ -89,7 +89,7 @@ func (s *etcdSystem) Start(ctx context.Context, dir string) error {
 			return err
 		}
 		p, err := command{name: name, log: filepath.Join(dir, name+".log"),
-			args: []string{s.env.Self, ServeCommand, "etcd", file}}.start()
+			args: []string{s.env.Self, ServeCommand, "etcd", file}, env: s.env.goEnv()}.start()
 		if err != nil {
 			return err
 		}

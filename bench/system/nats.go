@@ -100,7 +100,7 @@ func (s *natsSystem) start(ctx context.Context, dir, syncInterval string) error 
 			return err
 		}
 		p, err := command{name: name, log: filepath.Join(dir, name+".log"),
-			args: []string{s.env.Self, ServeCommand, "nats", file}}.start()
+			args: []string{s.env.Self, ServeCommand, "nats", file}, env: s.env.goEnv()}.start()
 		if err != nil {
 			return err
 		}

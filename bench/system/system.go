@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/staffetta/staffetta/bench/measure"
@@ -82,6 +83,16 @@ type Env struct {
 	Codes []fiscalcode.Code
 	// Workers is the highest concurrency of all steps.
 	Workers int
+	// Procs is the GOMAXPROCS of NATS' and etcd's servers. 0: as they come.
+	Procs int
+}
+
+// goEnv is what a Go server finds in its environment.
+func (e *Env) goEnv() []string {
+	if e.Procs == 0 {
+		return nil
+	}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(e.Procs)}
 }
 
 // ErrNotInstalled says that a system is not on this machine.
