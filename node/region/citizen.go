@@ -198,8 +198,9 @@ func (s *State) putProfile(c *change, r wire.Recipient, row *profileRow) error {
 	if err != nil {
 		return err
 	}
-	s.standings.dropCitizen(r)
-	if st := row.standing(); st != owner.Standing {
+	st := row.standing()
+	s.remember(r, owner.Ownership, st)
+	if st != owner.Standing {
 		owner.Standing = st
 		if err := c.setRow(recipientKey(ownerPrefix, r), &owner); err != nil {
 			return err

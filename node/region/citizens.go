@@ -55,6 +55,15 @@ func (t *citizenTable) clear() {
 	}
 }
 
+// full reports that there is no room for everybody else.
+func (t *citizenTable) full() bool {
+	used := 0
+	for i := range t.shards {
+		used += t.shards[i].used
+	}
+	return used*4 >= t.max*citizenShards*3
+}
+
 func (t *citizenTable) shard(r wire.Recipient) *citizenShard {
 	return &t.shards[r[citizenKeyBytes]%citizenShards]
 }
@@ -104,13 +113,14 @@ func (t *citizenTable) drop(r wire.Recipient) {
 	s.used--
 }
 
-// set is where the entries of a key's set are; empty when the shard has none.
+// set is where the entries of a key's set are; empty when the shard has none. It goes by the key's
+// end, so that keys that come in order spread too.
 func (s *citizenShard) set(key []byte) []byte {
 	if len(s.mem) == 0 {
 		return nil
 	}
 	sets := uint32(len(s.mem) / citizenSetBytes)
-	return s.mem[binary.LittleEndian.Uint32(key)&(sets-1)*citizenSetBytes:][:citizenSetBytes]
+	return s.mem[binary.LittleEndian.Uint32(key[8:])&(sets-1)*citizenSetBytes:][:citizenSetBytes]
 }
 
 // find answers where in a set a key's entry is, or -1.
@@ -179,11 +189,16 @@ func (s *citizenShard) free() {
 }
 
 // A standing in 32 bits: the state in three, the mode in two, four flags, one that says that there
-// is a standing, and the settings version in the other 22; one that does not fit is not cached.
-const versionBits = 22
+// is a standing, and the settings version, from LEGACY's on, in the other 22; one that does not fit
+// is not cached.
+const (
+	versionBits = 22
+	versionMin  = -1
+)
 
 func packStanding(s standing) (uint32, bool) {
-	if s.State > 7 || s.Mode > 3 || s.Version < 0 || s.Version >= 1<<versionBits {
+	version := s.Version - versionMin
+	if s.State > 7 || s.Mode > 3 || version < 0 || version >= 1<<versionBits {
 		return 0, false
 	}
 	v := uint32(s.State) | uint32(s.Mode)<<3
@@ -192,11 +207,11 @@ func packStanding(s standing) (uint32, bool) {
 			v |= 1 << (5 + i)
 		}
 	}
-	return v | uint32(s.Version)<<10, true
+	return v | uint32(version)<<10, true
 }
 
 func unpackStanding(v uint32) standing {
 	return standing{State: wire.OwnershipState(v & 7), Mode: wire.Mode(v >> 3 & 3),
 		HasProfile: v&(1<<5) != 0, Active: v&(1<<6) != 0, Preferences: v&(1<<7) != 0,
-		Blocks: v&(1<<8) != 0, Version: int64(v >> 10)}
+		Blocks: v&(1<<8) != 0, Version: int64(v>>10) + versionMin}
 }

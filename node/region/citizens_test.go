@@ -62,7 +62,7 @@ func TestCitizenTable(t *testing.T) {
 		case 1, 2, 3:
 			s := standing{State: wire.OwnershipState(rng.IntN(6)), Mode: wire.Mode(rng.IntN(3)),
 				HasProfile: rng.IntN(2) == 0, Active: rng.IntN(2) == 0, Blocks: rng.IntN(2) == 0,
-				Preferences: rng.IntN(2) == 0, Version: rng.Int64N(1 << versionBits)}
+				Preferences: rng.IntN(2) == 0, Version: rng.Int64N(1<<versionBits) + versionMin}
 			table.put(r, s)
 			truth[r] = s
 			if got, ok := table.peek(r); !ok || got != s {

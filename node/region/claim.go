@@ -30,7 +30,7 @@ func (c *change) ownership(r wire.Recipient) (wire.Ownership, error) {
 // setOwnership writes the row, or removes it when the state is NotOwned. The code has no profile
 // here: an owner never becomes anything else.
 func (s *State) setOwnership(c *change, r wire.Recipient, own wire.Ownership) error {
-	s.standings.dropCitizen(r)
+	s.remember(r, own, standing{})
 	key := recipientKey(ownerPrefix, r)
 	if own.State == wire.NotOwned {
 		return c.del(key)

@@ -36,6 +36,7 @@
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
 //	citizens.go  its table of citizens
+//	warm.go      reading all standings into it, after a start
 //	recent.go    a filter that knows fresh ids without asking the disk
 //	claim.go     claims, releases, imports
 //	slots.go     anchor slots, and how they change hands

@@ -285,7 +285,7 @@ func (s *State) takeUp(c *change, r wire.Recipient, own wire.Ownership) error {
 	if ok {
 		owner.Standing = row.standing()
 	}
-	s.standings.dropCitizen(r)
+	s.remember(r, own, owner.Standing)
 	if err := c.setRow(recipientKey(ownerPrefix, r), &owner); err != nil {
 		return err
 	}

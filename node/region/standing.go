@@ -42,11 +42,15 @@ type choiceKey struct {
 }
 
 // standings caches standings and preferences, absent ones too. Whatever it holds equals the
-// state as of the last change: Apply fills it, and drops what it writes. Others only peek.
+// state as of the last change: Apply fills it with what it reads and writes. Others only peek.
 type standings struct {
 	mu       sync.Mutex
 	citizens citizenTable
 	choices  generations[choiceKey, wire.Tri]
+	// turn counts warmings and clearings; changed are those whose standing was written since the
+	// warming under way began, nil when there is none.
+	turn    uint64
+	changed map[wire.Recipient]struct{}
 }
 
 func newStandings(citizens, choices int64) *standings {
@@ -61,6 +65,8 @@ func (s *standings) clear() {
 	defer s.mu.Unlock()
 	s.citizens.clear()
 	s.choices.clear()
+	s.turn++
+	s.changed = nil
 }
 
 func (s *standings) citizen(r wire.Recipient) (standing, bool) {
@@ -82,11 +88,14 @@ func (s *standings) putCitizen(r wire.Recipient, st standing) {
 	s.citizens.put(r, st)
 }
 
-// dropCitizen forgets a citizen whose ownership or profile is being written.
-func (s *standings) dropCitizen(r wire.Recipient) {
+// change is putCitizen for a standing that is being written.
+func (s *standings) change(r wire.Recipient, st standing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.citizens.drop(r)
+	s.citizens.put(r, st)
+	if s.changed != nil && len(s.changed) <= warmChangesMax {
+		s.changed[r] = struct{}{}
+	}
 }
 
 func (s *standings) choice(k choiceKey) (wire.Tri, bool) {
@@ -147,6 +156,12 @@ func (s *State) citizen(c *change, r wire.Recipient) (standing, error) {
 		s.standings.putCitizen(r, row.Standing)
 	}
 	return row.Standing, err
+}
+
+// remember caches what the row of r, which is being written, says from now on.
+func (s *State) remember(r wire.Recipient, own wire.Ownership, st standing) {
+	st.State = own.State
+	s.standings.change(r, st)
 }
 
 // choice returns what the citizen explicitly chose for the inbox of a service.

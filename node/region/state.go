@@ -28,6 +28,7 @@ type State struct {
 	restored atomic.Pointer[restored]
 
 	expected expected
+	warming  warming // owned by Open, Install and Close
 
 	// Owned by Apply.
 	change  *change
@@ -42,7 +43,7 @@ type State struct {
 }
 
 // Open opens the state below cfg.Store.Dir, or makes an empty one. Caches start empty, so it
-// takes the same time however large the state is.
+// takes the same time however large the state is; what verdicts need is read beside the rest.
 func Open(cfg Config) (*State, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -87,16 +88,19 @@ func (s *State) load() error {
 	}
 	s.clock.Store(&k)
 	s.slots.Store(&slots)
+	s.endWarming()
 	s.standings.clear()
 	s.contents.clear()
 	s.recent.reset(k.NewestID)
 	s.wake()
 	s.wakeSpool()
+	s.warm()
 	return nil
 }
 
 // Close makes what is applied durable and releases the database.
 func (s *State) Close() error {
+	s.endWarming()
 	err := s.db.Close()
 	s.standings.clear()
 	return err
