@@ -9,8 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -352,17 +353,27 @@ func catchUp(ctx context.Context, dir string, citizens int, cfg scale.CatchUpCon
 	if err != nil {
 		return nil, err
 	}
+	returning := returningNodes{died: make(chan error, 1)}
 	f, err := process.New(process.Config{Binary: binary, Dir: dir, Regions: []string{"lazio"},
-		Citizens: citizens, Seed: 1, Events: cfg.Progress})
+		Citizens: citizens, Seed: 1, Events: cfg.Progress, Restart: true,
+		Ended: returning.ended})
 	if err != nil {
 		return nil, err
 	}
-	returning := &returningNodes{binary: binary, federation: f}
+	returning.federation = f
 	var r *scale.CatchUpReport
 	g, ctx := errgroup.WithContext(ctx)
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	g.Go(func() error { return f.Run(running) })
+	g.Go(func() error {
+		select {
+		case err := <-returning.died:
+			return err
+		case <-running.Done():
+			return nil
+		}
+	})
 	g.Go(func() error {
 		defer stop()
 		select {
@@ -372,7 +383,7 @@ func catchUp(ctx context.Context, dir string, citizens int, cfg scale.CatchUpCon
 		}
 		cfg.File, cfg.Group = f.File(), "region/lazio"
 		cfg.Kill = returning.kill
-		cfg.Start = func(id string) error { return returning.start(running, g, id) }
+		cfg.Start = returning.start
 		codes, err := readCitizens(filepath.Join(dir, process.CitizensFile))
 		if err != nil {
 			return err
@@ -386,17 +397,19 @@ func catchUp(ctx context.Context, dir string, citizens int, cfg scale.CatchUpCon
 
 // returningNodes ends nodes of a local federation, and starts them again after any time.
 type returningNodes struct {
-	binary     string
 	federation *process.Federation
+	killed     atomic.Bool // one is, and its end no news
+	died       chan error  // has room for one that ended by itself
 }
 
-func (r *returningNodes) node(id string) (localfile.Node, error) {
-	for _, n := range r.federation.File().Nodes {
-		if n.ID == id {
-			return n, nil
-		}
+func (r *returningNodes) ended(id string, err error) {
+	if r.killed.Load() {
+		return
 	}
-	return localfile.Node{}, fmt.Errorf("no node %s", id)
+	select {
+	case r.died <- fmt.Errorf("%s ended: %w", id, err):
+	default:
+	}
 }
 
 // endWait is how long the end of a killed process may take to be noticed.
@@ -404,60 +417,27 @@ const endWait = 10 * time.Second
 
 // kill ends a node at once. On return it has ended.
 func (r *returningNodes) kill(id string) error {
-	n, err := r.node(id)
+	r.killed.Store(true)
+	err := errors.Join(r.federation.Hold(id), r.federation.Signal(id, syscall.SIGKILL))
 	if err != nil {
 		return err
 	}
-	if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("kill %s: %w", id, err)
-	}
-	for until := time.Now().Add(endWait); n.PID != 0; time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(endWait); r.runs(id); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			return fmt.Errorf("%s was killed and has not ended", id)
-		}
-		if n, err = r.node(id); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// start starts a node as the federation did, and gives it to g, until ctx ends.
-func (r *returningNodes) start(ctx context.Context, g *errgroup.Group, id string) error {
-	n, err := r.node(id)
-	if err != nil {
-		return err
-	}
-	in := func(elem ...string) string {
-		return filepath.Join(append([]string{r.federation.Dir()}, elem...)...)
-	}
-	log, err := os.OpenFile(n.Log, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, r.binary, "node", "--id", id, "--region", n.Region,
-		"--listen", n.Addr, "--admin", strings.TrimPrefix(n.Admin, "http://"), "--dir", n.Dir,
-		"--founding", in(process.FoundingFile), "--directory-key", in(process.DirectoryKeyFile),
-		"--cert", in("pki", id+".crt"), "--key", in("pki", id+".key"), "--ca", in("pki", "ca.crt"))
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = endWait
-	started := make(chan error, 1)
-	g.Go(func() error {
-		defer log.Close()
-		// The kernel kills the process when the thread that started it ends.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return err
-		}
-		if err = cmd.Wait(); ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("%s ended: %w", id, err)
+func (r *returningNodes) runs(id string) bool {
+	return slices.ContainsFunc(r.federation.File().Nodes, func(n localfile.Node) bool {
+		return n.ID == id && n.PID != 0
 	})
-	return <-started
+}
+
+// start starts the node as the federation did.
+func (r *returningNodes) start(id string) error {
+	r.killed.Store(false)
+	return r.federation.Release(id)
 }
