@@ -184,7 +184,7 @@ func (s *citizenShard) grow() {
 
 func (s *citizenShard) free() {
 	if len(s.mem) > 0 {
-		unix.Munmap(s.mem) // fails for what was not mapped alone
+		unix.Munmap(s.mem)
 	}
 }
 

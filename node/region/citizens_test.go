@@ -1,9 +1,11 @@
 package region
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/staffetta/staffetta/wire"
@@ -110,4 +112,29 @@ func TestCitizenTable(t *testing.T) {
 		t.Error("a cleared table has something")
 	}
 	table.drop(r)
+}
+
+// TestCitizenTableInOrder: keys that come in order, as a start reads them, find room as others do.
+func TestCitizenTableInOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	table := newCitizenTable(64 << 20)
+	defer table.clear()
+	all := make([]wire.Recipient, 300_000)
+	for i := range all {
+		binary.LittleEndian.PutUint64(all[i][:], rng.Uint64())
+		binary.LittleEndian.PutUint64(all[i][8:], rng.Uint64())
+	}
+	slices.SortFunc(all, func(a, b wire.Recipient) int { return bytes.Compare(a[:], b[:]) })
+	for _, r := range all {
+		table.put(r, standing{State: wire.Owned})
+	}
+	there := 0
+	for _, r := range all {
+		if _, ok := table.peek(r); ok {
+			there++
+		}
+	}
+	if there < len(all)*9/10 {
+		t.Errorf("%d of %d entries are there", there, len(all))
+	}
 }

@@ -22,7 +22,7 @@ type warming struct {
 }
 
 // warm begins to read the standings of all citizens into the cache, in the order of their rows,
-// which costs a hundredth of reading each when its first message comes. What a crash left to be
+// which costs far less than reading each when its first message comes. What a crash left to be
 // applied again need not wait for the disk then.
 func (s *State) warm() {
 	ctx, cancel := context.WithCancel(context.Background())

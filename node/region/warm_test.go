@@ -58,10 +58,8 @@ func TestOffer(t *testing.T) {
 	if s.offer(turn, list) {
 		t.Error("an offer is taken after the turn's end")
 	}
+	turn = s.beginWarming()
 	for i := range warmChangesMax + 1 {
-		if i == 0 {
-			turn = s.beginWarming()
-		}
 		s.change(wire.Recipient{byte(i), byte(i >> 8), byte(i >> 16), 1}, now)
 	}
 	if s.offer(turn, list) {

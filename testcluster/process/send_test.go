@@ -131,6 +131,8 @@ func (m *mailing) again(t *testing.T, file *localfile.File, first []sender.Resul
 	waited := 0
 	for i, r := range first {
 		switch {
+		case throttled(r) && m.recipients[i].State == localfile.Unknown:
+			t.Errorf("line %d: what is for nobody known was given to a spool", i+1)
 		case throttled(r):
 			waited++
 			m.awaitVerdict(t, file, i, r.ID, last[i].Status)
