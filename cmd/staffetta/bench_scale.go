@@ -135,9 +135,10 @@ A small state, of a tenth or at most 100,000 citizens, is measured first as the 
   staffetta bench scale region --scale 1 --dir /var/tmp/scale --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.run(cmd, "region", scale.RegionRoom(flags.scale),
+			cfg.Scale = flags.scale
+			return flags.run(cmd, "region", cfg.Room(),
 				func(ctx context.Context, dir string) (report, error) {
-					cfg.Dir, cfg.Scale, cfg.Open = dir, flags.scale, openScaleRegion
+					cfg.Dir, cfg.Open = dir, openScaleRegion
 					cfg.Fresh, cfg.Progress = freshProcess, cmd.ErrOrStderr()
 					// In memory only: a full write buffer and the next one.
 					cfg.TailBytes = 2 * node.RegionMemTableBytes
@@ -151,6 +152,8 @@ A small state, of a tenth or at most 100,000 citizens, is measured first as the 
 	}
 	flags.register(cmd)
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 1, "seed of messages and recipients")
+	cmd.Flags().IntVar(&cfg.Citizens, "citizens", 0, "citizens, whatever the scale (default: by "+
+		"--scale)")
 	cmd.Flags().Float64Var(&cfg.KeyedPercent, "idempotency-keys", 20,
 		"percent of the messages that have an idempotency key")
 	cmd.Flags().DurationVar(&cfg.ReadFor, "read-for", scale.ReadForDefault,

@@ -23,6 +23,7 @@ func TestScaleFlags(t *testing.T) {
 		{[]string{"region", "--scale", "nan"}, "scale NaN"},
 		{[]string{"region", "--read-for", "24h"}, "reading for 24h"},
 		{[]string{"region", "--idempotency-keys", "120"}, "120 percent"},
+		{[]string{"region", "--citizens", "20000001"}, "20000001 citizens"},
 		{[]string{"catch-up", "--outage", "1s"}, "outage of 1s"},
 		{[]string{"catch-up", "--scale", "3"}, "scale 3"},
 		{[]string{"catch-up", "--citizens", "0"}, "--citizens 0"},
@@ -71,9 +72,9 @@ func TestScaleRuns(t *testing.T) {
 	t.Parallel()
 	binary, dir := staffettaBinary(t), filepath.Join(t.TempDir(), "run")
 	var r scale.RegionReport
-	runScale(t, &r, binary, "region", "--scale", "0.0001", "--read-for", "500ms", "--dir", dir,
-		"--json", "--keep")
-	if !r.Complete || r.Full.Cold == nil || r.Full.Cold.ReplayEntries == 0 {
+	runScale(t, &r, binary, "region", "--scale", "0.0001", "--citizens", "300", "--read-for",
+		"500ms", "--dir", dir, "--json", "--keep")
+	if !r.Complete || r.Full.Citizens != 300 || r.Full.Cold == nil || r.Full.Cold.ReplayEntries == 0 {
 		t.Errorf("region %+v", r)
 	}
 	var d scale.DirectoryReport

@@ -100,6 +100,8 @@ type ProcessReport struct {
 	Region string `json:"region,omitempty"`
 	PID    int    `json:"pid"`
 	Costs
+	// RSSCourseBytes are the means of stretches of equal length, in their order.
+	RSSCourseBytes []int64 `json:"rss_course_bytes,omitempty"`
 }
 
 // newReport tells what t counted in a phase, without costs.
@@ -136,7 +138,7 @@ func newReport(p *phase, t *tally) *Report {
 }
 
 // addCosts tells what the messages cost, between two samples.
-func (r *Report) addCosts(before, after *sample, peaks map[string]memory) {
+func (r *Report) addCosts(before, after *sample, seen map[string]memory) {
 	answered := float64(max(r.Messages, 1))
 	r.Generator = costs(&processSample{usage: before.self}, &processSample{usage: after.self},
 		answered)
@@ -157,7 +159,8 @@ func (r *Report) addCosts(before, after *sample, peaks map[string]memory) {
 		}
 		p := ProcessReport{ID: a.ID, Kind: a.Kind, Region: a.Region, PID: a.PID,
 			Costs: costs(b, a, answered)}
-		p.RSSPeakBytes = max(peaks[a.ID].peak, a.rss)
+		m := seen[a.ID]
+		p.RSSPeakBytes, p.RSSCourseBytes = max(m.peak, a.rss), m.course.means
 		r.Processes = append(r.Processes, p)
 	}
 	if len(r.Processes) > 0 {

@@ -34,7 +34,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	}
 	watch := watchMemory(config.Federation)
 	p, interrupted := r.phase(ctx, config.Duration, config.Count)
-	peaks := watch.stop()
+	memory := watch.stop()
 	// What it cost is asked for even after an interruption, within a bound.
 	sampling, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
@@ -43,7 +43,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 		return nil, err
 	}
 	report := newReport(p, p.tallies[0])
-	report.addCosts(before, after, peaks)
+	report.addCosts(before, after, memory)
 	return report, interrupted
 }
 

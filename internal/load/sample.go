@@ -183,14 +183,50 @@ func leads(ctx context.Context, p *Process) ([]string, error) {
 	return led, nil
 }
 
-// memoryWatch reads the memory of all processes from time to time, for the highest and the mean.
+// memoryWatch reads the memory of all processes from time to time.
 type memoryWatch struct {
 	quit chan struct{}
 	done chan map[string]memory
 }
 
 // memory is what a process occupied over a time, in bytes.
-type memory struct{ peak, sum, n int64 }
+type memory struct {
+	peak, sum, n int64
+	course       course
+}
+
+func (m *memory) add(rss int64) {
+	m.peak, m.sum, m.n = max(m.peak, rss), m.sum+rss, m.n+1
+	m.course.add(rss)
+}
+
+// courseMax bounds the stretches of a course; there are at least half as many once there were
+// that many samples.
+const courseMax = 24
+
+// course is how a figure developed: its mean in stretches of equal length.
+type course struct {
+	means       []int64
+	length      int64 // of a stretch, in samples
+	sum, within int64 // of the stretch that has not ended
+}
+
+func (c *course) add(v int64) {
+	c.length = max(c.length, 1)
+	c.sum, c.within = c.sum+v, c.within+1
+	if c.within < c.length {
+		return
+	}
+	c.means = append(c.means, c.sum/c.within)
+	c.sum, c.within = 0, 0
+	if len(c.means) < courseMax {
+		return
+	}
+	for i := range courseMax / 2 {
+		c.means[i] = (c.means[2*i] + c.means[2*i+1]) / 2
+	}
+	c.means, c.length = c.means[:courseMax/2], 2*c.length
+}
 
 func watchMemory(f Federation) *memoryWatch {
 	w := &memoryWatch{quit: make(chan struct{}), done: make(chan map[string]memory, 1)}
@@ -204,7 +240,8 @@ func watchMemory(f Federation) *memoryWatch {
 				for _, p := range list {
 					if u, err := readUsage(p.PID); err == nil {
 						m := seen[p.ID]
-						seen[p.ID] = memory{max(m.peak, u.rss), m.sum + u.rss, m.n + 1}
+						m.add(u.rss)
+						seen[p.ID] = m
 					}
 				}
 			}

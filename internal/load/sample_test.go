@@ -69,6 +69,27 @@ func TestDiskBytes(t *testing.T) {
 	}
 }
 
+// A course has the means of equal stretches, however long it was watched.
+func TestCourse(t *testing.T) {
+	for _, samples := range []int{0, 1, 5, courseMax - 1, courseMax, 100, 7200} {
+		var c course
+		for i := range samples {
+			c.add(int64(i))
+		}
+		n := len(c.means)
+		if n >= courseMax || n < min(samples, courseMax/2) {
+			t.Fatalf("%d samples: %d means", samples, n)
+		}
+		for i, mean := range c.means {
+			// Half a sample is lost whenever two means become one.
+			middle := float64(i)*float64(c.length) + float64(c.length-1)/2
+			if off := middle - float64(mean); off < 0 || off > 10 {
+				t.Errorf("%d samples: mean %d of %d is %d, middle %v", samples, i, n, mean, middle)
+			}
+		}
+	}
+}
+
 // federationFake is a federation whose one node is the test itself.
 type federationFake struct {
 	dir  string

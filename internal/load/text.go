@@ -51,11 +51,27 @@ func (r *Report) Write(w io.Writer) error {
 	row("(generator)", &r.Generator)
 	table.Flush()
 	b.WriteString("CPU seconds for 1,000 messages; wire, disk and written bytes a message.\n")
+	r.writeCourses(&b)
 	for _, why := range r.Incomplete {
 		fmt.Fprintf(&b, "incomplete: %s\n", why)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeCourses tells how memory developed, where the run was long enough to say so.
+func (r *Report) writeCourses(b *strings.Builder) {
+	for i := range r.Processes {
+		p := &r.Processes[i]
+		if len(p.RSSCourseBytes) < 2 {
+			continue
+		}
+		fmt.Fprintf(b, "%s RSS MiB in equal times:", p.ID)
+		for _, mean := range p.RSSCourseBytes {
+			fmt.Fprintf(b, " %.0f", float64(mean)/mebibyte)
+		}
+		b.WriteByte('\n')
+	}
 }
 
 // writeDoubts tells of messages that the figures do not speak of.

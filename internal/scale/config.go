@@ -135,6 +135,8 @@ type RegionConfig struct {
 	// TailBytes of the log are applied again in the measurement of a cold start: what a node that
 	// crashed has lost of its state. Required.
 	TailBytes int
+	// Citizens is how many there are, whatever the scale; 0 is RegionCitizens at the scale.
+	Citizens int
 	// KeyedPercent is the share of messages with an idempotency key, 0-100.
 	KeyedPercent float64
 	// ReadFor is how long to read beside writes; 0 is ReadForDefault.
@@ -152,6 +154,9 @@ func (c *RegionConfig) complete() error {
 	if c.ReadFor == 0 {
 		c.ReadFor = ReadForDefault
 	}
+	if most := ScaleMax * RegionCitizens; c.Citizens < 0 || c.Citizens > most {
+		errs = append(errs, fmt.Errorf("%d citizens, up to %d allowed", c.Citizens, most))
+	}
 	if c.Open == nil {
 		errs = append(errs, errors.New("no state to open"))
 	}
@@ -166,6 +171,20 @@ func (c *RegionConfig) complete() error {
 		errs = append(errs, fmt.Errorf("reading for %v, up to %v allowed", c.ReadFor, ReadForMax))
 	}
 	return errors.Join(errs...)
+}
+
+// citizens is how many there are to be.
+func (c *RegionConfig) citizens() int {
+	if c.Citizens > 0 {
+		return c.Citizens
+	}
+	return c.sized(RegionCitizens)
+}
+
+// Room is the disk space that the run needs at most, in bytes.
+func (c *RegionConfig) Room() int64 {
+	full := int64(c.citizens())*citizenRoom + int64(c.sized(RegionMessages))*messageRoom
+	return full + full/stepsMin + 1<<30
 }
 
 // DirectoryConfig sets up the directory's run.

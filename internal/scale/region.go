@@ -27,13 +27,6 @@ const (
 	directoryStep = "directory"
 )
 
-// RegionRoom is the disk space that a region's run needs at most, in bytes.
-func RegionRoom(scale float64) int64 {
-	c := Config{Scale: scale}
-	full := int64(c.sized(RegionCitizens))*citizenRoom + int64(c.sized(RegionMessages))*messageRoom
-	return full + full/stepsMin + 1<<30
-}
-
 // regionRun is a region's run. Owned by one goroutine.
 type regionRun struct {
 	cfg    *RegionConfig
@@ -75,22 +68,23 @@ func (r *regionRun) begin() error {
 	if err != nil {
 		return err
 	}
-	if p := r.report; there && (p.Scale != c.Scale || p.Seed != c.Seed ||
-		p.KeyedPercent != c.KeyedPercent) {
-		return fmt.Errorf("%s holds a run of scale %v, seed %d, %v %% keys: go on with these, or "+
-			"take another directory", c.Dir, p.Scale, p.Seed, p.KeyedPercent)
+	if p := r.report; there && (p.Scale != c.Scale || p.Full.Citizens != c.citizens() ||
+		p.Seed != c.Seed || p.KeyedPercent != c.KeyedPercent) {
+		return fmt.Errorf("%s holds a run of scale %v, %d citizens, seed %d, %v %% keys: go on "+
+			"with these, or take another directory", c.Dir, p.Scale, p.Full.Citizens, p.Seed,
+			p.KeyedPercent)
 	}
 	used, err := sizeOf(c.Dir)
 	if err != nil {
 		return err
 	}
-	if err := room(c.Dir, RegionRoom(c.Scale), used); err != nil {
+	if err := room(c.Dir, c.Room(), used); err != nil {
 		return err
 	}
 	if there {
 		return nil
 	}
-	citizens, messages := c.sized(RegionCitizens), c.sized(RegionMessages)
+	citizens, messages := c.citizens(), c.sized(RegionMessages)
 	small := func(n int) int { return max(min(n/10, referenceMax), 1) }
 	*r.report = RegionReport{Scale: c.Scale, Seed: c.Seed, KeyedPercent: c.KeyedPercent,
 		Full:      Part{Citizens: citizens, Messages: messages},
