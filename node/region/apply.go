@@ -17,7 +17,6 @@ func (s *State) Apply(entries []wire.LogEntry) ([]any, error) {
 	if s.failed != nil {
 		return nil, s.failed
 	}
-	s.readAhead(entries)
 	results, err := s.apply(entries)
 	if err != nil {
 		s.failed = fmt.Errorf("region state stopped: %w", err)

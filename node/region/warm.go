@@ -1,10 +1,7 @@
 package region
 
 import (
-	"bytes"
 	"context"
-	"slices"
-	"sync"
 
 	"github.com/staffetta/staffetta/wire"
 )
@@ -14,9 +11,6 @@ const (
 	warmRows = 1024
 	// warmSeenMax bounds the different rows that are remembered.
 	warmSeenMax = 1024
-	// aheadReaders standings are read at the same time for blocks about to be applied: a disk
-	// serves many readers in little more time than one.
-	aheadReaders = 16
 	// warmChangesMax bounds what changes meanwhile; beyond it warming is given up.
 	warmChangesMax = 1 << 20
 )
@@ -80,73 +74,6 @@ func (s *State) readStandings(ctx context.Context, turn uint64) {
 		last := list[len(list)-1].recipient
 		lower = append(recipientKey(ownerPrefix, last), 0)
 	}
-}
-
-// readAhead reads the standings that blocks about to be applied want and that were not read yet,
-// as long as the reading in order goes on: each would wait for the disk by itself otherwise. What
-// can not be decoded or read is left to Apply.
-func (s *State) readAhead(entries []wire.LogEntry) {
-	select {
-	case <-s.warming.done:
-		return
-	default:
-	}
-	wanted := s.standings.missing(s.recipients(entries))
-	if len(wanted) == 0 {
-		return
-	}
-	turn := s.standings.warmingTurn()
-	var reading sync.WaitGroup
-	for part := range slices.Chunk(wanted, (len(wanted)+aheadReaders-1)/aheadReaders) {
-		reading.Go(func() {
-			list := make([]offer, 0, len(part))
-			for _, r := range part {
-				var row ownerRow
-				if _, err := s.getRow(recipientKey(ownerPrefix, r), &row); err == nil {
-					list = append(list, offer{r, row.Standing})
-				}
-			}
-			s.standings.offer(turn, list)
-		})
-	}
-	reading.Wait()
-}
-
-// recipients are those of the blocks among entries that are not applied yet, in their order by
-// bytes, each once.
-func (s *State) recipients(entries []wire.LogEntry) (list []wire.Recipient) {
-	applied := s.Position().Index
-	for i := range entries {
-		if e := &entries[i]; e.Index > applied && !e.Configuration {
-			entry, err := wire.DecodeEntry(e.Data)
-			if err != nil || entry.Kind != wire.BlockEntry ||
-				s.cfg.Coder.DecodeInto(&s.decoded, entry.Body) != nil {
-				continue
-			}
-			for j := range s.decoded.Records {
-				list = append(list, s.decoded.Records[j].RecipientUnder(s.cfg.Hasher))
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b wire.Recipient) int { return bytes.Compare(a[:], b[:]) })
-	return slices.Compact(list)
-}
-
-// missing keeps those whose standing is not known.
-func (s *standings) missing(list []wire.Recipient) []wire.Recipient {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.DeleteFunc(list, func(r wire.Recipient) bool {
-		_, there := s.citizens.peek(r)
-		return there
-	})
-}
-
-// warmingTurn is the turn that is under way.
-func (s *standings) warmingTurn() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.turn
 }
 
 // offer is a standing as of a moment ago.

@@ -1,7 +1,6 @@
 package region
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -66,53 +65,4 @@ func TestOffer(t *testing.T) {
 	if s.offer(turn, list) {
 		t.Error("an offer is taken although nobody counts what changes any more")
 	}
-}
-
-// TestReadAhead: as long as standings are being read, those that a block wants are read before it
-// is applied, whatever else is among the entries.
-func TestReadAhead(t *testing.T) {
-	f := newFixture(t, "lazio")
-	active, owned, nobody := codeOf("active"), codeOf("owned"), codeOf("nobody")
-	f.activate(active)
-	f.own(owned)
-	f.submit(f.message(owned, someService, "before"))
-	applied := f.log[len(f.log)-1]
-	var records []wire.Record
-	for i := range 3 * aheadReaders {
-		records = append(records, f.message(codeOf(fmt.Sprint("citizen ", i)), someService, "x"))
-	}
-	records = append(records, f.message(active, someService, "x"), f.message(active, someService,
-		"x"), f.message(nobody, someService, "x"), f.message(owned, someService, "x"))
-	entries := []wire.LogEntry{applied, f.entry(wire.BlockEntry, []byte("no block")),
-		{Index: applied.Index + 2, Configuration: true, Data: []byte("no entry")},
-		{Index: applied.Index + 3, Data: []byte("no entry")},
-		f.entry(wire.CommandsEntry, nil), f.entry(wire.BlockEntry, f.seal(records...))}
-	want := func(code fiscalcode.Code, want standing, read bool) {
-		t.Helper()
-		st, ok := f.standings.peek(f.hasher.Recipient(code))
-		if ok != read || st != want {
-			t.Errorf("got %+v, %t, want %+v, %t", st, ok, want, read)
-		}
-	}
-	reading := func(done chan struct{}) {
-		f.endWarming()
-		f.standings.clear()
-		f.standings.beginWarming()
-		f.warming = warming{done: done}
-		f.readAhead(entries)
-	}
-	reading(make(chan struct{}))
-	want(active, standing{State: wire.Owned, HasProfile: true, Active: true, Mode: wire.Legacy,
-		Version: -1}, true)
-	want(owned, standing{State: wire.Owned}, true)
-	want(nobody, standing{}, true)
-	for i := range 3 * aheadReaders {
-		want(codeOf(fmt.Sprint("citizen ", i)), standing{}, true)
-	}
-	f.checkCaches()
-	f.readAhead(entries) // all are there
-	over := make(chan struct{})
-	close(over)
-	reading(over)
-	want(active, standing{}, false)
 }
