@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// testLineMax bounds a line of the file of test citizens, testCitizensMax its citizens: some
-	// 100 MB of memory at most.
-	testLineMax     = 1024
-	testCitizensMax = 1_000_000
+	// TestCitizensMax bounds the test citizens: some 200 MB of memory at most.
+	TestCitizensMax = 2 << 20
+	// testLineMax bounds a line of their file.
+	testLineMax = 1024
 	// testNameMax bounds a name.
 	testNameMax = 200
 )
@@ -42,8 +42,8 @@ func ParseTestCitizens(r io.Reader) (map[fiscalcode.Code]TestCitizen, error) {
 		if _, dup := list[code]; dup {
 			return nil, fmt.Errorf("test citizens, line %d: this fiscal code came before", n)
 		}
-		if len(list) == testCitizensMax {
-			return nil, fmt.Errorf("test citizens, line %d: more than %d", n, testCitizensMax)
+		if len(list) == TestCitizensMax {
+			return nil, fmt.Errorf("test citizens, line %d: more than %d", n, TestCitizensMax)
 		}
 		list[code] = citizen
 	}

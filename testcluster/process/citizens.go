@@ -23,6 +23,8 @@ const (
 	loginsInFlight = 256
 	// fileCitizensMax is how many citizens local.json names.
 	fileCitizensMax = 100
+	// otherPeople are those who are neither active nor newcomers, see people.
+	otherPeople = 2
 	// TestPassword is what the gateways' test login asks for.
 	TestPassword = "test"
 	// termsVersion is the version of the terms that synthetic citizens accept.
@@ -96,7 +98,7 @@ func (c *Config) localCitizens(all []person) []localfile.Citizen {
 		list = append(list, localfile.Citizen{FiscalCode: string(p.FiscalCode),
 			Region: p.region, State: p.state})
 	}
-	active, others := all[:len(all)-2], all[len(all)-2:]
+	active, others := all[:len(all)-otherPeople], all[len(all)-otherPeople:]
 	share := (fileCitizensMax - len(others)) / len(c.Regions)
 	for i, p := range active {
 		if i%c.Citizens < share {

@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -140,6 +141,9 @@ func (c *Config) validate() error {
 		GatewaysMax)
 	check(c.Newcomers >= 0 && c.Newcomers <= CitizensMax, "%d newcomers per region, 0-%d",
 		c.Newcomers, CitizensMax)
+	people := len(c.Regions)*(c.Citizens+c.Newcomers) + otherPeople
+	check(people <= citizen.TestCitizensMax, "%d citizens and newcomers of all regions, at most %d",
+		people-otherPeople, citizen.TestCitizensMax-otherPeople)
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
 	var level slog.Level
 	check(level.UnmarshalText([]byte(c.LogLevel)) == nil,
