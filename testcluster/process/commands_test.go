@@ -60,7 +60,7 @@ func TestCommandLines(t *testing.T) {
 		"address":             {"address", local("--http", "nonsense")},
 		"port":                {"99999", local("--http", "127.0.0.1:99999")},
 		"occupied port":       {busy, local("--http", busy)},
-		"directory is a file": {messages, []string{"local", "--dir", messages}},
+		"directory is a file": {messages, []string{"local", "--dir", messages, "--http", "127.0.0.1:0"}},
 		"gateway URL": {"gateway: want a URL", []string{"send", "--gateway", "x", "--key", "k",
 			"--file", messages}},
 		"no file of messages": {"--file", []string{"send", "--gateway", "http://x", "--key", "k",
