@@ -203,17 +203,29 @@ func (l *diskLog) beginning(term uint64) (noop, bool) {
 	return l.noop, l.noop.term == term && l.noop.index > 0
 }
 
-// DeleteRange deletes a prefix, after a snapshot, or a suffix, which a leader contradicts.
+// DeleteRange deletes a prefix, after a snapshot and beside appends, or a suffix, which a leader
+// contradicts, or everything.
 func (l *diskLog) DeleteRange(from, to uint64) error {
 	return l.disk.do("truncate log", func() error {
 		if err := l.to.DeleteRange(from, to); err != nil {
 			return err
 		}
+		if l.reachesBeyond(to) {
+			return nil // entries may be appended right now: what was counted before they are is late
+		}
 		return l.recount()
 	})
 }
 
+// reachesBeyond reports whether the log ends behind an index.
+func (l *diskLog) reachesBeyond(index uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last > index
+}
+
 // recount finds the end of the log and the last entry in it that the state machine will see.
+// Nothing is appended meanwhile.
 func (l *diskLog) recount() error {
 	last, err := l.to.LastIndex()
 	if err != nil {

@@ -215,6 +215,50 @@ func TestLogWithAGapIsRefused(t *testing.T) {
 	}
 }
 
+// lateLog does something between reading the log's end and telling it.
+type lateLog struct {
+	raft.LogStore
+	between func()
+}
+
+func (l *lateLog) LastIndex() (uint64, error) {
+	index, err := l.LogStore.LastIndex()
+	if f := l.between; f != nil {
+		l.between = nil
+		f()
+	}
+	return index, err
+}
+
+// The library truncates the log behind a snapshot while its other goroutine appends. Neither
+// changes what the other one knows.
+func TestTruncationBesideAppends(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := openKind(t, kind)
+			s.store(1, 1, 10)
+			appended := false
+			late := &lateLog{LogStore: s.log.to}
+			late.between = func() {
+				appended = true
+				s.store(1, 11, 11)
+			}
+			s.log.to = late
+			s.delete(1, 4)
+			if late.between = nil; !appended {
+				s.store(1, 11, 11)
+			}
+			noop := []*raft.Log{{Index: 12, Term: 2, Type: raft.LogNoop}}
+			if err := s.log.StoreLogs(noop); err != nil {
+				t.Fatalf("appending after a truncation: %v", err)
+			}
+			if begin, ok := s.log.beginning(2); !ok || begin.index != 12 || begin.visible != 11 {
+				t.Errorf("term 2 begins at %+v, want entry 12 behind entry 11", begin)
+			}
+		})
+	}
+}
+
 // The last entry of a new term is preceded by what the state machine sees, also when what was
 // behind it was cut off.
 func TestVisibleEntriesAfterATruncatedTail(t *testing.T) {
