@@ -62,6 +62,10 @@ type diskLog struct {
 	// applied is the state's index: entries up to it need no look at the log.
 	applied func() uint64
 
+	// changing is held while the log changes and until that is noted: the library truncates
+	// behind a snapshot while another of its goroutines appends.
+	changing sync.Mutex
+
 	mu sync.Mutex
 	// Guarded by mu.
 	last    uint64 // of the log
@@ -153,17 +157,21 @@ func (l *diskLog) StoreLogs(logs []*raft.Log) error {
 	}
 	begin := time.Now()
 	err := l.disk.do("append to log", func() error {
+		l.changing.Lock()
+		defer l.changing.Unlock()
 		if err := l.checkGap(logs); err != nil {
 			return err
 		}
-		return l.to.StoreLogs(logs)
+		if err := l.to.StoreLogs(logs); err != nil {
+			return err
+		}
+		l.note(logs)
+		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		l.disk.stats.stored(logs, time.Since(begin))
 	}
-	l.disk.stats.stored(logs, time.Since(begin))
-	l.note(logs)
-	return nil
+	return err
 }
 
 func (l *diskLog) checkGap(logs []*raft.Log) error {
@@ -207,25 +215,17 @@ func (l *diskLog) beginning(term uint64) (noop, bool) {
 // contradicts, or everything.
 func (l *diskLog) DeleteRange(from, to uint64) error {
 	return l.disk.do("truncate log", func() error {
+		l.changing.Lock()
+		defer l.changing.Unlock()
 		if err := l.to.DeleteRange(from, to); err != nil {
 			return err
-		}
-		if l.reachesBeyond(to) {
-			return nil // entries may be appended right now: what was counted before they are is late
 		}
 		return l.recount()
 	})
 }
 
-// reachesBeyond reports whether the log ends behind an index.
-func (l *diskLog) reachesBeyond(index uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last > index
-}
-
-// recount finds the end of the log and the last entry in it that the state machine will see.
-// Nothing is appended meanwhile.
+// recount finds the end of the log and the last entry in it that the state machine will see. The
+// log must not change meanwhile.
 func (l *diskLog) recount() error {
 	last, err := l.to.LastIndex()
 	if err != nil {

@@ -237,17 +237,19 @@ func TestTruncationBesideAppends(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			s := openKind(t, kind)
 			s.store(1, 1, 10)
-			appended := false
-			late := &lateLog{LogStore: s.log.to}
-			late.between = func() {
-				appended = true
-				s.store(1, 11, 11)
-			}
-			s.log.to = late
+			appended := make(chan struct{})
+			s.log.to = &lateLog{s.log.to, func() {
+				go func() {
+					defer close(appended)
+					s.log.StoreLogs(logsOf(1, 11, 11))
+				}()
+				select {
+				case <-appended:
+				case <-time.After(50 * time.Millisecond): // it waits, as it should
+				}
+			}}
 			s.delete(1, 4)
-			if late.between = nil; !appended {
-				s.store(1, 11, 11)
-			}
+			<-appended
 			noop := []*raft.Log{{Index: 12, Term: 2, Type: raft.LogNoop}}
 			if err := s.log.StoreLogs(noop); err != nil {
 				t.Fatalf("appending after a truncation: %v", err)
