@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// TestCitizensMax bounds the test citizens: some 200 MB of memory at most.
+	// TestCitizensMax bounds the test citizens, of some 200 bytes each.
 	TestCitizensMax = 2 << 20
 	// testLineMax bounds a line of their file.
 	testLineMax = 1024
