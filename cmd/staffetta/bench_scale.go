@@ -89,6 +89,7 @@ func (f *scaleFlags) run(cmd *cobra.Command, name string, room int64,
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s, needs up to %.1f GB\n", dir, float64(room)/1e9)
+	tuneMemory(nodeMemory) // the states are to be measured as they are in a node
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.limit)
 	defer cancel()
 	r, err := measure(ctx, dir)
@@ -281,6 +282,7 @@ func newScaleColdCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			tuneMemory(nodeMemory)
 			var c *scale.Cold
 			var err error
 			switch args[0] {

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -8,7 +9,11 @@ import (
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
+	"golang.org/x/sync/errgroup"
 )
+
+// resolveTogether recipients are looked up one after the other, and more of them beside these.
+const resolveTogether = 32
 
 // directory applies operations in order. They are checked first: one that is malformed, or that
 // names a region which is not on the map, fails them all. After that each decides for itself,
@@ -192,18 +197,37 @@ func (s *State) Resolve(dst []wire.DirectoryEntry, recipients []wire.Recipient) 
 	if f == nil {
 		return index, dst, wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
-	err = s.db.View(func(r pebble.Reader) error {
+	from := len(dst)
+	dst = append(dst, make([]wire.DirectoryEntry, len(recipients))...)
+	var g errgroup.Group
+	for at := 0; at < len(recipients); at += resolveTogether {
+		part := recipients[at:min(at+resolveTogether, len(recipients))]
+		read := func() error { return s.resolve(f, dst[from+at:], part) }
+		if at+resolveTogether >= len(recipients) {
+			err = read() // the last one needs no other goroutine
+			break
+		}
+		g.Go(read)
+	}
+	if err = errors.Join(err, g.Wait()); err != nil {
+		return index, dst[:from], err
+	}
+	return index, dst, nil
+}
+
+// resolve looks up recipients, one after the other, for the first places of dst.
+func (s *State) resolve(f *founding, dst []wire.DirectoryEntry, recipients []wire.Recipient) error {
+	return s.db.View(func(r pebble.Reader) error {
 		buf := make([]byte, 0, 64)
-		for _, recipient := range recipients {
+		for i, recipient := range recipients {
 			row, err := readDirectory(r, buf, recipient)
 			if err != nil {
 				return err
 			}
-			dst = append(dst, row.resolved(f, recipient))
+			dst[i] = row.resolved(f, recipient)
 		}
 		return nil
 	})
-	return index, dst, err
 }
 
 // Directory returns the directory's entry for one code as it is: for ClaimPending, Region is the
