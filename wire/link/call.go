@@ -169,12 +169,12 @@ func (l *Link) open(ctx context.Context, to Peer, proto string, patient bool) (
 		if err == nil {
 			return c, s, nil
 		}
-		dead := c.conn.Context().Err() != nil
+		dead := ctx.Err() == nil // its own context ends a little later than its streams
 		if dead {
-			c.drop()
+			c.drop(err)
 		}
 		c.release()
-		if !dead || attempt > 0 || ctx.Err() != nil {
+		if !dead || attempt > 0 {
 			return nil, nil, errLost(c, err)
 		}
 	}

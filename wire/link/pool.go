@@ -84,7 +84,7 @@ func (p *pool) get(ctx context.Context, key peerKey, patient bool) (*outConn, *w
 		}
 		r := p.peer(key)
 		if r.conn != nil && r.conn.conn.Context().Err() != nil {
-			p.lost(r.conn)
+			p.lost(r.conn, context.Cause(r.conn.conn.Context()))
 		}
 		if c := r.conn; c != nil {
 			c.uses++
@@ -240,7 +240,7 @@ func (p *pool) refusals() (n int) {
 
 // lost takes a connection out of use. A peer that never answered on it has refused us, or is not
 // well: that counts as a failed dial. Called with mu.
-func (p *pool) lost(c *outConn) {
+func (p *pool) lost(c *outConn, cause error) {
 	r := p.peers[c.key]
 	if r == nil || r.conn != c {
 		return
@@ -250,7 +250,6 @@ func (p *pool) lost(c *outConn) {
 		r.failures, r.retryAt, r.refused = 0, time.Time{}, false
 		return
 	}
-	cause := context.Cause(c.conn.Context())
 	p.failed(r, errLost(c, cause), refusedByPeer(cause))
 }
 
@@ -259,7 +258,7 @@ func (c *outConn) ended() {
 	defer c.pool.link.wg.Done()
 	c.pool.mu.Lock()
 	c.timer.Stop()
-	c.pool.lost(c)
+	c.pool.lost(c, context.Cause(c.conn.Context()))
 	delete(c.pool.live, c)
 	c.pool.mu.Unlock()
 	c.pool.link.stats.ended(c.conn, outbound, c.key.proto, c.id.Role)
@@ -303,10 +302,10 @@ func (c *outConn) release() {
 }
 
 // drop stops new calls from using a connection that turned out to be dead.
-func (c *outConn) drop() {
+func (c *outConn) drop(cause error) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
-	c.pool.lost(c)
+	c.pool.lost(c, cause)
 }
 
 // close ends all dials and returns the connections to close.

@@ -91,6 +91,7 @@ func TestRevokedPeerIsCut(t *testing.T) {
 		}
 		_, err := gateway.Call(within(t, time.Minute), to, methodEcho, nil)
 		wantCode(t, err, wire.Unavailable)
+		synctest.Wait() // the call may end before its connection has
 		if got := connections(t, node, "in"); got != 0 {
 			t.Errorf("got %v connections of a revoked peer, want 0", got)
 		}
