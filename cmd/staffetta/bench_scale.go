@@ -89,7 +89,6 @@ func (f *scaleFlags) run(cmd *cobra.Command, name string, room int64,
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s, needs up to %.1f GB\n", dir, float64(room)/1e9)
-	tuneMemory(nodeMemory) // the states are to be measured as they are in a node
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.limit)
 	defer cancel()
 	r, err := measure(ctx, dir)
@@ -192,8 +191,10 @@ it grows, a cold start, and look-ups by the %d, in a process of their own.`,
 	return cmd
 }
 
-// scaleStore is a state's database as a node sets it up.
+// scaleStore is a state's database as a node sets it up, in a process whose garbage is collected as
+// a node's.
 func scaleStore(dir string, cache *pebble.Cache) store.Config {
+	tuneMemory(nodeMemory)
 	return store.Config{Dir: dir, Cache: cache,
 		Identity: store.Identity{Federation: scale.Federation}}
 }
@@ -282,7 +283,6 @@ func newScaleColdCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tuneMemory(nodeMemory)
 			var c *scale.Cold
 			var err error
 			switch args[0] {
