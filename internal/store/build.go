@@ -29,8 +29,7 @@ func Build(cfg Config, plan Plan) error {
 	if err != nil {
 		return fmt.Errorf("store: configuration: %w", err)
 	}
-	d := &DB{cfg: cfg, at: layout{fs: cfg.FS, dir: cfg.Dir}, fail: newFailure(),
-		closing: make(chan struct{}), events: make(chan struct{}, 1)}
+	d := newDB(cfg)
 	if err := d.build(plan); err != nil {
 		return fmt.Errorf("store: building %s: %w", cfg.Dir, err)
 	}

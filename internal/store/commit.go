@@ -111,8 +111,11 @@ func (d *DB) makeRoom(h *handle, size int) error {
 	d.unchecked = 0
 	for {
 		m := h.Metrics()
-		if m.MemTable.Size <= uint64(memTablesMax*d.cfg.MemTableBytes) &&
-			m.Levels[0].Sublevels <= sublevelsMax {
+		buffered, sublevels := m.MemTable.Size, m.Levels[0].Sublevels
+		full := uint64(d.cfg.MemTableBytes)
+		// One buffer is filled while another is written out; a third waits for that.
+		d.pace.behind.Store(buffered > 2*full || sublevels > sublevelsHurry)
+		if buffered <= memTablesMax*full && sublevels <= sublevelsMax {
 			return nil
 		}
 		timer := time.NewTimer(roomPoll)
@@ -165,6 +168,8 @@ func (d *DB) Flush() (wire.Position, error) {
 // flush writes out everything in memory. Pebble's own Flush would wait for ever on a disk that
 // fails.
 func (d *DB) flush(h *handle) error {
+	d.pace.urgent.Add(1)
+	defer d.pace.urgent.Add(-1)
 	var done <-chan struct{}
 	err := d.guarded(func() (err error) {
 		done, err = h.AsyncFlush()

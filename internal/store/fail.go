@@ -68,6 +68,7 @@ func (d *DB) Err() <-chan error { return d.fail.report }
 type brakeFS struct {
 	vfs.FS
 	fail    *failure
+	pace    *pace
 	closing chan struct{}
 }
 
@@ -90,7 +91,11 @@ func (b *brakeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 				return nil, err
 			}
 		}
-		return b.FS.Create(name, c)
+		f, err := b.FS.Create(name, c)
+		if err == nil && paced(name) {
+			f = &pacedFile{File: f, pace: b.pace, since: time.Now()}
+		}
+		return f, err
 	})
 }
 

@@ -33,6 +33,8 @@ const (
 	// memTablesMax and sublevelsMax are where Commit waits for the disk; see makeRoom.
 	memTablesMax = 3
 	sublevelsMax = 24
+	// sublevelsHurry is from where compactions rest no more.
+	sublevelsHurry = compactAt + compactAt/2
 	// pebbleStops is where Pebble itself would stall. It is out of reach, because a stalled
 	// commit can not be woken when the disk has failed.
 	pebbleStops = 1 << 10
@@ -46,7 +48,7 @@ const (
 // written while idle.
 func (d *DB) options(create bool, o *opening) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                          &brakeFS{FS: d.cfg.FS, fail: d.fail, closing: d.closing},
+		FS:                          &brakeFS{FS: d.cfg.FS, fail: d.fail, pace: &d.pace, closing: d.closing},
 		Cache:                       d.cfg.Cache,
 		CacheSize:                   cacheDefault,
 		DisableWAL:                  !d.cfg.Sync,

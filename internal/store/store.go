@@ -25,6 +25,7 @@ type DB struct {
 	fail    *failure
 	closing chan struct{}
 	events  chan struct{} // signalled when a flush or compaction ends
+	pace    pace
 
 	applied atomic.Pointer[applied]
 
@@ -65,8 +66,7 @@ func Open(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: configuration: %w", err)
 	}
-	d := &DB{cfg: cfg, at: layout{fs: cfg.FS, dir: cfg.Dir}, fail: newFailure(),
-		closing: make(chan struct{}), events: make(chan struct{}, 1)}
+	d := newDB(cfg)
 	if err := d.open(); err != nil {
 		if d.lock != nil {
 			err = errors.Join(err, d.lock.Close())
@@ -74,6 +74,13 @@ func Open(cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("store: %s: %w", cfg.Dir, err)
 	}
 	return d, nil
+}
+
+func newDB(cfg Config) *DB {
+	d := &DB{cfg: cfg, at: layout{fs: cfg.FS, dir: cfg.Dir}, fail: newFailure(),
+		closing: make(chan struct{}), events: make(chan struct{}, 1)}
+	d.pace.closing = d.closing
+	return d
 }
 
 func (d *DB) open() error {
