@@ -172,7 +172,7 @@ func (c *child) once(ctx context.Context) error {
 	c.mu.Unlock()
 	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(environment(os.Environ(), runtime.NumCPU()), c.env...)
+	cmd.Env = append(environment(os.Environ(), procs(args[0], runtime.NumCPU())), c.env...)
 	// A terminal's Ctrl-C reaches this process alone, which then stops its children in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -190,15 +190,24 @@ func (c *child) once(ctx context.Context) error {
 	return err
 }
 
-// environment is a child's: unless whoever started this process has said otherwise, a quarter of
-// the cores, since some ten processes share them. Go's scheduler keeps a second core awake in the
-// hope of work, which there takes it from the process that has some: with all of two cores each,
-// the processes spent a quarter more time on a message at 128 in flight, and half more at one.
-func environment(own []string, cores int) []string {
+// procs is how many cores a process of the federation uses: the gateway half, a node a quarter,
+// since some ten processes share them. Go's scheduler keeps a second core awake in the hope of
+// work, which there takes it from the process that has some: with two cores each, the nodes spent
+// a tenth more time on a message at 128 in flight, and a fifth more at one. A gateway carries all
+// connections; with one core it lost a sixth of the throughput at 512.
+func procs(command string, cores int) int {
+	if command == "gateway" {
+		return min(cores, max(2, cores/2))
+	}
+	return max(1, cores/4)
+}
+
+// environment is a child's. What whoever started this process says of cores wins.
+func environment(own []string, procs int) []string {
 	for _, v := range own {
 		if strings.HasPrefix(v, "GOMAXPROCS=") {
 			return own
 		}
 	}
-	return append(own, fmt.Sprintf("GOMAXPROCS=%d", max(1, cores/4)))
+	return append(own, fmt.Sprintf("GOMAXPROCS=%d", procs))
 }

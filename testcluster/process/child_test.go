@@ -97,16 +97,22 @@ func TestSockets(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	for _, tt := range []struct {
-		own   []string
-		cores int
-		want  string
+		own     []string
+		command string
+		cores   int
+		want    string
 	}{
-		{[]string{"A=b"}, 2, "A=b GOMAXPROCS=1"},
-		{[]string{"A=b"}, 16, "A=b GOMAXPROCS=4"},
-		{[]string{"GOMAXPROCS=7", "A=b"}, 2, "GOMAXPROCS=7 A=b"},
+		{[]string{"A=b"}, "node", 2, "A=b GOMAXPROCS=1"},
+		{[]string{"A=b"}, "node", 16, "A=b GOMAXPROCS=4"},
+		{[]string{"A=b"}, "gateway", 1, "A=b GOMAXPROCS=1"},
+		{[]string{"A=b"}, "gateway", 2, "A=b GOMAXPROCS=2"},
+		{[]string{"A=b"}, "gateway", 16, "A=b GOMAXPROCS=8"},
+		{[]string{"GOMAXPROCS=7", "A=b"}, "node", 2, "GOMAXPROCS=7 A=b"},
 	} {
-		if got := strings.Join(environment(tt.own, tt.cores), " "); got != tt.want {
-			t.Errorf("%q with %d cores: %q, want %q", tt.own, tt.cores, got, tt.want)
+		got := strings.Join(environment(tt.own, procs(tt.command, tt.cores)), " ")
+		if got != tt.want {
+			t.Errorf("%q, %s with %d cores: %q, want %q", tt.own, tt.command, tt.cores, got,
+				tt.want)
 		}
 	}
 }

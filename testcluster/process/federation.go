@@ -60,12 +60,13 @@ func New(cfg Config) (_ *Federation, err error) {
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, err
 	}
-	if cfg.HTTP != "" { // known before anything is made for it
-		given, err := cfg.listen()
+	if cfg.HTTP != "" { // known before anything is made for it, and kept until all are chosen
+		given, err := net.Listen("tcp", cfg.HTTP)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the gateway's address: %w", err)
 		}
-		given.Close()
+		defer given.Close()
+		cfg.HTTP = given.Addr().String() // port 0 is a number now
 	}
 	f := &Federation{cfg: cfg, ready: make(chan struct{})}
 	if f.lock, err = lockDir(cfg.Dir); err != nil {
@@ -92,15 +93,6 @@ func New(cfg Config) (_ *Federation, err error) {
 		return nil, err
 	}
 	return f, f.children()
-}
-
-// listen listens on the address that was given.
-func (c *Config) listen() (net.Listener, error) {
-	ln, err := net.Listen("tcp", c.HTTP)
-	if err != nil {
-		return nil, fmt.Errorf("the gateway's address: %w", err)
-	}
-	return ln, nil
 }
 
 // followLayout makes an earlier run's regions, nodes and gateways hold.
@@ -137,7 +129,7 @@ func (f *Federation) children() error {
 		return f.newChild(id, append(args, c.pki(id)...)...)
 	}
 	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
-	addrs, err := f.addrs(len(nodes) + 2*len(gateways))
+	addrs, err := f.ports.TCP(len(nodes) + 2*len(gateways))
 	if err != nil {
 		return err
 	}
@@ -180,18 +172,6 @@ func (f *Federation) children() error {
 				Admin: "http://" + admin}})
 	}
 	return nil
-}
-
-// addrs chooses TCP addresses, of which none is the one that was given.
-func (f *Federation) addrs(n int) ([]string, error) {
-	if f.cfg.HTTP != "" {
-		given, err := f.cfg.listen()
-		if err != nil {
-			return nil, err
-		}
-		defer given.Close()
-	}
-	return f.ports.TCP(n)
 }
 
 // Ready is closed when the federation serves and local.json says how to reach it.
