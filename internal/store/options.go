@@ -47,8 +47,9 @@ const (
 // options sets Pebble up for a light node: one compaction at a time, bounded caches, nothing
 // written while idle.
 func (d *DB) options(create bool, o *opening) *pebble.Options {
+	fs := &brakeFS{FS: d.cfg.FS, fail: d.fail, pace: &d.pace, closing: d.closing}
 	opts := &pebble.Options{
-		FS:                          &brakeFS{FS: d.cfg.FS, fail: d.fail, pace: &d.pace, closing: d.closing},
+		FS:                          fs,
 		Cache:                       d.cfg.Cache,
 		CacheSize:                   cacheDefault,
 		DisableWAL:                  !d.cfg.Sync,
