@@ -22,6 +22,7 @@ func TestFollowerIsReinstalledUnderLoad(t *testing.T) {
 		l := c.leader()
 		behind := c.others(l.id)[0]
 		c.kill(behind)
+		time.Sleep(2 * contactFresh) // until then the log stays for it
 		c.fill(l, "far", 5000)
 		time.Sleep(5 * time.Second) // snapshots come by themselves
 		if first, _ := l.stores.log.FirstIndex(); first < 3000 {
@@ -42,6 +43,44 @@ func TestFollowerIsReinstalledUnderLoad(t *testing.T) {
 		wg.Wait()
 		c.kill(behind) // and what it got is durable
 		c.start(behind)
+		c.check()
+	})
+}
+
+// However long a state takes to be sent, the entries behind it are there when it has arrived.
+func TestLogOfASentStateStays(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.timing.TrailingLogs, c.timing.SnapshotThreshold = TrailingLogsMin, 500
+		c.timing.SnapshotInterval = time.Second
+		c.start()
+		l := c.leader()
+		behind := c.others(l.id)[0]
+		c.kill(behind)
+		time.Sleep(2 * contactFresh) // until then the log stays for it
+		c.fill(l, "far", 5000)
+		time.Sleep(5 * time.Second) // snapshots come by themselves
+		l.state.slow = 8 * time.Second
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		wg := c.load(ctx, 8)
+		c.start(behind)
+		r, began := c.nodes[behind], l.fsm.index.Load()
+		c.eventually("the follower to catch up", func() bool {
+			return r.fsm.index.Load() > began && r.fsm.index.Load()+100 > l.fsm.index.Load()
+		})
+		if sent := l.fsm.index.Load() - began; sent < 3*TrailingLogsMin {
+			t.Fatalf("only %d entries came meanwhile", sent)
+		}
+		if got := counterValue(t, r.stats.installs); got != 1 {
+			t.Errorf("%v snapshots installed, want 1", got)
+		}
+		// Nobody wants them any more.
+		c.eventually("the log to be shortened", func() bool {
+			first, err := l.stores.log.FirstIndex()
+			return err == nil && first+4*TrailingLogsMin > l.fsm.index.Load()
+		})
+		stop()
+		wg.Wait()
 		c.check()
 	})
 }

@@ -121,6 +121,9 @@ type Timing struct {
 	// for every SnapshotInterval to twice that.
 	TrailingLogs, SnapshotThreshold uint64
 	SnapshotInterval                time.Duration
+	// WantedLogs is how many entries stay, at most, for a follower that catches up or to which the
+	// state is being sent. Without them it would get the state again, and then once more.
+	WantedLogs uint64
 	// LogCache is how many recent entries are kept in memory for followers.
 	LogCache int
 	// RPC is the deadline of one message and its answer.
@@ -147,7 +150,8 @@ func RegionTiming() Timing {
 		Heartbeat: 2 * time.Second, Election: 2 * time.Second, LeaderLease: time.Second,
 		Commit: 500 * time.Millisecond, AppendEntries: 8,
 		TrailingLogs: 32768, SnapshotThreshold: 4096, SnapshotInterval: time.Minute,
-		LogCache: 64, RPC: 10 * time.Second, Enqueue: 2 * time.Second,
+		WantedLogs: 1 << 18,
+		LogCache:   64, RPC: 10 * time.Second, Enqueue: 2 * time.Second,
 		Stall: 10 * time.Second, Lag: 10 * time.Second, Installs: 10 * time.Minute,
 	}
 }

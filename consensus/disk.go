@@ -61,6 +61,10 @@ type diskLog struct {
 	to   raft.LogStore
 	// applied is the state's index: entries up to it need no look at the log.
 	applied func() uint64
+	// wanted answers the first entry that somebody still wants, 0 for none, and wantedMax is how
+	// many are kept for that.
+	wanted    func() uint64
+	wantedMax uint64
 
 	// changing is held while the log changes and until that is noted: the library truncates
 	// behind a snapshot while another of its goroutines appends.
@@ -80,7 +84,7 @@ type noop struct {
 }
 
 func newDiskLog(d *disk, to raft.LogStore, applied func() uint64) *diskLog {
-	return &diskLog{disk: d, to: to, applied: applied}
+	return &diskLog{disk: d, to: to, applied: applied, wanted: func() uint64 { return 0 }}
 }
 
 func seen(t raft.LogType) bool { return t == raft.LogCommand || t == raft.LogConfiguration }
@@ -212,16 +216,32 @@ func (l *diskLog) beginning(term uint64) (noop, bool) {
 }
 
 // DeleteRange deletes a prefix, after a snapshot and beside appends, or a suffix, which a leader
-// contradicts, or everything.
+// contradicts, or everything. Of a prefix it leaves what is wanted; a later one takes it.
 func (l *diskLog) DeleteRange(from, to uint64) error {
 	return l.disk.do("truncate log", func() error {
 		l.changing.Lock()
 		defer l.changing.Unlock()
+		if to = l.unwanted(to); to < from {
+			return nil
+		}
 		if err := l.to.DeleteRange(from, to); err != nil {
 			return err
 		}
 		return l.recount()
 	})
+}
+
+// unwanted answers up to where a log that is to be deleted up to an entry may go.
+func (l *diskLog) unwanted(to uint64) uint64 {
+	l.mu.Lock()
+	last := l.last
+	l.mu.Unlock()
+	wanted := l.wanted()
+	if to >= last || wanted == 0 || last-min(wanted, last) > l.wantedMax ||
+		!l.disk.guards.on(guardSentLog) {
+		return to
+	}
+	return min(to, wanted-1)
 }
 
 // recount finds the end of the log and the last entry in it that the state machine will see. The

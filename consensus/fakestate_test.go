@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/staffetta/staffetta/wire"
 )
@@ -26,7 +27,23 @@ type memState struct {
 
 	// before is called with every batch, unlocked.
 	before func([]wire.LogEntry) error
+	// slow is how long the first read of a checkpoint takes.
+	slow time.Duration
 }
+
+// slowStream is a checkpoint that takes its time.
+type slowStream struct {
+	io.Reader
+	wait time.Duration
+}
+
+func (s *slowStream) Read(p []byte) (int, error) {
+	time.Sleep(s.wait)
+	s.wait = 0
+	return s.Reader.Read(p)
+}
+
+func (s *slowStream) Close() error { return nil }
 
 // image is a state's whole content.
 type image struct {
@@ -111,7 +128,7 @@ func (s *memState) Checkpoint() (io.ReadCloser, int64, wire.Position, error) {
 	}
 	sum := crc32.ChecksumIEEE(b.Bytes())
 	binary.Write(&b, binary.BigEndian, sum)
-	return io.NopCloser(&b), int64(b.Len()), s.now.Pos, nil
+	return &slowStream{&b, s.slow}, int64(b.Len()), s.now.Pos, nil
 }
 
 type memStage struct {

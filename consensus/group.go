@@ -119,6 +119,7 @@ func (g *Group) assemble(pos wire.Position) {
 		g.fsm.member = names(toMembers(at), c.Self)
 	}
 	g.log = newDiskLog(g.disk, g.stores.log, g.fsm.index.Load)
+	g.log.wanted, g.log.wantedMax = g.wanted, c.Timing.WantedLogs
 	g.layer = newStreams(c.Transport)
 }
 

@@ -18,6 +18,7 @@ const (
 	guardPreVote            = "pre-vote"             // a returning node must not depose a leader
 	guardRemoved            = "removed"              // hashicorp/raft#524
 	guardOneInstall         = "one-install"          // an installing replica does not vote
+	guardSentLog            = "sent-log"             // TrailingLogs is a number, not what is needed
 	guardLag                = "lag"                  // progress that the library does not show
 	guardFreshAnswers       = "fresh-answers"        // old answers confirm no leader
 	guardOrphans            = "orphans"              // futures that nobody answers

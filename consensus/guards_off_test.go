@@ -25,6 +25,7 @@ var guardTests = map[string]string{
 	guardPreVote:            "TestReturningReplicaDoesNotDisturb",
 	guardRemoved:            "TestRemovedReplicaEnds",
 	guardOneInstall:         "TestOneSnapshotAtATime",
+	guardSentLog:            "TestLogOfASentStateStays",
 	guardLag:                "TestStandingFollowerRaisesAnAlarm",
 	guardFreshAnswers:       "TestOldAnswersConfirmNobody",
 	guardOrphans:            "TestNobodyWaitsForAStoppedGroup",

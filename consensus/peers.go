@@ -113,9 +113,24 @@ func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
 func (p *peers) installed(id wire.NodeID, req *raft.InstallSnapshotRequest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f := p.get(id, req.Term); req.LastLogIndex > f.match {
-		f.match, f.moved = req.LastLogIndex, p.now()
+	f, now := p.get(id, req.Term), p.now()
+	f.contact = now
+	if req.LastLogIndex > f.match {
+		f.match, f.moved = req.LastLogIndex, now
 	}
+}
+
+// wanted answers the first entry that a follower which is there needs: the last one that it has,
+// which what follows is appended to. 0: none is known.
+func (p *peers) wanted() (index uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.of {
+		if f.match > 0 && p.now().Sub(f.contact) < contactFresh && (index == 0 || f.match < index) {
+			index = f.match
+		}
+	}
+	return index
 }
 
 // confirmed reports whether a majority agreed, in term, to messages sent after the first since.

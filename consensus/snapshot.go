@@ -29,6 +29,7 @@ type snapshots struct {
 	durable wire.Position
 	staged  *raft.SnapshotMeta // complete, and not installed yet
 	created *raft.SnapshotMeta // with guardSnapshotList off
+	sent    uint64             // the state that is being sent reaches at least so far; 0: none is
 }
 
 const (
@@ -99,16 +100,38 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return meta, &sentStream{ReadCloser: stream, release: release}, nil
 }
 
+// acquire waits for the others' turns to end. Until release what follows the state as it is now
+// stays in the log.
 func (s *snapshots) acquire() (release func(), err error) {
-	if !s.guards.on(guardOneInstall) {
-		return func() {}, nil
+	free := func() {}
+	if s.guards.on(guardOneInstall) {
+		select {
+		case s.sending <- struct{}{}:
+			free = func() { <-s.sending }
+		case <-s.ended:
+			return nil, errors.New("the node is stopping")
+		}
 	}
-	select {
-	case s.sending <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.sending }), nil
-	case <-s.ended:
-		return nil, errors.New("the node is stopping")
+	s.setSent(s.state.Position().Index)
+	return sync.OnceFunc(func() { s.setSent(0); free() }), nil
+}
+
+func (s *snapshots) setSent(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = index
+}
+
+// wanted is the first entry that followers want: those that are there, and one to which the state
+// is being sent, which answers nothing meanwhile.
+func (g *Group) wanted() uint64 {
+	index := g.peers.wanted()
+	g.snaps.mu.Lock()
+	defer g.snaps.mu.Unlock()
+	if sent := g.snaps.sent; sent > 0 && (index == 0 || sent < index) {
+		index = sent
 	}
+	return index
 }
 
 type sentStream struct {

@@ -49,11 +49,16 @@ func Half(ctx context.Context, c Config) (_ *HalfReport, err error) {
 		return nil, fmt.Errorf("half of the highest throughput: %w", err)
 	}
 	r.Ratio = ratio(r.Half.Latency.P99, r.One.Latency.P50)
-	r.Stalls = slices.SortedFunc(slices.Values(r.Half.Timeline), func(a, b Second) int {
+	r.Stalls = r.Half.Stalls()
+	return r, nil
+}
+
+// Stalls are the seconds of a run with the longest waits, worst first.
+func (r *Report) Stalls() []Second {
+	worst := slices.SortedFunc(slices.Values(r.Timeline), func(a, b Second) int {
 		return cmp.Compare(b.Max, a.Max)
 	})
-	r.Stalls = r.Stalls[:min(len(r.Stalls), stallsMax)]
-	return r, nil
+	return worst[:min(len(worst), stallsMax)]
 }
 
 // Write writes the report for people.

@@ -66,6 +66,8 @@ type CatchUpReport struct {
 	AloneP99  float64 `json:"alone_p99_ms"`
 	DuringP99 float64 `json:"during_p99_ms"`
 	Errors    int64   `json:"errors_during"`
+	// Stalls are the worst seconds since its start, worst first.
+	Stalls []load.Second `json:"stalls_during"`
 
 	MissedEntries  uint64  `json:"missed_entries"`
 	ReadySeconds   float64 `json:"ready_seconds"`    // from its start until /health said so
@@ -287,6 +289,7 @@ func (c *catchUp) comeBack(ctx context.Context) error {
 	}
 	r := c.report
 	r.During, r.DuringP99 = out.report.Throughput, out.report.Latency.P99
+	r.Stalls = out.report.Stalls()
 	for _, n := range out.report.Errors {
 		r.Errors += n
 	}

@@ -106,7 +106,7 @@ func TestCatchUp(t *testing.T) {
 	if r.Node != "lazio-1" || r.MissedEntries == 0 || r.Full <= 0 || r.Outage <= 0 ||
 		r.Offered != halfRate*r.Full || r.Alone <= 0 || r.During <= 0 || r.ReadySeconds <= 0 ||
 		r.CatchUpSeconds < r.ReadySeconds || r.OutageSeconds < OutageMin.Seconds() ||
-		r.CatchUpRatio != r.CatchUpSeconds/r.OutageSeconds || r.Errors != 0 {
+		r.CatchUpRatio != r.CatchUpSeconds/r.OutageSeconds || r.Errors != 0 || len(r.Stalls) == 0 {
 		t.Errorf("report %+v", r)
 	}
 	if err := r.Write(io.Discard); err != nil {

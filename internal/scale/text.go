@@ -125,6 +125,12 @@ its directory      %.2f GB
 `, r.Node, r.OutageSeconds, r.MissedEntries, r.ReadySeconds, r.CatchUpSeconds, r.CatchUpRatio,
 		r.Full, r.Outage, r.Offered, r.Alone, r.During, r.ThroughputRatio, r.AloneP99, r.DuringP99,
 		r.Errors, float64(r.StateBytes)/gigabyte)
+	for _, s := range r.Stalls {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "longest wait       %.1f ms, %.1f s after its start\n", s.Max,
+				s.MaxAt)
+		}
+	}
 	return err
 }
 
