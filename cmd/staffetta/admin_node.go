@@ -235,8 +235,8 @@ func awaitVote(ctx context.Context, progress io.Writer, op *operator.Client, id 
 			return "", false, err
 		}
 		n, ok := m.Node(id)
-		if !ok {
-			return "", false, fmt.Errorf("node %s is not on the map", id)
+		if !ok { // the federation's leader knows it, so the node that answered is behind
+			return fmt.Sprintf("%s is not on the map everywhere yet", id), false, nil
 		}
 		g, err := op.Members(ctx, link.RegionGroup(n.Region))
 		if err != nil {

@@ -20,11 +20,7 @@ func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (
 		answer, err := c.callLeader(ctx, link.FederationGroup, wire.MethodChangeMembers, req)
 		if err == nil {
 			m := new(wire.Map)
-			if err := wire.Decode(answer, m); err != nil {
-				return nil, err
-			}
-			c.note(m)
-			return m, nil
+			return m, wire.Decode(answer, m)
 		}
 		if ctx.Err() != nil && last != nil {
 			return nil, last

@@ -79,36 +79,15 @@ func (c *Client) addr(id wire.NodeID) (string, bool) {
 	return n.Addr, ok
 }
 
-// Map asks the nodes that the operator named for the federation's map; the first answer counts
-// that is not older than one before: a node which is behind would deny what was just changed.
+// Map asks the nodes that the operator named for the federation's map; the first answer counts.
 func (c *Client) Map(ctx context.Context) (*wire.Map, error) {
-	for {
-		m := new(wire.Map)
-		if err := c.read(ctx, wire.MethodGetMap, nil, m); err != nil {
-			return nil, err
-		}
-		if c.note(m) {
-			c.link.Trust(&m.Trust)
-			return m, nil
-		}
-		if !link.Pause(ctx, retryPause) {
-			return nil, wire.Errorf(wire.NotReady, "the nodes that answer are behind: the map of "+
-				"version %d instead of %d", m.Version, c.view.Load().Version)
-		}
+	m := new(wire.Map)
+	if err := c.read(ctx, wire.MethodGetMap, nil, m); err != nil {
+		return nil, err
 	}
-}
-
-// note keeps a map, unless it is older than one before.
-func (c *Client) note(m *wire.Map) bool {
-	for {
-		seen := c.view.Load()
-		if seen != nil && m.Version < seen.Version {
-			return false
-		}
-		if c.view.CompareAndSwap(seen, m) {
-			return true
-		}
-	}
+	c.view.Store(m)
+	c.link.Trust(&m.Trust)
+	return m, nil
 }
 
 // call calls the federation's leader. Every operator's call may be repeated.
