@@ -59,7 +59,9 @@ func TestLogOfASentStateStays(t *testing.T) {
 		time.Sleep(2 * contactFresh) // until then the log stays for it
 		c.fill(l, "far", 5000)
 		time.Sleep(5 * time.Second) // snapshots come by themselves
+		l.state.mu.Lock()
 		l.state.slow = 8 * time.Second
+		l.state.mu.Unlock()
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		wg := c.load(ctx, 8)
