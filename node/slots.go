@@ -129,6 +129,7 @@ func (n *Node) slotsRound(ctx context.Context) error {
 	away := &absent{}
 	g.SetLimit(slotsAtOnce)
 	var errs [wire.Slots]error
+	var late [wire.Slots]bool
 	var done, granted wire.SettleSlots
 	var gone []wire.Command
 	for s := range wire.Slot(wire.Slots) {
@@ -156,11 +157,16 @@ func (n *Node) slotsRound(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			errs[s] = n.takeSlot(ctx, m, s, deal, moving, away)
+			late[s], errs[s] = n.takeSlot(ctx, m, s, deal, moving, away)
 			return nil // one slot that waits holds up no other
 		})
 	}
 	g.Wait()
+	for s := range wire.Slot(wire.Slots) {
+		if late[s] {
+			done.Slots, done.Epochs = append(done.Slots, s), append(done.Epochs, m.SlotEpoch(s))
+		}
+	}
 	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true),
 		n.giveUpSlots(ctx, gone))
 }
@@ -210,29 +216,29 @@ func firstOf(errs []error) error {
 
 // takeSlot takes over one slot: from its old holder, or, if the deal is forced and its time has
 // come, by what the directory says. What the old holder of a forced deal still knows is added when
-// it is back. A slot that the region has by the map, without a deal, and not by its log, it had
-// before it was restored from a backup.
+// it is back: late says that it was, and that the deal is done with. A slot that the region has by
+// the map, without a deal, and not by its log, it had before it was restored from a backup.
 func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal,
-	moving bool, away *absent) error {
+	moving bool, away *absent) (late bool, err error) {
 	if !moving {
-		return n.markSlot(ctx, s, m.SlotEpoch(s))
+		return false, n.markSlot(ctx, s, m.SlotEpoch(s))
 	}
 	from, _ := m.RegionByTag(deal.From)
 	epoch, held := n.region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
 	if deal.Stray && !held && n.clockNow() < deal.At.Add(wire.SlotForceWait) {
-		return wire.Errorf(wire.Unavailable, "slot %d was not yet where it is taken from", s)
+		return false, wire.Errorf(wire.Unavailable, "slot %d was not yet where it is taken from", s)
 	}
-	err := n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
+	err = n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
 	switch {
-	case err == nil && held: // the late rows of a forced deal: nothing is left to be done
-		return n.settle(ctx, wire.SettleSlots{Slots: []wire.Slot{s}, Epochs: []uint64{epoch}}, false)
+	case err == nil && held:
+		return true, nil
 	case err == nil && !deal.Stray, held && wire.Retriable(err):
-		return nil
+		return false, nil
 	case !deal.Forced || n.clockNow() < deal.At.Add(wire.SlotForceWait):
-		return err
+		return false, err
 	}
-	return n.markSlot(ctx, s, m.SlotEpoch(s))
+	return false, n.markSlot(ctx, s, m.SlotEpoch(s))
 }
 
 // copySlot imports a slot page by page from its old holder. With stray that one may never have had

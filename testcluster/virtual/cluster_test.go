@@ -75,7 +75,7 @@ func (s *scene) load(t *testing.T, clients int, g *Gateway) (stop func()) {
 		all.Go(func() {
 			for n := i; ctx.Err() == nil; n++ {
 				g.Send(ctx, &s.h, s.citizens[n%len(s.citizens)])
-				time.Sleep(time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 			}
 		})
 	}
