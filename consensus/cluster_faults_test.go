@@ -13,21 +13,29 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
+// farBehind starts the cluster and leaves a follower of its leader dead, and too far behind for the
+// log.
+func (c *cluster) farBehind() (leader *replica, behind wire.NodeID) {
+	c.t.Helper()
+	c.timing.TrailingLogs, c.timing.SnapshotThreshold = TrailingLogsMin, 500
+	c.timing.SnapshotInterval = time.Second
+	c.start()
+	leader = c.leader()
+	behind = c.others(leader.id)[0]
+	c.kill(behind)
+	time.Sleep(2 * contactFresh) // until then the log stays for it
+	c.fill(leader, "far", 5000)
+	c.eventually("the log to be truncated behind a snapshot", func() bool {
+		first, err := leader.stores.log.FirstIndex()
+		return err == nil && first >= 3000
+	})
+	return leader, behind
+}
+
 // A follower that is far behind gets the state, while others go on writing.
 func TestFollowerIsReinstalledUnderLoad(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, c *cluster) {
-		c.timing.TrailingLogs, c.timing.SnapshotThreshold = TrailingLogsMin, 500
-		c.timing.SnapshotInterval = time.Second
-		c.start()
-		l := c.leader()
-		behind := c.others(l.id)[0]
-		c.kill(behind)
-		time.Sleep(2 * contactFresh) // until then the log stays for it
-		c.fill(l, "far", 5000)
-		time.Sleep(5 * time.Second) // snapshots come by themselves
-		if first, _ := l.stores.log.FirstIndex(); first < 3000 {
-			t.Fatalf("log still begins at %d", first)
-		}
+		l, behind := c.farBehind()
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		wg := c.load(ctx, 8)
@@ -50,15 +58,7 @@ func TestFollowerIsReinstalledUnderLoad(t *testing.T) {
 // However long a state takes to be sent, the entries behind it are there when it has arrived.
 func TestLogOfASentStateStays(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, c *cluster) {
-		c.timing.TrailingLogs, c.timing.SnapshotThreshold = TrailingLogsMin, 500
-		c.timing.SnapshotInterval = time.Second
-		c.start()
-		l := c.leader()
-		behind := c.others(l.id)[0]
-		c.kill(behind)
-		time.Sleep(2 * contactFresh) // until then the log stays for it
-		c.fill(l, "far", 5000)
-		time.Sleep(5 * time.Second) // snapshots come by themselves
+		l, behind := c.farBehind()
 		l.state.mu.Lock()
 		l.state.slow = 8 * time.Second
 		l.state.mu.Unlock()
@@ -340,6 +340,25 @@ func TestConfigReportsEverything(t *testing.T) {
 		"no founding member votes"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
+		}
+	}
+}
+
+func TestTimingIsChecked(t *testing.T) {
+	for name, wrong := range map[string]func(*Timing){
+		"fewer logs for one than for all": func(t *Timing) { t.WantedLogs = t.TrailingLogs - 1 },
+		"no deadline":                     func(t *Timing) { t.RPC = 0 },
+		"no cache":                        func(t *Timing) { t.LogCache = 0 },
+	} {
+		timing := RegionTiming()
+		wrong(&timing)
+		if err := timing.validate(guards{}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, timing := range []Timing{RegionTiming(), FederationTiming()} {
+		if err := timing.validate(guards{}); err != nil {
+			t.Error(err)
 		}
 	}
 }

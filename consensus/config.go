@@ -150,9 +150,9 @@ func RegionTiming() Timing {
 		Heartbeat: 2 * time.Second, Election: 2 * time.Second, LeaderLease: time.Second,
 		Commit: 500 * time.Millisecond, AppendEntries: 8,
 		TrailingLogs: 32768, SnapshotThreshold: 4096, SnapshotInterval: time.Minute,
-		WantedLogs: 1 << 18,
-		LogCache:   64, RPC: 10 * time.Second, Enqueue: 2 * time.Second,
-		Stall: 10 * time.Second, Lag: 10 * time.Second, Installs: 10 * time.Minute,
+		WantedLogs: 1 << 18, LogCache: 64,
+		RPC: 10 * time.Second, Enqueue: 2 * time.Second, Stall: 10 * time.Second,
+		Lag: 10 * time.Second, Installs: 10 * time.Minute,
 	}
 }
 
@@ -230,6 +230,10 @@ func (t Timing) validate(g guards) error {
 	if g.on(guardTrailing) && t.TrailingLogs < TrailingLogsMin {
 		return fmt.Errorf("%d trailing logs, at least %d are needed", t.TrailingLogs,
 			TrailingLogsMin)
+	}
+	if g.on(guardSentLog) && t.WantedLogs < t.TrailingLogs {
+		return fmt.Errorf("%d logs for followers that want them, and %d for everybody",
+			t.WantedLogs, t.TrailingLogs)
 	}
 	for _, d := range []time.Duration{t.RPC, t.Enqueue, t.Stall, t.Lag, t.Installs} {
 		if d <= 0 {

@@ -83,8 +83,9 @@ type noop struct {
 	visible     uint64 // the last entry before it that the state machine sees
 }
 
-func newDiskLog(d *disk, to raft.LogStore, applied func() uint64) *diskLog {
-	return &diskLog{disk: d, to: to, applied: applied, wanted: func() uint64 { return 0 }}
+func newDiskLog(d *disk, to raft.LogStore, applied, wanted func() uint64,
+	wantedMax uint64) *diskLog {
+	return &diskLog{disk: d, to: to, applied: applied, wanted: wanted, wantedMax: wantedMax}
 }
 
 func seen(t raft.LogType) bool { return t == raft.LogCommand || t == raft.LogConfiguration }

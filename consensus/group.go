@@ -118,9 +118,18 @@ func (g *Group) assemble(pos wire.Position) {
 	if at, err := decodeConfiguration(pos.Configuration); err == nil {
 		g.fsm.member = names(toMembers(at), c.Self)
 	}
-	g.log = newDiskLog(g.disk, g.stores.log, g.fsm.index.Load)
-	g.log.wanted, g.log.wantedMax = g.wanted, c.Timing.WantedLogs
+	g.log = newDiskLog(g.disk, g.stores.log, g.fsm.index.Load, g.wanted, c.Timing.WantedLogs)
 	g.layer = newStreams(c.Transport)
+}
+
+// wanted answers the first entry of the log that followers want: those that are there, and one to
+// which the state is being sent, which answers nothing meanwhile. 0: none is known.
+func (g *Group) wanted() uint64 {
+	index, sent := g.peers.wanted(), g.snaps.sentIndex()
+	if index == 0 || sent > 0 && sent < index {
+		return sent
+	}
+	return index
 }
 
 // start runs the library and our own goroutines.

@@ -122,16 +122,11 @@ func (s *snapshots) setSent(index uint64) {
 	s.sent = index
 }
 
-// wanted is the first entry that followers want: those that are there, and one to which the state
-// is being sent, which answers nothing meanwhile.
-func (g *Group) wanted() uint64 {
-	index := g.peers.wanted()
-	g.snaps.mu.Lock()
-	defer g.snaps.mu.Unlock()
-	if sent := g.snaps.sent; sent > 0 && (index == 0 || sent < index) {
-		index = sent
-	}
-	return index
+// sentIndex answers where the state stood that is being sent, 0 for none.
+func (s *snapshots) sentIndex() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
 }
 
 type sentStream struct {

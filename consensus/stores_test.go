@@ -49,7 +49,8 @@ func (s *openStore) open() {
 	s.Stores = stores
 	d := &disk{stall: time.Minute, guards: offNow(), fatal: func(error) {},
 		stats: newStats(&Group{})}
-	s.log = newDiskLog(d, stores.log, func() uint64 { return 0 })
+	none := func() uint64 { return 0 }
+	s.log = newDiskLog(d, stores.log, none, none, 0)
 	s.stable = diskStable{d, stores.stable}
 	if err := s.log.recount(); err != nil {
 		s.t.Fatal(err)
