@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -320,7 +321,10 @@ func (f *fixture) checkCaches() {
 				owners[keyOf(r)] = r
 			}
 		}
-		for k, got := range f.standings.citizens.all() {
+		f.standings.mu.Lock() // the table may still be warming
+		cached := maps.Collect(f.standings.citizens.all())
+		f.standings.mu.Unlock()
+		for k, got := range cached {
 			want, err := f.standingNow(c, owners[k])
 			if err != nil || got != want {
 				return fmt.Errorf("cached standing %+v, the state has %+v, %v", got, want, err)
