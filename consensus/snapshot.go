@@ -6,9 +6,11 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/staffetta/staffetta/wire"
+	"golang.org/x/time/rate"
 )
 
 // snapshots is the library's snapshot store over our state. There are no snapshot files: the
@@ -97,7 +99,7 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 		return nil, nil, errors.Join(err, stream.Close())
 	}
 	s.stats.checkpoints.Inc()
-	return meta, &sentStream{ReadCloser: stream, release: release}, nil
+	return meta, newSentStream(stream, release, s.ended), nil
 }
 
 // acquire waits for the others' turns to end. Until release what follows the state as it is now
@@ -129,9 +131,36 @@ func (s *snapshots) sentIndex() uint64 {
 	return s.sent
 }
 
+const (
+	// sendRate bounds the bytes of a state that are sent in a second. As fast as they go, sender
+	// and receiver take most of a core each and all of a shared disk, and messages wait.
+	sendRate  = 32 << 20
+	sendBurst = 256 << 10
+)
+
+// sentStream is a state that is being sent, at no more than sendRate.
 type sentStream struct {
 	io.ReadCloser
 	release func()
+	ended   <-chan struct{}
+	pace    *rate.Limiter
+}
+
+func newSentStream(from io.ReadCloser, release func(), ended <-chan struct{}) *sentStream {
+	return &sentStream{ReadCloser: from, release: release, ended: ended,
+		pace: rate.NewLimiter(sendRate, sendBurst)}
+}
+
+func (s *sentStream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p[:min(len(p), sendBurst)])
+	timer := time.NewTimer(s.pace.ReserveN(time.Now(), n).Delay())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return n, err
+	case <-s.ended:
+		return n, errors.New("the node is stopping")
+	}
 }
 
 func (s *sentStream) Close() error {

@@ -1,7 +1,9 @@
 package consensus
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -115,6 +117,28 @@ func TestLateSnapshotIsRefused(t *testing.T) {
 	if err := u.fsm.Restore(nil); err == nil {
 		t.Error("snapshot 200 was installed over the state at 300")
 	}
+}
+
+// However large a state is, sending it takes no more than its part of the machine.
+func TestStateIsSentAtARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		const seconds = 4
+		stream := func() *sentStream {
+			zeros := bytes.NewReader(make([]byte, seconds*sendRate))
+			return newSentStream(io.NopCloser(zeros), func() {}, ended)
+		}
+		began := time.Now()
+		n, err := io.Copy(io.Discard, stream())
+		if took := time.Since(began); err != nil || n != seconds*sendRate ||
+			took.Round(100*time.Millisecond) != seconds*time.Second {
+			t.Errorf("%d bytes in %v, %v; want %d s", n, took, err, seconds)
+		}
+		time.AfterFunc(time.Second, func() { close(ended) })
+		if n, err := io.Copy(io.Discard, stream()); err == nil || n > 2*sendRate {
+			t.Errorf("a node that stops sent %d bytes, %v", n, err)
+		}
+	})
 }
 
 // Two replicas must not install at the same time.
