@@ -23,7 +23,10 @@ func (c *cluster) farBehind() (leader *replica, behind wire.NodeID) {
 	leader = c.leader()
 	behind = c.others(leader.id)[0]
 	c.kill(behind)
-	time.Sleep(2 * contactFresh) // until then the log stays for it
+	c.eventually("the leader to miss it", func() bool { // until then the log stays for it
+		_, there := leader.peers.lag(behind, leader.raft.CurrentTerm(), 0)
+		return !there
+	})
 	c.fill(leader, "far", 5000)
 	c.eventually("the log to be truncated behind a snapshot", func() bool {
 		first, err := leader.stores.log.FirstIndex()

@@ -1,9 +1,9 @@
 package consensus
 
 import (
-	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -122,20 +122,28 @@ func TestLateSnapshotIsRefused(t *testing.T) {
 // However large a state is, sending it takes no more than its part of the machine.
 func TestStateIsSentAtARate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ended := make(chan struct{})
-		const seconds = 4
-		stream := func() *sentStream {
-			zeros := bytes.NewReader(make([]byte, seconds*sendRate))
-			return newSentStream(io.NopCloser(zeros), func() {}, ended)
+		const seconds = 2
+		u := newUnit(t)
+		u.state.now = image{
+			Pos:      wire.Position{Index: 5, Term: 1, Configuration: unitMembers, ConfigurationIndex: 1},
+			Commands: []command{{Body: strings.Repeat("x", seconds*sendRate)}},
 		}
-		began := time.Now()
-		n, err := io.Copy(io.Discard, stream())
-		if took := time.Since(began); err != nil || n != seconds*sendRate ||
+		send := func() (n int64, took time.Duration, err error) {
+			began := time.Now()
+			_, stream, err := u.snaps.Open(idState)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			n, err = io.Copy(io.Discard, stream)
+			return n, time.Since(began), err
+		}
+		if n, took, err := send(); err != nil || n < seconds*sendRate ||
 			took.Round(100*time.Millisecond) != seconds*time.Second {
 			t.Errorf("%d bytes in %v, %v; want %d s", n, took, err, seconds)
 		}
-		time.AfterFunc(time.Second, func() { close(ended) })
-		if n, err := io.Copy(io.Discard, stream()); err == nil || n > 2*sendRate {
+		time.AfterFunc(time.Second, func() { close(u.snaps.ended) })
+		if n, _, err := send(); err == nil || n >= seconds*sendRate {
 			t.Errorf("a node that stops sent %d bytes, %v", n, err)
 		}
 	})

@@ -161,9 +161,17 @@ func TestSlotsAreTakenByForce(t *testing.T) {
 				t.Errorf("citizen %d of the lost region: %+v, %v", i, own, err)
 			}
 		}
+		version := func() uint64 {
+			m, _ := s.Leader("lazio").Node.Federation().Map()
+			return m.Version
+		}
+		before := version()
 		s.Mend()
 		s.AwaitReady()
 		s.deals(t, "what the lost anchor knew has arrived", settled)
+		if maps := version() - before; maps > 64 { // not one for each slot
+			t.Errorf("%d new maps", maps)
+		}
 		h = s.Leader("lazio").Node.Health()
 		if strings.Contains(strings.Join(h.Degraded, "; "), "anchor slots") {
 			t.Errorf("health %+v when nothing waits", h)
