@@ -11,7 +11,7 @@ import (
 // since a replica that does not know a kind stops. A version adds kinds and never changes what an
 // older kind does: logs and backups hold those for years. VersionMin is the oldest that is spoken.
 const (
-	Version    = 2
+	Version    = 3
 	VersionMin = 1
 )
 
@@ -36,6 +36,8 @@ var introduced = [...]struct {
 	{1, CmdFound, CmdDirectory}, // of the federation
 	{2, 20, 64},                 // of a region: spool, moves, slots, versions, backups, members
 	{2, 110, 154},               // of the federation: the same, trust, audit
+	{3, 65, 100},                // of a region: what a hostile month asked for
+	{3, 155, 255},               // of the federation: the same
 }
 
 // Since is the version that introduced the kind; 0 for one that this program does not know.
