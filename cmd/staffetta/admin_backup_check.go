@@ -53,8 +53,7 @@ directory needs room for the largest state, and holds it in clear meanwhile; --q
 			if err != nil {
 				return err
 			}
-			return errors.Join(printReport(cmd.OutOrStdout(), asJSON, report, report.text),
-				report.failure())
+			return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
 		},
 	}
 	repo.register(cmd)

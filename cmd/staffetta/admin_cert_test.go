@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -225,20 +227,99 @@ func TestFindRoot(t *testing.T) {
 		"zzzzzzzz":                      "is no fingerprint",
 		a.String() + "0":                "is no fingerprint",
 	} {
-		got, known, err := findRoot(m, digits)
-		if want == "" && (err != nil || !known || got != a) {
-			t.Errorf("%s: got %s, %v, %v", digits, got, known, err)
+		got, listed, err := findRoot(m, nil, digits)
+		if want == "" && (err != nil || !listed || got != a) {
+			t.Errorf("%s: got %s, %v, %v", digits, got, listed, err)
 		}
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", digits, err, want)
 		}
 	}
-	if _, known, err := findRoot(m, "00000000"); known || err != nil {
-		t.Errorf("got %v, %v for one that is not there", known, err)
+	if _, _, err := findRoot(m, nil, "00000000"); err == nil ||
+		!strings.Contains(err.Error(), "nobody who answers believes") {
+		t.Errorf("got %v for one that nobody believes", err)
 	}
-	m.Trust.Roots = append(m.Trust.Roots, []byte("a"))
-	if _, _, err := findRoot(m, a.String()[:8]); err == nil {
-		t.Error("several have these digits")
+	nobodys := wire.FingerprintOf([]byte("c"))
+	if got, listed, err := findRoot(m, nil, nobodys.String()); listed || err != nil || got != nobodys {
+		t.Errorf("got %s, %v, %v for all the digits of one that nobody believes", got, listed, err)
+	}
+	files := operator.Witnesses{{Identities: &wire.Identities{FileRoots: [][]byte{[]byte("a"),
+		[]byte("c")}}}}
+	if got, listed, err := findRoot(m, files, nobodys.String()[:8]); listed || err != nil ||
+		got != nobodys {
+		t.Errorf("got %s, %v, %v for one of a node's file", got, listed, err)
+	}
+	if got, listed, err := findRoot(m, files, a.String()[:8]); !listed || err != nil || got != a {
+		t.Errorf("got %s, %v, %v for one of the list and of a file", got, listed, err)
+	}
+	one, two := alike()
+	m.Trust.Roots = append(m.Trust.Roots, one, two)
+	if _, _, err := findRoot(m, nil, wire.FingerprintOf(one).String()[:8]); err == nil ||
+		!strings.Contains(err.Error(), "several") {
+		t.Errorf("got %v where two have these digits", err)
+	}
+}
+
+// alike are two texts whose fingerprints begin with the same eight digits.
+func alike() (one, two []byte) {
+	seen := map[string]int{}
+	for i := 0; ; i++ {
+		text := fmt.Append(nil, i)
+		digits := wire.FingerprintOf(text).String()[:8]
+		if j, there := seen[digits]; there {
+			return fmt.Append(nil, j), text
+		}
+		seen[digits] = i
+	}
+}
+
+// TestForgetCA takes the old authority out of a process's file, once its certificate is another's.
+func TestForgetCA(t *testing.T) {
+	path, admin := pkiDir(t)
+	if _, err := issue(admin); err != nil {
+		t.Fatal(err)
+	}
+	old, err := link.ReadAuthorities(path("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldPrint := wire.FingerprintOf(old[0].Raw).String()
+	if _, err := admin("ca", "create", "--federation", "italia", "--ca-cert", "@new.pem",
+		"--ca-key", "@new.key"); err != nil {
+		t.Fatal(err)
+	}
+	forget := []string{"ca", "forget", oldPrint[:8], "--ca", "@ca.pem", "--cert", "@n.pem"}
+	refusedWith := func(want string, args ...string) {
+		t.Helper()
+		if out, err := admin(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, %v, want %q", out, err, want)
+		}
+	}
+	refusedWith("renew it first", forget...)
+	if _, err := admin("cert", "renew", "--ca-cert", "@new.pem", "--ca-key", "@new.key", "--cert",
+		"@n.pem", "--key", "@n.key", "--ca", "@ca.pem"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin(append(forget, "--dry-run")...); err != nil {
+		t.Error(err)
+	}
+	if roots, _ := link.ReadAuthorities(path("ca.pem")); len(roots) != 2 {
+		t.Errorf("%d authorities after a dry run, want 2", len(roots))
+	}
+	if out, err := admin(forget...); err != nil || !strings.Contains(out, "done: forget: "+oldPrint) {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if roots, _ := link.ReadAuthorities(path("ca.pem")); len(roots) != 1 || roots[0].Equal(old[0]) {
+		t.Errorf("%d authorities are left, want the new one", len(roots))
+	}
+	if _, err := link.LoadCertificate(path("n.pem"), path("n.key"), path("ca.pem"),
+		"italia"); err != nil {
+		t.Error(err)
+	}
+	refusedWith("nobody who answers believes", forget...)
+	forget[2] = oldPrint
+	if _, err := admin(forget...); err != nil {
+		t.Errorf("the same once more, by all digits: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,19 @@ it. Its certificate stays valid, for a gateway of the same name that is added ag
 revoke' makes it worthless.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.change(cmd, &wire.MemberChange{RemoveGateway: wire.GatewayID(args[0])}, nil)
+			id := wire.GatewayID(args[0])
+			err := f.run(cmd, func(ctx context.Context, op *operator.Client) error {
+				m, err := op.Map(ctx)
+				if err == nil && !slices.ContainsFunc(m.Gateways,
+					func(g wire.Gateway) bool { return g.ID == id }) {
+					err = fmt.Errorf("no gateway %q on the map: 'admin gateway list' shows all", id)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return f.change(cmd, &wire.MemberChange{RemoveGateway: id}, nil)
 		},
 	}
 	f.register(cmd, true, 0)

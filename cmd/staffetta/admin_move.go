@@ -123,7 +123,9 @@ process: it is hashed here. The same order again changes nothing.`,
 				r wire.Recipient) error {
 				m, err := orderMove(ctx, op, r, wire.RegionID(to), dryRun)
 				if err == nil && wait && !dryRun {
+					from := m.Region
 					m, err = awaitMove(ctx, cmd.ErrOrStderr(), op, r, m)
+					err = errors.Join(err, ended(m, from, wire.RegionID(to)))
 				}
 				if err != nil {
 					return fmt.Errorf("move: %w", err)
@@ -210,6 +212,20 @@ func awaitMove(ctx context.Context, progress io.Writer, op *operator.Client, r w
 		}
 	}
 	return m, nil
+}
+
+// ended says how a move that is over ended otherwise than it was ordered; to is empty for an order
+// to abort it.
+func ended(m *wire.Move, from, to wire.RegionID) error {
+	switch {
+	case m.State != wire.MoveNone:
+		return nil // it goes on, and was told of
+	case to == "" && m.Region != from:
+		return fmt.Errorf("it was not aborted: the citizen arrived in region %s before", m.Region)
+	case to != "" && m.Region != to:
+		return fmt.Errorf("it was aborted: the citizen is in region %s", m.Region)
+	}
+	return nil
 }
 
 func newMoveStatusCommand() *cobra.Command {

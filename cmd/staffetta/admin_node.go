@@ -286,7 +286,7 @@ func newNodeHandOverCommand() *cobra.Command {
 				default:
 					return fmt.Errorf("--group %q is not region or federation", group)
 				}
-				r := handedOver{Node: id}
+				r := handedOver{Node: id, DryRun: f.dryRun}
 				for _, g := range groups {
 					members, err := op.Members(ctx, g)
 					if err != nil {
@@ -321,6 +321,7 @@ func newNodeHandOverCommand() *cobra.Command {
 type handedOver struct {
 	Node   wire.NodeID `json:"node"`
 	Groups []string    `json:"groups"` // that it led
+	DryRun bool        `json:"dry_run,omitempty"`
 }
 
 func (h handedOver) text(out io.Writer) error {
@@ -328,7 +329,8 @@ func (h handedOver) text(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "%s leads nothing\n", h.Node)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%s handed over %v\n", h.Node, h.Groups)
+	verb := map[bool]string{false: "handed", true: "would hand"}[h.DryRun]
+	_, err := fmt.Fprintf(out, "%s %s over %v\n", h.Node, verb, h.Groups)
 	return err
 }
 

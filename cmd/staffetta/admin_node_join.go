@@ -337,7 +337,11 @@ func (f *tokenFlags) replace(ctx context.Context, progress io.Writer, op *operat
 		return r, err
 	}
 	was, there := m.Node(old)
-	if n, came := m.Node(id); !there && came { // the removal is all that can be left
+	if n, came := m.Node(id); !there && came { // done already, or a node that never was
+		leaves := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}, DryRun: true}
+		if _, err := op.ChangeMembers(ctx, leaves); err != nil {
+			return r, fmt.Errorf("node replace %s: %w", old, err)
+		}
 		return joined{Node: id, Region: n.Region, Signed: true, Votes: true, Removed: old}, nil
 	}
 	if !there {

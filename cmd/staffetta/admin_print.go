@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,17 +15,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// printReport prints what a command has to say: report as indented JSON, or what text writes.
+// unfinished is a report that can tell of work that was ordered and is not done. What is not done
+// is no success, however much of it is.
+type unfinished interface {
+	// failure says what is not done; nil: nothing.
+	failure() error
+}
+
+// printReport prints what a command has to say, report as indented JSON or what text writes, and
+// returns what is not done by the report's own word.
 func printReport(out io.Writer, asJSON bool, report any, text func(io.Writer) error) error {
+	var failure error
+	if r, ok := report.(unfinished); ok {
+		failure = r.failure()
+	}
 	if !asJSON {
-		return text(out)
+		return errors.Join(text(out), failure)
 	}
 	b, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("the report can not be written as JSON: %w", err)
 	}
 	_, err = fmt.Fprintf(out, "%s\n", b)
-	return err
+	return errors.Join(err, failure)
 }
 
 // viewFlags are those of a command that shows something.

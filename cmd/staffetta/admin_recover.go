@@ -52,6 +52,13 @@ func (r *discardReport) text(out io.Writer) error {
 	return nil
 }
 
+func (r *discardReport) failure() error {
+	if r.Left > 0 && r.Done {
+		return fmt.Errorf("%d blocks for region %s are not discarded", r.Left, r.Owner)
+	}
+	return nil
+}
+
 func newSpoolDiscardCommand() *cobra.Command {
 	var (
 		flags       viewFlags
@@ -111,6 +118,13 @@ func (r *movedReport) text(out io.Writer) error {
 		_, err = fmt.Fprintf(out, "not of %d others: %s; run this again\n", r.Failed, r.Reason)
 	}
 	return err
+}
+
+func (r *movedReport) failure() error {
+	if r.Failed > 0 {
+		return fmt.Errorf("%d citizens of region %s are not fetched", r.Failed, r.From)
+	}
+	return nil
 }
 
 func newRestoreMovedCommand() *cobra.Command {

@@ -223,8 +223,9 @@ higher epoch wins.`,
 						Region string `json:"region"`
 					}{!dryRun, region}
 					return printReport(cmd.OutOrStdout(), asJSON, report, func(w io.Writer) error {
-						_, err := fmt.Fprintf(w, "the federation goes on without the report of %s\n",
-							region)
+						verb := map[bool]string{false: "goes", true: "would go"}[dryRun]
+						_, err := fmt.Fprintf(w, "the federation %s on without the report of %s\n",
+							verb, region)
 						return err
 					})
 				})

@@ -328,6 +328,9 @@ func newSlotsWriteOffCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withMap(cmd.Context(), &flags,
 				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
+					if _, ok := m.RegionByID(wire.RegionID(from)); !ok {
+						return fmt.Errorf("--from: no region %q on the map", from)
+					}
 					n := 0
 					for _, k := range reportSlots(m).Moving {
 						if k.Granted && string(k.From) == from {
@@ -345,7 +348,8 @@ func newSlotsWriteOffCommand() *cobra.Command {
 						Slots int  `json:"slots"`
 					}{!dryRun, n}
 					return printReport(cmd.OutOrStdout(), asJSON, report, func(out io.Writer) error {
-						_, err := fmt.Fprintf(out, "%d slots\n", n)
+						verb := map[bool]string{false: "given", true: "would be given"}[dryRun]
+						_, err := fmt.Fprintf(out, "what %s knew about %d slots %s up\n", from, n, verb)
 						return err
 					})
 				})

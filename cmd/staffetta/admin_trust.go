@@ -30,7 +30,7 @@ func newCACommand() *cobra.Command {
 		Short: "Show, add and remove the authorities whose certificates the federation believes",
 	}
 	cmd.AddCommand(newCAListCommand(), newCAAddCommand(), newCARemoveCommand(),
-		newCACreateCommand())
+		newCAForgetCommand(), newCACreateCommand())
 	return cmd
 }
 
@@ -183,16 +183,20 @@ func (f *changeFlags) register(cmd *cobra.Command) {
 func newCAAddCommand() *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use:   "add FILE",
-		Short: "Make the whole federation believe the authorities of a file (PEM), at once",
-		Long: `Make the whole federation believe the authorities of a file (PEM), at once and without a
+		Use:   "add FILE…",
+		Short: "Make the whole federation believe the authorities of files (PEM), at once",
+		Long: `Make the whole federation believe the authorities of files (PEM), at once and without a
 restart, besides those that each process's --ca names. It is the first step of replacing one: then
 every process gets a new certificate, then ` + "`ca remove`" + ` takes the old authority away.`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			roots, err := link.ReadAuthorities(args[0])
-			if err != nil {
-				return fmt.Errorf("ca add: %w", err)
+			var roots []*x509.Certificate
+			for _, file := range args {
+				list, err := link.ReadAuthorities(file)
+				if err != nil {
+					return fmt.Errorf("ca add: %w", err)
+				}
+				roots = append(roots, list...)
 			}
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
 				done := trustChange{Action: "believe", Done: !flags.dryRun}
@@ -224,7 +228,8 @@ func newCARemoveCommand() *cobra.Command {
 		Long: `Make the federation believe an authority no more. Its fingerprint, or the first ` +
 			fmt.Sprint(fingerprintMin) + ` digits of it,
 are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate
-comes from it alone, and for the last one. A process whose --ca names it goes on believing it.`,
+comes from it alone, while a node's --ca file names it, and for the last one: when the command
+succeeds, no node believes it. The files of gateways and operators can not be seen from here.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
@@ -248,39 +253,35 @@ func removeCA(ctx context.Context, op *operator.Client, digits string, ignoreSil
 	if err != nil {
 		return nil, err
 	}
-	f, known, err := findRoot(m, digits)
+	f, listed, err := findRoot(m, ws, digits)
 	if err != nil {
 		return nil, err
 	}
-	done := &trustChange{Action: "believe no more", Subjects: []string{digits}}
-	if !known {
-		done.Note = "it is not on the federation's list"
-	} else {
-		done.Subjects[0] = f.String()
-		if err := mayRemove(m, ws, f, ignoreSilent); err != nil {
-			return nil, err
-		}
-		if done.Done = !dryRun; done.Done {
-			if err := op.RemoveRoot(ctx, f); err != nil {
-				return nil, err
-			}
-		}
+	if err := mayRemove(m, ws, f, ignoreSilent); err != nil {
+		return nil, err
 	}
-	if nodes := ws.InFiles(f); known && len(nodes) > 0 {
-		done.Note = "these nodes go on believing it, since their --ca names it: " + join(nodes)
+	if listed && !dryRun {
+		err = op.RemoveRoot(ctx, f)
 	}
-	return done, nil
+	return &trustChange{Action: "believe no more", Subjects: []string{f.String()},
+		Done: !dryRun}, err
 }
 
-// mayRemove says why an authority of the list must stay.
+// mayRemove says why an authority is believed after its removal, or must be. That is so as long as
+// a process names it in a file of its own, whether it is on the federation's list or not.
 func mayRemove(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSilent bool) error {
-	if len(m.Trust.Roots) == 1 {
+	if len(m.Trust.Roots) == 1 && wire.FingerprintOf(m.Trust.Roots[0]) == f {
 		return errors.New("it is the last authority on the federation's list: add its successor " +
 			"first")
 	}
 	if who := ws.Needs(f); len(who) > 0 {
 		return fmt.Errorf("the certificates of %d running members come from it: renew them first: %s",
 			len(who), join(who))
+	}
+	if nodes := ws.InFiles(f); len(nodes) > 0 {
+		return fmt.Errorf("the --ca files of %d nodes name it, and so it would be believed: on each of "+
+			"their machines type: staffetta admin ca forget %s --ca FILE --cert FILE; nodes: %s",
+			len(nodes), f.String()[:printed], join(nodes))
 	}
 	if silent := ws.Silent(); len(silent) > 0 && !ignoreSilent {
 		return fmt.Errorf("%d nodes do not answer, and their certificates may come from it: %s; "+
@@ -289,25 +290,36 @@ func mayRemove(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSil
 	return nil
 }
 
-// findRoot finds an authority on the federation's list by the first digits of its fingerprint.
-func findRoot(m *wire.Map, digits string) (f wire.Fingerprint, known bool, err error) {
+// findRoot finds an authority by the first digits of its fingerprint, on the federation's list or
+// in the files of a node. One that nobody believes is found by all its digits only, since fewer may
+// be mistyped.
+func findRoot(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerprint, listed bool,
+	err error) {
 	digits = strings.ToLower(digits)
 	if len(digits) < fingerprintMin || len(digits) > len(f.String()) ||
 		strings.Trim(digits, "0123456789abcdef") != "" {
 		return f, false, fmt.Errorf("%q is no fingerprint: give %d to %d hexadecimal digits", digits,
 			fingerprintMin, len(f.String()))
 	}
-	for _, der := range m.Trust.Roots {
+	found := false
+	for i, der := range slices.Concat(m.Trust.Roots, ws.FileRoots()) {
 		print := wire.FingerprintOf(der)
-		if !strings.HasPrefix(print.String(), digits) {
+		if !strings.HasPrefix(print.String(), digits) || found && print == f {
 			continue
 		}
-		if known {
+		if found {
 			return f, false, fmt.Errorf("several authorities begin with %s: give more digits", digits)
 		}
-		f, known = print, true
+		f, found, listed = print, true, i < len(m.Trust.Roots)
 	}
-	return f, known, nil
+	if whole, err := wire.ParseFingerprint(digits); !found && err == nil {
+		return whole, false, nil
+	}
+	if !found {
+		return f, false, fmt.Errorf("nobody who answers believes an authority whose fingerprint "+
+			"begins with %s: `ca list` shows all", digits)
+	}
+	return f, listed, nil
 }
 
 func newRevokeCommand() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -142,7 +143,10 @@ func finaliseUpgrade(ctx context.Context, op *operator.Client, dryRun bool) (upg
 				"it is lost for good", n.Node)
 		}
 	}
-	if r.Ready <= r.Active || dryRun {
+	if r.Ready < r.Active {
+		return r, errors.New(r.next())
+	}
+	if r.Ready == r.Active || dryRun {
 		return r, nil
 	}
 	if err := op.Finalise(ctx, r.Ready); err != nil {

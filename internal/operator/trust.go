@@ -131,6 +131,16 @@ func (ws Witnesses) InFiles(f wire.Fingerprint) (nodes []wire.NodeID) {
 	return nodes
 }
 
+// FileRoots are the authorities (DER) that nodes name in their own files, one after the other.
+func (ws Witnesses) FileRoots() (roots [][]byte) {
+	for _, w := range ws {
+		if w.Identities != nil {
+			roots = append(roots, w.Identities.FileRoots...)
+		}
+	}
+	return roots
+}
+
 // Quorum says which group would be left without a majority of nodes that answer if one were cut
 // off; nil: none would.
 func (ws Witnesses) Quorum(without wire.NodeID) error {

@@ -3,7 +3,6 @@ package process_test
 import (
 	"encoding/json"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,10 +77,11 @@ func TestAuthorityIsReplacedByCommands(t *testing.T) {
 	pki, fresh := filepath.Join(f.dir, "pki"), t.TempDir()
 	caCert, caKey := filepath.Join(fresh, "ca.crt"), filepath.Join(fresh, "ca.key")
 	admin(t, "ca", "create", "--federation", "local", "--ca-cert", caCert, "--ca-key", caKey)
-	admin(t, "ca", "add", filepath.Join(pki, "ca.crt"), "--dir", f.dir)
 	old := listAuthorities(t, f.dir).Authorities[0].Fingerprint
-	admin(t, "ca", "add", caCert, "--dir", f.dir)
 	refuses(t, "come from it: renew them first", "admin", "ca", "remove", old, "--dir", f.dir)
+	admin(t, "ca", "add", filepath.Join(pki, "ca.crt"), caCert, "--dir", f.dir)
+	refuses(t, "come from it: renew them first", "admin", "ca", "remove", old, "--dir", f.dir)
+	refuses(t, "nobody who answers believes", "admin", "ca", "remove", "0123456789", "--dir", f.dir)
 
 	everybody := []string{"local", gateway.ID}
 	for _, n := range file.Nodes {
@@ -95,22 +95,23 @@ func TestAuthorityIsReplacedByCommands(t *testing.T) {
 	await(t, "nobody needs the old authority", func() bool {
 		return len(listAuthorities(t, f.dir).neededBy(old)) == 0
 	})
+	refuses(t, "--ca files of 2 nodes name it", "admin", "ca", "remove", old, "--dir", f.dir)
+	admin(t, "ca", "forget", old[:8], "--ca", filepath.Join(pki, "ca.crt"), "--cert",
+		filepath.Join(pki, "local.crt"))
+	await(t, "no file names the old authority", func() bool {
+		for _, a := range listAuthorities(t, f.dir).Authorities {
+			if a.Fingerprint == old && len(a.InFilesOf) > 0 {
+				return false
+			}
+		}
+		return true
+	})
 	admin(t, "ca", "remove", old, "--dir", f.dir)
-	text, err := os.ReadFile(caCert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmp := filepath.Join(pki, "ca.tmp")
-	if err := os.WriteFile(tmp, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(tmp, filepath.Join(pki, "ca.crt")); err != nil {
-		t.Fatal(err)
-	}
 	await(t, "the old authority is gone", func() bool {
 		a := listAuthorities(t, f.dir)
 		return len(a.Authorities) == 1 && a.Authorities[0].Fingerprint != old
 	})
+	admin(t, "ca", "remove", old, "--dir", f.dir) // it may be repeated
 	close(stop)
 	done.Wait()
 
