@@ -40,11 +40,14 @@ func TestMessageThroughTheEdge(t *testing.T) {
 	n, s := running(t)
 	resp, body := s.do(t, "POST", "/api/v1/messages", testBody,
 		"Ocp-Apim-Subscription-Key", testKey, "Content-Type", "application/json")
-	var answer struct{ ID, Status string }
-	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+	var answer struct{ ID string }
+	d := json.NewDecoder(strings.NewReader(body))
+	d.DisallowUnknownFields() // as clients of the contract
+	if err := d.Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 201 || answer.Status != "PROCESSED" || len(answer.ID) != 26 {
+	if resp.StatusCode != 201 || resp.Header.Get("Staffetta-Status") != "PROCESSED" ||
+		len(answer.ID) != 26 {
 		t.Errorf("got %d %s, want a processed message", resp.StatusCode, body)
 	}
 	n.mu.Lock()

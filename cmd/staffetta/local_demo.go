@@ -59,8 +59,9 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 		Reason string `json:"rejection_reason"`
 	}
 	err = demoCall(ctx, http.MethodPost, gateway+"/api/v1/messages", http.Header{
-		institution.KeyHeader: {file.Services[0].PrimaryKey},
-		"Idempotency-Key":     {operator.NewKey()}}, http.StatusCreated,
+		institution.KeyHeader:    {file.Services[0].PrimaryKey},
+		institution.PreferHeader: {institution.PreferVerdict},
+		"Idempotency-Key":        {operator.NewKey()}}, http.StatusCreated,
 		map[string]any{"fiscal_code": c.FiscalCode, "content": map[string]any{
 			"subject": "Carta d'identità pronta", "markdown": demoMarkdown}}, &sent)
 	if err != nil {
@@ -161,6 +162,7 @@ func printHints(out io.Writer, dir string, file *localfile.File) {
 	fmt.Fprintf(out, `Go on, as an institution:
 
   curl -s %[1]s/api/v1/messages -H 'Ocp-Apim-Subscription-Key: %[2]s' \
+    -H 'Prefer: return=representation' \
     -d '{"fiscal_code":"%[3]s","content":{"subject":"Una prova da curl","markdown":"%[4]s"}}'
   curl -s %[1]s/api/v1/profiles -H 'Ocp-Apim-Subscription-Key: %[2]s' -d '{"fiscal_code":"%[3]s"}'
 

@@ -84,8 +84,8 @@ func (s *stream) append(b []byte, a *told) []byte {
 		return s.appendProblem(b, a.err)
 	}
 	s.api.stats.verdict(a.outcome.Verdict)
-	b = append(b, `,"status_code":201,`...)
-	return append(appendVerdict(b, a.outcome.ID.String(), a.outcome.Verdict), '}', '\n')
+	b = append(append(b, `,"status_code":201,"id":"`...), a.outcome.ID.String()...)
+	return append(appendVerdict(append(b, '"'), a.outcome.Verdict), '}', '\n')
 }
 
 // appendProblem appends the members that tell why a line has no verdict.

@@ -9,7 +9,9 @@
 //     included), text after the value and nesting deeper than 64 are malformed.
 //   - Problems always carry a type, see docs/problems.md. The answers of the contract's gateway
 //     (401, 429) keep its form {"statusCode","message"}.
-//   - 201 also tells status and, of a rejected message, rejection_reason; so does a later GET.
+//   - 201 and a later GET tell the verdict in headers of ours, Staffetta-Status and
+//     Staffetta-Rejection-Reason, and in their bodies where the client asks for it with
+//     "Prefer: return=representation": a strict client throws on a member it does not know.
 //   - Idempotency-Key: the same key, service and recipient give the same message; with another
 //     body 409.
 //   - 429 also carries Retry-After, and every answer RateLimit and RateLimit-Policy as of
@@ -50,6 +52,7 @@
 //	report.go      what it says of invalid values
 //	message.go     NewMessage, field for field
 //	rules.go       the values that fields may have
+//	verdict.go     how a verdict is told
 //	read.go        GET message
 //	profile.go     profiles
 //	problems.go    every refusal

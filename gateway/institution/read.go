@@ -10,7 +10,8 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// messageAnswer is the contract's ExternalMessageResponse, with a rejection_reason of ours.
+// messageAnswer is the contract's ExternalMessageResponse; rejection_reason is ours, for clients
+// that ask for more than that.
 type messageAnswer struct {
 	Message         createdMessage `json:"message"`
 	Status          string         `json:"status"`
@@ -60,7 +61,8 @@ func (a *API) readMessage(c *call) error {
 		ID: view.ID.String(), FiscalCode: string(code), CreatedAt: view.ID.Time().String(),
 		SenderServiceID: string(view.Service), TimeToLive: view.TimeToLive,
 		FeatureLevelType: view.FeatureLevel.String(), Content: contract.ContentOf(view.Content)}}
-	if view.Verdict.Status == wire.Rejected {
+	c.tellVerdict(view.Verdict)
+	if c.prefersRepresentation() && view.Verdict.Status == wire.Rejected {
 		answer.RejectionReason = reason(view.Verdict)
 	}
 	if view.Verdict.Status == wire.Processed && view.FeatureLevel == wire.Advanced &&

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/staffetta/staffetta/wire"
@@ -29,6 +30,26 @@ func (b *bench) read(t *testing.T, code, id string) string {
 	return string(a.Body)
 }
 
+// The reason of a rejection, which the contract does not tell, stands in a header, and in the
+// body of an answer to those who ask for it.
+func TestReadRejected(t *testing.T) {
+	b := newBench(t)
+	id := b.submit(t, message(unknown, ""))
+	for prefer, want := range map[string]string{"": `"status":"REJECTED"}`,
+		"return=representation": `"status":"REJECTED","rejection_reason":"USER_NOT_FOUND"}`} {
+		r := request("full", "GET", "/messages/"+unknown+"/"+id, "")
+		if prefer != "" {
+			r.Header.Set("Prefer", prefer)
+		}
+		a := b.doc.Do(t, b.mux, r)
+		if !strings.HasSuffix(string(a.Body), want) ||
+			a.Header.Get("Staffetta-Status") != "REJECTED" ||
+			a.Header.Get("Staffetta-Rejection-Reason") != "USER_NOT_FOUND" {
+			t.Errorf("prefer %q: %s %v", prefer, a.Body, a.Header)
+		}
+	}
+}
+
 func TestReadMessage(t *testing.T) {
 	const created = `"created_at":"2023-11-14T22:13:20.123Z","sender_service_id":"SERVICE-full",`
 	const start = `"content":{"subject":"` + subject + `","markdown":"` + text + `"`
@@ -38,7 +59,7 @@ func TestReadMessage(t *testing.T) {
 			`"status":"PROCESSED"`},
 		"rejected": {unknown, message(unknown, ""),
 			`"time_to_live":3600,"feature_level_type":"STANDARD"`, "",
-			`"status":"REJECTED","rejection_reason":"USER_NOT_FOUND"`},
+			`"status":"REJECTED"`},
 		"options": {active, `{"unknown":[{}],"time_to_live":7200.0,"default_addresses":` +
 			`{"email":"a@b.it"},"feature_level_type":null,` + message(active,
 			`,"due_date":"2026-07-01T02:00:00.1239+02:00","require_secure_channels":false,`+

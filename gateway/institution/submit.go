@@ -159,10 +159,14 @@ func (a *API) decide(c *call, rec *wire.Record) error {
 	}
 	a.stats.verdict(out.Verdict)
 	id := out.ID.String()
-	answer := append(make([]byte, 0, 128), '{')
-	answer = append(appendVerdict(answer, id, out.Verdict), '}')
+	c.tellVerdict(out.Verdict)
+	answer := append(append(make([]byte, 0, 128), `{"id":"`...), id...)
+	answer = append(answer, '"')
+	if c.prefersRepresentation() {
+		answer = appendVerdict(answer, out.Verdict)
+	}
 	c.w.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
-	problem.WriteJSONBytes(c.w, http.StatusCreated, answer)
+	problem.WriteJSONBytes(c.w, http.StatusCreated, append(answer, '}'))
 	return nil
 }
 
@@ -177,24 +181,6 @@ func undecided(out wire.Outcome, err error) error {
 		return wire.Errorf(wire.Internal, "outcome of kind %d", out.Kind)
 	}
 	return nil
-}
-
-// appendVerdict appends the members of an answer that tell a verdict.
-func appendVerdict(b []byte, id string, v wire.Verdict) []byte {
-	b = append(append(b, `"id":"`...), id...)
-	b = append(append(b, `","status":"`...), v.Status.String()...)
-	if v.Status == wire.Rejected {
-		b = append(append(b, `","rejection_reason":"`...), reason(v)...)
-	}
-	return append(b, '"')
-}
-
-// reason is a rejection's reason; the contract has a word for one that has no name here.
-func reason(v wire.Verdict) string {
-	if s := v.Reason.String(); s != "" {
-		return s
-	}
-	return "UNKNOWN"
 }
 
 // idempotencyKey reads the header; empty when there is none.

@@ -33,42 +33,89 @@ func problemOf(t *testing.T, a *openapitest.Answer) (name, title, detail string)
 	return strings.TrimPrefix(p.Type, problem.TypePrefix), p.Title, p.Detail
 }
 
+// The contract's answer has one member. Whoever wants the verdict finds it in headers, or asks for
+// it in the body.
 func TestSubmit(t *testing.T) {
-	for _, c := range []struct{ code, want string }{
-		{active, `","status":"PROCESSED"}`},
-		{unknown, `","status":"REJECTED","rejection_reason":"USER_NOT_FOUND"}`},
-		{unwilling, `","status":"REJECTED","rejection_reason":"SERVICE_NOT_ALLOWED"}`},
+	for _, c := range []struct{ code, status, reason string }{
+		{active, "PROCESSED", ""},
+		{unknown, "REJECTED", "USER_NOT_FOUND"},
+		{unwilling, "REJECTED", "SERVICE_NOT_ALLOWED"},
 	} {
 		for _, inPath := range []bool{false, true} {
-			b := newBench(t)
-			r := request("full", "POST", "/messages", message(c.code, ""))
-			if inPath {
-				r = request("full", "POST", "/messages/"+c.code, message("", ""))
+			for _, prefer := range []string{"", "return=representation"} {
+				b := newBench(t)
+				r := request("full", "POST", "/messages", message(c.code, ""))
+				if inPath {
+					r = request("full", "POST", "/messages/"+c.code, message("", ""))
+				}
+				if prefer != "" {
+					r.Header.Set("Prefer", prefer)
+				}
+				a := b.doc.Do(t, b.mux, r)
+				id := b.checkSubmitted(t, a, c.code)
+				want := `{"id":"` + id.String()
+				if prefer != "" {
+					if want += `","status":"` + c.status; c.reason != "" {
+						want += `","rejection_reason":"` + c.reason
+					}
+				}
+				if got := string(a.Body); got != want+`"}` {
+					t.Errorf("body %s, want %s", got, want+`"}`)
+				}
+				for name, want := range map[string]string{"Staffetta-Status": c.status,
+					"Staffetta-Rejection-Reason": c.reason, "Preference-Applied": prefer} {
+					if got := a.Header.Get(name); got != want {
+						t.Errorf("%s %q, want %q", name, got, want)
+					}
+				}
 			}
-			a := b.doc.Do(t, b.mux, r)
-			if a.Status != http.StatusCreated {
-				t.Fatalf("status %d %s", a.Status, a.Body)
-			}
-			var got struct{ ID string }
-			json.Unmarshal(a.Body, &got)
-			if got, want := string(a.Body), `{"id":"`+got.ID+c.want; got != want {
-				t.Errorf("body %s, want %s", got, want)
-			}
-			want := "/api/v1/messages/" + c.code + "/" + got.ID
-			if got := a.Header.Get("Location"); got != want {
-				t.Errorf("Location %q, want %q", got, want)
-			}
-			id, err := wire.ParseMessageID(got.ID)
-			if err != nil || id.Tag() != homeTag {
-				t.Errorf("id %q of tag %d, %v", got.ID, id.Tag(), err)
-			}
-			rec := b.relay.messages[id].rec
-			if rec.Service != "SERVICE-full" || rec.FiscalCode != "" && string(rec.FiscalCode) !=
-				c.code || rec.TimeToLive != 3600 || rec.FeatureLevel != wire.Standard ||
-				!rec.Idempotency.IsZero() {
-				t.Errorf("record of service %s, ttl %d, level %s", rec.Service, rec.TimeToLive,
-					rec.FeatureLevel)
-			}
+		}
+	}
+}
+
+// checkSubmitted checks what every accepted submission has in common, and returns its id.
+func (b *bench) checkSubmitted(t *testing.T, a *openapitest.Answer, code string) wire.MessageID {
+	t.Helper()
+	if a.Status != http.StatusCreated {
+		t.Fatalf("status %d %s", a.Status, a.Body)
+	}
+	var got struct{ ID string }
+	json.Unmarshal(a.Body, &got)
+	if got, want := a.Header.Get("Location"), "/api/v1/messages/"+code+"/"+got.ID; got != want {
+		t.Errorf("Location %q, want %q", got, want)
+	}
+	id, err := wire.ParseMessageID(got.ID)
+	if err != nil || id.Tag() != homeTag {
+		t.Errorf("id %q of tag %d, %v", got.ID, id.Tag(), err)
+	}
+	rec := b.relay.messages[id].rec
+	if rec.Service != "SERVICE-full" || rec.FiscalCode != "" && string(rec.FiscalCode) !=
+		code || rec.TimeToLive != 3600 || rec.FeatureLevel != wire.Standard ||
+		!rec.Idempotency.IsZero() {
+		t.Errorf("record of service %s, ttl %d, level %s", rec.Service, rec.TimeToLive,
+			rec.FeatureLevel)
+	}
+	return id
+}
+
+// A preference is read as RFC 7240 writes it, among others, and one that is not ours is ignored.
+func TestPrefer(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		values []string
+		want   bool
+	}{
+		{[]string{"respond-async, Return = representation; x=1"}, true},
+		{[]string{"handling=lenient", `return="representation"`}, true},
+		{[]string{"return=minimal"}, false},
+		{[]string{"representation"}, false},
+		{[]string{""}, false},
+	} {
+		r := request("full", "POST", "/messages", message(active, ""))
+		r.Header["Prefer"] = c.values
+		a := b.doc.Do(t, b.mux, r)
+		if got := strings.Contains(string(a.Body), "PROCESSED"); got != c.want {
+			t.Errorf("%q: %s", c.values, a.Body)
 		}
 	}
 }

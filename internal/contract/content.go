@@ -1,5 +1,11 @@
-// Package contract writes message contents in the JSON of IO's HTTP contract, which institutions
-// and citizens read alike.
+// Package contract is what is true of IO's public HTTP contract, whoever reads it.
+//
+// Map of the files:
+//
+//	operations.go  its operations, and what their answers may hold
+//	strict.go      an answer held against that
+//	content.go     a message's content as institutions and citizens read it back
+//	scopes.go      the groups that it gives institutions
 package contract
 
 import "github.com/staffetta/staffetta/wire"

@@ -75,7 +75,8 @@ func (c *corpus) request(dst []byte) ([]byte, int) {
 	number := c.next()
 	dst = append(dst, "Ocp-Apim-Subscription-Key: "...)
 	dst = append(dst, c.config.Key...)
-	dst = append(dst, "\r\nContent-Type: application/json\r\n"...)
+	dst = append(dst, "\r\nContent-Type: application/json\r\n"+
+		"Prefer: return=representation\r\n"...)
 	if c.config.Keys {
 		dst = append(dst, "Idempotency-Key: "...)
 		dst = c.appendKey(dst, number)

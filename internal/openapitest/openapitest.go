@@ -4,6 +4,8 @@
 // A request is checked as its client would read the document. A response is checked more
 // strictly than a client would: its status must be declared for the operation, no member may be
 // null (the contracts know absent members only) and no member may be missing from the document.
+// A successful answer of an operation of IO's contract may have no member that the contract lacks,
+// unless the request prefers more.
 //
 // Map of the files:
 //
@@ -27,6 +29,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/staffetta/staffetta/internal/contract"
 )
 
 var registerLines = sync.OnceFunc(func() {
@@ -204,7 +207,22 @@ func (c *Checker) serve(t testing.TB, h http.Handler, r *http.Request, body []by
 	if strings.Contains(a.Header.Get("Content-Type"), "json") && hasNull(a.Body) {
 		t.Errorf("%s %s: null or broken JSON in the answer %s", r.Method, r.URL.Path, a.Body)
 	}
+	if err := checkContract(r, a); err != nil {
+		t.Errorf("%s %s: a strict client of the contract throws on %s: %v", r.Method, r.URL.Path,
+			a.Body, err)
+	}
 	return a
+}
+
+// checkContract holds a success to IO's public contract, whose strict clients throw on a member
+// that it lacks. A client that asks for more gets more.
+func checkContract(r *http.Request, a *Answer) error {
+	o := contract.Find(r.Method, r.URL.Path)
+	if o == nil || o.Answer == "" || a.Status >= 300 || r.Header.Get("Prefer") != "" ||
+		a.Header.Get("Content-Type") != "application/json" {
+		return nil
+	}
+	return o.Strict(a.Body)
 }
 
 func (c *Checker) checkAnswer(r *http.Request, a *Answer) error {

@@ -76,6 +76,7 @@ func (s *Sender) attempt(ctx context.Context, t *task) (r Result, after time.Dur
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Ocp-Apim-Subscription-Key", s.config.Key)
 	req.Header.Set("Idempotency-Key", t.key)
+	req.Header.Set("Prefer", "return=representation") // the verdict, which the contract lacks
 	resp, err := s.config.Transport.RoundTrip(req)
 	if err != nil {
 		r.Error, r.Retriable = "no answer: "+reason(err), true

@@ -34,6 +34,7 @@ func call(method, url string, body []byte, header ...string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Prefer", "return=representation")
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

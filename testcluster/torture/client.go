@@ -55,7 +55,8 @@ func newClient() *client {
 // institution calls as a service, under its key.
 func (c *client) institution(ctx context.Context, method, url, key string, body any,
 	header ...string) *answer {
-	return c.call(ctx, method, url, body, append(header, institution.KeyHeader, key)...)
+	return c.call(ctx, method, url, body, append(header, institution.KeyHeader, key,
+		institution.PreferHeader, institution.PreferVerdict)...)
 }
 
 // citizen calls as a citizen, with the token of a session.

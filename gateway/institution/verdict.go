@@ -1,0 +1,63 @@
+package institution
+
+import (
+	"strings"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// A verdict stands in headers of ours. The contract's answers have no place for it: strict
+// clients, Jackson's default among them, throw on a member that they do not know, after the
+// message is delivered, and send it again.
+const (
+	// StatusHeader has the verdict's status: PROCESSED, REJECTED, THROTTLED, FAILED.
+	StatusHeader = "Staffetta-Status"
+	// ReasonHeader has, of a rejection, its reason.
+	ReasonHeader = "Staffetta-Rejection-Reason"
+	// PreferHeader with PreferVerdict asks for both in the answer's body too (RFC 7240, 4.2).
+	PreferHeader  = "Prefer"
+	PreferVerdict = "return=representation"
+)
+
+// tellVerdict sets the headers that tell a verdict.
+func (c *call) tellVerdict(v wire.Verdict) {
+	h := c.w.Header()
+	h[StatusHeader] = []string{v.Status.String()}
+	if v.Status == wire.Rejected {
+		h[ReasonHeader] = []string{reason(v)}
+	}
+}
+
+// prefersRepresentation reports whether the client asks for members that the contract's answer
+// does not have, and says in the answer that it gets them. Other preferences are not for us.
+func (c *call) prefersRepresentation() bool {
+	for _, line := range c.r.Header[PreferHeader] {
+		for preference := range strings.SplitSeq(line, ",") {
+			preference, _, _ = strings.Cut(preference, ";") // its parameters, of which it has none
+			name, value, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "return") &&
+				strings.Trim(value, " \t\"") == "representation" {
+				c.w.Header()["Preference-Applied"] = []string{PreferVerdict}
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// appendVerdict appends the members of an answer that tell a verdict.
+func appendVerdict(b []byte, v wire.Verdict) []byte {
+	b = append(append(b, `,"status":"`...), v.Status.String()...)
+	if v.Status == wire.Rejected {
+		b = append(append(b, `","rejection_reason":"`...), reason(v)...)
+	}
+	return append(b, '"')
+}
+
+// reason is a rejection's reason; the contract has a word for one that has no name here.
+func reason(v wire.Verdict) string {
+	if s := v.Reason.String(); s != "" {
+		return s
+	}
+	return "UNKNOWN"
+}
