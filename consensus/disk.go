@@ -59,6 +59,7 @@ func (d *disk) leave(err error) error {
 type diskLog struct {
 	disk *disk
 	to   raft.LogStore
+	mark *mark
 	// applied is the state's index: entries up to it need no look at the log.
 	applied func() uint64
 	// wanted answers the first entry that somebody still wants, 0 for none, and wantedMax is how
@@ -83,9 +84,9 @@ type noop struct {
 	visible     uint64 // the last entry before it that the state machine sees
 }
 
-func newDiskLog(d *disk, to raft.LogStore, applied, wanted func() uint64,
-	wantedMax uint64) *diskLog {
-	return &diskLog{disk: d, to: to, applied: applied, wanted: wanted, wantedMax: wantedMax}
+func newDiskLog(d *disk, s *Stores, applied, wanted func() uint64, wantedMax uint64) *diskLog {
+	return &diskLog{disk: d, to: s.log, mark: s.mark, applied: applied, wanted: wanted,
+		wantedMax: wantedMax}
 }
 
 func seen(t raft.LogType) bool { return t == raft.LogCommand || t == raft.LogConfiguration }
@@ -171,7 +172,8 @@ func (l *diskLog) StoreLogs(logs []*raft.Log) error {
 			return err
 		}
 		l.note(logs)
-		return nil
+		last := logs[len(logs)-1]
+		return l.mark.appended(last.Index, last.Term)
 	})
 	if err == nil {
 		l.disk.stats.stored(logs, time.Since(begin))
@@ -225,11 +227,32 @@ func (l *diskLog) DeleteRange(from, to uint64) error {
 		if to = l.unwanted(to); to < from {
 			return nil
 		}
+		if err := l.cut(from, to); err != nil {
+			return err
+		}
 		if err := l.to.DeleteRange(from, to); err != nil {
 			return err
 		}
 		return l.recount()
 	})
+}
+
+// cut notes that the end of the log is about to go, if it is.
+func (l *diskLog) cut(from, to uint64) error {
+	first, err := l.to.FirstIndex()
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	last := l.last
+	l.mu.Unlock()
+	switch {
+	case to < last:
+		return nil
+	case from <= first:
+		return l.mark.cut(0)
+	}
+	return l.mark.cut(from - 1)
 }
 
 // unwanted answers up to where a log that is to be deleted up to an entry may go.

@@ -31,6 +31,7 @@
 //	reconcile.go  log against state, before the library starts
 //	restore.go    what a group that was restored from a backup begins with
 //	stores.go     opening the log stores
+//	mark.go       where the log ended, in a second place
 //	memory.go     a log store in memory, for virtual time
 //	disk.go       the guard around both stores
 //	transport.go  the library's transport over ours

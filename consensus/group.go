@@ -78,7 +78,8 @@ func open(c Config, stores *Stores) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read state's position: %w", err)
 	}
-	rec := reconciler{config: &c, log: stores.log, stable: stores.stable, pos: pos}
+	rec := reconciler{config: &c, log: stores.log, mark: stores.mark, pos: pos,
+		stable: markedStable{stores.stable, stores.mark}}
 	if err := rec.run(); err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (g *Group) assemble(pos wire.Position) {
 	if at, err := decodeConfiguration(pos.Configuration); err == nil {
 		g.fsm.member = names(toMembers(at), c.Self)
 	}
-	g.log = newDiskLog(g.disk, g.stores.log, g.fsm.index.Load, g.wanted, c.Timing.WantedLogs)
+	g.log = newDiskLog(g.disk, g.stores, g.fsm.index.Load, g.wanted, c.Timing.WantedLogs)
 	g.layer = newStreams(c.Transport)
 }
 
@@ -153,8 +154,8 @@ func (g *Group) start() error {
 	if c.hooks.wrapTransport != nil {
 		g.trans = c.hooks.wrapTransport(g.trans)
 	}
-	g.raft, err = raft.NewRaft(c.raftConfig(), g.fsm, logs, diskStable{g.disk, g.stores.stable},
-		g.snaps, g.trans)
+	stable := diskStable{g.disk, markedStable{g.stores.stable, g.stores.mark}}
+	g.raft, err = raft.NewRaft(c.raftConfig(), g.fsm, logs, stable, g.snaps, g.trans)
 	if err != nil {
 		closeTransport(g.trans)
 		return fmt.Errorf("start raft: %w", err)
@@ -170,6 +171,7 @@ func (g *Group) start() error {
 	})
 	g.workers.Go(g.serveReads)
 	g.workers.Go(g.tick)
+	g.workers.Go(g.keepMark)
 	return nil
 }
 

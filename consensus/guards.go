@@ -36,6 +36,7 @@ const (
 	guardInstalledLog   = "installed-log"   // crash between install and log wipe
 	guardInstalledTail  = "installed-tail"  // entries acknowledged after an install
 	guardLostLog        = "lost-log"        // the log ends before the state
+	guardShortLog       = "short-log"       // the log ends before what was on disk
 	guardLostState      = "lost-state"      // the log begins after the state
 	guardForeignLog     = "foreign-log"     // log and state disagree about an entry
 	guardLostTerm       = "lost-term"       // votes were forgotten

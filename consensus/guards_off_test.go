@@ -38,6 +38,7 @@ var guardTests = map[string]string{
 	guardInstalledLog:       "TestReconcile",
 	guardInstalledTail:      "TestReconcile",
 	guardLostLog:            "TestReconcile",
+	guardShortLog:           "TestDamageIsNotTheEnd",
 	guardLostState:          "TestReconcile",
 	guardForeignLog:         "TestReconcile",
 	guardLostTerm:           "TestReconcile",

@@ -40,7 +40,7 @@ func TestSeeded(t *testing.T) {
 					s.config.Group, s.config.Self, s.config.Seeded = "region/test", "n1", c.told
 					run := func() (*reconciler, error) {
 						r := &reconciler{config: &s.config, log: s.Stores.log,
-							stable: s.Stores.stable, pos: at(100, 5, true)}
+							stable: s.Stores.stable, mark: s.mark, pos: at(100, 5, true)}
 						return r, r.run()
 					}
 					r, err := run()

@@ -21,6 +21,7 @@ type reconciler struct {
 	config *Config
 	log    raft.LogStore // the store itself: errors come back here
 	stable raft.StableStore
+	mark   *mark
 	pos    wire.Position // durable
 
 	first, last uint64
@@ -36,6 +37,9 @@ func (r *reconciler) run() error {
 	if err := r.load(); err != nil {
 		return err
 	}
+	if err := r.marked(); err != nil {
+		return err
+	}
 	if err := r.bootstrap(); err != nil {
 		return err
 	}
@@ -47,7 +51,10 @@ func (r *reconciler) run() error {
 			return err
 		}
 	}
-	return r.compare()
+	if err := r.compare(); err != nil {
+		return err
+	}
+	return r.remark()
 }
 
 func (r *reconciler) load() (err error) {
@@ -86,6 +93,70 @@ func (r *reconciler) identity() error {
 		return fmt.Errorf("%w: the log is that of node %s in group %s", ErrForeign, node, group)
 	}
 	return nil
+}
+
+// marked refuses a log, or votes, that end before what the mark says was on disk: the log stores
+// themselves take such damage for the end. What the state has durably is needed no more.
+func (r *reconciler) marked() error {
+	has, err := r.uint64(keyMark)
+	if err != nil {
+		return fmt.Errorf("read mark: %w", err)
+	}
+	m := r.mark.now()
+	if !r.config.guards.on(guardShortLog) {
+		return nil
+	}
+	if has > 0 && !r.mark.found {
+		return corrupt("the file that knows where the log ends is missing")
+	}
+	voted, err := r.uint64(keyVoteTerm)
+	if err != nil {
+		return fmt.Errorf("read vote: %w", err)
+	}
+	if r.term < m.Term || voted < m.Vote {
+		return corrupt("the votes are of term %d, and on disk was term %d: votes are lost",
+			min(r.term, voted), max(m.Term, m.Vote))
+	}
+	if r.term > m.Term || m.Last <= r.pos.Index {
+		// A program that knows no mark was here since, and may have cut the log; or there is
+		// nothing to miss.
+		return nil
+	}
+	if r.last < m.Last {
+		return corrupt("the log ends at entry %d, and entry %d was on disk: the end of the log is "+
+			"lost", r.last, m.Last)
+	}
+	var entry raft.Log
+	if err := r.log.GetLog(m.Last, &entry); err != nil {
+		return corrupt("entry %d: %v", m.Last, err)
+	}
+	if m.LastTerm > 0 && entry.Term != m.LastTerm {
+		return corrupt("entry %d is of term %d, and on disk was one of term %d", m.Last,
+			entry.Term, m.LastTerm)
+	}
+	return nil
+}
+
+// remark makes the mark say what is found, now that it is known to be right.
+func (r *reconciler) remark() error {
+	voted, err := r.uint64(keyVoteTerm)
+	if err != nil {
+		return fmt.Errorf("read vote: %w", err)
+	}
+	var last raft.Log
+	if r.last > 0 {
+		if err := r.log.GetLog(r.last, &last); err != nil {
+			return corrupt("entry %d: %v", r.last, err)
+		}
+	}
+	r.mark.found = true
+	err = r.mark.voted(func(h *Held) {
+		*h = Held{Term: r.term, Vote: voted, Cuts: h.Cuts, Last: r.last, LastTerm: last.Term}
+	})
+	if has, err2 := r.uint64(keyMark); err != nil || err2 != nil || has > 0 {
+		return errors.Join(err, err2)
+	}
+	return r.stable.SetUint64(keyMark, 1)
 }
 
 // bootstrap writes the first entry of a founding member. A crash after the term and before the
@@ -147,6 +218,9 @@ func (r *reconciler) afterInstall() error {
 	}
 	r.config.Logger.Warn("log wiped after snapshot", "first", r.first, "last", r.last,
 		"snapshot", r.pos.Index)
+	if err := r.mark.cut(0); err != nil {
+		return fmt.Errorf("wipe log: %w", err)
+	}
 	if err := r.log.DeleteRange(r.first, r.last); err != nil {
 		return fmt.Errorf("wipe log: %w", err)
 	}

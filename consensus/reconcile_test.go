@@ -83,7 +83,8 @@ func (c replicaCase) run(t *testing.T, s *openStore) {
 	}
 	s.reopen()
 	s.config.Group, s.config.Self = "region/test", "n1"
-	r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable, pos: c.pos}
+	r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable,
+		mark: s.mark, pos: c.pos}
 	if err := r.run(); !errors.Is(err, c.want) {
 		t.Fatalf("reconcile: %v, want %v", err, c.want)
 	}
@@ -109,7 +110,8 @@ func TestForeignDirectoryIsRefused(t *testing.T) {
 		s := openKind(t, kind)
 		run := func(group string, self wire.NodeID) error {
 			s.config.Group, s.config.Self = group, self
-			r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable}
+			r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable,
+				mark: s.mark}
 			return r.run()
 		}
 		if err := run("region/lazio", "lazio-1"); err != nil {
@@ -147,7 +149,8 @@ func TestReplicaThatVotedIsNotFoundedAgain(t *testing.T) {
 	if err := s.Stores.stable.SetUint64(keyVoteTerm, 1); err != nil {
 		t.Fatal(err)
 	}
-	r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable}
+	r := reconciler{config: &s.config, log: s.Stores.log, stable: s.Stores.stable,
+		mark: s.mark}
 	if err := r.run(); err != nil {
 		t.Fatal(err)
 	}

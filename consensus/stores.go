@@ -29,12 +29,15 @@ const segmentBytes = 32 << 20
 const (
 	boltFile = "raft.db"
 	lockFile = "LOCK"
+	// markSuffix makes the name of the mark of that of the log's directory, which it lies beside.
+	markSuffix = ".mark"
 )
 
 // Stores is where a group keeps its log and its votes.
 type Stores struct {
 	log    raft.LogStore
 	stable raft.StableStore
+	mark   *mark  // of what both hold
 	dir    string // empty in memory
 	close  func() error
 }
@@ -43,7 +46,7 @@ type Stores struct {
 // on them again and finds everything. They are for tests in virtual time.
 func NewMemoryStores() *Stores {
 	m := newMemory()
-	return &Stores{log: m, stable: m, close: func() error { return nil }}
+	return &Stores{log: m, stable: m, mark: newMark(), close: func() error { return nil }}
 }
 
 // FirstIndex is the index of the oldest entry in the log, 0 when it is empty or unreadable.
@@ -57,6 +60,9 @@ func openStores(c *Config) (*Stores, error) {
 	if c.Stores != nil {
 		s := *c.Stores
 		s.close = func() error { return nil }
+		if s.mark == nil {
+			s.mark = newMark()
+		}
 		return &s, nil
 	}
 	if c.LogStore == LogMemory {
@@ -69,7 +75,7 @@ func openStores(c *Config) (*Stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %s is in use by another process: %w", c.Dir, err)
 	}
-	s, err := openFiles(c)
+	s, err := openMarked(c)
 	if damaged(err) {
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
@@ -78,6 +84,21 @@ func openStores(c *Config) (*Stores, error) {
 	}
 	closeFiles := s.close
 	s.dir, s.close = c.Dir, func() error { return errors.Join(closeFiles(), unlock()) }
+	return s, nil
+}
+
+// openMarked opens the mark before the log, which is made when it is missing.
+func openMarked(c *Config) (*Stores, error) {
+	m, err := openMark(filepath.Clean(c.Dir) + markSuffix)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openFiles(c)
+	if err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	closeFiles := s.close
+	s.mark, s.close = m, func() error { return errors.Join(closeFiles(), m.close()) }
 	return s, nil
 }
 

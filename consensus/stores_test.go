@@ -50,8 +50,8 @@ func (s *openStore) open() {
 	d := &disk{stall: time.Minute, guards: offNow(), fatal: func(error) {},
 		stats: newStats(&Group{})}
 	none := func() uint64 { return 0 }
-	s.log = newDiskLog(d, stores.log, none, none, 0)
-	s.stable = diskStable{d, stores.stable}
+	s.log = newDiskLog(d, stores, none, none, 0)
+	s.stable = diskStable{d, markedStable{stores.stable, stores.mark}}
 	if err := s.log.recount(); err != nil {
 		s.t.Fatal(err)
 	}
