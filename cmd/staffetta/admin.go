@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -38,6 +37,7 @@ func newAdminCommand() *cobra.Command {
 	cmd.AddCommand(newBackupCommand(), newRestoreCommand())
 	cmd.AddCommand(newRegionKeyCommand(), newMoveCommand(), newSpoolCommand())
 	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
+	cmd.AddCommand(newContextCommand())
 	return cmd
 }
 
@@ -46,6 +46,7 @@ type operatorFlags struct {
 	dir           string
 	cert, key, ca string
 	nodes         []string
+	context       string // of which the others were taken already
 }
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
@@ -56,6 +57,15 @@ func (f *operatorFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
 	cmd.Flags().StringSliceVar(&f.nodes, "node", nil, "address of a relay node, host:port; "+
 		"may be repeated")
+	cmd.Flags().StringVar(&f.context, "context", "", "the context that says what none of these "+
+		"flags does (default: the current one, see admin context)")
+	for _, name := range []string{"dir", "cert", "key", "ca", "node", "context"} {
+		shareFlag(cmd, name, operatorScope)
+	}
+	for _, name := range []string{"cert", "key", "ca", "context"} {
+		cmd.MarkFlagsMutuallyExclusive("dir", name)
+	}
+	cmd.RegisterFlagCompletionFunc("context", completeContexts)
 }
 
 func (f *operatorFlags) client() (*operator.Client, error) {
@@ -64,10 +74,13 @@ func (f *operatorFlags) client() (*operator.Client, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(f.nodes) > 0 {
+			cfg.Nodes = f.nodes
+		}
 		return operator.New(cfg)
 	}
 	if f.cert == "" || f.key == "" || f.ca == "" || len(f.nodes) == 0 {
-		return nil, errors.New("give --dir, or --cert, --key, --ca and --node")
+		return nil, errNoFederation
 	}
 	credentials, err := link.LoadCertificate(f.cert, f.key, f.ca, "")
 	if err != nil {

@@ -92,6 +92,9 @@ is not measured.`,
 func (f *benchFlags) register(cmd *cobra.Command) {
 	f.target.register(cmd)
 	f.key.register(cmd)
+	// The key of another service may lie in the environment.
+	yieldTo(cmd, "key", "dir", "local")
+	yieldTo(cmd, "key-file", "dir", "local")
 	flags, c := cmd.Flags(), &f.load
 	flags.StringArrayVar(&f.gateways, "gateway", nil, "base URL of a gateway; may be repeated "+
 		"(default: those of --dir)")
@@ -139,7 +142,6 @@ func (f *benchFlags) complete() error {
 				f.load.Gateways = append(f.load.Gateways, g.URL)
 			}
 		}
-		// The key of another service may lie in the environment.
 		if s, ok := file.Service(""); ok && f.key == (keyFlags{}) {
 			f.load.Key = s.PrimaryKey
 		}

@@ -39,6 +39,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func newRootCommand() *cobra.Command {
+	root := newRoot()
+	root.AddCommand(newLocalCommand(), newNodeCommand(), newGatewayCommand(), newSendCommand(),
+		newBenchCommand(), newTortureCommand(), newAdminCommand(), newSettingsTopic())
+	return root
+}
+
+// newRoot is the command without those below it.
+func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "staffetta",
 		Short: "A federated relay that carries public institutions' messages to citizens",
@@ -51,10 +59,19 @@ Start here:
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return resolveSettings(cmd) },
 	}
-	root.AddCommand(newLocalCommand(), newNodeCommand(), newGatewayCommand(), newSendCommand(),
-		newBenchCommand(), newTortureCommand(), newAdminCommand())
+	root.PersistentFlags().String("config", "", "file with values of flags, see staffetta help "+
+		"settings")
+	root.PersistentFlags().SetAnnotation("config", scopeKey, []string{""})
+	usage := root.UsageFunc()
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		if err := usage(cmd); err != nil {
+			return err
+		}
+		_, err := io.WriteString(cmd.OutOrStderr(), settingsHint(cmd))
+		return err
+	})
 	return root
 }
 

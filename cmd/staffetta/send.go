@@ -30,6 +30,9 @@ func (f *keyFlags) register(cmd *cobra.Command) {
 		"can see it here,\nso prefer --key-file or the variable "+keyEnv)
 	cmd.Flags().StringVar(&f.file, "key-file", "", "file with the key of the service")
 	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
+	shareFlag(cmd, "key", "")
+	shareFlag(cmd, "key-file", "")
+	hideValue(cmd, "key")
 }
 
 // read returns the key; empty when none is given.
@@ -38,7 +41,7 @@ func (f *keyFlags) read() (string, error) {
 	case f.key != "":
 		return f.key, nil
 	case f.file == "":
-		return os.Getenv(keyEnv), nil
+		return "", nil
 	}
 	file, err := os.Open(f.file)
 	if err != nil {

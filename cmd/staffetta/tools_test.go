@@ -22,12 +22,13 @@ func execute(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (st
 	err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetArgs(args)
-	cmd.SetIn(strings.NewReader(stdin))
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	err = cmd.ExecuteContext(t.Context())
+	root := newRoot()
+	root.AddCommand(cmd)
+	root.SetArgs(append([]string{cmd.Name()}, args...))
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	err = root.ExecuteContext(t.Context())
 	return out.String(), errs.String(), err
 }
 

@@ -138,6 +138,7 @@ func TestFlagTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, flags, _ := strings.Cut(string(help), "\nFlags:\n")
+		flags, _, _ = strings.Cut(flags, "\n\n") // those of all commands follow
 		want := map[string]bool{}
 		for line := range strings.Lines(flags) {
 			if f := flag.FindString(line); f != "" && f != "--help" {

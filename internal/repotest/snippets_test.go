@@ -35,7 +35,7 @@ func newShell(t *testing.T, replace ...string) *shell {
 		t.Skip("starts processes")
 	}
 	s := &shell{t: t, dir: t.TempDir(), replace: strings.NewReplacer(replace...)}
-	s.env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	s.env = append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 	if err := os.Symlink(binary(t), filepath.Join(s.dir, "staffetta")); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/staffetta/staffetta/internal/planted"
 )
 
 const (
@@ -202,12 +204,24 @@ func procs(command string, cores int) int {
 	return max(1, cores/4)
 }
 
-// environment is a child's. What whoever started this process says of cores wins.
-func environment(own []string, procs int) []string {
+// flagVariables begin the variables that stand for flags, see cmd/staffetta.
+const flagVariables = "STAFFETTA_"
+
+// environment is a child's. What whoever started this process says of cores wins. Variables that
+// stand for flags are meant for nodes and gateways of another kind of federation: a child has all
+// that it is told on its command line.
+func environment(own []string, procs int) (env []string) {
+	told := false
 	for _, v := range own {
-		if strings.HasPrefix(v, "GOMAXPROCS=") {
-			return own
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, flagVariables) &&
+			name != planted.Variable {
+			continue
 		}
+		told = told || strings.HasPrefix(v, "GOMAXPROCS=")
+		env = append(env, v)
 	}
-	return append(own, fmt.Sprintf("GOMAXPROCS=%d", procs))
+	if told {
+		return env
+	}
+	return append(env, fmt.Sprintf("GOMAXPROCS=%d", procs))
 }

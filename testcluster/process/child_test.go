@@ -108,6 +108,8 @@ func TestEnvironment(t *testing.T) {
 		{[]string{"A=b"}, "gateway", 2, "A=b GOMAXPROCS=2"},
 		{[]string{"A=b"}, "gateway", 16, "A=b GOMAXPROCS=8"},
 		{[]string{"GOMAXPROCS=7", "A=b"}, "node", 2, "GOMAXPROCS=7 A=b"},
+		{[]string{"STAFFETTA_NODE_JOIN=x", "STAFFETTA_PLANTED=y", "STAFFETTA_CONFIG=z"}, "node", 2,
+			"STAFFETTA_PLANTED=y GOMAXPROCS=1"},
 	} {
 		got := strings.Join(environment(tt.own, procs(tt.command, tt.cores)), " ")
 		if got != tt.want {

@@ -28,6 +28,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	// What this machine's user operates is not to be met.
+	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	staffetta = filepath.Join(dir, "staffetta")
 	build := exec.Command("go", "build", "-o", staffetta,
 		"github.com/staffetta/staffetta/cmd/staffetta")

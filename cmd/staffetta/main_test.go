@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain keeps what its user has set, for the federations that are operated from this machine,
+// away from the tests: a command under test would go there.
+func TestMain(m *testing.M) {
+	os.Exit(isolated(m))
+}
+
+func isolated(m *testing.M) int {
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, variablePrefix) {
+			os.Unsetenv(name)
+		}
+	}
+	dir, err := os.MkdirTemp("", "staffetta-config-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("XDG_CONFIG_HOME", dir)
+	return m.Run()
+}
