@@ -41,12 +41,15 @@ func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}}
+	a.watch(r)
+	r = a.request
 	a.setHeaders(w.Header())
 	defer func() {
 		if v := recover(); v != nil {
 			e.failed(a, v)
 		}
 		e.done(a, time.Since(began))
+		a.linger()
 	}()
 	defer e.requests.Add(-1)
 	if e.requests.Add(1) > e.requestsMax {
@@ -172,6 +175,9 @@ type answer struct {
 	id       [1]string // the request's; an array, to be the header's value without another slice
 	status   int
 	replaced bool
+
+	body    incoming // the request's, where it is watched
+	lingers bool     // the rest of body is heard behind the answer
 }
 
 // WriteHeader is http.ResponseWriter's.
@@ -192,6 +198,7 @@ func (a *answer) WriteHeader(status int) {
 		}
 	}
 	a.status = status
+	a.leave()
 	a.ResponseWriter.WriteHeader(status)
 }
 

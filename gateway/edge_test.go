@@ -148,7 +148,6 @@ func TestSlowClients(t *testing.T) {
 				}
 			})
 			mux.HandleFunc("POST /refused", func(w http.ResponseWriter, r *http.Request) {
-				problem.LeaveBody(w, r)
 				problem.Write(w, busy(r))
 			})
 		})

@@ -110,7 +110,6 @@ var overCapacity = problem.FromWire(wire.Overloaded).With(
 func (a *API) withCapacity(serve func(*call) error) func(*call) error {
 	return func(c *call) error {
 		if _, ok := a.capacity.take(c.institution.ID, 0); !ok {
-			problem.LeaveBody(c.w, c.r)
 			return overCapacity
 		}
 		return serve(c)

@@ -32,7 +32,6 @@ func ReadBody(w http.ResponseWriter, r *http.Request, buf []byte, max int64) ([]
 		buf = buf[:len(buf)+n]
 		switch {
 		case int64(len(buf)) > max:
-			LeaveBody(w, r)
 			return nil, tooLarge(max)
 		case err == io.EOF:
 			return buf, nil
@@ -50,20 +49,6 @@ func room(announced int64, have int) int {
 		return int(rest)
 	}
 	return grow
-}
-
-// leftBytesMax is how much of a body that nobody wants the server still reads, to keep the
-// connection: a few packets, which are on their way anyhow.
-const leftBytesMax = 16 << 10
-
-// LeaveBody is called before a request is answered whose body has not been read to its end, so
-// that the answer does not wait for the rest. An HTTP/1 connection is closed behind the answer
-// when the rest may be large, since the next request would come after it; of HTTP/2 only the
-// stream ends, which the server sees to.
-func LeaveBody(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > leftBytesMax) {
-		w.Header().Set("Connection", "close")
-	}
 }
 
 func tooLarge(max int64) Problem {

@@ -94,13 +94,10 @@ func TestReadBody(t *testing.T) {
 		}
 	}
 	for _, n := range []int64{11, -1} {
-		_, header, err := read(strings.NewReader("01234567890"), n, nil)
+		_, _, err := read(strings.NewReader("01234567890"), n, nil)
 		if p := problem.From(err); p.Type != problem.BodyTooLarge.Type ||
 			p.Detail != "The request body may have up to 10 bytes." {
 			t.Errorf("announced %d: %v", n, err)
-		}
-		if closes := header.Get("Connection") == "close"; closes != (n < 0) {
-			t.Errorf("announced %d: the connection is closed: %v", n, closes)
 		}
 	}
 	_, _, err := read(iotest.ErrReader(errors.New("gone")), 5, nil)
@@ -150,22 +147,6 @@ func TestReadBodyGrows(t *testing.T) {
 	if _, err := problem.ReadBody(httptest.NewRecorder(), r, nil, large); err != nil ||
 		body.offered[0] > 1536 {
 		t.Errorf("a body of 1,400 bytes got room for %d, %v", body.offered[0], err)
-	}
-}
-
-func TestLeaveBody(t *testing.T) {
-	for _, c := range []struct {
-		announced int64
-		major     int
-		want      string
-	}{{0, 1, ""}, {2000, 1, ""}, {200_000, 1, "close"}, {-1, 1, "close"}, {200_000, 2, ""}} {
-		r, w := httptest.NewRequest("POST", "/", nil), httptest.NewRecorder()
-		r.ContentLength, r.ProtoMajor = c.announced, c.major
-		problem.LeaveBody(w, r)
-		if got := w.Header().Get("Connection"); got != c.want {
-			t.Errorf("%d bytes over HTTP/%d: Connection %q, want %q", c.announced, c.major, got,
-				c.want)
-		}
 	}
 }
 
