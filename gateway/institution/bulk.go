@@ -117,7 +117,7 @@ func (c *call) bulkAllowed() error {
 		return invalidIdempotencyKey.With("A bulk request has no key of its own: each line has " +
 			"one, in its member idempotency_key.")
 	}
-	return nil
+	return misplacedKey(c.r)
 }
 
 // serve runs the stream to its end. Servers that can not do what the controller asks for are
@@ -200,9 +200,6 @@ func (s *stream) record(line []byte) (*wire.Record, error) {
 	m := &d.message
 	if err := d.decodeMessage(m); err != nil {
 		return nil, err
-	}
-	if m.keyGiven && !validKey(m.key) {
-		return nil, invalidIdempotencyKey.With(detailLineKey)
 	}
 	return s.api.record(s.call, m, "", m.key, s.source)
 }

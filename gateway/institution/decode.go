@@ -46,6 +46,8 @@ type decoder struct {
 	report  strings.Builder
 	faults  int
 	err     error // of syntax
+	// keyFault says what is wrong with the idempotency key.
+	keyFault string
 }
 
 func newDecoder() *decoder {
@@ -68,7 +70,7 @@ func (d *decoder) reset() {
 
 // begin starts on the body.
 func (d *decoder) begin() error {
-	d.path, d.faults, d.err = d.path[:0], 0, nil
+	d.path, d.faults, d.err, d.keyFault = d.path[:0], 0, nil, ""
 	d.report.Reset()
 	body := bytes.TrimPrefix(d.body, []byte("\xef\xbb\xbf")) // some clients send the mark
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
@@ -104,6 +106,9 @@ func (d *decoder) end() error {
 	}
 	if d.err != nil {
 		return malformedJSON.With(d.syntax())
+	}
+	if d.keyFault != "" {
+		return invalidIdempotencyKey.With(d.keyFault)
 	}
 	if d.faults > faultsMax {
 		fmt.Fprintf(&d.report, "\n%d more values are not valid", d.faults-faultsMax)

@@ -12,8 +12,8 @@
 //   - 201 and a later GET tell the verdict in headers of ours, Staffetta-Status and
 //     Staffetta-Rejection-Reason, and in their bodies where the client asks for it with
 //     "Prefer: return=representation": a strict client throws on a member it does not know.
-//   - Idempotency-Key: the same key, service and recipient give the same message; with another
-//     body 409.
+//   - Idempotency-Key, bare or quoted, and the member idempotency_key are one key: the same key,
+//     service and recipient give the same message; with another body 409.
 //   - 429 also carries Retry-After, and every answer RateLimit and RateLimit-Policy as of
 //     draft-ietf-httpapi-ratelimit-headers-11. Each gateway counts for itself.
 //   - A timestamp without zone is read as UTC, and one that names no instant (30 February, 24
@@ -44,6 +44,7 @@
 //	rate.go        calls per institution and window
 //	capacity.go    submissions a second, of all institutions
 //	submit.go      POST messages
+//	idempotency.go the key that makes repeating harmless
 //	bulk.go        POST messages/bulk: a stream, and how it reads
 //	bulklines.go   lines, cut without a copy
 //	bulkanswer.go  how it answers

@@ -16,9 +16,7 @@ type newMessage struct {
 	content    wire.Content
 	payeeGiven bool
 
-	// Of a line of a bulk request, which has no header.
-	key      string
-	keyGiven bool
+	key string // the member's; empty: none
 
 	// What content points to, so that decoding allocates strings only.
 	secure      wire.Flag
@@ -67,19 +65,37 @@ func (d *decoder) messageMembers(m *newMessage) {
 		case "content":
 			content = true
 			d.content(m)
-		case "idempotency_key":
-			if !d.line { // elsewhere a member that is not known
-				d.skip()
-				continue
-			}
-			m.keyGiven, m.key = true, d.text("idempotency_key", &textRule)
+		case idempotencyMember:
+			m.key = d.idempotencyKey()
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !content {
 		d.missing("content", "MessageContent")
 	}
+}
+
+// idempotencyKey reads the member that names a message among a service's to one recipient.
+func (d *decoder) idempotencyKey() string {
+	value := d.value(idempotencyMember, &textRule)
+	if value == nil {
+		return ""
+	}
+	key, ok := parseKey(string(value))
+	if !ok {
+		d.keyFault = detailMemberKey
+	}
+	return key
+}
+
+// unknown passes over a member that the contract does not have, as the contract does; but not
+// over one that was meant to be the idempotency key.
+func (d *decoder) unknown() {
+	if namesKey(d.name) {
+		d.keyFault = detailMisplacedKey
+	}
+	d.skip()
 }
 
 // defaultAddresses checks what the contract checks; the addresses have no effect.
@@ -92,7 +108,7 @@ func (d *decoder) defaultAddresses() {
 		case "email":
 			d.text("email", &emailRule)
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	d.leave()
@@ -125,7 +141,7 @@ func (d *decoder) content(m *newMessage) {
 		case "eu_covid_cert":
 			d.certificate(m)
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !subject {
@@ -160,7 +176,7 @@ func (d *decoder) payment(m *newMessage) {
 			m.payeeGiven = true
 			d.payee(p)
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !amount {
@@ -183,7 +199,7 @@ func (d *decoder) payee(p *wire.Payment) {
 			code = true
 			p.Payee = wire.InstitutionID(d.text("fiscal_code", &organizationRule))
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !code {
@@ -224,7 +240,7 @@ func (d *decoder) thirdParty(m *newMessage) {
 		case "summary":
 			t.Summary = d.text("summary", &nonEmptyRule)
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !id {
@@ -245,7 +261,7 @@ func (d *decoder) certificate(m *newMessage) {
 			code = true
 			m.certificate.AuthCode = d.text("auth_code", &textRule)
 		default:
-			d.skip()
+			d.unknown()
 		}
 	}
 	if !code {

@@ -17,7 +17,11 @@ const (
 	detailNotAllowed = "You do not have enough permission to complete the operation you requested"
 	detailBothPlaces = "The fiscalcode parameter must be specified in the path or in the payload " +
 		"but not in both"
-	detailLineKey = "The member idempotency_key must have 1 to 255 visible ASCII characters."
+	detailMemberKey = "The member idempotency_key must have 1 to 255 visible ASCII characters."
+	detailTwoKeys   = "The header Idempotency-Key and the member idempotency_key name two keys."
+
+	detailMisplacedKey = "The key stands in the header Idempotency-Key, or in the member " +
+		"idempotency_key of the message itself; nowhere else, and under no other name."
 	detailNoPlace = "The fiscalcode parameter must be specified in the path or in the payload"
 )
 

@@ -10,14 +10,9 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-const (
-	idempotencyHeader   = "Idempotency-Key"
-	idempotencyBytesMax = 255
-
-	// contentBytesMax leaves room in a record for everything that is not content. Only
-	// third-party data and front matter can come near it.
-	contentBytesMax = wire.RecordBytesMax - 1<<10
-)
+// contentBytesMax leaves room in a record for everything that is not content. Only third-party
+// data and front matter can come near it.
+const contentBytesMax = wire.RecordBytesMax - 1<<10
 
 func (a *API) submitByBody(c *call) error { return a.submit(c, false) }
 
@@ -61,7 +56,10 @@ func (a *API) requested(c *call, inPath bool) (*wire.Record, error) {
 			return nil, err
 		}
 	}
-	key, err := idempotencyKey(c.r)
+	key, err := headerKey(c.r)
+	if err == nil {
+		key, err = oneKey(key, m.key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -182,17 +180,3 @@ func undecided(out wire.Outcome, err error) error {
 	}
 	return nil
 }
-
-// idempotencyKey reads the header; empty when there is none.
-func idempotencyKey(r *http.Request) (string, error) {
-	values := r.Header[idempotencyHeader]
-	if len(values) == 0 {
-		return "", nil
-	}
-	if len(values) > 1 || !validKey(values[0]) {
-		return "", invalidIdempotencyKey
-	}
-	return values[0], nil
-}
-
-func validKey(key string) bool { return len(key) <= idempotencyBytesMax && wire.Visible(key) }
