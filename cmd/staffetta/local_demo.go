@@ -164,6 +164,7 @@ func printHints(out io.Writer, dir string, file *localfile.File) {
   curl -s %[1]s/api/v1/messages -H 'Ocp-Apim-Subscription-Key: %[2]s' \
     -H 'Prefer: return=representation' \
     -d '{"fiscal_code":"%[3]s","content":{"subject":"Una prova da curl","markdown":"%[4]s"}}'
+  # the contract's test citizen, whom every service may write to, is AAAAAA00A00A000A
   curl -s %[1]s/api/v1/profiles -H 'Ocp-Apim-Subscription-Key: %[2]s' -d '{"fiscal_code":"%[3]s"}'
 
 as the citizen:

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
@@ -186,7 +187,8 @@ func (c *call) pathCode() (fiscalcode.Code, error) {
 	return code, nil
 }
 
-// authorizes reports whether the recipient is one of the service's authorized ones.
+// authorizes reports whether the recipient is one of the service's authorized ones, as the
+// contract's test citizen is of every service.
 func (c *call) authorizes(code fiscalcode.Code) bool {
-	return c.service.Authorizes(c.hasher.Recipient(code))
+	return code == contract.Sandbox || c.service.Authorizes(c.hasher.Recipient(code))
 }

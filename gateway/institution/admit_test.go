@@ -262,3 +262,32 @@ func TestDocuments(t *testing.T) {
 		seen[string(p.Type)] = true
 	}
 }
+
+// The contract's test citizen is every service's to write to and to ask for, on trial or not, and
+// whether or not the service is complete.
+func TestSandbox(t *testing.T) {
+	b := newBench(t)
+	for _, name := range []string{"limited", "bare"} {
+		s := b.service(name, "ApiLimitedMessageWrite", "ApiLimitedProfileRead", "ApiNoRateLimit")
+		s.Service.AuthorizedRecipients = nil
+		if name == "bare" {
+			s.Service.AuthorizedCIDRs, s.Service.Metadata = nil, wire.ServiceMetadata{}
+		}
+		for _, c := range []struct {
+			code string
+			want int
+		}{{"AAAAAA00A00A000A", 0}, {active, 403}} {
+			for _, r := range []*http.Request{
+				request(name, "POST", "/messages", message(c.code, "")),
+				request(name, "POST", "/profiles", `{"fiscal_code":"`+c.code+`"}`),
+				request(name, "GET", "/profiles/"+c.code, ""),
+			} {
+				a := b.doc.Do(t, b.mux, r)
+				if got := a.Status; c.want == 0 && got >= 300 || c.want != 0 && got != c.want {
+					t.Errorf("%s: %s %s of %s: %d %s", name, r.Method, r.URL.Path, c.code, got,
+						a.Body)
+				}
+			}
+		}
+	}
+}

@@ -19,7 +19,7 @@ import (
 
 // Synthetic people and their fate.
 const (
-	active     = "AAAAAA00A00A000A"
+	active     = "EEEEEE00A00E000E"
 	unwilling  = "BBBBBB00A00B000B" // active, takes nothing of the service
 	unknown    = "CCCCCC00A00C000C"
 	authorized = "DDDDDD00A00D000D" // active, on the services' lists

@@ -204,7 +204,7 @@ func TestProfile(t *testing.T) {
 		{"full", active, 200, `{"sender_allowed":true,"preferred_languages":["it_IT"]}`, 1},
 		{"full", unwilling, 200, `{"sender_allowed":false}`, 1},
 		{"full", unknown, 404, "profile-not-found", 1},
-		{"full", "AAAAAA00A00A000a", 400, "", 0},
+		{"full", "EEEEEE00A00E000e", 400, "", 0},
 		{"limited", active, 403, "recipient-forbidden", 0},
 		{"limited", unknown, 403, "recipient-forbidden", 0},
 		{"limited", authorized, 200, `{"sender_allowed":true,"preferred_languages":["it_IT"]}`, 1},

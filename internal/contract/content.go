@@ -5,6 +5,7 @@
 //	operations.go  its operations, and what their answers may hold
 //	strict.go      an answer held against that
 //	content.go     a message's content as institutions and citizens read it back
+//	sandbox.go     the citizen that tests write to
 //	scopes.go      the groups that it gives institutions
 package contract
 

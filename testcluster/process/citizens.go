@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/localfile"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,12 @@ func (c *Config) people() []person {
 		person{invent.Next(), c.Regions[0], localfile.Unknown})
 }
 
+// testCitizen is the contract's: active, and beside the invented ones, whose number is a setting.
+func (c *Config) testCitizen() person {
+	return person{synthetic.Citizen{FiscalCode: contract.Sandbox, Name: "Cittadina",
+		FamilyName: "Di Prova", DateOfBirth: "2000-01-01"}, c.Regions[0], localfile.Active}
+}
+
 // Newcomers are the citizens who may log in and never did, with the region where they are to.
 func (f *Federation) Newcomers() []localfile.Citizen {
 	all := f.cfg.newcomers(len(f.people))
@@ -80,9 +87,13 @@ func (c *Config) newcomers(others int) (all []person) {
 // writePeople writes who may log in, and the active citizens' codes.
 func (c *Config) writePeople(all []person) error {
 	var logins, codes bytes.Buffer
-	for _, p := range slices.Concat(all, c.newcomers(len(all))) {
+	login := func(p person) {
 		fmt.Fprintf(&logins, "%s\t%s\t%s\t\t%s\n", p.FiscalCode, p.Name, p.FamilyName,
 			p.DateOfBirth)
+	}
+	login(c.testCitizen())
+	for _, p := range slices.Concat(all, c.newcomers(len(all))) {
+		login(p)
 		if p.state == localfile.Active {
 			fmt.Fprintln(&codes, p.FiscalCode)
 		}
@@ -112,14 +123,14 @@ func (c *Config) localCitizens(all []person) []localfile.Citizen {
 }
 
 // activate logs every citizen in who should be known, at its home, and accepts the terms for
-// those who should be active. Done again it changes nothing.
+// those who should be active; the contract's test citizen too. Done again it changes nothing.
 func (c *Config) activate(ctx context.Context, gateway string, all []person) error {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		MaxIdleConnsPerHost: loginsInFlight, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loginsInFlight)
-	for _, p := range all {
+	for _, p := range append(slices.Clone(all), c.testCitizen()) {
 		if p.state == localfile.Unknown {
 			continue
 		}

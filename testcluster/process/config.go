@@ -141,7 +141,7 @@ func (c *Config) validate() error {
 		GatewaysMax)
 	check(c.Newcomers >= 0 && c.Newcomers <= CitizensMax, "%d newcomers per region, 0-%d",
 		c.Newcomers, CitizensMax)
-	people := len(c.Regions)*(c.Citizens+c.Newcomers) + otherPeople
+	people := len(c.Regions)*(c.Citizens+c.Newcomers) + otherPeople + 1 // the contract's
 	check(people <= citizen.TestCitizensMax, "%d citizens and newcomers of all regions, at most %d",
 		people-otherPeople, citizen.TestCitizensMax-otherPeople)
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)

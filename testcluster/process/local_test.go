@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/localfile"
 )
 
@@ -26,6 +27,7 @@ func TestLocal(t *testing.T) {
 		t.Fatalf("got %+v, want PROCESSED", sent)
 	}
 
+	checkSandbox(t, file)
 	for _, id := range []string{file.Nodes[0].ID, file.Gateways[1].ID} {
 		f.killChild(id)
 		if events := f.events.String(); !strings.Contains(events, id+" ended: signal: killed") ||
@@ -108,6 +110,24 @@ func checkLocalFile(t *testing.T, f *federation, file *localfile.File) {
 		if s.ServiceID == "" || s.OrganizationFiscalCode == "" || len(s.PrimaryKey) < 32 ||
 			s.SecondaryKey == s.PrimaryKey || len(s.Scopes) == 0 {
 			t.Errorf("service %s is not complete", s.ServiceID)
+		}
+	}
+}
+
+// checkSandbox checks that the contract's test citizen is active, may be written to by every
+// service, those on trial included, and answers as a profile.
+func checkSandbox(t *testing.T, file *localfile.File) {
+	t.Helper()
+	gateway := file.Gateways[0].URL
+	for _, s := range file.Services {
+		sent := submit(t, gateway, s.PrimaryKey, string(contract.Sandbox), "prova "+s.ServiceID)
+		if sent.Status != "PROCESSED" {
+			t.Errorf("of %s: %+v, want PROCESSED", s.ServiceID, sent)
+		}
+		a := insist(t, http.StatusOK, http.MethodGet, gateway+"/api/v1/profiles/"+
+			string(contract.Sandbox), nil, keyHeader, s.PrimaryKey)
+		if !strings.Contains(string(a.body), `"sender_allowed":true`) {
+			t.Errorf("its profile: %s", a.body)
 		}
 	}
 }
