@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -62,9 +63,10 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// Register adds every path of operations.go to mux. Other methods on these paths, and other
-// paths, are mux's.
+// Register adds every path of operations.go to mux, and has what else the contract has answered
+// that it is not served. Other methods on these paths, and other paths, are mux's.
 func (a *API) Register(mux *http.ServeMux) {
+	served := map[string]bool{}
 	for op, work := range map[*operation]func(context.Context, *call) (any, error){
 		opTestLogin:     a.testLogin,
 		opSession:       a.session,
@@ -79,7 +81,15 @@ func (a *API) Register(mux *http.ServeMux) {
 		opGetMessage:    a.getMessage,
 	} {
 		for _, path := range op.paths {
+			served[op.method+" "+path] = true
 			mux.Handle(op.method+" "+path, a.handler(op, work))
+		}
+	}
+	for i := range contract.Citizens {
+		if pattern := contract.Citizens[i].Pattern(); !served[pattern] {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
+				problem.Write(w, problem.NotServed)
+			})
 		}
 	}
 }

@@ -57,6 +57,10 @@ var (
 	MethodNotAllowed = Problem{Type: "method-not-allowed",
 		Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed",
 		Detail: "The path does not answer to this method."}
+	// NotServed: IO's contract has the operation and this federation does not. A status that the
+	// contract gives a meaning, 404 above all, would be taken for that meaning.
+	NotServed = Problem{Type: "not-served", Status: http.StatusNotImplemented,
+		Title: "Not Implemented", Detail: "The contract has this operation; it is not served here."}
 	// Unexpected: a fault of ours, without a word about its cause.
 	Unexpected = Problem{Type: "internal", Status: http.StatusInternalServerError,
 		Title: "Internal server error", Detail: "The request could not be served."}
