@@ -50,6 +50,8 @@
 //	status.go       health and status
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
+//	rights.go       what each of an operator's calls takes, and for which region
+//	operators.go    what operators ask about themselves
 //	views.go        what operators ask of any node
 //	views_status.go   everything that a node knows of itself
 //	views_probe.go    the machine, and the ways to peers

@@ -39,6 +39,7 @@ func (n *Node) handleFederation() {
 		wire.CmdPutInstitution)
 	n.link.Handle(wire.MethodSetKey, n.setKey, link.RoleOperator)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
+	n.handleOperators()
 	n.handleViews()
 	n.handleHealth()
 }
@@ -83,7 +84,7 @@ func (n *Node) mayFederate() error {
 	return nil
 }
 
-func (n *Node) hello(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
+func (n *Node) hello(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var h wire.Hello
 	if err := wire.Decode(req, &h); err != nil {
 		return nil, err
@@ -96,8 +97,12 @@ func (n *Node) hello(_ context.Context, _ link.Identity, req []byte) ([]byte, er
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	return wire.Encode(&wire.Welcome{Version: wire.ProtocolVersion, Node: n.cfg.ID,
-		Region: n.cfg.Region, Key: n.cfg.DirectoryKey, Map: *m}), nil
+	w := &wire.Welcome{Version: wire.ProtocolVersion, Node: n.cfg.ID, Region: n.cfg.Region,
+		Key: n.cfg.DirectoryKey, Map: *m}
+	if from.Role == link.RoleOperator && !n.mayReadData(link.GrantsIn(ctx)) {
+		w.Key = wire.DirectoryKey{}
+	}
+	return wire.Encode(w), nil
 }
 
 func (n *Node) getMap(context.Context, link.Identity, []byte) ([]byte, error) {

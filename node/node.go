@@ -129,7 +129,7 @@ func (n *Node) openLink() error {
 	n.link, err = link.New(link.Config{
 		Federation: n.cfg.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
 		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.addr,
-		ResetKey: key, Admit: n.admitPeer,
+		ResetKey: key, Admit: n.admitPeer, Permit: n.permit,
 		Logger: n.log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {

@@ -75,6 +75,9 @@ var callers = map[string]string{
 	"ConfirmMap":    "N",
 	"Seed":          "N",
 
+	"Whoami": "O",
+	"May":    "O",
+
 	"Identities": "O",
 	"AddRoot":    "O",
 	"RemoveRoot": "O",

@@ -144,6 +144,11 @@ func (n *Node) finalise(ctx context.Context, from link.Identity, req []byte) ([]
 		return nil, wire.Errorf(wire.Conflict, "version %d: this node's program knows versions %d "+
 			"to %d of the logs", r.Version, wire.VersionMin, n.cfg.Version)
 	}
+	if r.Version >= wire.VersionGrants && link.GrantsIn(ctx) == nil {
+		return nil, wire.Errorf(wire.Conflict, "from version %d on a certificate without grants "+
+			"allows nothing, and that of %s has none: have yours issued with grants first",
+			wire.VersionGrants, from)
+	}
 	if lacking := lacking(n.versions(ctx).Nodes, r.Version); lacking != "" {
 		return nil, wire.Errorf(wire.Conflict, "not every node knows version %d: %s", r.Version,
 			lacking)

@@ -77,12 +77,28 @@ type Trust struct {
 	// Roots are authorities' certificates, DER.
 	Roots   [][]byte
 	Revoked []Revocation
+	// Bounds are of the authorities that speak for some regions only, from version 3 on.
+	Bounds []RootBound
 }
 
 // Fields declares the message.
 func (t *Trust) Fields(c *codec.Codec) {
 	codec.ByteStrings(c, 1, &t.Roots)
 	codec.Repeated(c, 2, &t.Revoked)
+	codec.Repeated(c, 3, &t.Bounds)
+}
+
+// RootBound limits an authority to regions: nodes and gateways of others with a certificate of it
+// are refused, and operators have its grants in these regions only.
+type RootBound struct {
+	Root    Fingerprint
+	Regions []RegionID
+}
+
+// Fields declares the message.
+func (b *RootBound) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, b.Root[:])
+	codec.Strings(c, 2, &b.Regions)
 }
 
 // Revocation ends the use of certificates of an identity that were issued before a time.

@@ -42,6 +42,7 @@
 //	relay.go       the calls of the relay protocol
 //	backup.go      copies of groups, restored groups, reconciled ownership
 //	views.go       what operators ask for: audit, institutions, services
+//	operators.go   what operators ask about themselves
 //	status.go      what a node says of itself and of its peers
 //	explain.go     what became of a message
 package wire

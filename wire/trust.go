@@ -3,6 +3,8 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -28,6 +30,11 @@ const (
 	// RootsMax bounds the federation's authorities: one for each of Italy's regions that has its
 	// own, twice while they are replaced.
 	RootsMax = 48
+	// BoundRegionsMax bounds the regions that one authority is bound to: beyond it, it speaks for
+	// all of them.
+	BoundRegionsMax = 32
+	// auditRegionsMax is how many regions a line of the audit names.
+	auditRegionsMax = 4
 	// RootBytesMax bounds an authority's certificate (DER); one with an RSA key of 4,096 bits has
 	// some 1,500 bytes.
 	RootBytesMax = 4 << 10
@@ -63,14 +70,44 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 }
 
 // Root is an authority that the federation is to believe, as DER. TooLarge when it or the list
-// would be; adding one that is there changes nothing.
-type Root struct{ DER []byte }
+// would be; adding one that is there changes nothing but its bounds.
+type Root struct {
+	DER []byte
+	// Regions are those that the authority may speak for; none: all, and the federation. It has an
+	// effect from version 3 on.
+	Regions []RegionID
+}
 
 // Fields declares the message.
-func (r *Root) Fields(c *codec.Codec) { codec.Bytes(c, 1, &r.DER) }
+func (r *Root) Fields(c *codec.Codec) {
+	codec.Bytes(c, 1, &r.DER)
+	codec.Strings(c, 2, &r.Regions)
+}
 
 // AuditSubject names the authority in the audit.
-func (r *Root) AuditSubject() string { return FingerprintOf(r.DER).String() }
+func (r *Root) AuditSubject() string {
+	subject := FingerprintOf(r.DER).String()
+	if len(r.Regions) > 0 {
+		subject += " for " + joinRegions(r.Regions)
+	}
+	return subject
+}
+
+// joinRegions lists regions in a line of the audit, which holds few of them.
+func joinRegions(regions []RegionID) string {
+	var b strings.Builder
+	for i, r := range regions {
+		if i == auditRegionsMax {
+			fmt.Fprintf(&b, " and %d more", len(regions)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(r))
+	}
+	return b.String()
+}
 
 // RootRef is an authority that the federation is to believe no more. Conflict when it is the last
 // one; removing one that is not there changes nothing.

@@ -20,11 +20,17 @@ const (
 const (
 	VersionAnchored     = 2 // Import.Anchored
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
+	VersionBounds       = 3 // Root.Regions
 )
 
 // VersionGateways is the active version of the federation from which on a gateway has to be on the
 // map: below it there is no command that puts one there.
 const VersionGateways = 2
+
+// VersionGrants is the active version of the federation from which on an operator's certificate
+// without grants allows nothing. Below it such a one allows everything, as it did before there were
+// grants; the command that raises the version is refused to who has no other.
+const VersionGrants = 3
 
 // introduced says which version brought a range of command kinds. The ranges of a version are
 // those that its parts were given; append, and never change a row that was released.

@@ -30,7 +30,7 @@ func newAdminCommand() *cobra.Command {
 	cmd.AddCommand(key)
 	cmd.AddCommand(newInitCommand(), newMapCommand(), newRegionCommand(), newNodeAdminCommand(),
 		newGatewayAdminCommand(), newVotersCommand())
-	cmd.AddCommand(newSlotsCommand())
+	cmd.AddCommand(newSlotsCommand(), newWhoamiCommand())
 	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())

@@ -127,17 +127,25 @@ func newCertIssueCommand() *cobra.Command {
 	var (
 		f                           issuerFlags
 		identity, certFile, keyFile string
+		grants                      []string
 	)
 	cmd := &cobra.Command{
 		Use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
 		Short: "Make a key and a certificate for a node, gateway or operator",
 		Long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write
-both to files that do not exist yet.`,
+both to files that do not exist yet.
+
+What an operator may do stands in its certificate: rights in regions, or in all of them (*).
+  observer:R   looks
+  operator:R   keeps things working: slots, moves, restores; in * also services and upgrades
+  member:R     says who belongs to it: nodes, gateways, certificates; in * also authorities
+  data:R       reads what is a citizen's: copies, explanations`,
 		Example: `  staffetta admin cert issue --identity spiffe://italia/operator/ada \
+    --grant operator:lazio --grant member:lazio \
     --ca-cert ca.pem --ca-key ca.key --cert ada.pem --key ada.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := f.issue(identity, certFile, keyFile)
+			done, err := f.issue(identity, certFile, keyFile, grants)
 			if err != nil {
 				return fmt.Errorf("cert issue: %w", err)
 			}
@@ -150,16 +158,23 @@ both to files that do not exist yet.`,
 		"…/region/REGION/gateway/NAME or …/operator/NAME")
 	flags.StringVar(&certFile, "cert", "", "file to write the certificate to")
 	flags.StringVar(&keyFile, "key", "", "file to write its key to")
+	flags.StringSliceVar(&grants, "grant", nil, "what an operator may do, RIGHT:REGION or RIGHT:*, "+
+		"with observer, operator, member or data; may be repeated")
 	for _, name := range []string{"identity", "cert", "key"} {
 		cmd.MarkFlagRequired(name)
 	}
 	return cmd
 }
 
-func (f *issuerFlags) issue(identity, certFile, keyFile string) (*issued, error) {
+func (f *issuerFlags) issue(identity, certFile, keyFile string, granted []string) (
+	*issued, error) {
 	id, err := link.ReadIdentity(identity)
 	if err != nil {
 		return nil, fmt.Errorf("--identity: %w", err)
+	}
+	grants, err := parseGrants(id, granted)
+	if err != nil {
+		return nil, err
 	}
 	authority, err := f.authority()
 	if err != nil {
@@ -170,7 +185,7 @@ func (f *issuerFlags) issue(identity, certFile, keyFile string) (*issued, error)
 			return nil, fmt.Errorf("%s exists already: `cert renew` replaces a certificate", file)
 		}
 	}
-	certPEM, keyPEM, err := f.make(authority, id)
+	certPEM, keyPEM, err := f.make(authority, id, grants)
 	if err != nil {
 		return nil, err
 	}
@@ -185,23 +200,42 @@ func (f *issuerFlags) issue(identity, certFile, keyFile string) (*issued, error)
 	return &done, replaceFile(certFile, certPEM, 0o644)
 }
 
-func (f *issuerFlags) make(authority *ca.CA, id link.Identity) (
+// parseGrants reads what an operator's certificate is to allow. Only operators have grants, and
+// every one of them has: without any it could do nothing.
+func parseGrants(id link.Identity, texts []string) (link.Grants, error) {
+	if (id.Role == link.RoleOperator) != (len(texts) > 0) {
+		return nil, errors.New("--grant: an operator needs at least one, such as operator:lazio, " +
+			"and nobody else has any")
+	}
+	var grants link.Grants
+	for _, text := range texts {
+		g, err := link.ParseGrant(text)
+		if err != nil {
+			return nil, fmt.Errorf("--grant: %w", err)
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+func (f *issuerFlags) make(authority *ca.CA, id link.Identity, grants link.Grants) (
 	certPEM, keyPEM []byte, err error) {
-	life := time.Duration(f.days) * day
+	life, units := time.Duration(f.days)*day, grants.Units()
 	switch f.begin {
 	case "":
-		return authority.Issue(id.URI(), life)
+		return authority.Issue(id.URI(), life, units...)
 	case "now":
 		// The second after this one: certificates count in seconds, and what begins in the one of
 		// a revocation is revoked.
-		return authority.IssueFrom(id.URI(), time.Now().Truncate(time.Second).Add(time.Second), life)
+		return authority.IssueFrom(id.URI(), time.Now().Truncate(time.Second).Add(time.Second), life,
+			units...)
 	}
 	from, err := time.Parse(time.RFC3339, f.begin)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--valid-from %q is neither now nor a time such as "+
 			"2026-11-01T00:00:00Z", f.begin)
 	}
-	return authority.IssueFrom(id.URI(), from, life)
+	return authority.IssueFrom(id.URI(), from, life, units...)
 }
 
 func newCertRenewCommand() *cobra.Command {
@@ -276,7 +310,11 @@ func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issu
 	if err != nil {
 		return nil, err
 	}
-	certPEM, keyPEM, err := f.make(authority, id)
+	grants, err := grantsIn(old)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	certPEM, keyPEM, err := f.make(authority, id, grants)
 	if err != nil || f.dryRun {
 		return &have, err
 	}
@@ -295,6 +333,19 @@ func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issu
 	}
 	done, err := describe(certPEM, certFile, keyFile)
 	return &done, err
+}
+
+// grantsIn are those of a certificate, PEM: its successor has the same.
+func grantsIn(certPEM []byte) (link.Grants, error) {
+	block, _ := pem.Decode(certPEM)
+	if block == nil {
+		return nil, errors.New("no PEM certificate")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return link.GrantsOf(cert)
 }
 
 // withAuthority is a file of authorities with one more; nil when it is there already.

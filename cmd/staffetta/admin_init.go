@@ -216,7 +216,7 @@ func (f *initFlags) files(file *founding.File) ([]newFile, error) {
 			return fmt.Errorf("two of the name %s: their files would be the same", id.Name)
 		}
 		names[id.Name] = true
-		cert, key, err := authority.Issue(id.URI(), time.Duration(f.days)*day)
+		cert, key, err := authority.Issue(id.URI(), time.Duration(f.days)*day, link.UnitsOf(id)...)
 		files = append(files, newFile{"pki/" + id.Name + ".crt", cert},
 			newFile{"pki/" + id.Name + ".key", key})
 		return err

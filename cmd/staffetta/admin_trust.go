@@ -41,8 +41,9 @@ type authority struct {
 	Expires     string `json:"expires"`
 	// Federation says that it is on the federation's list, InFilesOf which nodes name it in their
 	// own files.
-	Federation bool          `json:"federation"`
-	InFilesOf  []wire.NodeID `json:"in_files_of"`
+	Federation bool            `json:"federation"`
+	Regions    []wire.RegionID `json:"regions,omitempty"` // that it may speak for; none: all
+	InFilesOf  []wire.NodeID   `json:"in_files_of"`
 	// NeededBy are the running members whose certificates come from it alone.
 	NeededBy []string `json:"needed_by"`
 }
@@ -74,6 +75,11 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 		}
 		a := authority{Fingerprint: f.String(), Subject: "can not be read", Federation: federation,
 			InFilesOf: ws.InFiles(f), NeededBy: ws.Needs(f)}
+		for _, b := range m.Trust.Bounds {
+			if b.Root == f {
+				a.Regions = b.Regions
+			}
+		}
 		if cert, err := x509.ParseCertificate(der); err == nil {
 			a.Subject, a.Expires = cert.Subject.String(), cert.NotAfter.UTC().Format(time.RFC3339)
 		}
@@ -97,14 +103,18 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 
 func (r caReport) text(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "fingerprint\tsubject\texpires\ton the list\tin files of\tneeded by")
+	fmt.Fprintln(w, "fingerprint\tsubject\texpires\ton the list\tspeaks for\tin files of\tneeded by")
 	for _, a := range r.Authorities {
 		list := "no"
 		if a.Federation {
 			list = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d nodes\t%d members\n", a.Fingerprint[:printed],
-			a.Subject, a.Expires, list, len(a.InFilesOf), r.nodes-len(r.Silent), len(a.NeededBy))
+		speaks := "all"
+		if len(a.Regions) > 0 {
+			speaks = join(a.Regions)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d of %d nodes\t%d members\n", a.Fingerprint[:printed],
+			a.Subject, a.Expires, list, speaks, len(a.InFilesOf), r.nodes-len(r.Silent), len(a.NeededBy))
 	}
 	for _, rev := range r.Revoked {
 		fmt.Fprintf(w, "revoked: %s, certificates valid from %s or earlier\n", rev.Identity,
@@ -181,13 +191,20 @@ func (f *changeFlags) register(cmd *cobra.Command) {
 }
 
 func newCAAddCommand() *cobra.Command {
-	var flags changeFlags
+	var (
+		flags   changeFlags
+		regions []string
+	)
 	cmd := &cobra.Command{
 		Use:   "add FILE…",
 		Short: "Make the whole federation believe the authorities of files (PEM), at once",
 		Long: `Make the whole federation believe the authorities of files (PEM), at once and without a
 restart, besides those that each process's --ca names. It is the first step of replacing one: then
-every process gets a new certificate, then ` + "`ca remove`" + ` takes the old authority away.`,
+every process gets a new certificate, then ` + "`ca remove`" + ` takes the old authority away.
+
+With --region an authority speaks for these regions only: certificates of nodes and gateways of
+others are refused, and operators have the rights that it grants there and nowhere else. Adding it
+again changes that.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var roots []*x509.Certificate
@@ -200,11 +217,12 @@ every process gets a new certificate, then ` + "`ca remove`" + ` takes the old a
 			}
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
 				done := trustChange{Action: "believe", Done: !flags.dryRun}
+				if flags.dryRun {
+					ctx = operator.Rehearse(ctx)
+				}
 				for _, root := range roots {
-					if !flags.dryRun {
-						if err := op.AddRoot(ctx, root.Raw); err != nil {
-							return fmt.Errorf("ca add %s: %w", root.Subject, err)
-						}
+					if err := op.AddRoot(ctx, root.Raw, regionIDs(regions)...); err != nil {
+						return fmt.Errorf("ca add %s: %w", root.Subject, err)
 					}
 					done.Subjects = append(done.Subjects,
 						wire.FingerprintOf(root.Raw).String()+" "+root.Subject.String())
@@ -214,7 +232,16 @@ every process gets a new certificate, then ` + "`ca remove`" + ` takes the old a
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringSliceVar(&regions, "region", nil, "the only region that the authority may "+
+		"speak for; may be repeated")
 	return cmd
+}
+
+func regionIDs(names []string) (ids []wire.RegionID) {
+	for _, name := range names {
+		ids = append(ids, wire.RegionID(name))
+	}
+	return ids
 }
 
 func newCARemoveCommand() *cobra.Command {
@@ -260,7 +287,10 @@ func removeCA(ctx context.Context, op *operator.Client, digits string, ignoreSil
 	if err := mayRemove(m, ws, f, ignoreSilent); err != nil {
 		return nil, err
 	}
-	if listed && !dryRun {
+	if dryRun {
+		ctx = operator.Rehearse(ctx)
+	}
+	if listed {
 		err = op.RemoveRoot(ctx, f)
 	}
 	return &trustChange{Action: "believe no more", Subjects: []string{f.String()},
@@ -379,10 +409,10 @@ func revoke(ctx context.Context, op *operator.Client, whom []string, force, dryR
 	}
 	notes = append(notes, "a certificate made with --valid-from now is good again")
 	done.Note = strings.Join(notes, "\n")
-	if !dryRun {
-		err = op.Revoke(ctx, id)
+	if dryRun {
+		ctx = operator.Rehearse(ctx)
 	}
-	return done, err
+	return done, op.Revoke(ctx, id)
 }
 
 func findIdentity(m *wire.Map, ws operator.Witnesses, whom []string) (link.Identity, error) {

@@ -111,20 +111,22 @@ func (c *CA) Pool() *x509.CertPool {
 func (c *CA) Roots() []*x509.Certificate { return []*x509.Certificate{c.cert} }
 
 // Issue makes a certificate and its key for the holder that id names, valid for the given time
-// but not longer than LifeMax and the authority itself.
-func (c *CA) Issue(id *url.URL, validity time.Duration) (certPEM, keyPEM []byte, err error) {
-	return c.IssueFrom(id, time.Now().Add(-skew), validity)
+// but not longer than LifeMax and the authority itself. Units are the organizational units of its
+// subject, where an operator's grants stand.
+func (c *CA) Issue(id *url.URL, validity time.Duration, units ...string) (certPEM, keyPEM []byte,
+	err error) {
+	return c.IssueFrom(id, time.Now().Add(-skew), validity, units...)
 }
 
 // IssueFrom is Issue for a certificate that is valid from the given time on: one that begins
 // before its holder was revoked is revoked, too.
-func (c *CA) IssueFrom(id *url.URL, from time.Time, validity time.Duration) (
+func (c *CA) IssueFrom(id *url.URL, from time.Time, validity time.Duration, units ...string) (
 	certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ca: %w", err)
 	}
-	der, err := c.certify(id, key.Public(), from, validity)
+	der, err := c.certify(id, key.Public(), from, validity, units)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,8 +135,8 @@ func (c *CA) IssueFrom(id *url.URL, from time.Time, validity time.Duration) (
 }
 
 // certify makes the certificate of a key's holder, DER.
-func (c *CA) certify(id *url.URL, key crypto.PublicKey, from time.Time, validity time.Duration) (
-	[]byte, error) {
+func (c *CA) certify(id *url.URL, key crypto.PublicKey, from time.Time, validity time.Duration,
+	units []string) ([]byte, error) {
 	template, err := newTemplate(from, min(validity, LifeMax))
 	if err != nil {
 		return nil, err
@@ -149,7 +151,7 @@ func (c *CA) certify(id *url.URL, key crypto.PublicKey, from time.Time, validity
 		template.NotAfter = c.cert.NotAfter
 	}
 	template.URIs = []*url.URL{id}
-	template.Subject = pkix.Name{CommonName: path.Base(id.Path)}
+	template.Subject = pkix.Name{CommonName: path.Base(id.Path), OrganizationalUnit: units}
 	template.BasicConstraintsValid = true // and no authority itself
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,

@@ -50,7 +50,7 @@ func ReadRequest(request []byte) (*url.URL, *ecdsa.PublicKey, error) {
 }
 
 // Sign makes the certificate that a request asks for, DER, when it is for the holder that id
-// names.
+// names. It holds no organizational units: who asks grants nothing to itself.
 func (c *CA) Sign(request []byte, id *url.URL, validity time.Duration) ([]byte, error) {
 	asked, key, err := ReadRequest(request)
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *CA) Sign(request []byte, id *url.URL, validity time.Duration) ([]byte, 
 	if asked.String() != id.String() {
 		return nil, fmt.Errorf("certificate request: it is for %.200q, not for %s", asked, id)
 	}
-	return c.certify(id, key, time.Now().Add(-skew), validity)
+	return c.certify(id, key, time.Now().Add(-skew), validity, nil)
 }
 
 // CertificatePEM encodes certificates, DER, one behind the other.

@@ -105,8 +105,9 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 			voters = append(voters, n.ID)
 		}
 	}
+	m, req, dry := rehearsed(ctx, m, req)
 	_, err := c.leaders.Call(ctx, "federation", voters, m, wire.Encode(req), true)
-	return err
+	return unrehearsed(dry, err)
 }
 
 // PutInstitution creates or replaces an institution.

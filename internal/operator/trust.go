@@ -60,9 +60,9 @@ func (c *Client) identities(ctx context.Context, node wire.NodeID) (*wire.Identi
 	return a, nil
 }
 
-// AddRoot makes the federation believe an authority, DER.
-func (c *Client) AddRoot(ctx context.Context, der []byte) error {
-	return c.call(ctx, wire.MethodAddRoot, &wire.Root{DER: der})
+// AddRoot makes the federation believe an authority, DER, for the regions given; none: for all.
+func (c *Client) AddRoot(ctx context.Context, der []byte, regions ...wire.RegionID) error {
+	return c.call(ctx, wire.MethodAddRoot, &wire.Root{DER: der, Regions: regions})
 }
 
 // RemoveRoot makes the federation believe an authority no more. Whether somebody still needs it is

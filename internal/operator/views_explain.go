@@ -52,6 +52,10 @@ func (c *Client) Hasher(ctx context.Context) (*wire.Hasher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if welcome.Key == (wire.DirectoryKey{}) {
+		return nil, wire.Errorf(wire.Forbidden, "to turn a fiscal code into its hash takes the "+
+			"directory key, and so the right %q", string(link.RightData))
+	}
 	return wire.NewHasher(welcome.Key), nil
 }
 

@@ -16,7 +16,19 @@ func (t *tx) addRoot(r *wire.Root) (codec.Message, *wire.Error) {
 		return nil, wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed",
 			len(r.DER), wire.RootBytesMax)
 	}
+	bound := wire.RootBound{Root: wire.FingerprintOf(r.DER), Regions: r.Regions}
+	if err := validateBound(&bound); err != nil {
+		return nil, err
+	}
 	return nil, t.changeMap(func(m *wire.Map) *wire.Error {
+		if m.ActiveVersion >= wire.VersionBounds {
+			for _, region := range r.Regions {
+				if _, ok := m.RegionByID(region); !ok {
+					return wire.Errorf(wire.NotFound, "no region %q on the map", string(region))
+				}
+			}
+			bindRoot(&m.Trust, bound)
+		}
 		roots := &m.Trust.Roots
 		if slices.ContainsFunc(*roots, func(b []byte) bool { return bytes.Equal(b, r.DER) }) {
 			return nil
@@ -46,8 +58,32 @@ func (t *tx) removeRoot(r *wire.RootRef) (codec.Message, *wire.Error) {
 				"believes: add its successor first")
 		}
 		*roots = slices.Delete(*roots, at, at+1)
+		bindRoot(&m.Trust, wire.RootBound{Root: r.Fingerprint})
 		return nil
 	})
+}
+
+// bindRoot replaces the bounds of an authority; no regions: it has none.
+func bindRoot(t *wire.Trust, bound wire.RootBound) {
+	t.Bounds = slices.DeleteFunc(t.Bounds, func(b wire.RootBound) bool {
+		return b.Root == bound.Root
+	})
+	if len(bound.Regions) > 0 {
+		t.Bounds = append(t.Bounds, bound)
+	}
+}
+
+func validateBound(b *wire.RootBound) *wire.Error {
+	if len(b.Regions) > wire.BoundRegionsMax {
+		return wire.Errorf(wire.TooLarge, "an authority for %d regions, %d allowed",
+			len(b.Regions), wire.BoundRegionsMax)
+	}
+	for _, r := range b.Regions {
+		if !r.Valid() {
+			return wire.Malformedf("an authority for a region with a name that is none")
+		}
+	}
+	return nil
 }
 
 // revoke makes an identity's certificates worthless that are valid from r.Before or earlier. A
@@ -101,6 +137,14 @@ func validateTrust(t *wire.Trust) *wire.Error {
 		if len(r) == 0 || len(r) > wire.RootBytesMax {
 			return wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed", len(r),
 				wire.RootBytesMax)
+		}
+	}
+	if len(t.Bounds) > len(t.Roots) {
+		return wire.Malformedf("%d authorities are bound, of %d", len(t.Bounds), len(t.Roots))
+	}
+	for i := range t.Bounds {
+		if err := validateBound(&t.Bounds[i]); err != nil {
+			return err
 		}
 	}
 	for i := range t.Revoked {

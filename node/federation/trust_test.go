@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -170,4 +171,40 @@ func TestWatchMap(t *testing.T) {
 	if m, _, _ := s.WatchMap(); m == first || len(m.Trust.Revoked) != 1 {
 		t.Error("the map is the one from before")
 	}
+}
+
+// TestBoundsOfAuthorities: an authority is bound to regions from version 3 on, anew each time that
+// it is added, and its bounds go with it.
+func TestBoundsOfAuthorities(t *testing.T) {
+	s := withMap(t)
+	add := func(regions ...wire.RegionID) {
+		t.Helper()
+		succeed(t, s, command(wire.CmdAddRoot, &wire.Root{DER: []byte("one"), Regions: regions}))
+	}
+	want := func(regions ...wire.RegionID) {
+		t.Helper()
+		var got []wire.RegionID
+		for _, b := range trustOf(t, s).Bounds {
+			got = append(got, b.Regions...)
+		}
+		if !slices.Equal(got, regions) {
+			t.Errorf("got %v, want %v", got, regions)
+		}
+	}
+	succeed(t, s, command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2}))
+	add("lazio")
+	want() // programs of version 2 would not see it
+	succeed(t, s, command(wire.CmdFinalise, &wire.RaiseVersion{Version: 3}))
+	add("lazio")
+	want("lazio")
+	add("sicilia", "lazio")
+	want("sicilia", "lazio")
+	unmoved(t, s, wire.NotFound, command(wire.CmdAddRoot,
+		&wire.Root{DER: []byte("one"), Regions: []wire.RegionID{"molise"}}))
+	add()
+	want()
+	add("lazio")
+	succeed(t, s, command(wire.CmdAddRoot, &wire.Root{DER: []byte("two")}),
+		command(wire.CmdRemoveRoot, &wire.RootRef{Fingerprint: wire.FingerprintOf([]byte("one"))}))
+	want()
 }

@@ -151,7 +151,7 @@ func (c *Config) issue(l *layout) error {
 	}
 	files := map[string][]byte{"ca.crt": authority.CertPEM(), "ca.key": authority.KeyPEM()}
 	add := func(id link.Identity) error {
-		cert, key, err := authority.Issue(id.URI(), certificateAge)
+		cert, key, err := authority.Issue(id.URI(), certificateAge, link.UnitsOf(id)...)
 		files[id.Name+".crt"], files[id.Name+".key"] = cert, key
 		return err
 	}

@@ -165,7 +165,8 @@ func (u *upgrade) renew() {
 		if err != nil {
 			u.t.Fatal(err)
 		}
-		crt, key, err := authority.Issue(cert.URIs[0], 90*24*time.Hour)
+		crt, key, err := authority.Issue(cert.URIs[0], 90*24*time.Hour,
+			cert.Subject.OrganizationalUnit...)
 		if err != nil {
 			u.t.Fatal(err)
 		}

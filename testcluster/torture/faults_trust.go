@@ -61,7 +61,7 @@ func (t *trial) certificateFiles(id string) (cert, key string) {
 
 // certify gives a process a new certificate.
 func (t *trial) certify(authority *ca.CA, id link.Identity) error {
-	cert, key, err := authority.Issue(id.URI(), certificateAge)
+	cert, key, err := authority.Issue(id.URI(), certificateAge, link.UnitsOf(id)...)
 	if err != nil {
 		return err
 	}

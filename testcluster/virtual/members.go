@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
@@ -28,11 +29,23 @@ func (w *World) Operator() *operator.Client {
 	if w.operator != nil && slices.Equal(w.operatorAsks, nodes) {
 		return w.operator
 	}
+	w.operator, w.operatorAsks = w.OperatorOf(w.ca, "operator", link.AllGrants()), nodes
+	return w.operator
+}
+
+// OperatorOf is the client of an operator with a certificate of an authority, which ends with the
+// test.
+func (w *World) OperatorOf(by *ca.CA, name string, grants link.Grants) *operator.Client {
+	w.t.Helper()
+	var nodes []string
+	for _, n := range w.nodes {
+		nodes = append(nodes, n.addr.String())
+	}
 	w.operators++
 	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 3, byte(w.operators)).To4(), Port: 7400})
 	dir := w.t.TempDir()
-	certPEM, keyPEM, err := w.ca.Issue(link.Identity{Federation: federationName,
-		Role: link.RoleOperator, Name: "operator"}.URI(), certificateAge)
+	id := link.Identity{Federation: federationName, Role: link.RoleOperator, Name: name}
+	certPEM, keyPEM, err := by.Issue(id.URI(), certificateAge, grants.Units()...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -44,7 +57,7 @@ func (w *World) Operator() *operator.Client {
 		return path
 	}
 	credentials, err := link.LoadCertificate(file("crt", certPEM), file("key", keyPEM),
-		file("ca", w.ca.CertPEM()), federationName)
+		file("ca", append(by.CertPEM(), w.ca.CertPEM()...)), federationName)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -57,7 +70,6 @@ func (w *World) Operator() *operator.Client {
 		c.Close()
 		h.unplug()
 	})
-	w.operator, w.operatorAsks = c, nodes
 	return c
 }
 

@@ -44,7 +44,7 @@ type office struct {
 func (o *office) issue(name string, by *ca.CA, from time.Time) {
 	o.t.Helper()
 	f := o.of[name]
-	certPEM, keyPEM, err := by.IssueFrom(f.id.URI(), from, certificateAge/2)
+	certPEM, keyPEM, err := by.IssueFrom(f.id.URI(), from, certificateAge/2, link.UnitsOf(f.id)...)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -151,7 +151,7 @@ func newWorld(t *testing.T, w *World, nodes int, regions []wire.RegionID) *World
 }
 
 func (w *World) issue(id link.Identity) *tls.Certificate {
-	certPEM, keyPEM, err := w.ca.Issue(id.URI(), certificateAge)
+	certPEM, keyPEM, err := w.ca.Issue(id.URI(), certificateAge, link.UnitsOf(id)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

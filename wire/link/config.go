@@ -36,6 +36,10 @@ type Config struct {
 	// Admit says why a peer whose certificate is good is answered nothing; nil: it is answered. It
 	// is called concurrently, before each call of a peer, and must be fast. Nil admits everybody.
 	Admit func(Identity) *wire.Error
+	// Permit says why an operator's call is refused, by what its certificate grants and what it
+	// asks; nil: it is answered. It is called concurrently, before each call of an operator, whose
+	// request is whatever the operator sent. Nil permits everything.
+	Permit func(from Identity, grants Grants, m wire.Method, req []byte) *wire.Error
 	// Logger; nil logs nothing.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil: none.
@@ -73,6 +77,9 @@ func (c *Config) validate() error {
 	}
 	if c.Admit == nil {
 		c.Admit = func(Identity) *wire.Error { return nil }
+	}
+	if c.Permit == nil {
+		c.Permit = func(Identity, Grants, wire.Method, []byte) *wire.Error { return nil }
 	}
 	if c.Addr == nil {
 		c.Addr = func(wire.NodeID) (string, bool) { return "", false }

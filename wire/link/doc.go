@@ -31,6 +31,7 @@
 //	config.go       what a Link is made of
 //	identity.go     who a certificate says its holder is
 //	certificate.go  certificates from files, reloaded when they change
+//	grants.go       what an operator may do, by its certificate and the bounds of its authority
 //	tls.go          verification, both ways
 //	trust.go        authorities and revocations that change; connections that they end
 //	expiry.go       warnings before a certificate's end

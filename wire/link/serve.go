@@ -111,12 +111,31 @@ func (l *Link) serveCall(c *inConn, s *quic.Stream, h header) {
 		return
 	}
 	// The stream's context ends when the caller gives up or its connection is lost.
-	ctx := s.Context()
+	ctx, refusal := l.permit(s.Context(), c, h.method, req)
+	if refusal != nil {
+		l.stats.called(inbound, h.method, refusal)
+		l.reply(s, refusal, statusError, nil)
+		return
+	}
 	if h.purpose == purposeStream {
 		l.answerStream(ctx, c, s, h, req)
 	} else {
 		l.answerCall(ctx, c, s, h, req)
 	}
+}
+
+// permit asks whether an operator may make the call, and puts its grants into the context of who
+// answers it.
+func (l *Link) permit(ctx context.Context, c *inConn, m wire.Method, req []byte) (
+	context.Context, *wire.Error) {
+	if c.key.id.Role != RoleOperator {
+		return ctx, nil
+	}
+	gs, err := l.grants(c)
+	if err == nil {
+		err = l.cfg.Permit(c.key.id, gs, m, req)
+	}
+	return WithGrants(ctx, gs), err
 }
 
 func (l *Link) answerCall(ctx context.Context, c *inConn, s *quic.Stream, h header, req []byte) {

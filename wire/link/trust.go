@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,11 +18,12 @@ type trust struct {
 	// Whoever holds now has what the federation says; never nil.
 	now atomic.Pointer[believed]
 
-	mu       sync.Mutex          // held in review
-	reviewed []*x509.Certificate // the authorities at the last review
-	again    bool                // they were others at the one before
-	own      *x509.Certificate   // of this process at the last review
-	root     *x509.Certificate   // that it comes from; nil: none that is believed
+	mu       sync.Mutex                           // held in review
+	reviewed []*x509.Certificate                  // the authorities at the last review
+	bounded  map[wire.Fingerprint][]wire.RegionID // their bounds
+	again    bool                                 // they were others at the one before
+	own      *x509.Certificate                    // of this process at the last review
+	root     *x509.Certificate                    // that it comes from; nil: none that is believed
 	warned   map[wire.Fingerprint]warning
 	revoked  string // why this process's own certificate is worthless; empty: it is not
 	told     string // which node says that it is; empty: none
@@ -32,16 +34,22 @@ type trust struct {
 type believed struct {
 	roots   []*x509.Certificate
 	revoked map[string]wire.Revocation // by identity
+	// bounded are the authorities that speak for some regions only.
+	bounded map[wire.Fingerprint][]wire.RegionID
 }
 
 func newBelieved(t *wire.Trust) *believed {
-	b := &believed{revoked: make(map[string]wire.Revocation, len(t.Revoked))}
+	b := &believed{revoked: make(map[string]wire.Revocation, len(t.Revoked)),
+		bounded: make(map[wire.Fingerprint][]wire.RegionID, len(t.Bounds))}
 	for _, der := range t.Roots {
 		// A leader checked it before it was logged; a version of Go that reads certificates more
 		// strictly must not keep this process from the others.
 		if root, err := ParseAuthority(der); err == nil {
 			b.roots = append(b.roots, root)
 		}
+	}
+	for _, r := range t.Bounds {
+		b.bounded[r.Root] = r.Regions
 	}
 	for _, r := range t.Revoked {
 		b.revoked[r.Identity] = r
@@ -80,9 +88,19 @@ func (l *Link) authorities() []*x509.Certificate {
 // checkPeer verifies a peer's certificate in a handshake, and says whose it is.
 func (l *Link) checkPeer(chain []*x509.Certificate, usage x509.ExtKeyUsage) (
 	Identity, *wire.Error) {
-	id, err := checkChain(chain, certPool(l.authorities()), l.cfg.Federation, usage)
+	id, err := l.checkBelieved(chain, l.authorities(), usage)
 	if err == nil {
 		err = l.trust.now.Load().refuses(id, chain[0])
+	}
+	return id, err
+}
+
+// checkBelieved verifies a peer's certificate against authorities, each within its bounds.
+func (l *Link) checkBelieved(chain, roots []*x509.Certificate, usage x509.ExtKeyUsage) (
+	Identity, *wire.Error) {
+	id, err := checkChain(chain, certPool(roots), l.cfg.Federation, usage)
+	if err == nil {
+		err = l.trust.now.Load().outside(id, chain, roots)
 	}
 	return id, err
 }
@@ -107,8 +125,10 @@ func (l *Link) review() {
 	l.trust.mu.Lock()
 	defer l.trust.mu.Unlock()
 	roots := l.authorities()
-	changed := !slices.EqualFunc(roots, l.trust.reviewed, (*x509.Certificate).Equal)
-	l.trust.reviewed = roots
+	bounds := l.trust.now.Load().bounded
+	changed := !slices.EqualFunc(roots, l.trust.reviewed, (*x509.Certificate).Equal) ||
+		!maps.EqualFunc(bounds, l.trust.bounded, slices.Equal)
+	l.trust.reviewed, l.trust.bounded = roots, bounds
 	// Verifying costs, so it is done when the authorities have changed, and once more for the
 	// handshakes that were under way then.
 	verify := changed || l.trust.again
@@ -179,8 +199,7 @@ func (l *Link) cutInbound(roots []*x509.Certificate, verify bool) {
 		if l.cutRevoked(c.conn, c.key.id, c.chain[0]) || !verify {
 			continue
 		}
-		if _, err := checkChain(c.chain, certPool(roots), l.cfg.Federation,
-			x509.ExtKeyUsageClientAuth); err != nil {
+		if _, err := l.checkBelieved(c.chain, roots, x509.ExtKeyUsageClientAuth); err != nil {
 			c.retire()
 		}
 	}
@@ -196,8 +215,7 @@ func (l *Link) cutOutbound(roots []*x509.Certificate, verify, renewed bool) {
 		}
 		stale := renewed && c.own != nil && !c.own.Equal(l.trust.own)
 		if verify && !stale {
-			_, err := checkChain(chain, certPool(roots), l.cfg.Federation,
-				x509.ExtKeyUsageServerAuth)
+			_, err := l.checkBelieved(chain, roots, x509.ExtKeyUsageServerAuth)
 			stale = err != nil
 		}
 		if stale {
