@@ -22,10 +22,15 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 	if err := n.mayFederate(); err != nil {
 		return wire.Result{}, err
 	}
-	audited := wire.Audited{Operator: from.String(), Action: action,
+	// Without a majority nothing is logged: it would be carried out whenever there is one again,
+	// when nobody may want it any more. After this only what is lost within a round trip can be.
+	if err := n.federationGroup.Read(ctx); err != nil {
+		return wire.Result{}, err
+	}
+	audited := wire.Audited{Operator: from.String(), Action: action, Subject: n.auditSubject(m),
 		Command: wire.Command{Kind: kind, Body: wire.Encode(m)}}
-	if s, ok := m.(interface{ AuditSubject() string }); ok {
-		audited.Subject = s.AuditSubject()
+	if end, ok := ctx.Deadline(); ok && n.federation.ActiveVersion() >= wire.VersionWithdrawn {
+		audited.Deadline = wire.TimeOf(end)
 	}
 	command := wire.Command{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}
 	if needs(&command) > n.federation.ActiveVersion() {
@@ -45,4 +50,15 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 		return results[0], results[0].Err
 	}
 	return results[0], nil
+}
+
+// auditSubject is what a change is done to, as the audit shows it: for some by the map of before it.
+func (n *Node) auditSubject(m codec.Message) string {
+	switch s := m.(type) {
+	case interface{ AuditSubjectOn(*wire.Map) string }:
+		return s.AuditSubjectOn(n.currentMap())
+	case interface{ AuditSubject() string }:
+		return s.AuditSubject()
+	}
+	return ""
 }

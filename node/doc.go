@@ -51,6 +51,7 @@
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
 //	rights.go       what each of an operator's calls takes, and for which region
+//	force.go        what is for a lost region, held against what answers
 //	operators.go    what operators ask about themselves
 //	views.go        what operators ask of any node
 //	views_status.go   everything that a node knows of itself

@@ -50,6 +50,13 @@ func (n *Node) forgoReport(ctx context.Context, from link.Identity, req []byte) 
 	if err := wire.Decode(req, &f); err != nil {
 		return nil, err
 	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	if err := n.lost("restore forgo", f.Region, f.Healthy); err != nil {
+		return nil, err
+	}
+	f.Healthy = false // it is said to this process
 	_, err := n.administrate(ctx, from, "restore forgo", wire.CmdForgo, &f)
 	return nil, err
 }

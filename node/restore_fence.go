@@ -27,9 +27,11 @@ func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) 
 		return nil, err
 	}
 	dry, m := f.DryRun, n.currentMap()
-	f.DryRun = false
 	var voters []wire.NodeID
 	if r, _ := m.RegionByID(f.Region); r.Incarnation != f.Incarnation {
+		if err := n.lost("a fence", f.Region, f.Healthy); err != nil {
+			return nil, err
+		}
 		progress, err := n.federationGroup.Progress()
 		if err != nil {
 			return nil, err
@@ -47,6 +49,7 @@ func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) 
 			return nil, err
 		}
 	}
+	f.DryRun, f.Healthy = false, false // they are said to this process
 	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, &f)
 	return nil, err
 }

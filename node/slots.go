@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -364,6 +365,13 @@ func (n *Node) dealSlots(ctx context.Context, from link.Identity, req []byte) ([
 	if d.Force {
 		action = "slots deal --force"
 	}
+	if err := n.mayFederate(); err != nil {
+		return nil, err
+	}
+	if err := n.mayDeal(&d); err != nil {
+		return nil, err
+	}
+	d.Healthy = false // it is said to this process
 	_, err := n.administrate(ctx, from, action, wire.CmdDealSlots, &d)
 	return nil, err
 }
@@ -377,12 +385,26 @@ func (n *Node) settleSlots(ctx context.Context, from link.Identity, req []byte) 
 	}
 	if from.Role == link.RoleOperator {
 		m := n.currentMap()
+		var given []wire.RegionID // those whose knowledge is given up
 		for _, slot := range d.Slots {
-			if deal, moving := m.SlotDeal(slot); moving && !deal.Granted {
+			deal, moving := m.SlotDeal(slot)
+			if moving && !deal.Granted {
 				return nil, wire.Errorf(wire.Conflict, "slot %d is not taken over yet: written off "+
 					"now, its new holder would not wait for the old one", slot)
 			}
+			if from, _ := m.RegionByTag(deal.From); moving && !slices.Contains(given, from.ID) {
+				given = append(given, from.ID)
+			}
 		}
+		if err := n.mayFederate(); err != nil {
+			return nil, err
+		}
+		for _, region := range given {
+			if err := n.lost("slots write-off", region, d.Healthy); err != nil {
+				return nil, err
+			}
+		}
+		d.Healthy = false // it is said to this process
 		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, &d)
 		return nil, err
 	}

@@ -200,6 +200,8 @@ type FenceRegion struct {
 	Incarnation uint32
 	// DryRun asks whether it would be done. It is never logged.
 	DryRun bool
+	// Healthy fences a region that answers, which is refused otherwise. It is never logged.
+	Healthy bool
 }
 
 // Fields declares the message.
@@ -207,6 +209,7 @@ func (f *FenceRegion) Fields(c *codec.Codec) {
 	codec.String(c, 1, &f.Region)
 	codec.Uint(c, 2, &f.Incarnation)
 	codec.Bool(c, 3, &f.DryRun)
+	codec.Bool(c, 4, &f.Healthy)
 }
 
 // AuditSubject is what the operators' log shows.
@@ -308,10 +311,17 @@ func (o *OwnershipReport) Fields(c *codec.Codec) {
 }
 
 // ForgoReport lets a restored federation go on without the report of a region that is lost, too.
-type ForgoReport struct{ Region RegionID }
+type ForgoReport struct {
+	Region RegionID
+	// Healthy does without a region that answers, which is refused otherwise. It is never logged.
+	Healthy bool
+}
 
 // Fields declares the message.
-func (f *ForgoReport) Fields(c *codec.Codec) { codec.String(c, 1, &f.Region) }
+func (f *ForgoReport) Fields(c *codec.Codec) {
+	codec.String(c, 1, &f.Region)
+	codec.Bool(c, 2, &f.Healthy)
+}
 
 // AuditSubject is what the operators' log shows.
 func (f *ForgoReport) AuditSubject() string { return string(f.Region) }

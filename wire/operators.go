@@ -1,6 +1,39 @@
 package wire
 
-import "github.com/staffetta/staffetta/internal/codec"
+import (
+	"time"
+
+	"github.com/staffetta/staffetta/internal/codec"
+)
+
+const (
+	// OperatorWait is how long an operator's call lasts that says nothing else: an election of the
+	// leader, and more. What was not carried out by then is withdrawn.
+	OperatorWait = 30 * time.Second
+	// deadlineField is the number of a deadline in a request of any kind, whose own fields are far
+	// below it. Who does not know it skips it.
+	deadlineField = 2000
+)
+
+// deadlined is what a request of any kind has behind its own fields.
+type deadlined struct{ at Time }
+
+func (d *deadlined) Fields(c *codec.Codec) { codec.Int(c, deadlineField, &d.at) }
+
+// WithDeadline is an operator's request that is withdrawn at a time: whoever would carry it out
+// later refuses it. req is not changed.
+func WithDeadline(req []byte, at Time) []byte {
+	return append(req[:len(req):len(req)], Encode(&deadlined{at})...)
+}
+
+// DeadlineOf is when a request is withdrawn; 0: it says nothing of it, or is no message.
+func DeadlineOf(req []byte) Time {
+	var d deadlined
+	if Decode(req, &d) != nil {
+		return 0
+	}
+	return d.at
+}
 
 // Calls about operators themselves.
 const (

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -111,6 +113,9 @@ type DealSlots struct {
 	Slots []Slot
 	To    RegionID
 	Force bool
+	// Healthy has slots taken by force from a region that answers, which is refused otherwise. It
+	// is said to the leader and never logged.
+	Healthy bool
 }
 
 // Fields declares the message.
@@ -118,10 +123,43 @@ func (d *DealSlots) Fields(c *codec.Codec) {
 	codec.Uints(c, 1, &d.Slots)
 	codec.String(c, 2, &d.To)
 	codec.Bool(c, 3, &d.Force)
+	codec.Bool(c, 4, &d.Healthy)
 }
 
-// AuditSubject is what the audit shows.
-func (d *DealSlots) AuditSubject() string { return string(d.To) }
+// AuditSubjectOn is what the audit shows: how many slots go from where to where.
+func (d *DealSlots) AuditSubjectOn(m *Map) string {
+	return countSlots(m, d.Slots, func(s Slot) (RegionID, bool) { return m.Anchor(s), true }) +
+		" to " + string(d.To)
+}
+
+// AuditSubjectOn is what the audit shows: how much is given up of what which regions knew.
+func (s *SettleSlots) AuditSubjectOn(m *Map) string {
+	return countSlots(m, s.Slots, func(slot Slot) (RegionID, bool) {
+		deal, moving := m.SlotDeal(slot)
+		from, _ := m.RegionByTag(deal.From)
+		return from.ID, moving
+	}) + " at " + string(s.Region)
+}
+
+// countSlots says of how many slots there is a talk, and of which regions.
+func countSlots(m *Map, slots []Slot, from func(Slot) (RegionID, bool)) string {
+	count := map[RegionID]int{}
+	for _, s := range slots {
+		if int(s) >= Slots {
+			continue
+		}
+		if r, ok := from(s); ok {
+			count[r]++
+		}
+	}
+	var parts []string
+	for _, r := range m.Regions {
+		if count[r.ID] > 0 && len(parts) < auditRegionsMax {
+			parts = append(parts, fmt.Sprintf("%d of %s", count[r.ID], r.ID))
+		}
+	}
+	return fmt.Sprintf("%d slots: %s", len(slots), strings.Join(parts, ", "))
+}
 
 // SettleSlots says that deals are done with, or, with Granted, that forced ones are but for what
 // the old holder knows. A deal of another epoch is left alone.
@@ -130,6 +168,9 @@ type SettleSlots struct {
 	Slots   []Slot
 	Epochs  []uint64 // one for each slot
 	Granted bool
+	// Healthy has an operator give up what a region knows that answers, which is refused otherwise.
+	// It is said to the leader and never logged.
+	Healthy bool
 }
 
 // Fields declares the message.
@@ -138,6 +179,7 @@ func (s *SettleSlots) Fields(c *codec.Codec) {
 	codec.Uints(c, 2, &s.Slots)
 	codec.Uints(c, 3, &s.Epochs)
 	codec.Bool(c, 4, &s.Granted)
+	codec.Bool(c, 5, &s.Healthy)
 }
 
 // AuditSubject is what the audit shows.

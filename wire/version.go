@@ -21,6 +21,7 @@ const (
 	VersionAnchored     = 2 // Import.Anchored
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
 	VersionBounds       = 3 // Root.Regions
+	VersionWithdrawn    = 3 // Audited.Deadline, AuditLine.Unchanged
 )
 
 // VersionGateways is the active version of the federation from which on a gateway has to be on the

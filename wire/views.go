@@ -35,6 +35,9 @@ type Audited struct {
 	Action   string // in the words of the command line: "service put"
 	Subject  string // what it was done to, such as a service's id; may be empty
 	Command  Command
+	// Deadline is when the change is withdrawn, by the log's time: an entry of later changes
+	// nothing. It has an effect from version 3 on; 0: none.
+	Deadline Time
 }
 
 // Fields declares the message.
@@ -43,6 +46,7 @@ func (a *Audited) Fields(c *codec.Codec) {
 	codec.String(c, 2, &a.Action)
 	codec.String(c, 3, &a.Subject)
 	codec.Nested(c, 4, &a.Command)
+	codec.Int(c, 5, &a.Deadline)
 }
 
 // AuditLine says what an operator did, or tried to do.
@@ -55,6 +59,9 @@ type AuditLine struct {
 	Subject  string
 	// Refused says why nothing changed; nil: the change was applied.
 	Refused *Error
+	// Unchanged: it was accepted, and everything was so already. Lines of below version 3 never
+	// say so.
+	Unchanged bool
 }
 
 // Fields declares the message.
@@ -66,6 +73,7 @@ func (a *AuditLine) Fields(c *codec.Codec) {
 	codec.String(c, 5, &a.Action)
 	codec.String(c, 6, &a.Subject)
 	codec.Optional(c, 7, &a.Refused)
+	codec.Bool(c, 8, &a.Unchanged)
 }
 
 // ListAudit asks for the lines with a number above After and a time of Since or later.

@@ -96,6 +96,9 @@ func readAudit(ctx context.Context, op *operator.Client, since wire.Time, errs i
 		for _, l := range page.Lines {
 			line := auditLine{Number: l.Number, Index: l.Index, Time: l.Time.String(),
 				Operator: l.Operator, Action: l.Action, Subject: l.Subject, Outcome: "applied"}
+			if l.Unchanged {
+				line.Outcome = "was so already"
+			}
 			if l.Refused != nil {
 				line.Outcome, line.Reason = "refused", l.Refused.Error()
 			}

@@ -196,6 +196,7 @@ func newRestoreForgoCommand() *cobra.Command {
 		flags          operatorFlags
 		region         string
 		asJSON, dryRun bool
+		healthy        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "forgo --region R",
@@ -211,12 +212,12 @@ higher epoch wins.`,
 					if _, ok := m.RegionByID(wire.RegionID(region)); !ok {
 						return fmt.Errorf("--region: no region %q on the map", region)
 					}
-					ctx, cancel := context.WithTimeout(ctx, adminWait)
-					defer cancel()
-					if !dryRun {
-						if err := op.ForgoReport(ctx, wire.RegionID(region)); err != nil {
-							return fmt.Errorf("forgo the report of region %s: %w", region, err)
-						}
+					if dryRun {
+						ctx = operator.Rehearse(ctx)
+					}
+					if err := op.ForgoReport(ctx, &wire.ForgoReport{Region: wire.RegionID(region),
+						Healthy: healthy}); err != nil {
+						return fmt.Errorf("forgo the report of region %s: %w", region, err)
 					}
 					report := struct {
 						Done   bool   `json:"done"`
@@ -233,6 +234,7 @@ higher epoch wins.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&region, "region", "", "the region")
+	registerHealthy(cmd, &healthy)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it would be done")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagRequired("region")

@@ -28,7 +28,7 @@ incarnation N.
 
 Nodes of the region that vote in the federation's group lose that vote to others, since on a new
 disk they have forgotten what they voted for: the command waits until that is done. Refused when
-the federation would have no majority without the region's nodes.`,
+the federation would have no majority without the region's nodes, and for a region that answers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fence.Region, fence.DryRun = wire.RegionID(region), dryRun
@@ -50,6 +50,7 @@ the federation would have no majority without the region's nodes.`,
 	flags.register(cmd)
 	cmd.Flags().StringVar(&region, "region", "", "the region")
 	cmd.Flags().Uint32Var(&fence.Incarnation, "incarnation", 0, "its next incarnation")
+	registerHealthy(cmd, &fence.Healthy)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it would be done")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagRequired("region")

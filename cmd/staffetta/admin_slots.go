@@ -133,13 +133,13 @@ func withMap(ctx context.Context, flags *operatorFlags,
 
 // dealFlags say which slots go where.
 type dealFlags struct {
-	even, force bool
-	from, to    string
-	count       int
+	even, force, healthy bool
+	from, to             string
+	count                int
 }
 
-// plan works out what to deal.
-func (f *dealFlags) plan(m *wire.Map) ([]operator.SlotDeal, error) {
+// plan works out what to deal. Regions that do not answer are given nothing.
+func (f *dealFlags) plan(m *wire.Map, answers map[wire.RegionID]bool) ([]operator.SlotDeal, error) {
 	given := 0
 	for _, b := range []bool{f.even, f.from != "", f.to != ""} {
 		if b {
@@ -151,8 +151,7 @@ func (f *dealFlags) plan(m *wire.Map) ([]operator.SlotDeal, error) {
 	}
 	var others []wire.RegionID
 	for _, r := range m.Regions {
-		nodes := slices.ContainsFunc(m.Nodes, func(n wire.Node) bool { return n.Region == r.ID })
-		if nodes && r.ID != wire.RegionID(f.from) && r.ID != wire.RegionID(f.to) {
+		if answers[r.ID] && r.ID != wire.RegionID(f.from) && r.ID != wire.RegionID(f.to) {
 			others = append(others, r.ID)
 		}
 	}
@@ -169,6 +168,9 @@ func (f *dealFlags) plan(m *wire.Map) ([]operator.SlotDeal, error) {
 		}
 		plan, err := operator.PlanSlots(m, others, lost)
 		return forced(m, f, plan), err
+	}
+	if _, ok := m.RegionByID(wire.RegionID(f.to)); ok && !answers[wire.RegionID(f.to)] {
+		return nil, fmt.Errorf("--to: region %s does not answer: it is given nothing", f.to)
 	}
 	all, err := operator.PlanSlots(m, append(others, wire.RegionID(f.to)), "")
 	for _, d := range all {
@@ -253,22 +255,32 @@ has, a moment for each slot, codes of that slot that nobody claimed are answered
 
 --force takes the slots of a region that is lost, without it, after two minutes. Verdicts and
 idempotency keys of codes that nobody claimed, which only the lost region knew, are missing until it
-is back; see "slots show" and "slots write-off".`,
+is back; see "slots show" and "slots write-off". A region that answers is not lost: it keeps them,
+unless --even-if-healthy. A region that does not answer is given nothing.`,
 		Example: `  staffetta admin slots deal --dir DIR --even --dry-run
   staffetta admin slots deal --dir DIR --from sicilia --force`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withMap(cmd.Context(), &flags,
 				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					plan, err := deal.plan(m)
+					answers := op.Answering(ctx, m)
+					for _, region := range m.Regions {
+						if !answers[region.ID] {
+							fmt.Fprintf(cmd.ErrOrStderr(), "region %s does not answer: it is given nothing\n",
+								region.ID)
+						}
+					}
+					plan, err := deal.plan(m, answers)
 					if err != nil {
 						return err
 					}
 					r := dealReport{Done: !dryRun, Forced: deal.force, Plan: plan}
-					if !dryRun {
-						if err := dealAll(ctx, cmd.ErrOrStderr(), op, r, wait); err != nil {
-							return err
-						}
+					if dryRun {
+						ctx = operator.Rehearse(ctx)
+					}
+					force := operator.Force{Take: deal.force, Healthy: deal.healthy}
+					if err := dealAll(ctx, cmd.ErrOrStderr(), op, r, force, wait && !dryRun); err != nil {
+						return err
 					}
 					return printReport(cmd.OutOrStdout(), asJSON, r, r.text)
 				})
@@ -280,19 +292,26 @@ is back; see "slots show" and "slots write-off".`,
 	cmd.Flags().StringVar(&deal.to, "to", "", "an even share to this region")
 	cmd.Flags().IntVar(&deal.count, "count", 0, "with --to: at most so many slots")
 	cmd.Flags().BoolVar(&deal.force, "force", false, "with --from: the region is lost")
+	registerHealthy(cmd, &deal.healthy)
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when the slots have arrived")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
+// registerHealthy adds the flag that has a command for lost regions done to one that answers.
+func registerHealthy(cmd *cobra.Command, healthy *bool) {
+	cmd.Flags().BoolVar(healthy, "even-if-healthy", false, "though the region answers, which is "+
+		"refused otherwise")
+}
+
 func dealAll(ctx context.Context, progress io.Writer, op *operator.Client, r dealReport,
-	wait bool) error {
+	force operator.Force, wait bool) error {
 	if r.Forced {
 		fmt.Fprintf(progress, "the slots are taken over after %s\n", wire.SlotForceWait)
 	}
 	for _, d := range r.Plan {
-		if err := op.DealSlots(ctx, d, r.Forced); err != nil {
+		if err := op.DealSlots(ctx, d, force); err != nil {
 			return fmt.Errorf("deal slots to %s: %w", d.To, err)
 		}
 	}
@@ -320,6 +339,7 @@ func newSlotsWriteOffCommand() *cobra.Command {
 		flags          operatorFlags
 		from           string
 		asJSON, dryRun bool
+		healthy        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "write-off --from REGION",
@@ -331,17 +351,12 @@ func newSlotsWriteOffCommand() *cobra.Command {
 					if _, ok := m.RegionByID(wire.RegionID(from)); !ok {
 						return fmt.Errorf("--from: no region %q on the map", from)
 					}
-					n := 0
-					for _, k := range reportSlots(m).Moving {
-						if k.Granted && string(k.From) == from {
-							n += k.Slots
-						}
+					if dryRun {
+						ctx = operator.Rehearse(ctx)
 					}
-					if !dryRun {
-						var err error
-						if n, err = op.WriteOffSlots(ctx, m, wire.RegionID(from)); err != nil {
-							return err
-						}
+					n, err := op.WriteOffSlots(ctx, m, wire.RegionID(from), healthy)
+					if err != nil {
+						return err
 					}
 					report := struct {
 						Done  bool `json:"done"`
@@ -357,6 +372,7 @@ func newSlotsWriteOffCommand() *cobra.Command {
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&from, "from", "", "the lost region")
+	registerHealthy(cmd, &healthy)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagRequired("from")

@@ -209,8 +209,8 @@ func (c *Client) FenceRegion(ctx context.Context, f *wire.FenceRegion) error {
 }
 
 // ForgoReport lets a restored federation go on without a region's report.
-func (c *Client) ForgoReport(ctx context.Context, region wire.RegionID) error {
-	return c.call(ctx, wire.MethodForgoReport, &wire.ForgoReport{Region: region})
+func (c *Client) ForgoReport(ctx context.Context, f *wire.ForgoReport) error {
+	return c.call(ctx, wire.MethodForgoReport, f)
 }
 
 // Restores asks a node how far the groups are that were restored.

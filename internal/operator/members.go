@@ -41,6 +41,9 @@ func (c *Client) callLeader(ctx context.Context, group string, m wire.Method, re
 	if err != nil {
 		return nil, err
 	}
+	if end, ok := ctx.Deadline(); ok {
+		req = wire.WithDeadline(req, wire.TimeOf(end))
+	}
 	return c.link.Call(ctx, link.Peer{Node: members.Leader}, m, req)
 }
 
@@ -133,7 +136,7 @@ func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp cod
 	if req != nil {
 		body = wire.Encode(req)
 	}
-	answer, err := c.leaders.Call(ctx, link.FederationGroup, voters, m, body, true)
+	answer, err := c.callUntil(ctx, voters, m, body)
 	if err != nil || resp == nil {
 		return err
 	}

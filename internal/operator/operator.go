@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -106,8 +107,29 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 		}
 	}
 	m, req, dry := rehearsed(ctx, m, req)
-	_, err := c.leaders.Call(ctx, "federation", voters, m, wire.Encode(req), true)
+	_, err := c.callUntil(ctx, voters, m, wire.Encode(req))
 	return unrehearsed(dry, err)
+}
+
+// callUntil calls the federation's leader, one of voters, until ctx ends, or for wire.OperatorWait
+// when it never does. What was not carried out by then is withdrawn: no leader that gets it later
+// does it.
+func (c *Client) callUntil(ctx context.Context, voters []wire.NodeID, m wire.Method, req []byte) (
+	[]byte, error) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wire.OperatorWait)
+		defer cancel()
+		end, _ = ctx.Deadline()
+	}
+	answer, err := c.leaders.Call(ctx, link.FederationGroup, voters, m,
+		wire.WithDeadline(req, wire.TimeOf(end)), true)
+	if ctx.Err() != nil && errors.Is(err, wire.OutcomeUnknown) {
+		err = wire.Errorf(wire.OutcomeUnknown, "no answer, and withdrawn now: it was done before, "+
+			"which `staffetta admin audit` shows, or never will be")
+	}
+	return answer, err
 }
 
 // PutInstitution creates or replaces an institution.

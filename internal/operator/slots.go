@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+	"golang.org/x/sync/errgroup"
 )
 
 // SlotDeal is a part of a plan: slots that go to one region.
@@ -59,14 +62,47 @@ func PlanSlots(m *wire.Map, over []wire.RegionID, lost wire.RegionID) ([]SlotDea
 	return plan, nil
 }
 
-// DealSlots gives slots to a region; see wire.DealSlots.
-func (c *Client) DealSlots(ctx context.Context, d SlotDeal, force bool) error {
-	return c.call(ctx, wire.MethodDealSlots, &wire.DealSlots{Slots: d.Slots, To: d.To, Force: force})
+// Force says how far to go with a region that is lost.
+type Force struct {
+	Take    bool // without it
+	Healthy bool // though it answers
 }
+
+// DealSlots gives slots to a region; see wire.DealSlots.
+func (c *Client) DealSlots(ctx context.Context, d SlotDeal, f Force) error {
+	return c.call(ctx, wire.MethodDealSlots, &wire.DealSlots{Slots: d.Slots, To: d.To,
+		Force: f.Take, Healthy: f.Healthy})
+}
+
+// Answering are the regions whose leaders answer now.
+func (c *Client) Answering(ctx context.Context, m *wire.Map) map[wire.RegionID]bool {
+	ctx, cancel := context.WithTimeout(ctx, answeringWait)
+	defer cancel()
+	answers := make([]bool, len(m.Regions))
+	var g errgroup.Group
+	g.SetLimit(nodesAtOnce)
+	for i := range m.Regions {
+		g.Go(func() error {
+			_, err := c.Members(ctx, link.RegionGroup(m.Regions[i].ID))
+			answers[i] = err == nil
+			return nil
+		})
+	}
+	g.Wait() // nothing fails
+	got := map[wire.RegionID]bool{}
+	for i := range m.Regions {
+		got[m.Regions[i].ID] = answers[i]
+	}
+	return got
+}
+
+// answeringWait is how long a region has to answer before a plan does without it.
+const answeringWait = 4 * time.Second
 
 // WriteOffSlots ends the wait for what a lost region knew about slots that were taken from it by
 // force, and returns how many.
-func (c *Client) WriteOffSlots(ctx context.Context, m *wire.Map, from wire.RegionID) (int, error) {
+func (c *Client) WriteOffSlots(ctx context.Context, m *wire.Map, from wire.RegionID,
+	healthy bool) (int, error) {
 	lost, ok := m.RegionByID(from)
 	if !ok {
 		return 0, fmt.Errorf("no region %q on the map", from)
@@ -79,7 +115,7 @@ func (c *Client) WriteOffSlots(ctx context.Context, m *wire.Map, from wire.Regio
 		}
 		to := m.Anchor(d.Slot)
 		if by[to] == nil {
-			by[to] = &wire.SettleSlots{Region: to}
+			by[to] = &wire.SettleSlots{Region: to, Healthy: healthy}
 		}
 		by[to].Slots = append(by[to].Slots, d.Slot)
 		by[to].Epochs = append(by[to].Epochs, m.SlotEpoch(d.Slot))

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -82,6 +83,9 @@ type tx struct {
 	// Of the entry being applied.
 	chain  hash.Hash
 	latest map[wire.Recipient]int // where the entry's event for a code is
+
+	// Of the audited command being applied: it is watched, and has changed a row.
+	watched, changed bool
 
 	err error // of the store; everything after it is void
 	buf []byte
@@ -191,11 +195,16 @@ func (t *tx) digestRow(key, value []byte, size int) {
 }
 
 func (t *tx) set(key, value []byte) {
+	if t.watched && !t.changed {
+		old, ok := t.get(key)
+		t.changed = !ok || !bytes.Equal(old, value)
+	}
 	t.digestRow(key, value, len(value)+1)
 	t.fail(t.batch.Set(key, value, nil))
 }
 
 func (t *tx) del(key []byte) {
+	t.changed = true
 	t.digestRow(key, nil, 0)
 	t.fail(t.batch.Delete(key, nil))
 }

@@ -45,10 +45,40 @@ func (t *tx) audited(body []byte) wire.Result {
 	if err := validateAudited(&a); err != nil {
 		return wire.Fail(err)
 	}
-	result := t.command(&a.Command)
+	t.watched, t.changed = t.version() >= wire.VersionWithdrawn, false
+	var result wire.Result
+	if t.watched && a.Deadline > 0 && t.now > a.Deadline {
+		result = wire.Fail(wire.Errorf(wire.Conflict, "withdrawn at %s, and logged at %s only",
+			a.Deadline, t.now))
+	} else {
+		result = t.command(&a.Command)
+	}
+	unchanged := t.watched && !t.changed && result.Err == nil && !order(&a.Command)
+	t.watched = false
 	t.auditLine(&wire.AuditLine{Index: t.pos.Index, Time: t.now, Operator: a.Operator,
-		Action: a.Action, Subject: a.Subject, Refused: result.Err})
+		Action: a.Action, Subject: a.Subject, Refused: result.Err, Unchanged: unchanged})
 	return result
+}
+
+// order reports whether a command only says that an operator's order may be: it is carried out
+// elsewhere, and changes nothing here.
+func order(c *wire.Command) bool {
+	switch c.Kind {
+	case wire.CmdMoveOrder, wire.CmdRegionOrder:
+		return true
+	case wire.CmdMembers:
+		var m wire.MemberChange
+		return wire.Decode(c.Body, &m) == nil && m.Node != nil && m.Node.HandOver != ""
+	}
+	return false
+}
+
+// version is the active version as of the commands before.
+func (t *tx) version() uint32 {
+	if t.founded == nil {
+		return 0
+	}
+	return t.founded.m.ActiveVersion
 }
 
 func validateAudited(a *wire.Audited) *wire.Error {

@@ -243,6 +243,7 @@ func (s *scene) catch(t *testing.T, what string, now func() bool) {
 // bringBack restores a region for the first time, on new disks, from the newest copy.
 func (s *scene) bringBack(t *testing.T, c *copies, region wire.RegionID) {
 	t.Helper()
+	time.Sleep(10 * time.Second) // until it is missed
 	if err := s.Operator().FenceRegion(t.Context(), &wire.FenceRegion{Region: region,
 		Incarnation: 1}); err != nil {
 		t.Fatal(err)

@@ -107,7 +107,8 @@ func TestAwaitedReports(t *testing.T) {
 		if err != nil || len(awaited) != 1 || awaited[0] != "lombardia" {
 			t.Errorf("awaited: %v, %v", awaited, err)
 		}
-		if err := s.Operator().ForgoReport(t.Context(), "lombardia"); err != nil {
+		if err := s.Operator().ForgoReport(t.Context(),
+			&wire.ForgoReport{Region: "lombardia"}); err != nil {
 			t.Fatal(err)
 		}
 		other := s.stranger(invent, "lazio")

@@ -236,6 +236,7 @@ func TestRestoreOfARegion(t *testing.T) {
 
 		ghosts := s.destroy("lazio")
 		op := s.Operator()
+		time.Sleep(10 * time.Second) // until it is missed
 		fence := &wire.FenceRegion{Region: "lazio", Incarnation: 1}
 		for range 2 { // it may be said again
 			if err := op.FenceRegion(t.Context(), fence); err != nil {

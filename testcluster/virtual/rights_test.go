@@ -81,11 +81,13 @@ func TestOperatorOfAnotherRegion(t *testing.T) {
 		}
 		deal := operator.SlotDeal{To: "sicilia", Slots: []wire.Slot{slot}}
 		for _, force := range []bool{false, true} {
-			if err := op.DealSlots(t.Context(), deal, force); !errors.Is(err, wire.Forbidden) {
+			if err := op.DealSlots(t.Context(), deal,
+				operator.Force{Take: force}); !errors.Is(err, wire.Forbidden) {
 				t.Errorf("a slot of lazio, by force %t: got %v", force, err)
 			}
 			ctx := operator.Rehearse(t.Context())
-			if err := op.DealSlots(ctx, deal, force); !errors.Is(err, wire.Forbidden) {
+			if err := op.DealSlots(ctx, deal,
+				operator.Force{Take: force}); !errors.Is(err, wire.Forbidden) {
 				t.Errorf("rehearsed, by force %t: got %v", force, err)
 			}
 		}

@@ -23,6 +23,9 @@ func (s *scene) slotsOf(region wire.RegionID) (list []wire.Slot) {
 
 func (s *scene) deal(t *testing.T, to wire.RegionID, slots []wire.Slot, force bool) {
 	t.Helper()
+	if force { // who was just lost has not been missed yet
+		time.Sleep(10 * time.Second)
+	}
 	if err := s.Operate(wire.MethodDealSlots,
 		&wire.DealSlots{Slots: slots, To: to, Force: force}); err != nil {
 		t.Fatal(err)

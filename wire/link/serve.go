@@ -111,7 +111,8 @@ func (l *Link) serveCall(c *inConn, s *quic.Stream, h header) {
 		return
 	}
 	// The stream's context ends when the caller gives up or its connection is lost.
-	ctx, refusal := l.permit(s.Context(), c, h.method, req)
+	ctx, done, refusal := l.permit(s.Context(), c, h.method, req)
+	defer done()
 	if refusal != nil {
 		l.stats.called(inbound, h.method, refusal)
 		l.reply(s, refusal, statusError, nil)
@@ -124,18 +125,28 @@ func (l *Link) serveCall(c *inConn, s *quic.Stream, h header) {
 	}
 }
 
-// permit asks whether an operator may make the call, and puts its grants into the context of who
-// answers it.
+// permit asks whether an operator may make the call, and puts its grants and its deadline into the
+// context of who answers it.
 func (l *Link) permit(ctx context.Context, c *inConn, m wire.Method, req []byte) (
-	context.Context, *wire.Error) {
+	context.Context, context.CancelFunc, *wire.Error) {
 	if c.key.id.Role != RoleOperator {
-		return ctx, nil
+		return ctx, func() {}, nil
 	}
 	gs, err := l.grants(c)
 	if err == nil {
 		err = l.cfg.Permit(c.key.id, gs, m, req)
 	}
-	return WithGrants(ctx, gs), err
+	ctx = WithGrants(ctx, gs)
+	end := wire.DeadlineOf(req)
+	if end <= 0 {
+		return ctx, func() {}, err
+	}
+	if now := wire.TimeOf(time.Now()); err == nil && now > end {
+		err = wire.Errorf(wire.Conflict, "withdrawn at %s, and it is %s here: nothing was done; if "+
+			"you have only just asked, the clocks differ", end, now)
+	}
+	ctx, cancel := context.WithDeadline(ctx, end.Std())
+	return ctx, cancel, err
 }
 
 func (l *Link) answerCall(ctx context.Context, c *inConn, s *quic.Stream, h header, req []byte) {
