@@ -99,8 +99,8 @@ func propose(b *testing.B, g *Group, proposers, size int) {
 	var wg sync.WaitGroup
 	for range proposers {
 		wg.Go(func() {
-			data := wire.EncodeEntry(wire.CommandsEntry, 1, body)
 			for next.Add(1) <= int64(b.N) {
+				data := wire.EncodeEntry(wire.CommandsEntry, wire.TimeOf(time.Now()), body)
 				if _, err := g.Propose(context.Background(), data); err != nil {
 					b.Error(err)
 					return

@@ -76,6 +76,19 @@ func newCluster(t *testing.T, voters int) *cluster {
 	return c
 }
 
+// Propose gives an entry the time of its replica first, as a node does.
+func (r *replica) Propose(ctx context.Context, data []byte) (any, error) {
+	return r.Group.Propose(ctx, r.Group.stamped(data))
+}
+
+func (g *Group) stamped(data []byte) []byte {
+	e, err := wire.DecodeEntry(data)
+	if err != nil {
+		return data
+	}
+	return wire.EncodeEntry(e.Kind, wire.TimeOf(g.config.Now()), e.Body)
+}
+
 func (c *cluster) add(id wire.NodeID) *replica {
 	r := &replica{id: id, stores: NewMemoryStores(), state: newMemState()}
 	c.nodes[id] = r

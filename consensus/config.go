@@ -89,6 +89,9 @@ type Config struct {
 	// Now is the wall clock that this replica shows to others and compares with theirs; time.Now
 	// when nil. Durations are measured without it, as no jump of a wall clock touches them.
 	Now func() time.Time
+	// Uptime is the time since some moment, of a clock that goes on while the machine is suspended
+	// and that nobody sets. By default it stands still then, as Go's own does.
+	Uptime func() time.Duration
 
 	// Replaced by tests.
 	guards guards
@@ -181,6 +184,10 @@ func (c *Config) normalize() error {
 	}
 	if c.Now == nil {
 		c.Now = c.hooks.now
+	}
+	if c.Uptime == nil {
+		began := time.Now()
+		c.Uptime = func() time.Duration { return time.Since(began) }
 	}
 	c.Logger = c.Logger.With("group", c.Group)
 	var errs []error

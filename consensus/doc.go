@@ -37,7 +37,8 @@
 //	transport.go  the library's transport over ours
 //	pipeline.go   a pipeline that can not block
 //	digest.go     digests of the state, compared between replicas
-//	peers.go      what the leader knows of the others: progress, clocks
+//	peers.go      what the leader knows of the others: progress
+//	clock.go      the clocks of others, and which time is believed
 //	future.go     waiting for the library
 //	guards.go     the guards' names
 //	errors.go     fates

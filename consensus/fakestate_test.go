@@ -55,6 +55,7 @@ type image struct {
 type command struct {
 	Index, Term uint64
 	Body        string
+	Time        wire.Time
 }
 
 func (m image) clone() image {
@@ -99,7 +100,8 @@ func (s *memState) Apply(entries []wire.LogEntry) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.now.Commands = append(s.now.Commands, command{e.Index, e.Term, string(entry.Body)})
+		s.now.Commands = append(s.now.Commands, command{e.Index, e.Term,
+			string(entry.Body), entry.Time})
 		results[i] = e.Index
 	}
 	return results, nil

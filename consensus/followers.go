@@ -39,7 +39,10 @@ func (p *peers) followers(members []Member, term uint64) []Follower {
 		}
 		follower := Follower{Member: m, Contact: -1}
 		if f := p.of[m.Node]; f != nil && p.term == term {
-			follower.Match, follower.Skew, follower.Stalled = f.match, f.skew, f.stalled
+			follower.Match, follower.Stalled = f.match, f.stalled
+			if !f.clock.at.IsZero() {
+				follower.Skew = f.clock.apart(p.wall(), p.uptime())
+			}
 			if !f.contact.IsZero() {
 				follower.Contact = p.now().Sub(f.contact)
 			}

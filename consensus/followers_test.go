@@ -11,12 +11,13 @@ import (
 func TestFollowers(t *testing.T) {
 	now := time.Unix(1_795_363_200, 0)
 	clock := func() time.Time { return now }
-	p := newPeers("lazio-1", clock, clock)
+	uptime := func() time.Duration { return now.Sub(time.Unix(1_795_363_000, 0)) }
+	p := newPeers("lazio-1", clock, uptime, clock)
 	members := []Member{{Node: "lazio-3", Voter: true}, {Node: "lazio-1", Voter: true},
 		{Node: "lazio-2"}}
 	p.answered("lazio-3", &raft.AppendEntriesRequest{Term: 4, PrevLogEntry: 7},
 		&raft.AppendEntriesResponse{RPCHeader: raft.RPCHeader{
-			Addr: encodeClock("lazio-3", now.Add(-3*time.Second))}, Term: 4, Success: true}, 1, now)
+			Addr: encodeClock("lazio-3", now.Add(-3*time.Second))}, Term: 4, Success: true}, 1, uptime())
 	now = now.Add(time.Second)
 	want := []Follower{{Member: Member{Node: "lazio-2"}, Contact: -1},
 		{Member: Member{Node: "lazio-3", Voter: true}, Match: 7, Contact: time.Second,

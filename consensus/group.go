@@ -89,7 +89,7 @@ func open(c Config, stores *Stores) (*Group, error) {
 		reads:    make(chan *read),
 		ended:    make(chan struct{}), failed: make(chan struct{}),
 		closed: make(chan struct{}),
-		peers:  newPeers(c.Self, c.hooks.now, c.Now), watcher: newWatcher(),
+		peers:  newPeers(c.Self, c.hooks.now, c.Uptime, c.Now), watcher: newWatcher(),
 	}
 	g.transfer.limit = 5 * c.Timing.Election
 	g.stats = newStats(g)

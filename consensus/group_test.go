@@ -82,7 +82,7 @@ func (c *cluster) load(ctx context.Context, proposers int) *sync.WaitGroup {
 						continue
 					}
 					short, cancel := context.WithTimeout(ctx, 5*time.Second)
-					_, err := g.Propose(short, entryOf(body))
+					_, err := g.Propose(short, g.stamped(entryOf(body)))
 					cancel()
 					if err == nil {
 						c.ack(body)

@@ -44,7 +44,7 @@ var guardTests = map[string]string{
 	guardLostTerm:           "TestReconcile",
 	guardIdentity:           "TestForeignDirectoryIsRefused",
 	guardHalfBootstrap:      "TestHalfFoundedReplicaStarts",
-	guardClock:              "TestLeaderWithAWrongClockGoes",
+	guardClock:              "TestNoEntryOfAWrongTime",
 	guardVisibleRewrite:     "TestVisibleEntriesAfterATruncatedTail",
 	guardDigest:             "TestDigestsAreJudged",
 	guardVersions:           "TestVersionsArePinned",

@@ -166,7 +166,7 @@ func TestStuckTransferEndsTheLeader(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := g.Propose(ctx, entryOf("x")); err == nil {
+				if _, err := g.Propose(ctx, g.stamped(entryOf("x"))); err == nil {
 					t.Error("proposal accepted during a transfer")
 				}
 				time.Sleep(100 * time.Millisecond)
@@ -398,6 +398,56 @@ func TestLeaderWithAWrongClockGoes(t *testing.T) {
 		}
 		c.eventually("another leader", func() bool { return !l.IsLeader() })
 		off.Store(0)
+		c.check()
+	})
+}
+
+// A clock that is wrong for less than the time between two answers writes nothing wrong: neither
+// by days nor by seconds, forwards or back, before the leader was heard of in its term or after.
+func TestNoEntryOfAWrongTime(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		var off [4]atomic.Int64 // by replica
+		c.tweak = func(cfg *Config) {
+			mine := &off[cfg.Self[1]-'0']
+			cfg.hooks.now = func() time.Time { return time.Now().Add(time.Duration(mine.Load())) }
+		}
+		c.start()
+		l := c.leader()
+		for _, by := range []time.Duration{3 * time.Second, 60 * 24 * time.Hour,
+			40 * 365 * 24 * time.Hour} {
+			for _, by := range []time.Duration{by, -by} {
+				c.fill(l, "right", 1)
+				mine := &off[l.id[1]-'0']
+				mine.Store(int64(by))
+				if _, err := l.Propose(t.Context(), entryOf("wrong")); !errors.Is(err,
+					wire.Unavailable) {
+					t.Errorf("clock off by %s: proposed with %v, want unavailable", by, err)
+				}
+				if err := l.ConfirmTime(t.Context(), l.config.Now()); !errors.Is(err,
+					wire.Unavailable) {
+					t.Errorf("clock off by %s: confirmed with %v", by, err)
+				}
+				mine.Store(0)
+				if err := l.ConfirmTime(t.Context(), l.config.Now()); err != nil {
+					t.Errorf("clock right: %v", err)
+				}
+			}
+		}
+		next := c.nodes[c.others(l.id)[0]]
+		off[next.id[1]-'0'].Store(int64(60 * 24 * time.Hour))
+		if err := l.TransferLeadership(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.leader().Propose(t.Context(), entryOf("wrong")) // whoever leads, in its first moment
+		off[next.id[1]-'0'].Store(0)
+		c.fill(c.leader(), "right again", 1)
+		for _, r := range c.nodes {
+			for _, cmd := range r.state.commands() {
+				if skew := time.Since(cmd.Time.Std()); skew.Abs() > time.Minute {
+					t.Errorf("%s has an entry %q that is %s off", r.id, cmd.Body, skew)
+				}
+			}
+		}
 		c.check()
 	})
 }

@@ -1,9 +1,7 @@
 package consensus
 
 import (
-	"bytes"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +16,11 @@ const contactFresh = 2 * time.Second
 // peers is what this node learns of the others while it leads. The library shows none of it.
 type peers struct {
 	// Set at construction.
-	self wire.NodeID
-	now  func() time.Time // to measure durations
-	wall func() time.Time // to compare clocks
+	self   wire.NodeID
+	now    func() time.Time     // to measure durations
+	uptime func() time.Duration // the same, and goes on while the machine is suspended
+	wall   func() time.Time     // shown to others, and compared with theirs
 
-	// off: this node's clock is not its majority's, see wire.ClockSkewMax.
-	off atomic.Bool
 	// sent counts the messages sent to followers.
 	sent atomic.Uint64
 	// news holds a token when a follower agreed since it was last looked at.
@@ -41,14 +38,15 @@ type peer struct {
 	match   uint64    // the follower's log agrees up to here
 	moved   time.Time // when match last grew
 	contact time.Time
-	agreed  uint64        // the last message that it agreed to, by its number
-	skew    time.Duration // of its clock against ours, at least; 0 when within the error
+	agreed  uint64 // the last message that it agreed to, by its number
+	clock   reading
 	stalled bool
 }
 
-func newPeers(self wire.NodeID, now, wall func() time.Time) *peers {
-	return &peers{self: self, now: now, wall: wall, of: map[wire.NodeID]*peer{},
-		news: make(chan struct{}, 1)}
+func newPeers(self wire.NodeID, now func() time.Time, uptime func() time.Duration,
+	wall func() time.Time) *peers {
+	return &peers{self: self, now: now, uptime: uptime, wall: wall,
+		of: map[wire.NodeID]*peer{}, news: make(chan struct{}, 1)}
 }
 
 // members says who votes.
@@ -61,7 +59,6 @@ func (p *peers) members(all []Member) {
 			p.voters = append(p.voters, m.Node)
 		}
 	}
-	p.judgeClock()
 }
 
 // get must be called with mu held.
@@ -69,7 +66,6 @@ func (p *peers) get(id wire.NodeID, term uint64) *peer {
 	if term > p.term {
 		p.term = term
 		clear(p.of)
-		p.judgeClock()
 	}
 	f := p.of[id]
 	if f == nil {
@@ -79,9 +75,10 @@ func (p *peers) get(id wire.NodeID, term uint64) *peer {
 	return f
 }
 
-// answered notes a follower's answer to entries or a heartbeat, the message with number.
+// answered notes a follower's answer to entries or a heartbeat, the message with number that was
+// sent at an uptime.
 func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
-	resp *raft.AppendEntriesResponse, number uint64, sent time.Time) {
+	resp *raft.AppendEntriesResponse, number uint64, sent time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if req.Term < p.term {
@@ -89,9 +86,8 @@ func (p *peers) answered(id wire.NodeID, req *raft.AppendEntriesRequest,
 	}
 	f, now := p.get(id, req.Term), p.now()
 	f.contact = now
-	if _, at, ok := decodeClock(resp.Addr); ok {
-		f.skew = skew(at, sent, p.wall())
-		p.judgeClock()
+	if _, at, ok := decodeClock(resp.Addr); ok && (f.clock.at.IsZero() || sent >= f.clock.sent) {
+		f.clock = reading{at: at, sent: sent, got: p.uptime()}
 	}
 	if resp.Success && resp.Term <= req.Term && number > f.agreed {
 		f.agreed = number
@@ -192,45 +188,4 @@ func (p *peers) standing(term uint64) (all []wire.NodeID) {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// judgeClock compares this node's clock with those of the voters: it is off when so many are
-// further away than allowed that the rest, with itself, is no majority. Who was not heard of
-// agrees. It must be called with mu held.
-func (p *peers) judgeClock() {
-	agree := 0
-	for _, v := range p.voters {
-		f := p.of[v]
-		if v == p.self || f == nil || f.skew.Abs() <= wire.ClockSkewMax {
-			agree++
-		}
-	}
-	p.off.Store(len(p.voters) > 0 && agree < len(p.voters)/2+1)
-}
-
-// skew is the least by which a clock that showed at, some time between sent and got, is off.
-func skew(at, sent, got time.Time) time.Duration {
-	switch {
-	case at.Before(sent):
-		return at.Sub(sent)
-	case at.After(got):
-		return at.Sub(got)
-	}
-	return 0
-}
-
-// A node's name in the library's messages is followed by its clock: "lazio-1@1795363200000".
-func encodeClock(addr raft.ServerAddress, now time.Time) []byte {
-	b := append([]byte(addr), '@')
-	return strconv.AppendInt(b, now.UnixMilli(), 10)
-}
-
-func decodeClock(b []byte) (addr raft.ServerAddress, at time.Time, ok bool) {
-	name, ms, found := bytes.Cut(b, []byte("@"))
-	addr = raft.ServerAddress(name)
-	if !found {
-		return addr, time.Time{}, false
-	}
-	n, err := strconv.ParseInt(string(ms), 10, 64)
-	return addr, time.UnixMilli(n), err == nil
 }

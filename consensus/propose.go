@@ -9,7 +9,8 @@ import (
 )
 
 // Propose appends an encoded entry (wire.EncodeEntry) of at most wire.EntryBytesMax bytes to the
-// group's log. When it returns without error, the entry is fsynced on a majority of the voters
+// group's log. The entry's time must be the present one by the clocks of a majority, see Believe.
+// When it returns without error, the entry is fsynced on a majority of the voters
 // and applied here, and the result is what StateMachine.Apply answered for it. The group keeps
 // data: the caller must not change it afterwards, whatever the outcome.
 //
@@ -23,12 +24,17 @@ func (g *Group) Propose(ctx context.Context, data []byte) (any, error) {
 }
 
 func (g *Group) propose(ctx context.Context, data []byte) (any, error) {
-	if err := g.admit(ctx, data); err != nil {
+	at, err := g.admit(ctx, data)
+	if err != nil {
 		return nil, err
 	}
 	weight := int64(max(len(data), inFlightMin))
 	if !g.inFlight.TryAcquire(weight) {
 		return nil, wire.Errorf(wire.Overloaded, "too many entries are in flight")
+	}
+	if err := g.Believe(ctx, at.Std()); err != nil {
+		g.inFlight.Release(weight)
+		return nil, err
 	}
 	if ctx.Done() == nil {
 		defer g.inFlight.Release(weight)
@@ -54,28 +60,24 @@ func (g *Group) propose(ctx context.Context, data []byte) (any, error) {
 	}
 }
 
-// admit refuses what must not reach the library.
-func (g *Group) admit(ctx context.Context, data []byte) error {
+// admit refuses what must not reach the library, and answers the entry's time.
+func (g *Group) admit(ctx context.Context, data []byte) (wire.Time, error) {
 	if ctx.Err() != nil {
-		return wire.Errorf(wire.Unavailable, "the caller stopped waiting")
+		return 0, wire.Errorf(wire.Unavailable, "the caller stopped waiting")
 	}
 	if err := g.running(); err != nil {
-		return err
+		return 0, err
 	}
 	// raft-wal accepts an entry above 64 MiB and can not read it back, so the cap is a matter of
 	// safety. The checksum is verified here because every replica trusts it from here on.
-	if g.config.guards.on(guardEntryCap) {
-		if _, err := wire.DecodeEntry(data); err != nil {
-			return err
-		}
+	entry, err := wire.DecodeEntry(data)
+	if err != nil && g.config.guards.on(guardEntryCap) {
+		return 0, err
 	}
 	if g.raft.State() != raft.Leader {
-		return g.notLeader()
+		return 0, g.notLeader()
 	}
-	if g.peers.off.Load() && g.config.guards.on(guardClock) {
-		return wire.Errorf(wire.Unavailable, "the leader's clock is off")
-	}
-	return nil
+	return entry.Time, nil
 }
 
 // append hands data to the library and waits for what becomes of it.

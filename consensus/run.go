@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"github.com/staffetta/staffetta/wire"
 )
 
 // tickEvery is how often a group looks after itself.
@@ -148,27 +147,6 @@ func (g *Group) alarmLag() {
 	for _, node := range changed {
 		g.logger.Warn("follower stands still", "follower", node, "for", g.config.Timing.Lag)
 	}
-}
-
-// checkClock makes a leader whose clock is off hand over, and gives up when nobody takes it.
-func (g *Group) checkClock(since time.Time) time.Time {
-	if !g.IsLeader() || !g.peers.off.Load() || !g.config.guards.on(guardClock) {
-		return time.Time{}
-	}
-	if since.IsZero() {
-		g.logger.Warn("clock is off", "allowed", wire.ClockSkewMax)
-		since = time.Now()
-	}
-	if time.Since(since) > 5*g.config.Timing.Election {
-		g.fatal(fmt.Errorf("%w: by more than %s", ErrClock, wire.ClockSkewMax))
-		return since
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), g.config.Timing.Election)
-	defer cancel()
-	if err := g.TransferLeadership(ctx); err != nil {
-		g.logger.Warn("leadership not handed over", "err", err)
-	}
-	return since
 }
 
 // checkRemoved ends a follower that has its own removal in the log and hears from nobody: the

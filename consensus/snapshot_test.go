@@ -54,7 +54,7 @@ func newUnit(t *testing.T) *unit {
 	u.snaps = &snapshots{state: u.state, guards: offNow(), ended: make(chan struct{}),
 		fatal: fatal, stats: st, sending: make(chan struct{}, 1)}
 	u.fsm = &fsm{self: "n1", state: u.state, guards: offNow(), fatal: fatal, stats: st,
-		snaps: u.snaps, peers: newPeers("n1", time.Now, time.Now), log: newMemory(), now: time.Now,
+		snaps: u.snaps, peers: newPeers("n1", time.Now, nil, time.Now), log: newMemory(), now: time.Now,
 		window: RegionTiming().Installs}
 	return u
 }

@@ -92,7 +92,7 @@ func (g *Group) Ready() error {
 		if !ok || g.raft.CommitIndex() < begin.index {
 			return errors.New("leads, but no majority follows yet")
 		}
-		if g.peers.off.Load() {
+		if g.clockOff() {
 			return ErrClock
 		}
 	} else if silent := time.Since(g.raft.LastContact()); silent > 3*g.config.Timing.Heartbeat {

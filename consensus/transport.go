@@ -157,7 +157,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 // AppendEntries sends entries or a heartbeat, and learns from the answer.
 func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress,
 	req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	number, sent := t.peers.sent.Add(1), t.peers.wall()
+	number, sent := t.peers.sent.Add(1), t.peers.uptime()
 	err := t.NetworkTransport.AppendEntries(id, to, req, resp)
 	if err == nil {
 		t.peers.answered(wire.NodeID(id), req, resp, number, sent)
