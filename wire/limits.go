@@ -53,6 +53,12 @@ const (
 	SkewMax = 5 * time.Minute
 	// ClockSkewMax is how far a leader's clock may be from its majority's.
 	ClockSkewMax = 2 * time.Second
+	// TimeStepMax is how far the time of a group's entries moves on its state's time beyond the
+	// last one that a majority confirmed: as far as one leader with a wrong clock can move it.
+	TimeStepMax = time.Minute
+	// TimeBackMin is how far a state's time has to be ahead of a confirmed one to be set back:
+	// less is the difference between two leaders and the entries on their way.
+	TimeBackMin = 10 * time.Second
 	// ExpiryStepMax is how far one entry may advance expiry.
 	ExpiryStepMax = time.Hour
 	// OwnerWait is how long a submission waits for its owner region before 503.

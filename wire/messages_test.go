@@ -56,7 +56,7 @@ func messages() []codec.Message {
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
 		new(MoveErase), new(MoveErased), new(MoveOrder), new(RegionOrder), new(DiscardSpooled),
 		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
-		new(CopyMoved)}
+		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -77,6 +77,7 @@ type tx struct {
 	pos         wire.Position
 	digest      [32]byte
 	now         wire.Time
+	confirmed   wire.Time
 	founded     *founding
 	events      []event
 
@@ -96,9 +97,7 @@ func (s *State) begin() *tx {
 	t := &tx{federation: s.cfg.Store.Identity.Federation, batch: s.db.NewIndexedBatch(),
 		pos: s.db.Position(), digest: digest, incarnation: s.Incarnation(),
 		founded: s.founded.Load(), chain: sha256.New(), latest: map[wire.Recipient]int{}}
-	if row, ok := t.get(timeKey); ok && len(row) == 8 {
-		t.now = wire.Time(binary.LittleEndian.Uint64(row))
-	}
+	t.loadClock()
 	return t
 }
 
@@ -138,10 +137,7 @@ func (t *tx) commands(data []byte) (*wire.Results, error) {
 	if err := Check(&list); err != nil {
 		return nil, err
 	}
-	if e.Time > t.now {
-		t.now = e.Time
-		t.set(timeKey, binary.LittleEndian.AppendUint64(nil, uint64(t.now)))
-	}
+	t.advance(e.Time)
 	results := &wire.Results{List: make([]wire.Result, len(list.List))}
 	for i := range list.List {
 		results.List[i] = t.command(&list.List[i])

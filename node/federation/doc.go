@@ -21,6 +21,7 @@
 //
 //	b                      which regions have reported to a restored federation
 //	t                      the state's time
+//	tc                     the last time that a majority confirmed
 //	m                      the map
 //	i/<institution>        an institution
 //	s/<service>            a service
@@ -34,6 +35,7 @@
 //	config.go      what a caller gives
 //	state.go       open, snapshots, close
 //	apply.go       entries to batches, the digest
+//	clock.go       the state's time, and what was dated in the future
 //	version.go     the active version
 //	kinds.go       the kinds of commands, and how each is applied
 //	commands.go    found, institutions, services, keys

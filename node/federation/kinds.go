@@ -29,6 +29,8 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdFenceRegion:      applied((*tx).fenceRegion),
 	wire.CmdReport:           applied((*tx).report),
 	wire.CmdForgo:            applied((*tx).forgo),
+
+	wire.CmdConfirmFederationTime: applied((*tx).confirmTime),
 }
 
 func applied[T any, P interface {

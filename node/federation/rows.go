@@ -8,8 +8,9 @@ import (
 )
 
 var (
-	timeKey = []byte("t")
-	mapKey  = []byte("m")
+	timeKey      = []byte("t")
+	confirmedKey = []byte("tc")
+	mapKey       = []byte("m")
 )
 
 func institutionKey(id wire.InstitutionID) []byte { return append([]byte("i/"), id...) }

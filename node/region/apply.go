@@ -180,6 +180,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.importSlot)
 	case wire.CmdReconcile:
 		return run(c, command.Body, s.reconcile)
+	case wire.CmdConfirmTime:
+		return run(c, command.Body, s.confirmTime)
 	}
 	return wire.Result{}, command.Kind.Unknown()
 }

@@ -4,7 +4,8 @@
 //
 // The state changes only by applying the entries of the region's Raft log, in order. Apply is a
 // pure function of state and entry: it reads no clock, no randomness and no map in its order, so
-// every replica writes the same bytes. Time comes from the entries and never runs backwards.
+// every replica writes the same bytes. Time comes from the entries, as far as a majority bears
+// it out (see clock.go).
 //
 // Guarantees:
 //   - A message id gets one verdict, for ever, and at most one inbox row; an idempotency key of
@@ -29,6 +30,7 @@
 //	rows.go      the values
 //	state.go     opening, closing, positions, snapshots
 //	apply.go     entries to changes
+//	clock.go     the state's time, and what was dated in the future
 //	change.go    the uncommitted changes of one Apply, readable, and their digest
 //	block.go     applying a block
 //	expected.go  blocks that the leader has decoded already

@@ -156,34 +156,6 @@ func (r *pendingRow) Fields(c *codec.Codec) {
 	codec.Uint(c, 4, &r.Seq)
 }
 
-// clock is the state's time.
-type clock struct {
-	// Now is the latest time of any entry.
-	Now wire.Time
-	// Expiry follows Now by at most an hour per entry: one leader with a wrong clock can not make
-	// everything expire at once.
-	Expiry wire.Time
-	// NewestID is the latest time in any message id, for the filter of recent ids.
-	NewestID wire.Time
-}
-
-// Fields declares the row.
-func (t *clock) Fields(c *codec.Codec) {
-	codec.Int(c, 1, &t.Now)
-	codec.Int(c, 2, &t.Expiry)
-	codec.Int(c, 3, &t.NewestID)
-}
-
-// advance takes the time of an entry.
-func (t *clock) advance(to wire.Time) {
-	t.Now = max(t.Now, to)
-	if t.Expiry == 0 {
-		t.Expiry = t.Now // the first entry: nothing can be due yet
-		return
-	}
-	t.Expiry = min(t.Now, t.Expiry.Add(wire.ExpiryStepMax))
-}
-
 // positions is a set of positions in a block.
 type positions [wire.BlockRecordsMax / 8]byte
 
