@@ -48,6 +48,7 @@
 //	spoolstats.go   the spool's metrics
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
+//	clock.go        the time of a group's entries
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
 //	rights.go       what each of an operator's calls takes, and for which region

@@ -117,8 +117,11 @@ func (n *Node) announce(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		entry := wire.EncodeEntry(wire.CommandsEntry, n.clockNow(), nothing)
-		if _, err := n.federationGroup.Propose(ctx, entry); err != nil && ctx.Err() == nil {
+		entry, err := n.federationLog.stamp(ctx, wire.CommandsEntry, nothing)
+		if err == nil {
+			_, err = n.federationGroup.Propose(ctx, entry)
+		}
+		if err != nil && ctx.Err() == nil {
 			n.log.Debug("a change was not announced", "reason", err.Error())
 		}
 	}
@@ -164,7 +167,10 @@ func (n *Node) houseRound(ctx context.Context) error {
 	if err := n.mayPropose(); err != nil {
 		return err
 	}
-	now := n.clockNow()
+	now, err := n.regionTime(ctx)
+	if err != nil {
+		return err
+	}
 	for range expiriesBatch { // each moves expiry on by an hour at most
 		expire, due := n.region.Expire(now)
 		if !due {

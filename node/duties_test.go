@@ -45,7 +45,7 @@ func TestEraseDue(t *testing.T) {
 	group := &soleGroup{state: state}
 	now := wire.TimeOf(time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC))
 	clock := func() wire.Time { return now }
-	q := newQueue(group, clock)
+	q := newQueue(group, stampAt(clock))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- q.run(ctx) }()

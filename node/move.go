@@ -76,7 +76,11 @@ func (n *Node) getMove(ctx context.Context, from link.Identity, req []byte) ([]b
 	if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	m, err := n.region.Move(q, n.clockNow())
+	now, err := n.regionTime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := n.region.Move(q, now)
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +263,11 @@ func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp code
 	if err := gate(list.List, n.region.ActiveVersion()); err != nil {
 		return err
 	}
-	answer, err := n.regionGroup.Propose(ctx,
-		wire.EncodeEntry(wire.CommandsEntry, n.clockNow(), wire.Encode(&list)))
+	entry, err := n.regionLog.stamp(ctx, wire.CommandsEntry, wire.Encode(&list))
+	if err != nil {
+		return err
+	}
+	answer, err := n.regionGroup.Propose(ctx, entry)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ type Node struct {
 	federation      *federation.State
 	regionGroup     *consensus.Group
 	federationGroup *consensus.Group
+	regionLog       *timed
+	federationLog   *timed
 	regionQueue     *queue
 	federationQueue *queue
 	claims          *claims
@@ -221,10 +223,13 @@ func (n *Node) openGroups() (err error) {
 	if err != nil {
 		return err
 	}
-	n.federationQueue = newQueue(n.federationGroup, n.clockNow)
+	n.federationLog = newTimed(n.federationGroup, n.federation, n.clockNow,
+		wire.CmdConfirmFederationTime)
+	n.regionLog = newTimed(n.regionGroup, n.region, n.clockNow, wire.CmdConfirmTime)
+	n.federationQueue = newQueue(n.federationGroup, n.federationLog.stamp)
 	n.federationQueue.applied = make(chan struct{}, 1)
 	n.federationQueue.active = n.federation.ActiveVersion
-	n.regionQueue = newQueue(n.regionGroup, n.clockNow)
+	n.regionQueue = newQueue(n.regionGroup, n.regionLog.stamp)
 	n.regionQueue.active = n.region.ActiveVersion
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	n.spool = newSpool(n)

@@ -24,10 +24,13 @@ type proposer interface {
 	Propose(ctx context.Context, data []byte) (any, error)
 }
 
+// stamper makes an entry of the present time.
+type stamper func(ctx context.Context, kind wire.EntryKind, body []byte) ([]byte, error)
+
 // queue lets commands of one moment share one log entry. Its methods may be called concurrently.
 type queue struct {
 	group proposer
-	now   func() wire.Time
+	stamp stamper
 	slots chan struct{} // holds one token per batch in flight
 	// applied has room for one signal, given when a batch was applied. Nil: nobody cares.
 	applied chan struct{}
@@ -47,8 +50,8 @@ type queued struct {
 	err     error
 }
 
-func newQueue(group proposer, now func() wire.Time) *queue {
-	return &queue{group: group, now: now, slots: make(chan struct{}, queueInFlight),
+func newQueue(group proposer, stamp stamper) *queue {
+	return &queue{group: group, stamp: stamp, slots: make(chan struct{}, queueInFlight),
 		wake: make(chan struct{}, 1)}
 }
 
@@ -122,8 +125,11 @@ func (q *queue) propose(ctx context.Context, batch []*queued) {
 	for i, w := range batch {
 		commands.List[i] = w.command
 	}
-	entry := wire.EncodeEntry(wire.CommandsEntry, q.now(), wire.Encode(&commands))
-	answer, err := q.group.Propose(ctx, entry)
+	var answer any
+	entry, err := q.stamp(ctx, wire.CommandsEntry, wire.Encode(&commands))
+	if err == nil {
+		answer, err = q.group.Propose(ctx, entry)
+	}
 	results, ok := answer.(*wire.Results)
 	if err == nil && (!ok || len(results.List) != len(batch)) {
 		err = wire.Errorf(wire.Internal, "entry applied with the wrong results")

@@ -41,8 +41,14 @@ func (g *slowGroup) Propose(ctx context.Context, data []byte) (any, error) {
 	return results, nil
 }
 
+func stampAt(now func() wire.Time) stamper {
+	return func(_ context.Context, kind wire.EntryKind, body []byte) ([]byte, error) {
+		return wire.EncodeEntry(kind, now(), body), nil
+	}
+}
+
 func startQueue(t *testing.T, g *slowGroup) *queue {
-	q := newQueue(g, func() wire.Time { return wire.TimeOf(time.Now()) })
+	q := newQueue(g, stampAt(func() wire.Time { return wire.TimeOf(time.Now()) }))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -120,7 +126,7 @@ func TestQueueErrors(t *testing.T) {
 
 func TestQueueStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(&slowGroup{}, func() wire.Time { return 1 })
+		q := newQueue(&slowGroup{}, stampAt(func() wire.Time { return 1 }))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- q.run(ctx) }()

@@ -33,20 +33,20 @@ func (n *Node) handleRegion() {
 		func(q *wire.SenderProfileQuery) (*wire.SenderProfile, error) {
 			return n.region.SenderProfile(*q)
 		})
-	read(n, wire.MethodGetSession, func(q *wire.SessionRef) (*wire.Session, error) {
-		return n.region.Session(q.Token, n.clockNow())
+	readAt(n, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (*wire.Session, error) {
+		return n.region.Session(q.Token, now)
 	})
-	read(n, wire.MethodGetProfile, func(q *wire.SessionRef) (*wire.Profile, error) {
-		return n.region.Profile(q.Token, n.clockNow())
+	readAt(n, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (*wire.Profile, error) {
+		return n.region.Profile(q.Token, now)
 	})
-	read(n, wire.MethodGetPreference, func(q *wire.GetPreference) (*wire.Preference, error) {
-		return n.region.Preference(*q, n.clockNow())
+	readAt(n, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (*wire.Preference, error) {
+		return n.region.Preference(*q, now)
 	})
-	read(n, wire.MethodListInbox, func(q *wire.ListInbox) (*wire.InboxPage, error) {
-		return n.region.ListInbox(*q, n.clockNow())
+	readAt(n, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (*wire.InboxPage, error) {
+		return n.region.ListInbox(*q, now)
 	})
-	read(n, wire.MethodGetInbox, func(q *wire.GetInbox) (*wire.InboxMessage, error) {
-		return n.region.GetInbox(*q, n.clockNow())
+	readAt(n, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (*wire.InboxMessage, error) {
+		return n.region.GetInbox(*q, now)
 	})
 }
 
@@ -59,6 +59,12 @@ type message[T any] interface {
 // read registers a linearizable read of the region's state.
 func read[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 	f func(PQ) (PA, error)) {
+	readAt(n, m, func(q PQ, _ wire.Time) (PA, error) { return f(q) })
+}
+
+// readAt is read for what depends on the time, which a majority bears out.
+func readAt[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
+	f func(PQ, wire.Time) (PA, error)) {
 	n.link.Handle(m, func(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
 		q := PQ(new(Q))
 		if err := wire.Decode(req, q); err != nil {
@@ -70,7 +76,11 @@ func read[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 		if err := n.serves(); err != nil {
 			return nil, err
 		}
-		a, err := f(q)
+		now, err := n.regionTime(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a, err := f(q, now)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +103,10 @@ func change[Q any, PQ message[Q]](n *Node, m wire.Method, kind wire.CommandKind,
 		}
 		if token != nil {
 			err := n.refused(ctx, func() error {
-				_, err := n.region.Session(token(q), n.clockNow())
+				now, err := n.regionTime(ctx)
+				if err == nil {
+					_, err = n.region.Session(token(q), now)
+				}
 				return err
 			})
 			if err != nil {

@@ -227,7 +227,12 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 	from, _ := m.RegionByTag(deal.From)
 	epoch, held := n.region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
-	if deal.Stray && !held && n.clockNow() < deal.At.Add(wire.SlotForceWait) {
+	now, err := n.regionTime(ctx)
+	if err != nil {
+		return false, err
+	}
+	waits := now < deal.At.Add(wire.SlotForceWait)
+	if deal.Stray && !held && waits {
 		return false, wire.Errorf(wire.Unavailable, "slot %d was not yet where it is taken from", s)
 	}
 	err = n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
@@ -236,7 +241,7 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 		return true, nil
 	case err == nil && !deal.Stray, held && wire.Retriable(err):
 		return false, nil
-	case !deal.Forced || n.clockNow() < deal.At.Add(wire.SlotForceWait):
+	case !deal.Forced || waits:
 		return false, err
 	}
 	return false, n.markSlot(ctx, s, m.SlotEpoch(s))

@@ -99,7 +99,10 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	default:
 		return nil, wire.Errorf(wire.Overloaded, "%d blocks are being spooled", spoolCallsMax)
 	}
-	now := n.clockNow()
+	now, err := n.regionTime(ctx)
+	if err != nil {
+		return nil, err
+	}
 	m := wire.Spool{BytesMax: n.cfg.Spool.Bytes, OldestAfter: now.Add(-n.cfg.Spool.Age)}
 	if err := wire.Decode(req, &m.Block); err != nil {
 		return nil, err

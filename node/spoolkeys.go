@@ -44,7 +44,10 @@ func (s *spool) keyRound(ctx context.Context) error {
 		return err
 	}
 	published := publishedKey(m, s.n.cfg.Region)
-	now := s.n.clockNow()
+	now, err := s.n.regionTime(ctx)
+	if err != nil {
+		return err
+	}
 	// A region that was restored from a backup may lack the key that the map has.
 	if newest == nil || newest.ID < published || newest.At.Add(s.n.cfg.Spool.KeyAge) < now {
 		if newest, err = s.newKey(ctx, newest, published); err != nil {

@@ -126,8 +126,11 @@ func (r *relaying) flush(ctx context.Context) error {
 		return nil
 	}
 	frame := r.builder.Seal(r.n.coder)
-	answer, err := r.n.regionGroup.Propose(ctx,
-		wire.EncodeEntry(wire.BlockEntry, r.n.clockNow(), frame))
+	entry, err := r.n.regionLog.stamp(ctx, wire.BlockEntry, frame)
+	if err != nil {
+		return err
+	}
+	answer, err := r.n.regionGroup.Propose(ctx, entry)
 	if err != nil {
 		return err
 	}

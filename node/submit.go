@@ -36,11 +36,17 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 			return nil, err
 		}
 	}
-	now := n.clockNow()
+	now, err := n.regionTime(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if outcomes := n.admit(block, now); outcomes != nil {
 		return wire.Encode(&wire.Outcomes{List: outcomes}), nil
 	}
-	entry := wire.EncodeEntry(wire.BlockEntry, now, frame)
+	entry, err := n.regionLog.stamp(ctx, wire.BlockEntry, frame)
+	if err != nil {
+		return nil, err
+	}
 	if answer := n.plantedAck(entry, block); answer != nil {
 		return answer, nil
 	}

@@ -57,6 +57,9 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]by
 	}
 	if r.Before == 0 {
 		r.Before = n.clockNow()
+		if err := n.federationGroup.Believe(ctx, r.Before.Std()); err != nil {
+			return nil, err
+		}
 	}
 	_, err = n.administrate(ctx, from, "revoke", wire.CmdRevoke, &r)
 	return nil, err
