@@ -100,3 +100,5 @@ tool (
 	golang.org/x/vuln/cmd/govulncheck
 	honnef.co/go/tools/cmd/staticcheck
 )
+
+replace github.com/DataDog/zstd => ./internal/gozstd

@@ -105,6 +105,7 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 	_, tools, _ := strings.Cut(mod, "\ntool (")
+	tools, _, _ = strings.Cut(tools, "\n)")
 	for _, path := range strings.Fields(tools) {
 		if m := moduleOf(path); m != "" {
 			want[m] = true
