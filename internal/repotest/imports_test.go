@@ -43,8 +43,6 @@ var onlyRules = []only{
 			"testcluster", "testcluster/virtual", "cmd/staffetta"}, nil},
 	{"github.com/klauspost/compress", "blocks are compressed once, in wire",
 		[]string{"wire"}, nil},
-	{"github.com/minio/minio-go", "only the repository of backups knows what S3 is",
-		[]string{"internal/backup"}, nil},
 	{"google.golang.org/protobuf", "codec is the one encoding",
 		[]string{"internal/codec"}, nil},
 	{"github.com/oklog/ulid", "ids are made and read in wire", []string{"wire"}, nil},
