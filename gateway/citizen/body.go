@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -42,7 +43,10 @@ func parseObject(body []byte) (*object, error) {
 	if !shallow(body) {
 		return nil, refuse(problemBody, "The body nests deeper than %d levels.", bodyDepthMax)
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(body))
+	if !utf8.Valid(body) {
+		return nil, refuse(problemBody, "The body is not UTF-8.")
+	}
+	d := newDecoder(body)
 	value, err := d.ReadValue()
 	if err == nil {
 		value = value.Clone()
@@ -62,6 +66,11 @@ func parseObject(body []byte) (*object, error) {
 		return nil, refuse(problemBody, "The body is not a JSON object.")
 	}
 	return &object{path: "root", members: members(value), faults: new([]string)}, nil
+}
+
+// newDecoder reads JSON that is UTF-8. Escapes of half a character are valid JSON (RFC 8259, 8.2).
+func newDecoder(b []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowInvalidUTF8(true))
 }
 
 func offsetOf(err error, otherwise int64) int64 {
@@ -103,7 +112,7 @@ func members(value jsontext.Value) map[string]jsontext.Value {
 
 // each visits the members of a valid object, or the elements of a valid array, in order.
 func each(value jsontext.Value, visit func(name string, v jsontext.Value)) {
-	d := jsontext.NewDecoder(bytes.NewReader(value))
+	d := newDecoder(value)
 	d.ReadToken() // the bracket; value is valid
 	for d.PeekKind() != '}' && d.PeekKind() != ']' {
 		name := ""
@@ -228,9 +237,6 @@ func unquote(v jsontext.Value) string {
 	if v.Kind() != '"' {
 		return ""
 	}
-	b, err := jsontext.AppendUnquote(nil, v)
-	if err != nil {
-		return ""
-	}
+	b, _ := jsontext.AppendUnquote(nil, v) // half a character becomes a replacement character
 	return string(b)
 }

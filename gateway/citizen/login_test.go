@@ -83,7 +83,7 @@ func TestBodyReport(t *testing.T) {
 		`{"a":1,"\u0061":2}`:             "two members of one name",
 		`{"x":{"a":1,"a":2}}`:            "two members of one name",
 		`{"a":1`:                         "not valid JSON, from byte 6 on",
-		"{\"a\":\"\xff\"}":               "not valid JSON, from byte 6 on",
+		"{\"a\":\"\xff\"}":               "not UTF-8",
 		`{} []`:                          "follows the JSON object",
 		`{} nonsense`:                    "not valid JSON",
 		``:                               "not valid JSON, from byte 0 on",
@@ -95,6 +95,17 @@ func TestBodyReport(t *testing.T) {
 		if got := fmt.Sprint(err); !strings.Contains(got, want) {
 			t.Errorf("%.40q: got %q, want %q", body, got, want)
 		}
+	}
+	// An escape of half a character is valid JSON, and hides nothing that comes after it.
+	o, err := parseObject([]byte(`{"a":"\ud83d","b":["\udfff","x"],"c":"y"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _ := o.strings("b", "string", 5, func(string) bool { return true })
+	if a := o.text("a", "string", true, func(string) bool { return true }); a != "\ufffd" ||
+		len(list) != 2 || o.text("c", "string", true, func(string) bool { return true }) != "y" ||
+		o.err() != nil {
+		t.Errorf("half a character: %q %q %v", a, list, o.err())
 	}
 }
 

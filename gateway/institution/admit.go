@@ -119,11 +119,11 @@ func (a *API) admit(c *call) error {
 func (a *API) refuse(c *call, err error) {
 	var g gatewayRefusal
 	if errors.As(err, &g) {
-		if g.status == http.StatusUnauthorized {
+		if g.Status == http.StatusUnauthorized {
 			c.w.Header().Set("WWW-Authenticate", `ApiKey name="`+KeyHeader+`", in="header"`)
 		}
-		a.stats.gatewayRefusal(g.status)
-		g.write(c.w)
+		a.stats.refusals.WithLabelValues(string(g.Type)).Inc()
+		g.write(c.w, c.r)
 		return
 	}
 	p := problem.From(err)
@@ -173,7 +173,8 @@ func (a *API) checkSource(c *call) error {
 		return addressUnknown
 	}
 	if !inRanges(addr, c.service.AuthorizedCIDRs) {
-		return sourceForbidden
+		return sourceForbidden.With("The service does not allow calls from the address " +
+			addr.String() + ".")
 	}
 	return nil
 }

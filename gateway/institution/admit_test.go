@@ -18,12 +18,16 @@ import (
 
 func TestKey(t *testing.T) {
 	b := newBench(t)
-	const start = `{"statusCode":401,"message":"Access denied due to `
+	const missing = `Access denied due to missing subscription key. Make sure to include ` +
+		`subscription key when making requests to an API.`
+	const invalid = `Access denied due to invalid subscription key. Make sure to provide a valid ` +
+		`key for an active subscription.`
+	const urn = `"urn:staffetta:problem:subscription-key-`
 	for key, want := range map[string]string{
-		"": start + `missing subscription key. Make sure to include subscription key when ` +
-			`making requests to an API."}`,
-		"nobody's": start + `invalid subscription key. Make sure to provide a valid key for an ` +
-			`active subscription."}`,
+		"": `{"statusCode":401,"message":"` + missing + `","title":"Unauthorized","type":` + urn +
+			`missing"}`,
+		"nobody's": `{"statusCode":401,"message":"` + invalid + `","title":"Unauthorized","type":` +
+			urn + `invalid"}`,
 	} {
 		r := request("", "POST", "/messages", message(active, ""))
 		if key != "" {
@@ -36,6 +40,71 @@ func TestKey(t *testing.T) {
 		if got := a.Header.Get("Content-Type"); got != "application/json" {
 			t.Errorf("Content-Type %q", got)
 		}
+		// Who names problem details gets them; who takes anything gets the contract's form.
+		for accept, want := range map[string]string{"*/*": "application/json",
+			"application/json, application/problem+json;q=0":   "application/json",
+			"application/json, Application/Problem+JSON;q=0.5": "application/problem+json"} {
+			r := request("", "POST", "/messages", message(active, ""))
+			r.Header.Set(KeyHeader, key)
+			r.Header.Set("Accept", accept)
+			a := b.doc.Do(t, b.mux, r)
+			if got := a.Header.Get("Content-Type"); a.Status != 401 || got != want {
+				t.Errorf("Accept %s: %d of type %s, want %s", accept, a.Status, got, want)
+			} else if got == "application/problem+json" {
+				if kind, title, _ := problemOf(t, a); title != "Unauthorized" ||
+					!strings.HasPrefix(kind, "subscription-key-") {
+					t.Errorf("Accept %s: %s", accept, a.Body)
+				}
+			}
+		}
+	}
+}
+
+// A body that is encoded is refused for what it is: its bytes are no JSON, and no key of the
+// service is wrong.
+func TestContentEncoding(t *testing.T) {
+	b := newBench(t)
+	for _, path := range []string{"/messages", "/messages/" + active, "/profiles", "/messages/bulk"} {
+		r := request("full", "POST", path, "\x1f\x8b\x08")
+		if path == "/messages/bulk" {
+			r.Header.Set("Content-Type", bulkType)
+		}
+		r.Header.Set("Content-Encoding", "gzip")
+		a := b.doc.DoAny(t, b.mux, r)
+		kind, _, detail := problemOf(t, a)
+		if a.Status != 415 || kind != "unsupported-media-type" ||
+			!strings.Contains(detail, "Content-Encoding") ||
+			a.Header.Get("Accept-Encoding") != "identity" {
+			t.Errorf("%s: %d %s %q, %v", path, a.Status, kind, detail, a.Header)
+		}
+	}
+	r := request("full", "POST", "/messages", message(active, ""))
+	r.Header.Set("Content-Encoding", "identity")
+	if a := b.doc.Do(t, b.mux, r); a.Status != 201 {
+		t.Errorf("identity: %d %s", a.Status, a.Body)
+	}
+}
+
+// Two refusals with one title and one status are told apart by their details, too: this one says
+// which address was seen, which is what an institution behind a proxy has to know.
+func TestSourceIsNamed(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
+	b.service("elsewhere", everyScope...).Service.AuthorizedCIDRs = []string{"10.0.0.0/8"}
+	for forwarded, want := range map[string]string{"": "192.0.2.1", "203.0.113.9": "203.0.113.9",
+		"2001:db8::7": "2001:db8::7"} {
+		r := request("elsewhere", "POST", "/messages", message(active, ""))
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		a := b.doc.Do(t, b.mux, r)
+		if _, _, detail := problemOf(t, a); a.Status != 403 || !strings.Contains(detail, want) {
+			t.Errorf("from %s: %d %s", want, a.Status, a.Body)
+		}
+	}
+	if strings.Contains(b.log.String(), "192.0.2.1") {
+		t.Errorf("an address is logged: %s", b.log)
 	}
 }
 
@@ -91,7 +160,8 @@ func TestRateLimit(t *testing.T) {
 		}
 		a := get("plain")
 		if got, want := string(a.Body), `{"statusCode":429,"message":"Rate limit is exceeded. `+
-			`Try again in 4 seconds."}`; a.Status != 429 || got != want {
+			`Try again in 4 seconds.","title":"Too many requests",`+
+			`"type":"urn:staffetta:problem:rate-limit-exceeded"}`; a.Status != 429 || got != want {
 			t.Errorf("call 151: %d %s, want %s", a.Status, got, want)
 		}
 		if got, want := rateHeaders(a), []string{"0", `"institution";r=0;t=4`,

@@ -110,8 +110,8 @@ func (c *call) bulkAllowed() error {
 	if err != nil || kind != bulkType {
 		return unsupportedType
 	}
-	if c.r.Header.Get("Content-Encoding") != "" {
-		return unsupportedType.With("A bulk request has no Content-Encoding.")
+	if err := problem.CheckEncoding(c.w, c.r); err != nil {
+		return err
 	}
 	if len(c.r.Header[idempotencyHeader]) > 0 {
 		return invalidIdempotencyKey.With("A bulk request has no key of its own: each line has " +
@@ -220,7 +220,7 @@ func (s *stream) recheck() error {
 	defer cancel()
 	access, err := s.api.relay.ServiceByKey(ctx, s.key)
 	if errors.Is(err, wire.NotFound) {
-		return problem.FromWire(wire.Errorf(wire.Unauthenticated, "%s", keyInvalid.message))
+		return problem.FromWire(wire.Errorf(wire.Unauthenticated, "%s", keyInvalid.Detail))
 	}
 	if err != nil {
 		return relayFault(err)

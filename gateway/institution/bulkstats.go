@@ -1,7 +1,6 @@
 package institution
 
 import (
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -57,8 +56,8 @@ func (t *streams) open(s *stream) error {
 		retry := []string{strconv.Itoa(seconds(streamsRetry))}
 		h := s.call.w.Header()
 		h["X-Rate-Limit-Retry-After"], h["Retry-After"] = retry, retry
-		return gatewayRefusal{http.StatusTooManyRequests, "Too many bulk requests at a time. " +
-			"Try again in " + retry[0] + " seconds."}
+		return gatewayRefusal{streamsExceeded.With("Too many bulk requests at a time. Try again " +
+			"in " + retry[0] + " seconds.")}
 	case len(t.under) >= streamsMax:
 		return wire.Errorf(wire.Overloaded, "too many bulk requests")
 	}

@@ -80,7 +80,9 @@ func (d *decoder) begin() error {
 		return malformedJSON.With(d.subject() + " is not UTF-8.")
 	}
 	d.in = *bytes.NewBuffer(body)
-	d.json.Reset(&d.in)
+	// The body is UTF-8: what this allows is escapes of half a character, which are valid JSON
+	// (RFC 8259, 8.2) and taken by the contract. A replacement character stands for each.
+	d.json.Reset(&d.in, jsontext.AllowInvalidUTF8(true))
 	return nil
 }
 
@@ -208,7 +210,8 @@ func (d *decoder) unquote(raw []byte) []byte {
 	if text := raw[1 : len(raw)-1]; bytes.IndexByte(text, '\\') < 0 {
 		return text
 	}
-	d.scratch, d.err = jsontext.AppendUnquote(d.scratch[:0], raw)
+	// The decoder has read raw as a string; all that can be wrong with it is half a character.
+	d.scratch, _ = jsontext.AppendUnquote(d.scratch[:0], raw)
 	return d.scratch
 }
 

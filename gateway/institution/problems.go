@@ -73,13 +73,10 @@ var (
 	messageNotFound = problem.Problem{Type: "message-not-found", Status: http.StatusNotFound,
 		Title:  "Message not found",
 		Detail: "The message that you requested was not found in the system."}
-	// bulkTimeout and unsupportedType are of bulk requests alone.
+	// bulkTimeout is of bulk requests alone.
 	bulkTimeout = problem.Problem{Type: "bulk-timeout", Status: http.StatusRequestTimeout,
 		Title: "Request timeout", Detail: fmt.Sprintf("Nothing was sent or read for %d seconds. "+
 			"This line, and those after it, were not taken.", int(bulkIdle.Seconds()))}
-	unsupportedType = problem.Problem{Type: "unsupported-media-type",
-		Status: http.StatusUnsupportedMediaType, Title: "Unsupported media type",
-		Detail: "A bulk request has the Content-Type " + bulkType + "."}
 	keyConflict = problem.Problem{Type: "idempotency-conflict", Status: http.StatusConflict,
 		Title: "Conflict", Detail: "The Idempotency-Key was used for another message to this " +
 			"recipient."}
@@ -93,8 +90,12 @@ func Problems() []problem.Problem {
 	return []problem.Problem{malformedJSON, invalidMessage, invalidFiscalCode, invalidPayload,
 		invalidIdempotencyKey, badParameters, amountExceeded, noValidScope, scopeMissing,
 		sourceForbidden, notSender, recipientForbidden, noConfiguration, attachmentsForbidden,
-		profileNotFound, messageNotFound, bulkTimeout, unsupportedType, keyConflict, addressUnknown}
+		profileNotFound, messageNotFound, bulkTimeout, keyConflict, addressUnknown,
+		keyMissing.Problem, keyInvalid.Problem, rateExceeded, streamsExceeded}
 }
+
+var unsupportedType = problem.UnsupportedMediaType.With("A bulk request has the Content-Type " +
+	bulkType + ".")
 
 // typeFiscalCode is the contract's name of the type.
 const typeFiscalCode = `string that matches the pattern "` + fiscalcode.Pattern + `"`
@@ -104,27 +105,38 @@ func amountOver(amount, max uint64) problem.Problem {
 		"allowed for this service (%d cents)", amount, max))
 }
 
-// gatewayRefusal is what the contract's gateway answers in a form of its own.
-type gatewayRefusal struct {
-	status  int
-	message string
-}
-
-func (g gatewayRefusal) Error() string { return g.message }
+// gatewayRefusal is a problem that the contract's gateway answers in a form of its own, {statusCode,
+// message}: 401 and 429. Who accepts problem details by name gets them.
+type gatewayRefusal struct{ problem.Problem }
 
 var (
-	keyMissing = gatewayRefusal{http.StatusUnauthorized, "Access denied due to missing " +
-		"subscription key. Make sure to include subscription key when making requests to an API."}
-	keyInvalid = gatewayRefusal{http.StatusUnauthorized, "Access denied due to invalid " +
-		"subscription key. Make sure to provide a valid key for an active subscription."}
+	keyMissing = gatewayRefusal{problem.Problem{Type: "subscription-key-missing",
+		Status: http.StatusUnauthorized, Title: "Unauthorized", Detail: "Access denied due to " +
+			"missing subscription key. Make sure to include subscription key when making " +
+			"requests to an API."}}
+	keyInvalid = gatewayRefusal{problem.Problem{Type: "subscription-key-invalid",
+		Status: http.StatusUnauthorized, Title: "Unauthorized", Detail: "Access denied due to " +
+			"invalid subscription key. Make sure to provide a valid key for an active " +
+			"subscription."}}
+	rateExceeded = problem.Problem{Type: "rate-limit-exceeded",
+		Status: http.StatusTooManyRequests, Title: "Too many requests"}
+	streamsExceeded = problem.Problem{Type: "bulk-requests-exceeded",
+		Status: http.StatusTooManyRequests, Title: "Too many requests"}
 )
 
-// gatewayBody is a gatewayRefusal as it is answered.
+// gatewayBody is a gatewayRefusal as it is answered: the contract's members, and what names the
+// cause.
 type gatewayBody struct {
 	StatusCode int    `json:"statusCode"`
 	Message    string `json:"message"`
+	Title      string `json:"title"`
+	Type       string `json:"type"`
 }
 
-func (g gatewayRefusal) write(w http.ResponseWriter) {
-	problem.WriteJSON(w, g.status, gatewayBody{g.status, g.message})
+func (g gatewayRefusal) write(w http.ResponseWriter, r *http.Request) {
+	if problem.Accepts(r, problem.MediaType) {
+		problem.Write(w, g.Problem)
+		return
+	}
+	problem.WriteJSON(w, g.Status, gatewayBody{g.Status, g.Detail, g.Title, g.Type.URN()})
 }

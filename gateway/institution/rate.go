@@ -129,6 +129,6 @@ func (a allowance) tell(h http.Header, window time.Duration) {
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 func (a allowance) refusal() error {
-	return gatewayRefusal{http.StatusTooManyRequests, "Rate limit is exceeded. Try again in " +
-		strconv.Itoa(seconds(a.resets)) + " seconds."}
+	return gatewayRefusal{rateExceeded.With("Rate limit is exceeded. Try again in " +
+		strconv.Itoa(seconds(a.resets)) + " seconds.")}
 }

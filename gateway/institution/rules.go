@@ -1,7 +1,6 @@
 package institution
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 
@@ -20,7 +19,6 @@ type rule struct {
 var (
 	fiscalCodeRule = rule{typeFiscalCode, true, isFiscalCode}
 	levelRule      = rule{`"STANDARD" or "ADVANCED"`, false, isLevel}
-	emailRule      = rule{"string that represents an email address", true, isEmail}
 	subjectRule    = rule{"string of length >= 10 and < 121", true, isSubject}
 	markdownRule   = rule{"string of length >= 80 and < 10001", true, isMarkdown}
 	noticeRule     = rule{`string that matches the pattern "^[0123][0-9]{17}$"`, false, isNotice}
@@ -47,14 +45,6 @@ func isLevel(b []byte) bool {
 
 func isPrecondition(b []byte) bool {
 	return string(b) == "ALWAYS" || string(b) == "ONCE" || string(b) == "NEVER"
-}
-
-// isEmail is far from a mail server's rules, and close enough for an address without effect:
-// one @ with something visible on both sides.
-func isEmail(b []byte) bool {
-	at := bytes.IndexByte(b, '@')
-	return at > 0 && at < len(b)-1 && bytes.IndexByte(b[at+1:], '@') < 0 &&
-		wire.Visible(string(b))
 }
 
 func isSubject(b []byte) bool  { return within(b, 10, 120) }
@@ -133,8 +123,9 @@ func isTimestamp(b []byte) bool {
 }
 
 // parseTimestamp reads YYYY-MM-DDTHH:MM:SS, a fraction of any length or none, then Z, an offset
-// [+-]HH:MM, or nothing, which means UTC. The instant must exist and fall into the years 0 to
-// 9999, or it could not be told again. Beyond milliseconds it is truncated.
+// [+-]HH:MM, or nothing, which means UTC. 24:00:00 is the next midnight, as the contract's readers
+// take it. The instant must exist and fall into the years 0 to 9999, or it could not be told
+// again. Beyond milliseconds it is truncated.
 func parseTimestamp(b []byte) (wire.Time, bool) {
 	const form = "0000-00-00T00:00:00"
 	if len(b) < len(form) {
@@ -148,18 +139,19 @@ func parseTimestamp(b []byte) (wire.Time, bool) {
 	year, month, day := number(b[0:4]), number(b[5:7]), number(b[8:10])
 	hour, minute, second := number(b[11:13]), number(b[14:16]), number(b[17:19])
 	millis, rest, ok := fraction(b[len(form):])
-	if !ok || hour > 23 || minute > 59 || second > 59 {
+	midnight := hour == 24 && minute == 0 && second == 0 && millis == 0
+	if !ok || hour > 23 && !midnight || minute > 59 || second > 59 {
 		return 0, false
 	}
 	offset, ok := zone(rest)
 	if !ok {
 		return 0, false
 	}
-	t := time.Date(year, time.Month(month), day, hour, minute, second, millis*1e6, time.UTC)
+	t := time.Date(year, time.Month(month), day, 0, minute, second, millis*1e6, time.UTC)
 	if int(t.Month()) != month || t.Day() != day {
 		return 0, false
 	}
-	t = t.Add(-offset)
+	t = t.Add(time.Duration(hour)*time.Hour - offset)
 	if t.Year() < 0 || t.Year() > 9999 {
 		return 0, false
 	}

@@ -1,8 +1,6 @@
 package institution
 
 import (
-	"net/http"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -43,12 +41,4 @@ func (s *stats) verdict(v wire.Verdict) {
 		return
 	}
 	s.submissions.WithLabelValues(v.Status.String(), v.Reason.String()).Inc()
-}
-
-func (s *stats) gatewayRefusal(status int) {
-	name := "subscription-key"
-	if status == http.StatusTooManyRequests {
-		name = "rate-limit"
-	}
-	s.refusals.WithLabelValues(name).Inc()
 }

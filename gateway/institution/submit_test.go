@@ -161,7 +161,7 @@ var refusals = map[string]struct {
 	"third party": {"plain", "", message("", thirdMember+`}`), 403, "scope-missing",
 		titleNotAllowed, lacksScopeFor + "a third party message"},
 	"source address": {"elsewhere", "", message("", ""), 403, "source-address-forbidden",
-		titleNotAllowed, detailNotAllowed},
+		titleNotAllowed, "The service does not allow calls from the address 192.0.2.1."},
 	"two places": {"limited", "/" + active, message(active, ""), 400, "bad-parameters",
 		"Bad parameters", "The fiscalcode parameter must be specified in the path or in the " +
 			"payload but not in both"},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // BodyBytesMax bounds a request's body in every API: the largest message of the contract is some
@@ -17,9 +18,12 @@ const firstBytes = 8 << 10
 
 // ReadBody reads a request's body, at most max bytes of it, appending to buf[:0] where that has
 // room and otherwise growing as bytes arrive, whatever length was announced. Errors are problems:
-// BodyTooLarge before anything is read when the announced length says so, BodyUnreadable when the
+// UnsupportedMediaType for one that is encoded, BodyTooLarge before anything is read when the announced length says so, BodyUnreadable when the
 // client does not send what it announced.
 func ReadBody(w http.ResponseWriter, r *http.Request, buf []byte, max int64) ([]byte, error) {
+	if err := CheckEncoding(w, r); err != nil {
+		return nil, err
+	}
 	if r.ContentLength > max {
 		return nil, tooLarge(max)
 	}
@@ -39,6 +43,19 @@ func ReadBody(w http.ResponseWriter, r *http.Request, buf []byte, max int64) ([]
 			return nil, BodyUnreadable
 		}
 	}
+}
+
+// CheckEncoding refuses a body that is compressed or otherwise encoded, and says what is taken
+// instead (RFC 7694): what such a body holds is no JSON before it is decoded.
+func CheckEncoding(w http.ResponseWriter, r *http.Request) error {
+	for _, coding := range r.Header["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			w.Header()["Accept-Encoding"] = []string{"identity"}
+			return UnsupportedMediaType.With("The request body has a Content-Encoding. It is taken " +
+				"without one only.")
+		}
+	}
+	return nil
 }
 
 // room is by how much a full buffer grows: to what was announced, and a byte to see the end

@@ -15,5 +15,6 @@
 //	problem.go  Problem, Write, the types that every API shares
 //	wire.go     from a wire.Error to the problem that tells it
 //	body.go     request bodies
+//	accept.go   what a client accepts
 //	json.go     JSON answers
 package problem

@@ -8,6 +8,9 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
+// MediaType is that of problem details.
+const MediaType = "application/problem+json"
+
 // TypePrefix begins every problem's type.
 const TypePrefix = "urn:staffetta:problem:"
 
@@ -50,6 +53,9 @@ var (
 	// BodyUnreadable: the connection ended or slept within the body.
 	BodyUnreadable = Problem{Type: "body-unreadable", Status: http.StatusBadRequest,
 		Title: "Bad request", Detail: "The request body could not be read to its end."}
+	// UnsupportedMediaType: a body of another type, or in an encoding.
+	UnsupportedMediaType = Problem{Type: "unsupported-media-type",
+		Status: http.StatusUnsupportedMediaType, Title: "Unsupported media type"}
 	// UnknownPath: nothing is served there.
 	UnknownPath = Problem{Type: "unknown-path", Status: http.StatusNotFound,
 		Title: "Not Found", Detail: "Nothing is served at this path."}
@@ -77,7 +83,7 @@ type body struct {
 // Header values that answers share; nobody may change their elements. Names are canonical, as
 // Header.Set would make them.
 var (
-	typeProblem = []string{"application/problem+json"}
+	typeProblem = []string{MediaType}
 	typeJSON    = []string{"application/json"}
 	noStore     = []string{"no-store"}
 )
