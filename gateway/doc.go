@@ -18,6 +18,8 @@
 //	gateway.go   New, Run, health and status
 //	serve.go     the public HTTP server and its bounds
 //	edge.go      around every request: id, headers, bounds, panics, access metrics
+//	compress.go  answers compressed for who asks for it
+//	status.go    whether calls are answered here now
 //	linger.go    a body that nobody read, heard so that its sender sees the answer
 //	openapi.go   the documents of package api
 //	stats.go     metrics

@@ -24,6 +24,7 @@ type edge struct {
 	requestsMax int64
 	log         *slog.Logger
 	stats       *stats
+	codings     codings
 
 	requests    atomic.Int64
 	connections atomic.Int64
@@ -31,7 +32,7 @@ type edge struct {
 
 func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
 	reg prometheus.Registerer) (*edge, error) {
-	e := &edge{mux: mux, requestsMax: int64(requestsMax), log: log}
+	e := &edge{mux: mux, requestsMax: int64(requestsMax), log: log, codings: newCodings()}
 	var err error
 	e.stats, err = newStats(reg, e)
 	return e, err
@@ -40,12 +41,14 @@ func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
 // ServeHTTP is http.Handler's.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}}
+	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}, codings: e.codings}
 	a.watch(r)
 	r = a.request
 	a.setHeaders(w.Header())
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		a.finish(v == nil)
+		if v != nil {
 			e.failed(a, v)
 		}
 		e.done(a, time.Since(began))
@@ -178,6 +181,10 @@ type answer struct {
 
 	body    incoming // the request's, where it is watched
 	lingers bool     // the rest of body is heard behind the answer
+
+	codings    codings // that there are
+	coding     *coding // of the body; nil: none
+	compressor compressor
 }
 
 // WriteHeader is http.ResponseWriter's.
@@ -199,6 +206,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.status = status
 	a.leave()
+	a.compress()
 	a.ResponseWriter.WriteHeader(status)
 }
 
@@ -209,6 +217,9 @@ func (a *answer) Write(b []byte) (int, error) {
 	}
 	if a.replaced {
 		return len(b), nil // the text that was replaced
+	}
+	if a.compressor != nil {
+		return a.compressor.Write(b)
 	}
 	return a.ResponseWriter.Write(b)
 }

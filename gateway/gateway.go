@@ -92,6 +92,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	citizens.Register(mux)
+	registerStatus(mux, g.Ready)
 	return mux, registerDocuments(mux)
 }
 

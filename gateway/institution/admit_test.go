@@ -314,13 +314,16 @@ func TestDocuments(t *testing.T) {
 	b := newBench(t)
 	for op := range b.doc.Operations() {
 		method, path, _ := strings.Cut(op, " ")
+		if path == "/status" {
+			continue // the gateway's
+		}
 		path = strings.NewReplacer("{fiscal_code}", active, "{id}", "1").Replace(path)
 		r := httptest.NewRequest(method, "/api/v1"+path, nil)
 		if _, pattern := b.mux.Handler(r); pattern == "" {
 			t.Errorf("%s is documented and not served", op)
 		}
 	}
-	if got, want := len(b.doc.Operations()), 6; got != want {
+	if got, want := len(b.doc.Operations())-1, 6; got != want {
 		t.Errorf("%d operations documented, %d served", got, want)
 	}
 	openapitest.CheckProblems(t, "../../docs/problems.md", "Institutions", Problems())
