@@ -170,6 +170,22 @@ var guidelines = []guideline{
 		}
 		return faults
 	}},
+	// IO's generator of clients knows parameters of a type of their own only, and its generator of
+	// models no array whose elements are not named.
+	{"parameters with a type, elements with a name", func(d *described) (faults []string) {
+		for at, o := range d.operations {
+			for _, p := range o.Parameters {
+				s := p.Value.Schema
+				faults = append(faults, unless(s.Ref == "" && s.Value.Type != nil,
+					at+" "+p.Value.Name)...)
+			}
+		}
+		for at, s := range d.schemas {
+			items, _ := s["items"].(map[string]any)
+			faults = append(faults, unless(items["anyOf"] == nil && items["allOf"] == nil, at)...)
+		}
+		return faults
+	}},
 	// IO's generator of models makes of an allOf in the place of a member a program with an error
 	// of syntax: a member refers to its schema, or is one.
 	{"members without allOf", func(d *described) (faults []string) {
@@ -273,7 +289,7 @@ paths:
     get:
       requestBody: { content: { application/json: { schema: { type: number } } } }
       parameters:
-        - { name: Accept, in: header, schema: { type: string } }
+        - { name: Accept, in: header, schema: { $ref: '#/components/schemas/A' } }
       responses:
         '204': { description: d, content: { text/plain: {} } }
         '429': { description: d, headers: { RateLimit-Limit: { schema: { type: string } } } }
