@@ -8,7 +8,8 @@
 //   - Malformed JSON is 400, not 500. Duplicate members, invalid UTF-8, text after the value and
 //     nesting deeper than 64 are malformed; half a character in an escape is not.
 //   - Problems always carry a type, see docs/problems.md. The answers of the contract's gateway
-//     (401, 429) keep its form {"statusCode","message"} unless problem details are accepted by name.
+//     (401, 429) keep its form {"statusCode","message"}, unless problem details are accepted by
+//     name.
 //   - 201 and a later GET tell the verdict in headers of ours, Staffetta-Status and
 //     Staffetta-Rejection-Reason, and in their bodies where the client asks for it with
 //     "Prefer: return=representation": a strict client throws on a member it does not know.
@@ -17,7 +18,8 @@
 //   - 429 also carries Retry-After, and every answer RateLimit and RateLimit-Policy as of
 //     draft-ietf-httpapi-ratelimit-headers-11. Each gateway counts for itself.
 //   - A timestamp without zone is read as UTC, and one that names no instant (30 February) is
-//     refused. What else is judged otherwise than by the contract's decoder, contract_test.go lists.
+//     refused. What else is judged otherwise than by the contract's decoder, contract_test.go
+//     lists.
 //   - A report on an invalid message names path and type. The value itself is shown only where
 //     it is short and can not be text or a fiscal code.
 //   - prescription_data and legal_data, which the contract has given up, are unknown members

@@ -105,8 +105,8 @@ func amountOver(amount, max uint64) problem.Problem {
 		"allowed for this service (%d cents)", amount, max))
 }
 
-// gatewayRefusal is a problem that the contract's gateway answers in a form of its own, {statusCode,
-// message}: 401 and 429. Who accepts problem details by name gets them.
+// gatewayRefusal is a problem that the contract's gateway answers in a form of its own, 401 and 429
+// as {statusCode, message}. Who accepts problem details by name gets them.
 type gatewayRefusal struct{ problem.Problem }
 
 var (

@@ -18,8 +18,8 @@ const firstBytes = 8 << 10
 
 // ReadBody reads a request's body, at most max bytes of it, appending to buf[:0] where that has
 // room and otherwise growing as bytes arrive, whatever length was announced. Errors are problems:
-// UnsupportedMediaType for one that is encoded, BodyTooLarge before anything is read when the announced length says so, BodyUnreadable when the
-// client does not send what it announced.
+// UnsupportedMediaType for one that is encoded, BodyTooLarge, before anything is read when the
+// announced length says so, BodyUnreadable when the client does not send what it announced.
 func ReadBody(w http.ResponseWriter, r *http.Request, buf []byte, max int64) ([]byte, error) {
 	if err := CheckEncoding(w, r); err != nil {
 		return nil, err

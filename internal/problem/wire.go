@@ -58,8 +58,8 @@ func FromWire(err error) Problem {
 // Common lists the problems that every API can answer; docs/problems.md documents them under
 // its heading "Every API".
 func Common() []Problem {
-	list := []Problem{BodyTooLarge, BodyUnreadable, UnsupportedMediaType, UnknownPath, MethodNotAllowed,
-		NotServed}
+	list := []Problem{BodyTooLarge, BodyUnreadable, UnsupportedMediaType, UnknownPath,
+		MethodNotAllowed, NotServed}
 	for code := wire.Internal; code <= wire.Overloaded; code++ {
 		list = append(list, FromWire(code))
 	}
