@@ -161,7 +161,7 @@ func (s *sender) Read(p []byte) (int, error) {
 			f := s.files[0]
 			s.files = s.files[1:]
 			var err error
-			s.open, err = s.db.cfg.FS.Open(s.db.cfg.FS.PathJoin(s.dir, f.name),
+			s.open, err = s.db.openCopied(s.db.cfg.FS.PathJoin(s.dir, f.name),
 				vfs.SequentialReadsOption)
 			if err != nil {
 				return 0, err

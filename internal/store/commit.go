@@ -91,7 +91,7 @@ func (d *DB) usable() error {
 func (d *DB) guarded(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("database panic: %v", r)
+			err = &Fault{File: d.cfg.Dir, Err: fmt.Errorf("database panic: %v", r)}
 			d.cfg.Logger.Error("database panic", "stack", string(debug.Stack()))
 			d.fail.setWedged(err)
 		}

@@ -116,13 +116,13 @@ func (b *brakeFS) wrap(name string, open func() (vfs.File, error)) (vfs.File, er
 		f, err = open()
 	}
 	if err != nil && sensitive(name) {
-		b.fail.set(fmt.Errorf("writing the state: %w", err))
+		b.fail.set(newFault(name, err))
 		f, err = vfs.NewMem().Create("lost", category)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &brakeFile{File: f, fail: b.fail, sensitive: sensitive(name)}, nil
+	return &brakeFile{File: f, name: name, fail: b.fail, sensitive: sensitive(name)}, nil
 }
 
 // sensitive reports the files whose errors Pebble v2.1.7 does not survive: the last write or the
@@ -136,6 +136,7 @@ func sensitive(name string) bool {
 // that what failed is never referred to by what comes after it.
 type brakeFile struct {
 	vfs.File
+	name string
 	fail *failure
 	// sensitive files report no error. A blob's is met again at the table that belongs to it, a
 	// log's by Commit, which looks at the failure before it acknowledges.
@@ -146,7 +147,7 @@ func (f *brakeFile) guard(write func() error) error {
 	err := f.fail.get()
 	if err == nil {
 		if err = write(); err != nil {
-			f.fail.set(fmt.Errorf("writing the state: %w", err))
+			f.fail.set(newFault(f.name, err))
 		}
 	}
 	if f.sensitive {
@@ -190,17 +191,18 @@ func (b *brakeFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &brakeDir{File: d, fail: b.fail}, nil
+	return &brakeDir{File: d, name: name, fail: b.fail}, nil
 }
 
 type brakeDir struct {
 	vfs.File
+	name string
 	fail *failure
 }
 
 func (d *brakeDir) Sync() error {
 	if err := d.File.Sync(); err != nil {
-		d.fail.set(fmt.Errorf("syncing a directory: %w", err))
+		d.fail.set(newFault(d.name, err))
 	}
 	return nil
 }

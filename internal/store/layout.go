@@ -91,20 +91,21 @@ func (l layout) current() (uint64, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, currentBytesMax))
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", currentName, err)
+		return 0, err
 	}
 	lines := strings.Split(string(b), "\n")
 	if lines[0] != currentFormat {
-		return 0, fmt.Errorf("%s is damaged or of another version", currentName)
+		return 0, damaged(l.path(currentName), "its first line is not %q, or it is of another version",
+			currentFormat)
 	}
 	if len(lines) != 4 {
-		return 0, fmt.Errorf("%s is damaged: %d lines", currentName, len(lines)-1)
+		return 0, damaged(l.path(currentName), "%d lines", len(lines)-1)
 	}
 	body := lines[0] + "\n" + lines[1] + "\n"
 	sum := fmt.Sprintf("%08x", crc32.Checksum([]byte(body), castagnoli))
 	n, ok := parseDBName(lines[1])
 	if !ok || lines[2] != sum || lines[3] != "" {
-		return 0, fmt.Errorf("%s is damaged: checksum does not match", currentName)
+		return 0, damaged(l.path(currentName), "checksum does not match")
 	}
 	return n, nil
 }

@@ -46,7 +46,7 @@ const (
 
 // options sets Pebble up for a light node: one compaction at a time, bounded caches, nothing
 // written while idle.
-func (d *DB) options(create bool, o *opening) *pebble.Options {
+func (d *DB) options(number uint64, create bool, o *opening) *pebble.Options {
 	fs := &brakeFS{FS: d.cfg.FS, fail: d.fail, pace: &d.pace, closing: d.closing}
 	opts := &pebble.Options{
 		FS:                          fs,
@@ -64,7 +64,7 @@ func (d *DB) options(create bool, o *opening) *pebble.Options {
 		MaxOpenFiles:                filesMax,
 		BytesPerSync:                1 << 20,
 		Logger:                      pebbleLog{log: d.cfg.Logger, fail: d.fail},
-		EventListener:               d.listener(o),
+		EventListener:               d.listener(number, o),
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 1 },
 	}
 	for i := range opts.Levels {
@@ -84,7 +84,7 @@ func (d *DB) options(create bool, o *opening) *pebble.Options {
 
 // listener turns what goes wrong in the background into a failure. Pebble calls it with its
 // locks held: it must not block nor call back.
-func (d *DB) listener(o *opening) *pebble.EventListener {
+func (d *DB) listener(number uint64, o *opening) *pebble.EventListener {
 	progress := func() {
 		select {
 		case d.events <- struct{}{}:
@@ -93,11 +93,11 @@ func (d *DB) listener(o *opening) *pebble.EventListener {
 	}
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			d.fail.set(fmt.Errorf("writing the state: %w", err))
+			d.fail.set(newFault(d.at.path(dbName(number)), err))
 			o.retrying()
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			d.fail.set(fmt.Errorf("damaged data in %s: %w", info.Path, info.Details))
+			d.fail.set(newFault(info.Path, info.Details))
 		},
 		FlushEnd:      func(pebble.FlushInfo) { progress() },
 		CompactionEnd: func(pebble.CompactionInfo) { progress() },
@@ -130,7 +130,7 @@ func (d *DB) openPebble(number uint64, create bool) (*pebble.DB, error) {
 	go func() {
 		var r opened
 		r.err = d.guarded(func() (err error) {
-			r.db, err = pebble.Open(d.at.path(dbName(number)), d.options(create, o))
+			r.db, err = pebble.Open(d.at.path(dbName(number)), d.options(number, create, o))
 			return err
 		})
 		done <- r
@@ -152,9 +152,16 @@ func (d *DB) openPebble(number uint64, create bool) (*pebble.DB, error) {
 		return nil, errors.Join(err, r.db.Close())
 	}
 	if r.err == nil {
-		o.scheduler.start()
+		r.err = d.checkBlobs(number, r.db)
 	}
-	return r.db, r.err
+	if r.err != nil {
+		if r.db != nil {
+			r.db.Close()
+		}
+		return nil, d.openFault(number, r.err)
+	}
+	o.scheduler.start()
+	return r.db, nil
 }
 
 // pebbleLog gives Pebble's messages to the log. Keys of a state name citizens by hash only.

@@ -19,7 +19,7 @@ func (d *DB) GetTo(dst, key []byte) (value []byte, ok bool, err error) {
 	}
 	defer d.release(h)
 	err = d.guarded(func() error {
-		value, ok, err = GetFrom(h.DB, dst, key)
+		value, ok, err = GetFrom(d.reader(h, h.DB), dst, key)
 		return err
 	})
 	return value, ok, err
@@ -32,7 +32,7 @@ func GetFrom(r pebble.Reader, dst, key []byte) (value []byte, ok bool, err error
 		return dst, false, nil
 	}
 	if err != nil {
-		return dst, false, err
+		return dst, false, readFailed(r, err)
 	}
 	dst = append(dst, v...)
 	return dst, true, closer.Close()
@@ -50,11 +50,12 @@ func IterateFrom(r pebble.Reader, lower, upper []byte, reverse bool,
 	f func(k, v []byte) (more bool, err error)) (err error) {
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return err
+		return readFailed(r, err)
 	}
+	failed := false
 	defer func() {
-		if closing := it.Close(); err == nil {
-			err = closing
+		if closing := it.Close(); closing != nil && !failed {
+			err = readFailed(r, closing)
 		}
 	}()
 	start, next := it.First, it.Next
@@ -64,24 +65,28 @@ func IterateFrom(r pebble.Reader, lower, upper []byte, reverse bool,
 	for ok := start(); ok; ok = next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			failed = true
+			return readFailed(r, err)
 		}
 		if more, err := f(it.Key(), v); err != nil || !more {
 			return err
 		}
 	}
-	return it.Error()
+	return nil // an error of the iterator is its Close's, too
 }
 
 // View runs f on the database in use. Each iterator that f opens is one point in time, two are
 // not. Everything that f opens it closes. An Install that comes meanwhile does not wait: f goes
-// on reading the state of before. Pebble ends a read of some damaged files with a panic, which is
-// an error here, and the end of the store.
+// on reading the state of before. A read that fails, or does not match its checksum, is an error
+// here and the end of the store, as a failed write is: see Err. So is a panic of Pebble.
 func (d *DB) View(f func(pebble.Reader) error) error {
 	h, err := d.acquire()
 	if err != nil {
 		return err
 	}
 	defer d.release(h)
-	return d.guarded(func() error { return f(h.DB) })
+	return d.guarded(func() error { return f(d.reader(h, h.DB)) })
 }
+
+// Reading is a batch as a reader, for GetFrom and IterateFrom: a read that fails ends the store.
+func (d *DB) Reading(b *pebble.Batch) pebble.Reader { return d.reader(d.handleForBatch(), b) }

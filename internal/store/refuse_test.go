@@ -61,13 +61,13 @@ func TestRefuse(t *testing.T) {
 			`group "region/lazio", not "region/sicilia"`},
 		{"other key", nil, func(c *Config) { c.Identity.Key[0]++ }, "directory key"},
 		{"other format", nil, func(c *Config) { c.Identity.Format = 2 }, "format 1"},
-		{"no CURRENT", remove(currentName), nil, "no CURRENT"},
+		{"no CURRENT", remove(currentName), nil, "CURRENT is damaged: it is missing"},
 		{"empty CURRENT", put(currentName, ""), nil, "CURRENT is damaged"},
 		{"short CURRENT", put(currentName, "staffetta store 1\ndb-0"), nil, "CURRENT is damaged"},
 		{"altered CURRENT", put(currentName, "staffetta store 1\ndb-000002\n00000000\n"), nil,
 			"CURRENT is damaged"},
 		{"later layout", put(currentName, "staffetta store 2\nx\n"), nil, "another version"},
-		{"no database", remove("db-000001"), nil, "db-000001, which is missing"},
+		{"no database", remove("db-000001"), nil, "db-000001 is damaged: it is missing"},
 		{"empty database", func(fs vfs.FS) error {
 			if err := fs.RemoveAll("/data/state/db-000001"); err != nil {
 				return err

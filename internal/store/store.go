@@ -71,7 +71,10 @@ func Open(cfg Config) (*DB, error) {
 		if d.lock != nil {
 			err = errors.Join(err, d.lock.Close())
 		}
-		return nil, fmt.Errorf("store: %s: %w", cfg.Dir, err)
+		if f := (*Fault)(nil); !errors.As(err, &f) { // which names its file
+			err = fmt.Errorf("%s: %w", cfg.Dir, err)
+		}
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	return d, nil
 }
@@ -99,22 +102,21 @@ func (d *DB) open() error {
 	switch {
 	case err == nil:
 	case !isNotExist(err):
-		return err
+		return newFault(d.at.path(currentName), err)
 	case there.creating: // the last creation did not finish, so nothing was ever committed
 		if err := d.at.reap(there.names, 0); err != nil {
 			return err
 		}
 		return d.create()
 	case there.dbs:
-		return fmt.Errorf("half-written or damaged: there is a database but no %s", currentName)
+		return damaged(d.at.path(currentName), "it is missing, and there is a database")
 	case there.other != "":
 		return fmt.Errorf("not a store, and not empty: it holds %q", there.other)
 	default:
 		return d.create()
 	}
 	if _, err := d.cfg.FS.Stat(d.at.path(dbName(number))); err != nil {
-		return fmt.Errorf("half-written or damaged: %s names %s, which is missing", currentName,
-			dbName(number))
+		return newFault(d.at.path(dbName(number)), err)
 	}
 	if err := d.at.reap(there.names, number); err != nil {
 		return err
@@ -192,12 +194,12 @@ func (d *DB) putIdentity(h *handle) error {
 func (d *DB) openDatabase(number uint64) (*handle, *applied, error) {
 	db, err := d.openPebble(number, false)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", dbName(number), err)
+		return nil, nil, err
 	}
 	h := &handle{DB: db, number: number, refs: 1, gone: make(chan struct{})}
 	a, err := d.check(h)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", dbName(number), err), db.Close())
+		return nil, nil, errors.Join(err, db.Close())
 	}
 	return h, a, nil
 }
@@ -205,19 +207,23 @@ func (d *DB) openDatabase(number uint64) (*handle, *applied, error) {
 func (d *DB) check(h *handle) (*applied, error) {
 	var id Identity
 	if err := readRow(h, nil, identityKey, &id); err != nil {
-		return nil, err
+		return nil, d.openFault(h.number, err)
 	}
 	if id == (Identity{}) {
-		return nil, errors.New("half-written or damaged: no identity")
+		return nil, damaged(d.at.path(dbName(h.number)), "it has no identity")
 	}
 	if err := d.cfg.Identity.matches(id); err != nil {
 		return nil, err
 	}
 	if err := readRow(h, nil, originKey, &h.origin); err != nil {
-		return nil, err
+		return nil, d.openFault(h.number, err)
 	}
 	h.incarnation = id.Incarnation
-	return readApplied(h, nil)
+	a, err := readApplied(h, nil)
+	if err != nil {
+		return nil, d.openFault(h.number, err)
+	}
+	return a, nil
 }
 
 // Close waits for running reads and closes the database. In the absence of a failure everything

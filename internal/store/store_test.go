@@ -212,7 +212,7 @@ func TestCheckpointNeedsFlush(t *testing.T) {
 	if err := d.live.Checkpoint("/bare"); err != nil {
 		t.Fatal(err)
 	}
-	bare, err := pebble.Open("/bare", d.options(false, &opening{scheduler: newScheduler()}))
+	bare, err := pebble.Open("/bare", d.options(1, false, &opening{scheduler: newScheduler()}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ type tx struct {
 	// incarnation of the group: 0 unless it was restored from a backup
 	incarnation uint32
 	batch       *pebble.Batch // indexed: sees its own writes
+	reads       pebble.Reader // of the batch
 	pos         wire.Position
 	digest      [32]byte
 	now         wire.Time
@@ -94,7 +95,8 @@ type tx struct {
 
 func (s *State) begin() *tx {
 	_, digest := s.db.Digest()
-	t := &tx{federation: s.cfg.Store.Identity.Federation, batch: s.db.NewIndexedBatch(),
+	batch := s.db.NewIndexedBatch()
+	t := &tx{federation: s.cfg.Store.Identity.Federation, batch: batch, reads: s.db.Reading(batch),
 		pos: s.db.Position(), digest: digest, incarnation: s.Incarnation(),
 		founded: s.founded.Load(), chain: sha256.New(), latest: map[wire.Recipient]int{}}
 	t.loadClock()
@@ -206,7 +208,7 @@ func (t *tx) del(key []byte) {
 }
 
 func (t *tx) get(key []byte) ([]byte, bool) {
-	v, ok, err := store.GetFrom(t.batch, nil, key)
+	v, ok, err := store.GetFrom(t.reads, nil, key)
 	t.fail(err)
 	return v, ok && err == nil
 }

@@ -35,7 +35,7 @@ func (t *tx) putToken(k *wire.JoinToken) (codec.Message, *wire.Error) {
 	if err := t.checkToken(k); err != nil {
 		return nil, err
 	}
-	tokens, err := listTokens(t.batch)
+	tokens, err := listTokens(t.reads)
 	t.fail(err)
 	var void [][]byte
 	for i := range tokens {

@@ -118,7 +118,7 @@ func (s *State) blockAt(index uint64) (*wire.Block, error) {
 		return nil, fmt.Errorf("region state is damaged: block %d is missing", index)
 	}
 	if b, err = s.cfg.Coder.Decode(frame); err != nil {
-		return nil, fmt.Errorf("region state is damaged: block %d: %w", index, err)
+		return nil, s.db.Damaged(fmt.Errorf("block %d: %w", index, err))
 	}
 	s.contents.put(index, b, changes)
 	return b, nil

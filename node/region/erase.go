@@ -63,7 +63,7 @@ func (s *State) rewrite(index uint64, due *erasureRow) (*wire.EraseBlock, error)
 	}
 	b, err := s.cfg.Coder.Decode(frame)
 	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", index, err)
+		return nil, s.db.Damaged(fmt.Errorf("block %d: %w", index, err))
 	}
 	e := &wire.EraseBlock{Block: index, Sum: crc32.Checksum(frame, castagnoli),
 		Frame: b.Erase(s.cfg.Coder, due.Positions.list()...)}
