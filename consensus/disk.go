@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -41,11 +42,21 @@ func (d *disk) do(op string, f func() error) error {
 		return err
 	}
 	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
-		err = fmt.Errorf("%w: %s: %w", ErrDisk, op, err)
+		err = fmt.Errorf("%w: %s: %w", diskError(err), op, err)
 	}
 	d.failed.Store(true)
 	d.fatal(err)
 	return d.leave(err)
+}
+
+// diskError tells a disk that failed from a process that could not get at it.
+func diskError(err error) error {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return ErrExhausted
+		}
+	}
+	return ErrDisk
 }
 
 func (d *disk) leave(err error) error {

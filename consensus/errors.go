@@ -14,6 +14,9 @@ var (
 	// ErrDisk: a disk operation failed. After a failed fsync nobody knows what is on disk, and a
 	// retry may report success for data that is gone, so the process ends; it may be restarted.
 	ErrDisk = errors.New("disk failed")
+	// ErrExhausted: the process, or the machine, has no file descriptors or no memory left for an
+	// operation on the disk, which is in order. The process ends, which frees what it held.
+	ErrExhausted = errors.New("resources are exhausted")
 	// ErrStalled: a disk operation takes too long. It is still going on, so the process must end
 	// without waiting for it.
 	ErrStalled = errors.New("disk stalled")

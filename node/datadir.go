@@ -83,7 +83,7 @@ func (d *dataDir) ownedBy(o owner) error {
 	}
 	var have owner
 	if err := json.Unmarshal(b, &have); err != nil {
-		return fmt.Errorf("data directory: %s is damaged: %w", name, err)
+		return fmt.Errorf("data directory: %w: %s is damaged: %w", errDataLost, name, err)
 	}
 	if err := have.checkFormat(d.path); err != nil {
 		return err
@@ -116,8 +116,8 @@ func (d *dataDir) checkGroups() error {
 	}
 	for _, group := range []string{"federation", "region"} {
 		if missing(d.sub(group, "log")) && missing(d.sub(group, "state")) {
-			return fmt.Errorf("data directory %s has lost its %s: log and state are missing",
-				d.path, group)
+			return fmt.Errorf("data directory %s has lost its %s: log and state are missing: %w",
+				d.path, group, errDataLost)
 		}
 	}
 	return nil

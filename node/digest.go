@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -230,19 +228,6 @@ func differing(agreed, has []wire.StateDigest) []wire.StateDigest {
 		}
 	}
 	return list
-}
-
-// checkDiverged refuses a data directory whose replica was found to differ from the others.
-func (d *dataDir) checkDiverged() error {
-	b, err := os.ReadFile(d.sub(divergedFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return fmt.Errorf("data directory %s must not be used again: %s. Remove this node from the "+
-		"federation, empty the directory, and let it join under a new name", d.path, b)
 }
 
 // noteDivergence marks the data directory of a node that ended because it differs from the others,

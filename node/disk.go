@@ -64,18 +64,25 @@ func (l DiskLimits) level(free, total uint64) wire.DiskLevel {
 	return wire.DiskAmple
 }
 
-// disk watches the file system of the data directory.
+// Why a node ends before an operation fails.
+var (
+	errDiskFull = errors.New("the disk is full")
+	errNoRoom   = errors.New("resources are nearly exhausted")
+)
+
+// disk watches the file system of the data directory, and what else the node needs to use it.
 type disk struct {
 	// Set at construction.
 	limits DiskLimits
 	space  func() (free, total uint64, err error)
+	rooms  []*room
 
 	free, total atomic.Uint64
 	last        atomic.Uint32 // wire.DiskLevel
 }
 
 func newDisk(cfg *Config) *disk {
-	d := &disk{limits: cfg.Disk, space: cfg.Space}
+	d := &disk{limits: cfg.Disk, space: cfg.Space, rooms: newRooms(cfg.Dir)}
 	if d.space == nil {
 		d.space = func() (free, total uint64, err error) {
 			var fs unix.Statfs_t
@@ -91,29 +98,65 @@ func newDisk(cfg *Config) *disk {
 // look measures. What can not be measured keeps its level.
 func (d *disk) look() (level, before wire.DiskLevel) {
 	before = d.level()
-	free, total, err := d.space()
-	if err != nil {
-		return before, before
+	for _, r := range d.rooms {
+		r.look()
 	}
-	level = d.limits.level(free, total)
-	d.free.Store(free)
-	d.total.Store(total)
-	d.last.Store(uint32(level))
-	return level, before
+	if free, total, err := d.space(); err == nil {
+		d.free.Store(free)
+		d.total.Store(total)
+		d.last.Store(uint32(d.limits.level(free, total)))
+	}
+	return d.level(), before
 }
 
-func (d *disk) level() wire.DiskLevel { return wire.DiskLevel(d.last.Load()) }
+// level is the lowest of everything that is watched.
+func (d *disk) level() wire.DiskLevel {
+	level := wire.DiskLevel(d.last.Load())
+	if r := d.scarcest(); r != nil {
+		level = r.level()
+	}
+	return level
+}
+
+// scarcest is the room of which less is left than of disk space; nil: none.
+func (d *disk) scarcest() (scarcest *room) {
+	worst := max(wire.DiskLevel(d.last.Load()), wire.DiskAmple)
+	for _, r := range d.rooms {
+		if l := r.level(); l > worst {
+			scarcest, worst = r, l
+		}
+	}
+	return scarcest
+}
 
 // refuses reports whether there is too little room for new messages.
 func (d *disk) refuses() bool { return d.level() >= wire.DiskLow }
 
 // String is the room that is left, for people.
 func (d *disk) String() string {
+	if r := d.scarcest(); r != nil {
+		return r.String()
+	}
 	free, total := d.free.Load(), max(d.total.Load(), 1)
-	return fmt.Sprintf("%d MiB, %d %% free", free>>20, free*100/total)
+	return fmt.Sprintf("the disk is nearly full (%d MiB, %d %% free)", free>>20, free*100/total)
 }
 
-// watchDisk acts on the watermarks, before a write fails. It ends the node at the last one.
+// full is why the node ends at the last watermark, before an operation fails that it cannot do
+// without. The ballast, when there was one, is given up so that it ends well.
+func (d *disk) full(ballast uint64) error {
+	if r := d.scarcest(); r != nil {
+		return fmt.Errorf("%w: %s; the node ends before there are none", r.end, r)
+	}
+	free, total := d.free.Load(), max(d.total.Load(), 1)
+	given := ""
+	if ballast > 0 {
+		given = fmt.Sprintf(", and its ballast of %d MiB was given up for that", ballast>>20)
+	}
+	return fmt.Errorf("%w: %d MiB, %d %% free; the node ends before a write fails with no space "+
+		"left on device%s", errDiskFull, free>>20, free*100/total, given)
+}
+
+// watchDisk acts on the watermarks, before an operation fails. It ends the node at the last one.
 func (n *Node) watchDisk(ctx context.Context) error {
 	tick := time.NewTicker(diskPeriod)
 	defer tick.Stop()
@@ -121,17 +164,19 @@ func (n *Node) watchDisk(ctx context.Context) error {
 		level, before := n.disk.look()
 		if level != before && (before != wire.DiskUnknown || level != wire.DiskAmple) {
 			n.log.Warn("free disk space crossed a watermark", "level", level, "before", before,
-				"free_bytes", n.disk.free.Load(), "total_bytes", n.disk.total.Load())
+				"free_bytes", n.disk.free.Load(), "total_bytes", n.disk.total.Load(),
+				"room", n.disk.String())
 		}
 		if level >= wire.DiskCritical {
 			n.yield(ctx, n.regionGroup, regionGroup(n.cfg.Region), level)
 			n.yield(ctx, n.federationGroup, federationGroup, level)
 		}
 		if level == wire.DiskFull {
+			if n.disk.scarcest() != nil {
+				return n.disk.full(0)
+			}
 			freed, err := n.dir.releaseBallast()
-			return errors.Join(err, fmt.Errorf("the disk is full: %s; the node ends before there "+
-				"is no space left on device, its ballast of %d MiB was given up for that: make "+
-				"room and start it again", n.disk, freed>>20))
+			return errors.Join(err, n.disk.full(freed))
 		}
 		select {
 		case <-tick.C:
@@ -226,11 +271,18 @@ func (n *Node) diskMetrics() []prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_" + name,
 			Help: help}, value)
 	}
+	left := func(r *room, name string) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_" + name,
+			Help: "How many " + r.name + " are left to the node."},
+			func() float64 { return float64(r.free.Load()) })
+	}
 	return []prometheus.Collector{
-		gauge("full", "1 while submissions are refused for want of disk space.",
+		left(n.disk.rooms[0], "inodes_left"),
+		left(n.disk.rooms[1], "descriptors_left"),
+		gauge("full", "1 while submissions are refused for want of disk space, inodes or descriptors.",
 			func() float64 { return boolGauge(n.disk.refuses()) }),
-		gauge("level", "Room on the disk: 1 ample, 2 low, 3 critical, 4 full.",
-			func() float64 { return float64(n.disk.level()) }),
+		gauge("level", "Space on the disk: 1 ample, 2 low, 3 critical, 4 full.",
+			func() float64 { return float64(n.disk.last.Load()) }),
 		gauge("free_bytes", "Free space of the data directory's file system.",
 			func() float64 { return float64(n.disk.free.Load()) }),
 		gauge("total_bytes", "Size of the data directory's file system.",

@@ -113,6 +113,79 @@ func TestDiskIsWatched(t *testing.T) {
 	}
 }
 
+// TestRoomsAreWatched takes inodes and file descriptors away, which are watched on the ladder of
+// disk space: the scarcest says how the node is.
+func TestRoomsAreWatched(t *testing.T) {
+	const plenty = 1 << 40
+	for _, name := range []string{"inodes", "file descriptors"} {
+		d := &disk{limits: diskDefaults, rooms: newRooms(t.TempDir()),
+			space: func() (uint64, uint64, error) { return plenty, plenty, nil }}
+		left := map[string]uint64{"inodes": plenty, "file descriptors": plenty}
+		var r *room
+		for _, of := range d.rooms {
+			of.count = func() (uint64, uint64, bool) { return left[of.name], plenty, true }
+			if of.name == name {
+				r = of
+			}
+		}
+		for _, step := range []struct {
+			left  uint64
+			level wire.DiskLevel
+		}{{plenty, wire.DiskAmple}, {r.low, wire.DiskAmple}, {r.low - 1, wire.DiskLow},
+			{r.critical - 1, wire.DiskCritical}, {r.full - 1, wire.DiskFull}, {0, wire.DiskFull},
+			{plenty, wire.DiskAmple}} {
+			left[name] = step.left
+			level, _ := d.look()
+			if level != step.level || d.refuses() != (level >= wire.DiskLow) ||
+				level >= wire.DiskLow != strings.Contains(d.String(), name+" are left") {
+				t.Errorf("%d %s: %s (%s), want %s", step.left, name, level, d, step.level)
+			}
+			if err := d.full(0); level == wire.DiskFull && !errors.Is(err, r.end) {
+				t.Errorf("the node ends with %v, want %v", err, r.end)
+			}
+		}
+	}
+}
+
+// TestRoomsAreCounted holds files open and sees their descriptors go, down to none at all.
+func TestRoomsAreCounted(t *testing.T) {
+	if _, total, ok := inodes(t.TempDir()); ok && total == 0 {
+		t.Error("a file system of no inodes")
+	}
+	before, _, ok := descriptors()
+	if !ok {
+		t.Skip("the file descriptors of a process cannot be counted here")
+	}
+	for range 10 {
+		f, err := os.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	if after, _, _ := descriptors(); before-after < 5 || before-after > 100 {
+		t.Errorf("with ten files more %d descriptors are left, %d were before", after, before)
+	}
+}
+
+// TestFullDiskSaysWhatWasGivenUp: a ballast that was not there is not spoken of.
+func TestFullDiskSaysWhatWasGivenUp(t *testing.T) {
+	d := &disk{}
+	d.free.Store(12 << 20)
+	d.total.Store(1 << 30)
+	for ballast, want := range map[uint64]string{
+		0: "the disk is full: 12 MiB, 1 % free; the node ends before a write fails with no " +
+			"space left on device. Make room on the disk; the node may then be started again",
+		256 << 20: "the disk is full: 12 MiB, 1 % free; the node ends before a write fails with " +
+			"no space left on device, and its ballast of 256 MiB was given up for that. Make room " +
+			"on the disk; the node may then be started again",
+	} {
+		if err := ended(d.full(ballast)); err.Error() != want || Final(err) {
+			t.Errorf("ballast of %d bytes: %q, want %q", ballast, err, want)
+		}
+	}
+}
+
 func TestDataDirOfANewerProgram(t *testing.T) {
 	path := t.TempDir()
 	o := owner{Format: ownerFormat, Node: "lazio-1", Federation: "italia", Region: "lazio"}

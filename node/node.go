@@ -70,13 +70,18 @@ type Node struct {
 	admission atomic.Pointer[admission]
 }
 
-// New opens the data directory, both states and both groups, or says why it can not. Nothing
-// is served before Run. A Node that was made must be Run, which also closes it.
-func New(cfg Config) (_ *Node, err error) {
+// New opens the data directory, both states and both groups, or says why it can not: an Ending.
+// Nothing is served before Run. A Node that was made must be Run, which also closes it.
+func New(cfg Config) (*Node, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	n, err := open(cfg)
+	return n, ended(err)
+}
+
+func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
 		blocks:   sync.Pool{New: func() any { return new(wire.Block) }},
 		stopping: make(chan struct{}), probing: make(chan struct{}, probesMax), opened: time.Now()}
@@ -90,7 +95,7 @@ func New(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if err := n.dir.checkDiverged(); err != nil {
+	if err := n.dir.checkMarks(); err != nil {
 		return nil, err
 	}
 	n.disk = newDisk(&n.cfg)
@@ -236,16 +241,18 @@ func (n *Node) openGroups() (err error) {
 	return nil
 }
 
-// Run serves until ctx ends (nil) or the node can not go on (why). It returns after everything
-// that it started has ended and all files are closed.
+// Run serves until ctx ends (nil) or the node can not go on (why, an Ending). It returns after
+// everything that it started has ended and all files are closed.
 func (n *Node) Run(ctx context.Context) error {
 	// The groups and the link outlive the duties, which need them to end well.
 	groups, stopGroups := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopGroups()
 	g, ctx := errgroup.WithContext(ctx)
 	base, baseCtx := errgroup.WithContext(groups)
-	base.Go(func() error { return n.regionGroup.Run(baseCtx) })
-	base.Go(func() error { return n.federationGroup.Run(baseCtx) })
+	base.Go(func() error { return n.dir.noteDamage("region", n.regionGroup.Run(baseCtx)) })
+	base.Go(func() error {
+		return n.dir.noteDamage("federation", n.federationGroup.Run(baseCtx))
+	})
 	base.Go(func() error { return n.link.Run(baseCtx) })
 	g.Go(func() error { // what ends below ends what is above
 		select {
@@ -268,8 +275,12 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.watchIncarnations(ctx) })
 	g.Go(func() error { return n.keepFormat(ctx) })
 	g.Go(func() error { return n.keepContact(ctx) })
-	g.Go(func() error { return fatal(ctx, "region state", n.region.Err()) })
-	g.Go(func() error { return fatal(ctx, "federation state", n.federation.Err()) })
+	g.Go(func() error {
+		return n.dir.noteDamage("region", fatal(ctx, "region state", n.region.Err()))
+	})
+	g.Go(func() error {
+		return n.dir.noteDamage("federation", fatal(ctx, "federation state", n.federation.Err()))
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		close(n.stopping)
@@ -278,7 +289,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := g.Wait()
 	stopGroups()
 	err = n.noteRemoval(errors.Join(err, base.Wait()))
-	return errors.Join(err, n.noteDivergence(err), n.close())
+	return ended(errors.Join(err, n.noteDivergence(err), n.close()))
 }
 
 // fatal waits for a background error of a state's database, after which nothing it says can be

@@ -45,8 +45,7 @@ func (n *Node) Health() adminhttp.Health {
 		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")
 	}
 	if n.disk.refuses() {
-		h.Reasons = append(h.Reasons, "the disk is nearly full ("+n.disk.String()+
-			"): submissions are refused")
+		h.Reasons = append(h.Reasons, n.disk.String()+": submissions are refused")
 	}
 	h.Degraded = append(h.Degraded, n.troubles()...)
 	if err := n.federationGroup.Ready(); err != nil {

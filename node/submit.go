@@ -96,7 +96,7 @@ func (n *Node) mayPropose() error {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
 	if n.disk.refuses() {
-		return wire.Errorf(wire.Unavailable, "the disk is nearly full")
+		return wire.Errorf(wire.Unavailable, "%s", n.disk)
 	}
 	return n.serves()
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/node"
 )
 
 func main() {
@@ -103,6 +104,9 @@ func exitCode(err error) int {
 	var e *exitError
 	if errors.As(err, &e) {
 		return e.code
+	}
+	if node.Final(err) {
+		return node.ExitFinal
 	}
 	return 1
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/sstable/blob"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/staffetta/staffetta/wire"
 )
 
 // What a Fault is about. Anything else is a disk that failed, of whose content nothing is known.
@@ -50,12 +51,13 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s: %s", f.File, said)
 }
 
-// Unwrap gives the kind and the cause. A file that is missing is not passed on as one that does
-// not exist: who asks for that wants to know whether something was ever made.
+// Unwrap gives the kind, the cause, and what a peer is told: that another replica may answer. A
+// file that is missing is not passed on as one that does not exist: who asks for that wants to
+// know whether something was ever made.
 func (f *Fault) Unwrap() []error {
-	list := []error{f.Err}
-	if errors.Is(f.Err, fs.ErrNotExist) {
-		list = nil
+	list := []error{wire.Errorf(wire.NotReady, "the node is stopping, its state cannot be read")}
+	if !errors.Is(f.Err, fs.ErrNotExist) {
+		list = append(list, f.Err)
 	}
 	if f.Kind != nil {
 		list = append(list, f.Kind)
@@ -72,8 +74,8 @@ func newFault(file string, err error) *Fault {
 	switch {
 	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM):
 		f.Kind = ErrExhausted
-	case pebble.IsCorruptionError(err), isAny(err, ErrDamaged, fs.ErrNotExist, io.EOF, io.ErrUnexpectedEOF,
-		syscall.EISDIR, syscall.ENOTDIR, syscall.EUCLEAN, syscall.EBADMSG):
+	case pebble.IsCorruptionError(err), isAny(err, ErrDamaged, fs.ErrNotExist, io.EOF,
+		io.ErrUnexpectedEOF, syscall.EISDIR, syscall.ENOTDIR, syscall.EUCLEAN, syscall.EBADMSG):
 		f.Kind = ErrDamaged
 	}
 	return f

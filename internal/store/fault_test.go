@@ -139,6 +139,25 @@ func checkFault(t *testing.T, d *DB, file string) {
 
 // TestSwallowedReadStops: whoever reads may make of the error what he wants.
 func TestSwallowedReadStops(t *testing.T) {
+	for name, read := range map[string]func(d *DB, key []byte){
+		"Get": func(d *DB, key []byte) { d.Get(key) },
+		"View": func(d *DB, key []byte) {
+			d.View(func(r pebble.Reader) error { GetFrom(r, nil, key); return nil })
+		},
+		"Iterate": func(d *DB, key []byte) {
+			d.Iterate(key, append(key, 0), false, func(_, _ []byte) (bool, error) { return true, nil })
+		},
+		"a batch": func(d *DB, key []byte) {
+			b := d.NewIndexedBatch()
+			defer b.Close()
+			GetFrom(d.Reading(b), nil, key)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { swallowed(t, read) })
+	}
+}
+
+func swallowed(t *testing.T, read func(d *DB, key []byte)) {
 	fs := written(t, 120)
 	d := mustOpen(t, coldConfig(t, fs))
 	defer d.Close()
@@ -146,10 +165,8 @@ func TestSwallowedReadStops(t *testing.T) {
 	if err := damages[0].do(fs, file, readAll(t, fs, file)); err != nil {
 		t.Fatal(err)
 	}
-	b := d.NewIndexedBatch()
-	defer b.Close()
 	for i := 1; i <= 120; i++ {
-		GetFrom(d.Reading(b), nil, fmt.Appendf(nil, "k/%08d", i))
+		read(d, fmt.Appendf(nil, "k/%08d", i))
 	}
 	checkFault(t, d, file)
 }

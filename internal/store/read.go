@@ -35,7 +35,11 @@ func GetFrom(r pebble.Reader, dst, key []byte) (value []byte, ok bool, err error
 		return dst, false, readFailed(r, err)
 	}
 	dst = append(dst, v...)
-	return dst, true, closer.Close()
+	// Pebble v2.1.7 gives an empty value for one in a blob that it cannot read, and says so here.
+	if err := closer.Close(); err != nil {
+		return dst[:len(dst)-len(v)], false, readFailed(r, err)
+	}
+	return dst, true, nil
 }
 
 // Iterate calls f for the keys in [lower, upper) in order, or in reverse order, as of one point

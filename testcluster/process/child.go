@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/planted"
+	relay "github.com/staffetta/staffetta/node"
 )
 
 const (
@@ -145,6 +147,10 @@ func (c *child) run(ctx context.Context) error {
 		c.event("%s ended: %v", c.id, err)
 		c.ended(err)
 		if !c.restart {
+			return nil
+		}
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == relay.ExitFinal {
+			c.event("%s must not be started again; see %s", c.id, c.logPath)
 			return nil
 		}
 		lived := time.Since(started)

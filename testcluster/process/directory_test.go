@@ -45,7 +45,7 @@ func (r *refused) directory(t *testing.T) {
 		t.Run(group, func(t *testing.T) {
 			t.Run("CURRENT missing", func(t *testing.T) {
 				r.damage(t, sub(group, "state", "CURRENT"), nil)
-				r.node(t, "no CURRENT")
+				r.node(t, "CURRENT is damaged: it is missing")
 			})
 			t.Run("CURRENT cut", func(t *testing.T) {
 				r.damage(t, sub(group, "state", "CURRENT"), []byte("staffetta sto"))
@@ -53,7 +53,7 @@ func (r *refused) directory(t *testing.T) {
 			})
 			t.Run("database missing", func(t *testing.T) {
 				r.damage(t, sub(group, "state", "db-000001"), nil)
-				r.node(t, "db-000001, which is missing")
+				r.node(t, "db-000001 is damaged: it is missing")
 			})
 			t.Run("group missing", func(t *testing.T) {
 				r.damage(t, sub(group), nil)

@@ -1,0 +1,157 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/store"
+)
+
+// ExitFinal is the exit code of a process whose node must not be started again as it is: a
+// supervisor that does so all the same only hides what an operator has to do.
+const ExitFinal = 3
+
+// damagedFile marks a group's directory of which a file was found damaged. It goes with the
+// directory, when a backup takes its place.
+const damagedFile = "damaged"
+
+// Ending is why a node ended, or refused to start: in one line, with what to do.
+type Ending struct {
+	// Final: the same comes of a new start, or worse, so an operator has to act first.
+	Final bool
+	// Advice is what to do; empty where the error says so.
+	Advice string
+	Err    error
+}
+
+// Error is the reason, once for everything that ended for it, and the advice.
+func (e *Ending) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.Err.Error()) {
+		line = strings.TrimSpace(line)
+		repeats := func(other string) bool { return strings.Contains(other, afterLast(line)) }
+		if line != "" && !slices.ContainsFunc(lines, repeats) {
+			lines = append(lines, line)
+		}
+	}
+	said := strings.Join(lines, "; ")
+	if e.Advice == "" {
+		return said
+	}
+	return said + ". " + e.Advice
+}
+
+// afterLast is what a line of wrapped errors ends in: its cause.
+func afterLast(line string) string {
+	return line[max(0, strings.LastIndex(line, ": ")):]
+}
+
+func (e *Ending) Unwrap() error { return e.Err }
+
+const (
+	adviseReplace = "This disk lost or changed data, which nothing repairs: replace the node with " +
+		"`staffetta admin node replace`, and keep its directory until that is done"
+	adviseResources = "The disk is in order: give the process more (LimitNOFILE, ulimit -n, " +
+		"fs.file-max), and look at what holds it; it may be started again"
+	adviseRoom  = "Make room on the disk; the node may then be started again"
+	adviseRight = "Give the user that the node runs as the right to its data directory, and start " +
+		"it again"
+	adviseDisk = "The node may be started again; when that repeats itself, look at the disk and " +
+		"replace the node"
+)
+
+// endings are the reasons that say more than an error: the first that applies counts.
+var endings = []struct {
+	is     error
+	final  bool
+	advice string
+}{
+	{consensus.ErrRemoved, true, ""},
+	{errRemovedNode, true, ""},
+	{errDirectoryVoid, true, ""},
+	{consensus.ErrDiverged, true, adviseReplace},
+	{store.ErrDamaged, true, adviseReplace},
+	{consensus.ErrCorrupt, true, adviseReplace},
+	{errDataLost, true, adviseReplace},
+	{errDiskFull, false, adviseRoom},
+	{errNoRoom, false, adviseResources},
+	{store.ErrExhausted, false, adviseResources},
+	{consensus.ErrExhausted, false, adviseResources},
+	{syscall.EMFILE, false, adviseResources},
+	{syscall.ENFILE, false, adviseResources},
+	{syscall.ENOSPC, false, adviseRoom},
+	{syscall.EDQUOT, false, adviseRoom},
+	{os.ErrPermission, false, adviseRight},
+	{consensus.ErrDisk, false, adviseDisk},
+	{syscall.EIO, false, adviseDisk},
+	{syscall.EROFS, false, adviseDisk},
+}
+
+// ended gives an error of the node the form in which it leaves the package.
+func ended(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &Ending{Err: err}
+	e.Final, e.Advice = judgeEnding(err)
+	return e
+}
+
+func judgeEnding(err error) (final bool, advice string) {
+	for _, known := range endings {
+		if errors.Is(err, known.is) {
+			return known.final, known.advice
+		}
+	}
+	return false, ""
+}
+
+// Final reports whether the node that ended for err must not be started again as it is.
+func Final(err error) bool {
+	final, _ := judgeEnding(err)
+	return final
+}
+
+// exhausted reports whether an operation failed because there are no file descriptors left.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// errDirectoryVoid says that a directory was found not to be trusted, before this start.
+var errDirectoryVoid = errors.New("it must not be used again")
+
+// errDataLost says that what belongs into a data directory is gone.
+var errDataLost = errors.New("data is lost")
+
+// noteDamage marks a group's directory when err is that its files are damaged, so that no start
+// takes the node for a replica that has everything.
+func (d *dataDir) noteDamage(group string, err error) error {
+	if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, consensus.ErrCorrupt) ||
+		missing(d.sub(group)) { // where tests keep it in memory
+		return err
+	}
+	return errors.Join(err, writeSynced(d.sub(group), damagedFile, []byte(err.Error())))
+}
+
+// checkMarks refuses a directory that was found not to be trusted.
+func (d *dataDir) checkMarks() error {
+	for _, mark := range []string{d.sub(divergedFile), d.sub("federation", damagedFile),
+		d.sub("region", damagedFile)} {
+		why, err := os.ReadFile(mark)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		return fmt.Errorf("data directory %s: %w, as the file %s says: %s. Remove this node from "+
+			"the federation, empty the directory, and let it join under a new name", d.path,
+			errDirectoryVoid, mark, why)
+	}
+	return nil
+}

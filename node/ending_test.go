@@ -1,0 +1,56 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/store"
+)
+
+func TestEndings(t *testing.T) {
+	fault := func(kind, err error) error {
+		return fmt.Errorf("region state: store: stopped: %w",
+			&store.Fault{File: "/d/000012.blob", Kind: kind, Err: err})
+	}
+	full := &fs.PathError{Op: "write", Path: "/d/000013.sst", Err: syscall.ENOSPC}
+	for _, c := range []struct {
+		err   error
+		final bool
+		want  string // in the one line
+	}{
+		{fault(store.ErrDamaged, errors.New("checksum mismatch")), true,
+			"/d/000012.blob is damaged: checksum mismatch. This disk lost or changed data"},
+		{fault(store.ErrExhausted, syscall.EMFILE), false, "The disk is in order"},
+		{fmt.Errorf("%w: append to log: %w", consensus.ErrExhausted, syscall.EMFILE), false,
+			"too many open files. The disk is in order"},
+		{fault(nil, full), false, "no space left on device. Make room"},
+		{fault(nil, syscall.EACCES), false, "permission denied. Give the user"},
+		{fault(nil, syscall.EIO), false, "look at the disk and replace the node"},
+		{fmt.Errorf("group region/lazio: %w: log is lost", consensus.ErrCorrupt), true,
+			"log is lost. This disk lost or changed data"},
+		{fmt.Errorf("node x: %w", consensus.ErrRemoved), true, "removed from the group"},
+		{fmt.Errorf("%w: no digest", consensus.ErrDiverged), true, "replace the node"},
+		{errRemovedNode, true, "a removed node does not come back"},
+		{errors.Join(fault(store.ErrDamaged, errors.New("cut short")),
+			fmt.Errorf("flush state: %w", fault(store.ErrDamaged, errors.New("cut short")))), true,
+			"region state: store: stopped: /d/000012.blob is damaged: cut short. This disk"},
+		{fmt.Errorf("group x: %w", consensus.ErrRestart), false, "group x: restart needed"},
+	} {
+		err := ended(c.err)
+		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") ||
+			Final(err) != c.final {
+			t.Errorf("%q, final %t, want %q, %t", err, Final(err), c.want, c.final)
+		}
+		if !errors.Is(err, c.err) {
+			t.Errorf("%q forgets its cause", err)
+		}
+	}
+	if ended(nil) != nil || Final(nil) {
+		t.Error("a clean end is none")
+	}
+}
