@@ -65,6 +65,8 @@
 //	restore_dir.go  a data directory made of a copy
 //	digest.go       a leader compares the replicas of its group
 //	disk.go         watermarks of free space, ballast
+//	rooms.go        inodes and file descriptors, watched as the disk is
+//	ending.go       why a node ends, whether for good, and what to do
 //	health.go       what hinders a node and does not stop it
 //	version.go      the gate that keeps new kinds out of older groups' logs; upgrades
 package node

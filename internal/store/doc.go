@@ -31,6 +31,7 @@
 //	options.go     how Pebble is set up, and why
 //	scheduler.go   one compaction at a time, none while opening
 //	fail.go        the first fatal error, and what happens after it
+//	fault.go       what failed, on which file; reads that end the store
 //	pace.go        how flushes and compactions leave the processor to others
 //	commit.go      commit, flush, back-pressure
 //	read.go        reads
