@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -75,12 +76,12 @@ func forgetCA(digits, caFile, certFile string, dryRun bool) (*trustChange, error
 	if dryRun {
 		return done, nil
 	}
-	return done, replaceFile(caFile, left.Bytes(), 0o644)
+	return done, ca.ReplaceFile(caFile, left.Bytes(), 0o644)
 }
 
 // verifies says why a certificate does not come from one of the authorities.
 func verifies(certFile string, roots *x509.CertPool) error {
-	text, err := readPEM(certFile)
+	text, err := ca.ReadFile(certFile)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,8 +22,6 @@ const (
 	certDaysDefault = 90
 	caDaysDefault   = 3650
 	caDaysMax       = 20 * 365
-	// pemBytesMax bounds a file that is read: a certificate with intermediates, or a key.
-	pemBytesMax = 64 << 10
 )
 
 const day = 24 * time.Hour
@@ -33,30 +29,38 @@ const day = 24 * time.Hour
 func newCertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert",
-		Short: "Issue and renew certificates, for a federation without an authority of its own",
+		Short: "Request, sign and install certificates, for a federation without an authority of its own",
 	}
-	cmd.AddCommand(newCertIssueCommand(), newCertRenewCommand())
+	cmd.AddCommand(newCertRequestCommand(), newCertSignCommand(), newCertInstallCommand(),
+		newCertIssueCommand(), newCertRenewCommand())
 	return cmd
 }
 
 // issued is what a command that writes a certificate says.
 type issued struct {
 	Identity    string   `json:"identity"`
-	Fingerprint string   `json:"fingerprint"`
-	ValidFrom   string   `json:"valid_from"`
-	Expires     string   `json:"expires"`
+	Fingerprint string   `json:"fingerprint,omitempty"` // and the two times: not of a request
+	ValidFrom   string   `json:"valid_from,omitempty"`
+	Expires     string   `json:"expires,omitempty"`
 	Files       []string `json:"files"`
 	// Done: false when nothing was due, or it was only asked what would be done.
 	Done bool `json:"done"`
 }
 
 func (i issued) text(out io.Writer) error {
+	valid := ""
+	if i.Expires != "" { // not for a request
+		valid = ", valid until " + i.Expires
+	}
 	if !i.Done {
-		_, err := fmt.Fprintf(out, "nothing written: %s, valid until %s\n", i.Identity, i.Expires)
+		_, err := fmt.Fprintf(out, "nothing written: %s%s\n", i.Identity, valid)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%s\n  valid from %s until %s\n  fingerprint %s\n", i.Identity,
-		i.ValidFrom, i.Expires, i.Fingerprint)
+	if valid != "" {
+		valid = fmt.Sprintf("  valid from %s until %s\n  fingerprint %s\n", i.ValidFrom, i.Expires,
+			i.Fingerprint)
+	}
+	_, err := fmt.Fprintf(out, "%s\n%s", i.Identity, valid)
 	for _, f := range i.Files {
 		if err == nil {
 			_, err = fmt.Fprintf(out, "  %s\n", f)
@@ -112,11 +116,11 @@ func (f *issuerFlags) authority() (*ca.CA, error) {
 	if f.days < 1 || f.days > int(ca.LifeMax/day) {
 		return nil, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
 	}
-	cert, err := readPEM(f.caCert)
+	cert, err := ca.ReadFile(f.caCert)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-cert: %w", err)
 	}
-	key, err := readPEM(f.caKey)
+	key, err := ca.ReadFile(f.caKey)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-key: %w", err)
 	}
@@ -194,10 +198,10 @@ func (f *issuerFlags) issue(identity, certFile, keyFile string, granted []string
 		return &done, err
 	}
 	// The key first: a certificate without one can not be used.
-	if err := replaceFile(keyFile, keyPEM, 0o600); err != nil {
+	if err := ca.ReplaceFile(keyFile, keyPEM, 0o600); err != nil {
 		return nil, err
 	}
-	return &done, replaceFile(certFile, certPEM, 0o644)
+	return &done, ca.ReplaceFile(certFile, certPEM, 0o644)
 }
 
 // parseGrants reads what an operator's certificate is to allow. Only operators have grants, and
@@ -220,22 +224,30 @@ func parseGrants(id link.Identity, texts []string) (link.Grants, error) {
 
 func (f *issuerFlags) make(authority *ca.CA, id link.Identity, grants link.Grants) (
 	certPEM, keyPEM []byte, err error) {
-	life, units := time.Duration(f.days)*day, grants.Units()
+	from, err := f.from()
+	if err != nil {
+		return nil, nil, err
+	}
+	return authority.IssueFrom(id.URI(), from, time.Duration(f.days)*day,
+		grants.Units()...)
+}
+
+// from is the time from which a certificate is to be valid.
+func (f *issuerFlags) from() (time.Time, error) {
 	switch f.begin {
 	case "":
-		return authority.Issue(id.URI(), life, units...)
+		return time.Now().Add(-ca.Skew), nil
 	case "now":
 		// The second after this one: certificates count in seconds, and what begins in the one of
 		// a revocation is revoked.
-		return authority.IssueFrom(id.URI(), time.Now().Truncate(time.Second).Add(time.Second), life,
-			units...)
+		return time.Now().Truncate(time.Second).Add(time.Second), nil
 	}
 	from, err := time.Parse(time.RFC3339, f.begin)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--valid-from %q is neither now nor a time such as "+
+		return time.Time{}, fmt.Errorf("--valid-from %q is neither now nor a time such as "+
 			"2026-11-01T00:00:00Z", f.begin)
 	}
-	return authority.IssueFrom(id.URI(), from, life, units...)
+	return from, nil
 }
 
 func newCertRenewCommand() *cobra.Command {
@@ -283,7 +295,7 @@ func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issu
 	if err != nil {
 		return nil, err
 	}
-	old, err := readPEM(certFile)
+	old, err := ca.ReadFile(certFile)
 	if err != nil {
 		return nil, fmt.Errorf("--cert: %w", err)
 	}
@@ -321,14 +333,14 @@ func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issu
 	// In this order every state between is one that a process can tell: it goes on with what it
 	// has until all three belong together.
 	if roots != nil {
-		if err := replaceFile(caFile, roots, 0o644); err != nil {
+		if err := ca.ReplaceFile(caFile, roots, 0o644); err != nil {
 			return nil, err
 		}
 	}
-	if err := replaceFile(keyFile, keyPEM, 0o600); err != nil {
+	if err := ca.ReplaceFile(keyFile, keyPEM, 0o600); err != nil {
 		return nil, err
 	}
-	if err := replaceFile(certFile, certPEM, 0o644); err != nil {
+	if err := ca.ReplaceFile(certFile, certPEM, 0o644); err != nil {
 		return nil, err
 	}
 	done, err := describe(certPEM, certFile, keyFile)
@@ -417,57 +429,12 @@ func createCA(federation, certFile, keyFile string, days int) (*issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(keyFile, authority.KeyPEM(), 0o600); err != nil {
+	if err := ca.ReplaceFile(keyFile, authority.KeyPEM(), 0o600); err != nil {
 		return nil, err
 	}
-	if err := replaceFile(certFile, authority.CertPEM(), 0o644); err != nil {
+	if err := ca.ReplaceFile(certFile, authority.CertPEM(), 0o644); err != nil {
 		return nil, err
 	}
 	done, err := describe(authority.CertPEM(), certFile, keyFile)
 	return &done, err
-}
-
-func readPEM(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, pemBytesMax+1))
-	if err == nil && len(b) > pemBytesMax {
-		err = fmt.Errorf("%s has more than %d bytes", file, pemBytesMax)
-	}
-	return b, err
-}
-
-// replaceFile puts text in a file's place by a rename, so that nobody reads half of it. On return
-// it is on disk.
-func replaceFile(file string, text []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(file)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(file)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // gone by then, unless something failed
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	if old, err := os.Stat(file); err == nil { // whoever could read it can read the new one
-		if stat, ok := old.Sys().(*syscall.Stat_t); ok {
-			err = os.Chown(tmp.Name(), int(stat.Uid), int(stat.Gid))
-		}
-		if err := errors.Join(err, os.Chmod(tmp.Name(), old.Mode().Perm())); err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

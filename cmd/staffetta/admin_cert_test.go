@@ -172,7 +172,7 @@ func TestCertRefusals(t *testing.T) {
 	if err := os.WriteFile(path("junk"), []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path("huge"), make([]byte, pemBytesMax+1), 0o600); err != nil {
+	if err := os.WriteFile(path("huge"), make([]byte, 64<<10+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{

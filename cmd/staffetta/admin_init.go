@@ -23,7 +23,7 @@ import (
 // initFlags describe a federation that is to be founded.
 type initFlags struct {
 	out, federation, operator string
-	spec                      string
+	spec, requests            string
 	regions, nodes, gateways  []string
 	days                      int
 	asJSON, dryRun            bool
@@ -37,7 +37,11 @@ func newInitCommand() *cobra.Command {
 		Long: `Make everything that a new federation starts from, in a directory that is
 not there yet: the founding file, the directory key, an authority, and the certificates of the
 nodes, the gateways and a first operator. Nothing is started. Copy to each node what is its own,
-and keep pki/ca.key away from all of them.`,
+and keep pki/ca.key away from all of them.
+
+With --requests no key but the authority's and the directory's is made here: each of the members has
+made its own with "cert request", and its request lies in the directory as NAME.csr. Certificates are
+no secret; "cert install" puts them beside their keys.`,
 		Example: `  staffetta admin init --out italia --federation italia --region lazio=12 \
     --node lazio-1=lazio@10.0.0.1:7400 --node lazio-2=lazio@10.0.0.2:7400 \
     --node lazio-3=lazio@10.0.0.3:7400 --gateway gateway-1=lazio --operator ada`,
@@ -55,6 +59,8 @@ and keep pki/ca.key away from all of them.`,
 	flags.StringVar(&f.federation, "federation", "", "the federation's name")
 	flags.StringVar(&f.spec, "spec", "", "founding file to begin with, instead of --federation, "+
 		"--region, --node and --gateway; without voters they are chosen")
+	flags.StringVar(&f.requests, "requests", "", "directory with a request NAME.csr of every node, "+
+		"gateway and operator; without it their keys are made here")
 	flags.StringVar(&f.operator, "operator", "operator", "the first operator's name")
 	flags.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
 		"may be repeated")
@@ -216,6 +222,11 @@ func (f *initFlags) files(file *founding.File) ([]newFile, error) {
 			return fmt.Errorf("two of the name %s: their files would be the same", id.Name)
 		}
 		names[id.Name] = true
+		if f.requests != "" {
+			cert, err := f.certify(authority, id)
+			files = append(files, newFile{"pki/" + id.Name + ".crt", cert})
+			return err
+		}
 		cert, key, err := authority.Issue(id.URI(), time.Duration(f.days)*day, link.UnitsOf(id)...)
 		files = append(files, newFile{"pki/" + id.Name + ".crt", cert},
 			newFile{"pki/" + id.Name + ".key", key})
@@ -230,12 +241,31 @@ func (f *initFlags) files(file *founding.File) ([]newFile, error) {
 		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleGateway,
 			Region: g.Region, Name: string(g.ID)})
 	}
+	var problems []error
 	for _, id := range ids {
-		if err := issue(id); err != nil {
-			return nil, err
-		}
+		problems = append(problems, issue(id))
 	}
-	return files, nil
+	return files, errors.Join(problems...)
+}
+
+// certify signs a member's request.
+func (f *initFlags) certify(authority *ca.CA, id link.Identity) ([]byte, error) {
+	text, err := ca.ReadFile(filepath.Join(f.requests, id.Name+".csr"))
+	if err != nil {
+		return nil, fmt.Errorf("--requests: %w", err)
+	}
+	request, err := ca.ParseRequestPEM(text)
+	if err == nil {
+		request, err = authority.SignFrom(request, id.URI(), time.Now().Add(-ca.Skew),
+			time.Duration(f.days)*day, link.UnitsOf(id)...)
+	}
+	if err == nil {
+		request, err = ca.CertificatePEM(request)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--requests: %s.csr: %w", id.Name, err)
+	}
+	return request, nil
 }
 
 // writeNew makes a directory with files, all of them or none.

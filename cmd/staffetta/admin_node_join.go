@@ -55,7 +55,7 @@ func (f *signerFlags) authorities(m *wire.Map) (string, error) {
 	if f.dir != "" {
 		file = filepath.Join(f.dir, "pki", "ca.crt")
 	}
-	b, err := readPEM(file)
+	b, err := ca.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("authorities: %w", err)
 	}

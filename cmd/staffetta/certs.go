@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
@@ -26,5 +27,8 @@ func (f *certFlags) registerOptional(cmd *cobra.Command) {
 // load reads the files, or says what is wrong with them. A new certificate in their place is
 // taken up without a restart. An empty federation stands for the certificate's.
 func (f *certFlags) load(federation string) (*link.Credentials, error) {
+	if err := (ca.Pair{Cert: f.cert, Key: f.key}).Recover(); err != nil {
+		return nil, err
+	}
 	return link.LoadCertificate(f.cert, f.key, f.ca, federation)
 }

@@ -23,12 +23,12 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// skew is how long before now a certificate is valid, for peers whose clock is behind.
-const skew = 5 * time.Minute
+// Skew is how long before now a certificate is valid as a rule, for peers whose clock is behind.
+const Skew = 5 * time.Minute
 
 // LifeMax is the longest validity that Issue gives: peers refuse longer ones, counted from a
-// beginning that lies skew before the moment of issuing, and a moment more.
-const LifeMax = wire.CertificateLifeMax - 2*skew
+// beginning that lies Skew before the moment of issuing, and a moment more.
+const LifeMax = wire.CertificateLifeMax - 2*Skew
 
 // CA is a certificate authority. It is safe for concurrent use.
 type CA struct {
@@ -40,7 +40,7 @@ type CA struct {
 
 // New makes an authority, with a new key, that is valid for the given time.
 func New(federation string, validity time.Duration) (*CA, error) {
-	template, err := newTemplate(time.Now().Add(-skew), validity)
+	template, err := newTemplate(time.Now().Add(-Skew), validity)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (c *CA) Roots() []*x509.Certificate { return []*x509.Certificate{c.cert} }
 // subject, where an operator's grants stand.
 func (c *CA) Issue(id *url.URL, validity time.Duration, units ...string) (certPEM, keyPEM []byte,
 	err error) {
-	return c.IssueFrom(id, time.Now().Add(-skew), validity, units...)
+	return c.IssueFrom(id, time.Now().Add(-Skew), validity, units...)
 }
 
 // IssueFrom is Issue for a certificate that is valid from the given time on: one that begins
@@ -180,6 +180,16 @@ func newTemplate(from time.Time, validity time.Duration) (*x509.Certificate, err
 
 func encodeCert(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// newKey makes a key, and its PEM.
+func newKey() (*ecdsa.PrivateKey, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ca: %w", err)
+	}
+	text, err := encodeKey(key)
+	return key, text, err
 }
 
 func encodeKey(key crypto.PrivateKey) ([]byte, error) {

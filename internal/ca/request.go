@@ -3,29 +3,21 @@ package ca
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net/url"
-	"path"
 	"time"
 )
 
 // NewRequest makes a key and a request for the certificate of the holder that id names, PKCS #10
 // in DER. The key stays with who asks.
 func NewRequest(id *url.URL) (request, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, keyPEM, err := newKey()
 	if err != nil {
-		return nil, nil, fmt.Errorf("ca: %w", err)
+		return nil, nil, err
 	}
-	request, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: path.Base(id.Path)}, URIs: []*url.URL{id}}, key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ca: request for %s: %w", id, err)
-	}
-	keyPEM, err = encodeKey(key)
+	request, err = requestFor(id, key)
 	return request, keyPEM, err
 }
 
@@ -52,6 +44,13 @@ func ReadRequest(request []byte) (*url.URL, *ecdsa.PublicKey, error) {
 // Sign makes the certificate that a request asks for, DER, when it is for the holder that id
 // names. It holds no organizational units: who asks grants nothing to itself.
 func (c *CA) Sign(request []byte, id *url.URL, validity time.Duration) ([]byte, error) {
+	return c.SignFrom(request, id, time.Now().Add(-Skew), validity)
+}
+
+// SignFrom is Sign for a certificate that is valid from the given time on, with the organizational
+// units that the signer gives it.
+func (c *CA) SignFrom(request []byte, id *url.URL, from time.Time, validity time.Duration,
+	units ...string) ([]byte, error) {
 	asked, key, err := ReadRequest(request)
 	if err != nil {
 		return nil, err
@@ -59,7 +58,7 @@ func (c *CA) Sign(request []byte, id *url.URL, validity time.Duration) ([]byte, 
 	if asked.String() != id.String() {
 		return nil, fmt.Errorf("certificate request: it is for %.200q, not for %s", asked, id)
 	}
-	return c.certify(id, key, time.Now().Add(-skew), validity, nil)
+	return c.certify(id, key, from, validity, units)
 }
 
 // CertificatePEM encodes certificates, DER, one behind the other.
