@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+
 	"net/netip"
 	"time"
 
@@ -84,8 +85,8 @@ func (c *Config) validate() error {
 		}
 	}
 	for _, addr := range c.Nodes {
-		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
-			errs = append(errs, fmt.Errorf("home node's address %q is not host:port", addr))
+		if err := link.CheckAddr(addr); err != nil {
+			errs = append(errs, fmt.Errorf("home node's address: %w", err))
 		}
 	}
 	if c.Link.Listen {

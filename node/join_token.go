@@ -112,6 +112,11 @@ func parseToken(b []byte) (*Token, error) {
 	case len(t.Nodes) == 0 || len(t.Nodes) > wire.NodesMax:
 		return nil, fmt.Errorf("%d nodes to ask", len(t.Nodes))
 	}
+	for _, addr := range t.Nodes {
+		if err := link.CheckAddr(addr); err != nil {
+			return nil, err
+		}
+	}
 	if _, _, err := t.credentials(); err != nil {
 		return nil, err
 	}

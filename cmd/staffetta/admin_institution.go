@@ -166,11 +166,8 @@ func newInstitutionPutCommand() *cobra.Command {
 			if err := federation.CheckInstitution(&i); err != nil {
 				return fmt.Errorf("institution %q: %w", file.ID, err)
 			}
-			for _, s := range file.Scopes {
-				if !contract.KnownScope(s) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "scope %q is none of the contract's: it "+
-						"allows nothing\n", s)
-				}
+			if err := checkScopes(file.Scopes); err != nil {
+				return fmt.Errorf("institution %q: %w", file.ID, err)
 			}
 			return f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
 				return putInstitution(ctx, cmd, op, &f, i)
@@ -179,6 +176,19 @@ func newInstitutionPutCommand() *cobra.Command {
 	}
 	f.register(cmd)
 	return cmd
+}
+
+// checkScopes refuses what is none of the contract's scopes: it would allow nothing, and where it
+// takes another one's place, an institution could not send any more.
+func checkScopes(scopes []string) error {
+	var errs []error
+	for _, s := range scopes {
+		if !contract.KnownScope(s) {
+			errs = append(errs, fmt.Errorf("scope %q is none of the contract's, which are %s", s,
+				strings.Join(contract.Scopes, " ")))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func putInstitution(ctx context.Context, cmd *cobra.Command, op *operator.Client, f *putFlags,

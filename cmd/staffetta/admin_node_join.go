@@ -18,6 +18,7 @@ import (
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // signerFlags name the authority that signs nodes' certificates.
@@ -63,6 +64,19 @@ func (f *signerFlags) authorities(m *wire.Map) (string, error) {
 		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	return string(b), nil
+}
+
+// believed refuses an authority that is none of those, PEM: whoever had a certificate from it would
+// be refused by everybody.
+func believed(authority *ca.CA, authorities string) error {
+	own := authority.Roots()[0]
+	for block, rest := pem.Decode([]byte(authorities)); block != nil; block, rest = pem.Decode(rest) {
+		if bytes.Equal(block.Bytes, own.Raw) {
+			return nil
+		}
+	}
+	return fmt.Errorf("--ca-cert: nobody believes this authority, %s, yet: 'admin ca add' first",
+		wire.FingerprintOf(own.Raw).String()[:printed])
 }
 
 // joined is what the commands say that let a node in.
@@ -221,6 +235,9 @@ func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID, region
 		return nil, fmt.Errorf("--out: %s is there, and is no token of %s at %s that is good", f.out,
 			id, f.addr)
 	}
+	if err := link.CheckAddr(f.addr); err != nil {
+		return nil, fmt.Errorf("--addr: %w", err)
+	}
 	t = node.NewToken(m.Federation, region, id, f.addr, time.Now().Add(f.expires))
 	cert, key, err := authority.Issue(t.Identity().URI(), t.CertificateAge())
 	if err != nil {
@@ -228,6 +245,9 @@ func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID, region
 	}
 	t.Certificate, t.Key = string(cert), string(key)
 	if t.Authorities, err = f.authorities(m); err != nil {
+		return nil, err
+	}
+	if err := believed(authority, t.Authorities); err != nil {
 		return nil, err
 	}
 	// Those of its own region first, then a few of the others.
@@ -263,6 +283,17 @@ func newNodeSignCommand() *cobra.Command {
 			return f.run(cmd, func(ctx context.Context, op *operator.Client) error {
 				authority, err := f.authority()
 				if err != nil {
+					return err
+				}
+				m, err := op.Map(ctx)
+				if err != nil {
+					return err
+				}
+				known, err := f.authorities(m)
+				if err != nil {
+					return err
+				}
+				if err := believed(authority, known); err != nil {
 					return err
 				}
 				k, err := findToken(ctx, op, wire.NodeID(args[0]))

@@ -41,6 +41,11 @@ type Client struct {
 
 // New opens a socket; it calls nobody yet.
 func New(cfg Config) (*Client, error) {
+	for _, addr := range cfg.Nodes {
+		if err := link.CheckAddr(addr); err != nil {
+			return nil, fmt.Errorf("address of a node: %w", err)
+		}
+	}
 	conn, err := cfg.PacketConn, error(nil)
 	if conn == nil {
 		conn, err = net.ListenPacket("udp", ":0")

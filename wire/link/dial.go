@@ -44,6 +44,17 @@ func (l *Link) dial(ctx context.Context, key peerKey) (_ *outConn, refused bool,
 	return c, false, nil
 }
 
+// CheckAddr refuses what is no host:port that can be dialled. It asks nobody: whether there is such
+// a host is another question.
+func CheckAddr(addr string) error {
+	host, service, err := net.SplitHostPort(addr)
+	port, portErr := strconv.ParseUint(service, 10, 16)
+	if err != nil || portErr != nil || host == "" || port == 0 || !wire.Visible(addr) {
+		return fmt.Errorf("%.80q is not host:port, such as 10.12.0.1:7400", addr)
+	}
+	return nil
+}
+
 // resolve finds the UDP address of host:port that the local socket can reach.
 func resolve(ctx context.Context, addr string, local net.Addr) (*net.UDPAddr, error) {
 	if ap, err := netip.ParseAddrPort(addr); err == nil {
