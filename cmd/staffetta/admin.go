@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/testcluster/process"
-	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
@@ -22,12 +18,7 @@ func newAdminCommand() *cobra.Command {
 		Use:   "admin",
 		Short: "An operator's commands, over the link under an operator's certificate",
 	}
-	key := &cobra.Command{Use: "key", Short: "Revoke and rotate the keys of services"}
-	key.AddCommand(newKeyCommand("revoke", "Revoke a key: within a second of this command's end "+
-		"every gateway whose node\nreaches the federation's leader refuses it", revokeKey),
-		newKeyCommand("rotate", "Replace a key and print the new one, which is shown only here; "+
-			"the old one is\nrevoked by it", rotateKey))
-	cmd.AddCommand(key)
+	cmd.AddCommand(newServiceKeyCommand())
 	cmd.AddCommand(newInitCommand(), newMapCommand(), newRegionCommand(), newNodeAdminCommand(),
 		newGatewayAdminCommand(), newVotersCommand())
 	cmd.AddCommand(newSlotsCommand(), newWhoamiCommand())
@@ -46,7 +37,9 @@ type operatorFlags struct {
 	dir           string
 	cert, key, ca string
 	nodes         []string
-	context       string // of which the others were taken already
+	// founding is the founding file of who looks after a federation that has no map yet.
+	founding string
+	context  string // of which the others were taken already
 }
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
@@ -68,6 +61,12 @@ func (f *operatorFlags) register(cmd *cobra.Command) {
 	cmd.RegisterFlagCompletionFunc("context", completeContexts)
 }
 
+// registerFounding is for commands that are of use before the federation has a map.
+func (f *operatorFlags) registerFounding(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.founding, "founding", "", "the founding file: its map is used while the "+
+		"federation has none, and its nodes are asked besides those of --node")
+}
+
 func (f *operatorFlags) client() (*operator.Client, error) {
 	if f.dir != "" {
 		cfg, err := process.Operator(f.dir)
@@ -79,91 +78,23 @@ func (f *operatorFlags) client() (*operator.Client, error) {
 		}
 		return operator.New(cfg)
 	}
-	if f.cert == "" || f.key == "" || f.ca == "" || len(f.nodes) == 0 {
+	cfg := operator.Config{Nodes: f.nodes}
+	if f.founding != "" {
+		var err error
+		if cfg.Founding, err = founding.Read(f.founding); err != nil {
+			return nil, err
+		}
+		for _, n := range cfg.Founding.Nodes {
+			cfg.Nodes = append(cfg.Nodes, n.Addr)
+		}
+	}
+	if f.cert == "" || f.key == "" || f.ca == "" || len(cfg.Nodes) == 0 {
 		return nil, errNoFederation
 	}
 	credentials, err := link.LoadCertificate(f.cert, f.key, f.ca, "")
 	if err != nil {
 		return nil, err
 	}
-	return operator.New(operator.Config{Credentials: credentials, Nodes: f.nodes})
-}
-
-type keyAction func(ctx context.Context, op *operator.Client, service wire.ServiceID,
-	name wire.KeyName) (key string, err error)
-
-func newKeyCommand(verb, short string, act keyAction) *cobra.Command {
-	var (
-		flags         operatorFlags
-		service, name string
-		asJSON        bool
-	)
-	cmd := &cobra.Command{
-		Use:   verb + " --service ID --name primary|secondary",
-		Short: short,
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			names := map[string]wire.KeyName{"primary": wire.PrimaryKey,
-				"secondary": wire.SecondaryKey}
-			which, ok := names[name]
-			if !ok {
-				return fmt.Errorf("--name %q is not primary or secondary", name)
-			}
-			if !wire.ServiceID(service).Valid() {
-				return fmt.Errorf("--service %q is not a service id", service)
-			}
-			op, err := flags.client()
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			ctx, cancel := context.WithTimeout(cmd.Context(), adminWait)
-			defer cancel()
-			key, err := act(ctx, op, wire.ServiceID(service), which)
-			if err != nil {
-				return fmt.Errorf("%s the %s key of %s: %w", verb, name, service, err)
-			}
-			if flags.dir != "" {
-				if err := process.ReplaceKey(flags.dir, service, which, key); err != nil {
-					fmt.Fprintf(cmd.ErrOrStderr(), "done, but its files name the old key: %v\n", err)
-				}
-			}
-			return printKey(cmd.OutOrStdout(), asJSON, verb, service, name, key)
-		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&service, "service", "", "the service's id")
-	cmd.Flags().StringVar(&name, "name", "", "which key: primary or secondary")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagRequired("service")
-	cmd.MarkFlagRequired("name")
-	return cmd
-}
-
-func printKey(out io.Writer, asJSON bool, verb, service, name, key string) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(struct {
-			Done    string `json:"done"`
-			Service string `json:"service_id"`
-			Name    string `json:"name"`
-			Key     string `json:"key,omitempty"`
-		}{verb, service, name, key})
-	}
-	if key != "" {
-		_, err := fmt.Fprintln(out, key)
-		return err
-	}
-	_, err := fmt.Fprintf(out, "the %s key of %s is revoked\n", name, service)
-	return err
-}
-
-func revokeKey(ctx context.Context, op *operator.Client, service wire.ServiceID,
-	name wire.KeyName) (string, error) {
-	return "", op.RevokeKey(ctx, service, name)
-}
-
-func rotateKey(ctx context.Context, op *operator.Client, service wire.ServiceID,
-	name wire.KeyName) (string, error) {
-	key := operator.NewKey()
-	return key, op.RotateKey(ctx, service, name, key)
+	cfg.Credentials = credentials
+	return operator.New(cfg)
 }

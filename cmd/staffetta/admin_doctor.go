@@ -39,6 +39,8 @@ func newDoctorCommand() *cobra.Command {
 Every node looks at its own machine (disk, fsync, UDP buffers, open files, certificate) and reaches
 for every other node with a fresh handshake: address, UDP both ways, certificate, clock, round trip.
 A node that this machine does not reach is asked by way of another, so one node in reach is enough.
+With --founding it examines a federation that is being founded, too, and one none of whose nodes
+answers.
 
 The exit code is 1 when something is wrong, and 0 when there are only warnings.`,
 		Args: cobra.NoArgs,
@@ -60,6 +62,7 @@ The exit code is 1 when something is wrong, and 0 when there are only warnings.`
 		},
 	}
 	flags.register(cmd)
+	flags.registerFounding(cmd)
 	cmd.Flags().StringVar(&only, "only", "", "only this node, and the ways to and from it")
 	return cmd
 }

@@ -60,6 +60,7 @@ version of the log's content that it knows.`,
 		},
 	}
 	flags.register(cmd)
+	flags.registerFounding(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "look again every two seconds; with --json, one "+
 		"report after the other")
 	return cmd

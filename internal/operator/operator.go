@@ -23,6 +23,9 @@ type Config struct {
 	Credentials *link.Credentials
 	// Nodes are addresses of relay nodes, host:port; one that answers is enough.
 	Nodes []string
+	// Founding is the map that a federation is founded by, for who looks after it before it has one
+	// of its own. Optional.
+	Founding *wire.Map
 	// PacketConn is the UDP socket, closed by Close; default: a fresh one.
 	PacketConn net.PacketConn
 	Logger     *slog.Logger // default: discard
@@ -33,10 +36,12 @@ type Client struct {
 	link    *link.Link
 	leaders *link.Leaders
 	nodes   []string
-	view    atomic.Pointer[wire.Map] // nil until the first answer
-	stop    context.CancelFunc
-	done    chan error
-	conn    net.PacketConn
+	// founding is nil for who was given none.
+	founding *wire.Map
+	view     atomic.Pointer[wire.Map] // nil until the first answer
+	stop     context.CancelFunc
+	done     chan error
+	conn     net.PacketConn
 }
 
 // New opens a socket; it calls nobody yet.
@@ -53,7 +58,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("operator: %w", err)
 	}
-	c := &Client{nodes: cfg.Nodes, conn: conn, done: make(chan error, 1)}
+	c := &Client{nodes: cfg.Nodes, founding: cfg.Founding, conn: conn, done: make(chan error, 1)}
 	c.link, err = link.New(link.Config{PacketConn: conn, Addr: c.addr, Logger: cfg.Logger,
 		Federation:  cfg.Credentials.Identity.Federation,
 		Certificate: cfg.Credentials.Certificate, Roots: cfg.Credentials.Roots})

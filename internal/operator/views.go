@@ -3,6 +3,9 @@ package operator
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -26,7 +29,7 @@ const (
 )
 
 // anyone asks the nodes at the addresses that the operator gave, one after the other begun a
-// moment later, and returns the first answer. The errors of all of them come together.
+// moment later, and returns the first answer. Errors come together, each cause once.
 func (c *Client) anyone(ctx context.Context, m wire.Method, req codec.Message) ([]byte, error) {
 	if len(c.nodes) == 0 {
 		return nil, wire.Errorf(wire.Unavailable, "no node's address is known")
@@ -38,6 +41,7 @@ func (c *Client) anyone(ctx context.Context, m wire.Method, req codec.Message) (
 		body = wire.Encode(req)
 	}
 	type result struct {
+		addr   string
 		answer []byte
 		err    error
 	}
@@ -46,9 +50,9 @@ func (c *Client) anyone(ctx context.Context, m wire.Method, req codec.Message) (
 		one, cancel := context.WithTimeout(ctx, nodeWait)
 		defer cancel()
 		answer, err := c.link.Call(one, link.Peer{Addr: addr}, m, body)
-		results <- result{answer, err}
+		results <- result{addr, answer, err}
 	}
-	var errs []error
+	var errs causes
 	for begun := 0; ; {
 		var next <-chan time.Time
 		if begun < len(c.nodes) {
@@ -61,14 +65,50 @@ func (c *Client) anyone(ctx context.Context, m wire.Method, req codec.Message) (
 			if r.err == nil || decided(r.err) {
 				return r.answer, r.err
 			}
-			if errs = append(errs, r.err); len(errs) == len(c.nodes) {
-				return nil, errors.Join(errs...)
+			if errs.add(r.addr, r.err); errs.count == len(c.nodes) {
+				return nil, errs.err()
 			}
 		case <-next:
 		case <-ctx.Done():
 			return nil, wire.Errorf(wire.Unavailable, "no node answered in time")
 		}
 	}
+}
+
+// causes are errors of several nodes, those that differ in nothing but the address together.
+type causes struct {
+	count int
+	list  []cause
+}
+
+type cause struct {
+	text  string // without the address
+	addrs []string
+	err   error // of the first
+}
+
+func (c *causes) add(addr string, err error) {
+	c.count++
+	text := strings.ReplaceAll(err.Error(), addr, "")
+	i := slices.IndexFunc(c.list, func(o cause) bool { return o.text == text })
+	if i < 0 {
+		c.list = append(c.list, cause{text: text, err: err})
+		i = len(c.list) - 1
+	}
+	c.list[i].addrs = append(c.list[i].addrs, addr)
+}
+
+func (c *causes) err() error {
+	var errs []error
+	for _, one := range c.list {
+		if len(one.addrs) == 1 {
+			errs = append(errs, one.err)
+			continue
+		}
+		slices.Sort(one.addrs)
+		errs = append(errs, fmt.Errorf("%s: %w", strings.Join(one.addrs, ", "), one.err))
+	}
+	return errors.Join(errs...)
 }
 
 // decided reports whether an error is an answer, which another node would give as well.
@@ -143,9 +183,13 @@ type NodeView struct {
 }
 
 // Statuses asks every node of the map at once, and through another one those that do not answer.
-// A node without an answer is no error.
+// A node without an answer is no error. Where nobody has a map, the founding file's is used.
 func (c *Client) Statuses(ctx context.Context) (*wire.Map, []NodeView, error) {
 	m, err := c.Map(ctx)
+	if err != nil && c.founding != nil {
+		m, err = c.founding, nil // what is broken is not needed to find out what is broken
+		c.view.Store(m)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

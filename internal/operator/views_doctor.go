@@ -34,6 +34,8 @@ type Examination struct {
 	Nodes []NodeView `json:"nodes"`
 	// Reports are the probes of the nodes that could be asked, in order of Nodes.
 	Reports []wire.ProbeReport `json:"reports"`
+	// Unfounded: the federation has no map yet, and Map is the founding file's.
+	Unfounded bool `json:"unfounded,omitempty"`
 	// Took is how long the probes took, both rounds: what a node heard before says nothing.
 	Took time.Duration `json:"-"`
 	// Only is the node that was asked for; empty: all.
@@ -56,10 +58,11 @@ func (c *Client) Examine(ctx context.Context, only wire.NodeID, progress func(st
 	if err != nil {
 		return nil, err
 	}
+	unfounded := m == c.founding
 	if _, ok := m.Node(only); only != "" && !ok {
 		return nil, wire.Errorf(wire.NotFound, "no node %q on the map", string(only))
 	}
-	e := &Examination{Map: m, Nodes: views, Only: only}
+	e := &Examination{Map: m, Nodes: views, Only: only, Unfounded: unfounded}
 	progress(fmt.Sprintf("each of %d nodes reaches for its peers", answered(views)))
 	begun := time.Now()
 	first := c.probeAll(ctx, views, func(node wire.NodeID) []wire.NodeID {
@@ -170,6 +173,8 @@ func (e *Examination) Findings() []Finding {
 			d.probes[[2]wire.NodeID{r.Node, r.Peers[j].Node}] = &r.Peers[j]
 		}
 	}
+	d.still = standstills(e.Map, e.Nodes)
+	d.said = covers(d.still)
 	d.groups()
 	for i := range e.Nodes {
 		if e.Only == "" || e.Nodes[i].Node == e.Only {
@@ -199,6 +204,8 @@ func rank(s Severity) int {
 // doctor judges an examination.
 type doctor struct {
 	*Examination
+	still  []standstill
+	said   map[wire.NodeID]bool // by one of still
 	status map[wire.NodeID]*wire.NodeStatus
 	probes map[[2]wire.NodeID]*wire.PeerProbe // from, to
 	found  []Finding
@@ -217,6 +224,10 @@ func (d *doctor) groups() {
 	}
 	for _, name := range names {
 		d.group(name)
+	}
+	if d.Unfounded {
+		d.say(Warning, "", "", "start a majority of its voters: they found it by themselves",
+			"the federation is not founded yet; this is by the founding file")
 	}
 	versions := map[string][]wire.NodeID{}
 	for _, v := range d.Nodes {
@@ -254,6 +265,14 @@ func (d *doctor) group(name string) {
 			d.say(Wrong, "", "", "stop the replica that differs from the majority, keep its "+
 				"directory, and give it an empty one", "the replicas of %s differ at index %d: %v",
 				name, index, byDigest)
+		}
+	}
+	for i := range d.still {
+		if d.still[i].group == name {
+			d.say(Wrong, "", "", "start its other nodes: is the process running, what is its last log "+
+				"line, is its UDP port open? If disks are lost: “Copies and restore” in "+
+				"docs/operating.md", "%s", d.still[i].String())
+			return
 		}
 	}
 	leader, g := leaderOf(d.Nodes, name)

@@ -22,6 +22,9 @@ const (
 // node judges what a node says of itself.
 func (d *doctor) node(v *NodeView) {
 	if v.Status == nil {
+		if d.said[v.Node] {
+			return
+		}
 		d.say(Wrong, v.Node, "", "is the process running? See its last log line; if it runs: is "+
 			"UDP "+v.Addr+" open, and the address on the map right?",
 			"nobody reaches it, %s: %s", lastHeard(v), v.Problem)
@@ -33,6 +36,9 @@ func (d *doctor) node(v *NodeView) {
 	}
 	s := v.Status
 	for _, r := range s.Reasons {
+		if consequence(d.still, r) {
+			continue
+		}
 		d.say(Wrong, v.Node, "", "see “Is it well?” in docs/operating.md", "not ready: %s", r)
 	}
 	for _, r := range s.Degraded {

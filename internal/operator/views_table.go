@@ -123,7 +123,7 @@ func WriteStatus(out io.Writer, m *wire.Map, views []NodeView, look Look) error 
 	if err := nodeTable(views, look.Now).write(out, look); err != nil {
 		return err
 	}
-	return writeTroubles(out, views, look)
+	return writeTroubles(out, standstills(m, views), views, look)
 }
 
 // byRegion sorts nodes by their regions, as the map has them, and by name.
@@ -312,13 +312,19 @@ func shortVersion(s string) string {
 }
 
 // writeTroubles says in sentences what the table has no room for.
-func writeTroubles(out io.Writer, views []NodeView, look Look) error {
+func writeTroubles(out io.Writer, still []standstill, views []NodeView, look Look) error {
 	var lines []string
+	for i := range still {
+		lines = append(lines, still[i].String())
+	}
+	said := covers(still)
 	for i := range views {
 		v := &views[i]
 		if v.Status == nil {
-			lines = append(lines, fmt.Sprintf("%s: unreachable, %s: %s", v.Node, lastHeard(v),
-				v.Problem))
+			if !said[v.Node] {
+				lines = append(lines, fmt.Sprintf("%s: unreachable, %s: %s", v.Node, lastHeard(v),
+					v.Problem))
+			}
 			continue
 		}
 		if v.Via != "" {
@@ -330,7 +336,9 @@ func writeTroubles(out io.Writer, views []NodeView, look Look) error {
 				v.Status.Maintenance))
 		}
 		for _, r := range slices.Concat(v.Status.Reasons, v.Status.Degraded) {
-			lines = append(lines, fmt.Sprintf("%s: %s", v.Node, r))
+			if !consequence(still, r) {
+				lines = append(lines, fmt.Sprintf("%s: %s", v.Node, r))
+			}
 		}
 		for _, p := range v.Status.Spool {
 			_, leader := leaderOf(views, "region/"+string(v.Region))

@@ -313,3 +313,83 @@ func TestFindingsOfTheUnreached(t *testing.T) {
 		t.Errorf("%d findings about the node that is away, want one:\n%s", count["lazio-3"], text)
 	}
 }
+
+// away makes nodes unreachable.
+func (e *Examination) away(nodes ...wire.NodeID) {
+	for i := range e.Nodes {
+		if v := &e.Nodes[i]; slices.Contains(nodes, v.Node) {
+			v.Status, v.Problem = nil, "unavailable: no answer"
+		}
+	}
+	e.Reports = slices.DeleteFunc(e.Reports, func(r wire.ProbeReport) bool {
+		return slices.Contains(nodes, r.Node)
+	})
+	for _, r := range e.Reports {
+		for _, n := range nodes {
+			e.cut(r.Node, n)
+		}
+	}
+}
+
+// TestOneCauseOneFinding: a region without a majority is one finding, and not one for each of its
+// nodes, nor one for each node that waits for a leader.
+func TestOneCauseOneFinding(t *testing.T) {
+	for name, c := range map[string]struct {
+		away []wire.NodeID
+		want []string
+	}{
+		"a majority": {[]wire.NodeID{"lazio-2", "lazio-3"}, []string{
+			"region lazio has no majority: 1 of its 3 voters answer, 2 are needed; lazio-2 " +
+				"(10.0.0.3:7400), lazio-3 (10.0.0.5:7400): heard by a leader"}},
+		"all of a region": {[]wire.NodeID{"sicilia-1", "sicilia-2"}, []string{
+			"region sicilia has no majority: 0 of its 2 voters answer, 2 are needed"}},
+		"everybody": {[]wire.NodeID{"lazio-1", "lazio-2", "lazio-3", "sicilia-1", "sicilia-2"}, []string{
+			"the federation's group has no majority: 0 of its 3 voters answer",
+			"region sicilia has no majority", "region lazio has no majority"}},
+	} {
+		e := viewExamination()
+		e.away(c.away...)
+		if s := e.status("lazio-1"); s != nil && name == "a majority" {
+			s.Ready, s.Reasons = false, []string{"region/lazio: no leader"}
+			s.Groups[0].Role, s.Groups[0].Leader = "follower", ""
+		}
+		var got []string
+		for _, f := range e.Findings() {
+			if f.Severity == Wrong {
+				got = append(got, f.What)
+			}
+		}
+		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+		var page bytes.Buffer
+		if err := WriteStatus(&page, e.Map, e.Nodes, Look{Now: viewTime}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if strings.Count(page.String(), want) != 1 {
+				t.Errorf("%s: the status does not say once %q:\n%s", name, want, &page)
+			}
+		}
+		if strings.Contains(page.String(), ": unreachable, ") {
+			t.Errorf("%s: the status tells of single nodes, too:\n%s", name, &page)
+		}
+	}
+}
+
+// TestOneCauseOneMessage: what several nodes answer alike is said once, with their addresses.
+func TestOneCauseOneMessage(t *testing.T) {
+	var c causes
+	for _, addr := range []string{"10.0.0.2:7400", "10.0.0.1:7400", "10.0.0.3:7400"} {
+		c.add(addr, wire.Errorf(wire.Unavailable, "no connection to %s: timeout", addr))
+	}
+	c.add("10.0.0.4:7400", wire.Errorf(wire.NotReady, "the federation has no map yet"))
+	err := c.err()
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 2 ||
+		!strings.HasPrefix(lines[0], "10.0.0.1:7400, 10.0.0.2:7400, 10.0.0.3:7400: ") {
+		t.Errorf("got\n%v", err)
+	}
+	if !wire.Retriable(err) {
+		t.Error("the code of the errors is lost")
+	}
+}

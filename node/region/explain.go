@@ -61,11 +61,15 @@ func (s *State) basis(r wire.Recipient, service wire.ServiceID, b *wire.VerdictB
 	return err
 }
 
-// FindRecipients searches for a message of which only the id is known: in the blocks and among the
-// rejections that were logged about the time of the id. A delivered message that came by another
-// way (a move, a spool that waited for longer) is not found.
+// FindRecipients searches for a message of which only the id is known: in the region's spool, which
+// is that of the ids with its tag, in the blocks and among the rejections that were logged about the
+// time of the id. A delivered message that came by another way (a move, another region's spool where
+// it waited for longer) is not found.
 func (s *State) FindRecipients(id wire.MessageID) (*wire.FoundRecipients, error) {
 	f := &wire.FoundRecipients{Whole: true}
+	if err := s.findStubs(id, f); err != nil {
+		return nil, err
+	}
 	if err := s.findRejections(id, f); err != nil {
 		return nil, err
 	}
@@ -80,6 +84,22 @@ func (s *State) FindRecipients(id wire.MessageID) (*wire.FoundRecipients, error)
 	slices.SortFunc(f.Recipients, func(a, b wire.Recipient) int { return bytes.Compare(a[:], b[:]) })
 	f.Recipients = slices.Compact(f.Recipients) // a rejected one may still be in its block
 	return f, err
+}
+
+// findStubs looks through what the spool keeps of each message, by recipient.
+func (s *State) findStubs(id wire.MessageID, f *wire.FoundRecipients) error {
+	lower, rows := []byte{stubPrefix}, 0
+	return s.db.Iterate(lower, after(lower), false, func(k, _ []byte) (bool, error) {
+		if rows++; rows > wire.FindRowsMax {
+			f.Whole = false
+			return false, nil
+		}
+		if len(k) == 1+len(wire.Recipient{})+len(id) && wire.MessageID(k[len(k)-len(id):]) == id {
+			f.Recipients = append(f.Recipients, wire.Recipient(k[1:]))
+			return false, nil
+		}
+		return true, nil
+	})
 }
 
 // findRejections looks through the lists of rejections that entries decided within the skew that

@@ -118,3 +118,21 @@ func TestFindRecipients(t *testing.T) {
 	}
 	check("after the refused content is gone")
 }
+
+// TestFindRecipientsInTheSpool finds a message that waits for a region that is away, by the id alone:
+// it is in no block of this region's, and the sealed one is for nobody here to read.
+func TestFindRecipientsInTheSpool(t *testing.T) {
+	f := newFixture(t, "lazio")
+	sicilia := newAway(t, "sicilia")
+	waiting, other := f.message(codeOf("anna"), someService, "uno"),
+		f.message(codeOf("bruno"), someService, "due")
+	f.spool(sicilia, waiting, other)
+	found, err := f.FindRecipients(waiting.ID)
+	if err != nil || len(found.Recipients) != 1 || found.Recipients[0] != f.hasher.Recipient(codeOf("anna")) {
+		t.Errorf("got %+v, %v, want the recipient", found, err)
+	}
+	if found, err := f.FindRecipients(wire.NewMessageID(f.now, testTag)); err != nil ||
+		len(found.Recipients) != 0 || !found.Whole {
+		t.Errorf("an id that nobody has: %+v, %v", found, err)
+	}
+}
