@@ -23,9 +23,17 @@ const (
 	ballastFile = "ballast"
 )
 
+// The most that a percentage of a watermark stands for: what a node needs room for (merging tables,
+// a state that is received beside the one in use) does not grow with the disk, and 15 % of a terabyte
+// would be given up for nothing.
+const (
+	lowBytesMax      = 32 << 30
+	criticalBytesMax = 16 << 30
+)
+
 // DiskLimits are the watermarks of free disk space: a level is reached when less is free than its
-// bytes, or than its percentage of the file system. The zero value is 1 GiB or 15 %, and 512 MiB
-// or 8 %.
+// bytes, or than its percentage of the file system, which stands for 32 GiB at most, 16 GiB for the
+// critical one. The zero value is 1 GiB or 15 %, and 512 MiB or 8 %.
 type DiskLimits struct {
 	// Low: submissions are refused.
 	LowBytes   uint64
@@ -50,18 +58,25 @@ func (l DiskLimits) validate() error {
 
 // level judges how much is free.
 func (l DiskLimits) level(free, total uint64) wire.DiskLevel {
-	below := func(bytes uint64, percent uint) bool {
-		return free < bytes || float64(free)*100 < float64(total)*float64(percent)
-	}
 	switch {
 	case free < l.CriticalBytes/4:
 		return wire.DiskFull
-	case below(l.CriticalBytes, l.CriticalPercent):
+	case free < mark(l.CriticalBytes, l.CriticalPercent, total, criticalBytesMax):
 		return wire.DiskCritical
-	case below(l.LowBytes, l.LowPercent):
+	case free < l.low(total):
 		return wire.DiskLow
 	}
 	return wire.DiskAmple
+}
+
+// low is the free space below which submissions are refused.
+func (l DiskLimits) low(total uint64) uint64 {
+	return mark(l.LowBytes, l.LowPercent, total, lowBytesMax)
+}
+
+// mark is a watermark in bytes, on a disk of a size.
+func mark(bytes uint64, percent uint, total, most uint64) uint64 {
+	return max(bytes, min(uint64(float64(total)*float64(percent)/100), most))
 }
 
 // Why a node ends before an operation fails.

@@ -71,7 +71,7 @@ func (n *Node) diskStatus() wire.DiskStatus {
 	if err := unix.Statfs(n.dir.path, &fs); err == nil {
 		s.FreeBytes = fs.Bavail * uint64(fs.Bsize)
 		s.TotalBytes = fs.Blocks * uint64(fs.Bsize)
-		s.RefuseBytes = max(limits.LowBytes, s.TotalBytes/100*uint64(limits.LowPercent))
+		s.RefuseBytes = limits.low(s.TotalBytes)
 	}
 	return s
 }

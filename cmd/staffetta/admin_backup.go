@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,6 +130,7 @@ func newBackupCommand() *cobra.Command {
 		rate   int64
 		stale  bool
 		asJSON bool
+		dryRun bool
 	)
 	cmd := &cobra.Command{
 		Use:   "backup",
@@ -153,6 +155,10 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 			}
 			return withMap(cmd.Context(), &flags,
 				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
+					if dryRun {
+						report := plannedBackup{Would: groupsOf(m, group)}
+						return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
+					}
 					b := &backingUp{r: r, op: op, rate: rate << 20, stale: stale,
 						progress: cmd.ErrOrStderr()}
 					report, err := b.all(ctx, groupsOf(m, group))
@@ -168,9 +174,20 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 	cmd.Flags().BoolVar(&stale, "stale", false, "take what a node has whose group has no leader: "+
 		"to save what is left of one that lost its majority")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say of which groups copies would be taken")
 	cmd.AddCommand(newBackupInitCommand(), newBackupListCommand(), newBackupVerifyCommand(),
 		newBackupPruneCommand())
 	return cmd
+}
+
+// plannedBackup is what `backup --dry-run` says.
+type plannedBackup struct {
+	Would []string `json:"would_copy"`
+}
+
+func (p plannedBackup) text(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "copies would be taken of %s\n", strings.Join(p.Would, ", "))
+	return err
 }
 
 // groupsOf are the one that is named, or all of the map, the federation first.
@@ -264,6 +281,7 @@ func newBackupInitCommand() *cobra.Command {
 	var (
 		repo   repositoryFlags
 		asJSON bool
+		dryRun bool
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -279,6 +297,11 @@ be read, and with it all of them can. A repository that is there under this key 
 			}
 			key, err := backup.ReadKeyFile(repo.keyFile)
 			newKey := errors.Is(err, os.ErrNotExist)
+			if dryRun && (newKey || err == nil) {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s would be made a repository, unless it is "+
+					"one; a new key in %s: %t\n", target, repo.keyFile, newKey)
+				return err
+			}
 			if newKey {
 				key, err = backup.NewKeyFile(repo.keyFile)
 			}
@@ -310,6 +333,7 @@ be read, and with it all of them can. A repository that is there under this key 
 	}
 	repo.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be made, and make nothing")
 	return cmd
 }
 

@@ -385,14 +385,14 @@ func newCACreateCommand() *cobra.Command {
 	var (
 		federation, certFile, keyFile string
 		days                          int
-		asJSON                        bool
+		asJSON, dryRun                bool
 	)
 	cmd := &cobra.Command{
 		Use:   "create --federation NAME --ca-cert F --ca-key F",
 		Short: "Make a new authority: a key, and a certificate that it signs itself",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := createCA(federation, certFile, keyFile, days)
+			done, err := createCA(federation, certFile, keyFile, days, dryRun)
 			if err != nil {
 				return fmt.Errorf("ca create: %w", err)
 			}
@@ -406,13 +406,14 @@ func newCACreateCommand() *cobra.Command {
 		"to whoever has it: keep it off the machines that run it")
 	flags.IntVar(&days, "days", caDaysDefault, fmt.Sprintf("days that it is valid, 1-%d", caDaysMax))
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	flags.BoolVar(&dryRun, "dry-run", false, "check everything, and write nothing")
 	for _, name := range []string{"federation", "ca-cert", "ca-key"} {
 		cmd.MarkFlagRequired(name)
 	}
 	return cmd
 }
 
-func createCA(federation, certFile, keyFile string, days int) (*issued, error) {
+func createCA(federation, certFile, keyFile string, days int, dryRun bool) (*issued, error) {
 	if !wire.RegionID(federation).Valid() {
 		return nil, fmt.Errorf("--federation %q is not 1-%d of [a-z0-9-], a letter first", federation,
 			wire.NameBytesMax)
@@ -429,12 +430,12 @@ func createCA(federation, certFile, keyFile string, days int) (*issued, error) {
 	if err != nil {
 		return nil, err
 	}
+	done, err := describe(authority.CertPEM(), certFile, keyFile)
+	if done.Done = !dryRun; err != nil || dryRun {
+		return &done, err
+	}
 	if err := ca.ReplaceFile(keyFile, authority.KeyPEM(), 0o600); err != nil {
 		return nil, err
 	}
-	if err := ca.ReplaceFile(certFile, authority.CertPEM(), 0o644); err != nil {
-		return nil, err
-	}
-	done, err := describe(authority.CertPEM(), certFile, keyFile)
-	return &done, err
+	return &done, ca.ReplaceFile(certFile, authority.CertPEM(), 0o644)
 }

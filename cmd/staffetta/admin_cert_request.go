@@ -115,7 +115,7 @@ want to certify: a request for any other is refused. The certificate is no secre
 	flags := cmd.Flags()
 	flags.StringVar(&request, "request", "", "file with the request")
 	flags.StringVar(&identity, "identity", "", "for whom it must be")
-	flags.StringArrayVar(&grants, "grant", nil, "what an operator's certificate allows, such as "+
+	flags.StringSliceVar(&grants, "grant", nil, "what an operator's certificate allows, such as "+
 		"operator:lazio; may be repeated")
 	flags.StringVar(&cert, "cert", "", "file to write the certificate to; one that is there is replaced")
 	for _, name := range []string{"request", "identity", "cert"} {

@@ -63,7 +63,7 @@ func TestCertByRequest(t *testing.T) {
 	refused("give --identity", request()...)
 	must(append(request(), "--identity", issueNode)...)
 	must(append(request(), "--identity", issueNode)...) // of the same key
-	refused("it is for", sign("spiffe://italia/operator/ada")...)
+	refused("it is for", sign("spiffe://italia/region/lazio/node/lazio-2")...)
 	must(sign(issueNode)...)
 	must(append(install(), "--dry-run")...)
 	must(install()...)

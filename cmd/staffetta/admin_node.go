@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -420,15 +423,33 @@ func newNodeAddressCommand() *cobra.Command {
 
 func newVotersCommand() *cobra.Command {
 	var f memberFlags
+	var spread bool
 	cmd := &cobra.Command{
-		Use:   "voters NODE…",
+		Use:   "voters NODE… | --spread",
 		Short: "Say which nodes vote in the federation group: an odd number, over several regions",
 		Long: `Say which nodes vote in the federation group, all of them: three, five or
 seven, or one as long as there are fewer than three nodes. The others follow. A voter that is
-removed is replaced by itself. 'admin node list' shows who votes.`,
-		Args: cobra.MinimumNArgs(1),
+removed is replaced by itself. 'admin node list' shows who votes.
+
+--spread names them: of every region one before any has two, and where there are more regions than
+votes evenly over the country, in the order of the regions' tags. Nodes in maintenance get none.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if spread == (len(args) > 0) {
+				return errors.New("name the nodes, all of them, or give --spread")
+			}
 			c := &wire.MemberChange{}
+			if spread {
+				err := f.run(cmd, func(ctx context.Context, op *operator.Client) error {
+					m, err := op.Map(ctx)
+					if err == nil {
+						c.Voters = spreadVoters(m)
+					}
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
 			for _, id := range args {
 				c.Voters = append(c.Voters, wire.NodeID(id))
 			}
@@ -438,7 +459,23 @@ removed is replaced by itself. 'admin node list' shows who votes.`,
 		},
 	}
 	f.register(cmd, true, membersWait)
+	cmd.Flags().BoolVar(&spread, "spread", false, "spread them over the regions, instead of naming them")
 	return cmd
+}
+
+// spreadVoters names the voters as at a founding, of the nodes that may lead.
+func spreadVoters(m *wire.Map) (ids []wire.NodeID) {
+	able := *m
+	able.Nodes = slices.DeleteFunc(slices.Clone(m.Nodes),
+		func(n wire.Node) bool { return n.Maintenance != "" })
+	file := founding.Of(&able)
+	file.SpreadVoters()
+	for _, n := range file.Nodes {
+		if n.Voter {
+			ids = append(ids, n.ID)
+		}
+	}
+	return ids
 }
 
 func awaitVoters(ctx context.Context, progress io.Writer, op *operator.Client,

@@ -13,7 +13,8 @@ import (
 func TestRefusedBeforeAnythingIsAsked(t *testing.T) {
 	_, admin := pkiDir(t)
 	if _, err := admin("cert", "issue", "--identity", "spiffe://italia/operator/ada", "--ca-cert",
-		"@ca.pem", "--ca-key", "@ca.key", "--cert", "@ada.pem", "--key", "@ada.key"); err != nil {
+		"@ca.pem", "--ca-key", "@ca.key", "--cert", "@ada.pem", "--key", "@ada.key", "--grant",
+		"operator:*"); err != nil {
 		t.Fatal(err)
 	}
 	institution := file(t, "institution.json", `{"organization_fiscal_code": "80000000010",

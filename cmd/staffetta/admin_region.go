@@ -198,8 +198,13 @@ nodes join with 'admin node token', then deal it slots with 'admin slots deal'. 
 region's number for ever; ISTAT's region code is a good one.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.change(cmd, &wire.MemberChange{PutRegion: &wire.RegionChange{
+			err := f.change(cmd, &wire.MemberChange{PutRegion: &wire.RegionChange{
 				ID: wire.RegionID(args[0]), Tag: wire.RegionTag(tag)}}, nil)
+			if err == nil && !f.dryRun {
+				fmt.Fprintf(cmd.ErrOrStderr(), "when its nodes run, spread the votes of the federation "+
+					"anew: staffetta admin voters --spread\n")
+			}
+			return err
 		},
 	}
 	f.register(cmd, true, 0)

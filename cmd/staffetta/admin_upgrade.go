@@ -170,9 +170,25 @@ func (r upgradeReport) textOfFinalise(out io.Writer, dryRun bool) error {
 	return err
 }
 
+// releasedBallast is what `disk release-ballast` says.
+type releasedBallast struct {
+	Node  string `json:"node"`
+	Bytes uint64 `json:"released_bytes"`
+	Done  bool   `json:"done"`
+}
+
+func (r releasedBallast) text(out io.Writer) error {
+	if !r.Done {
+		_, err := fmt.Fprintf(out, "%s would release its ballast\n", r.Node)
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%s released %d MiB\n", r.Node, r.Bytes>>20)
+	return err
+}
+
 func newDiskCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "disk", Short: "Make room on a node's disk"}
-	var flags viewFlags
+	var flags changeFlags
 	release := &cobra.Command{
 		Use:   "release-ballast NODE",
 		Short: "Delete a node's ballast, to have its space at once",
@@ -181,19 +197,19 @@ start, if there is room for it above the low watermark. Again it changes nothing
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				bytes, err := op.ReleaseBallast(ctx, wire.NodeID(args[0]))
+				r := releasedBallast{Node: args[0], Done: !flags.dryRun}
+				m, err := op.Map(ctx)
+				if err == nil && flags.dryRun {
+					if _, there := m.Node(wire.NodeID(args[0])); !there {
+						err = fmt.Errorf("no such node on the map")
+					}
+				} else if err == nil {
+					r.Bytes, err = op.ReleaseBallast(ctx, wire.NodeID(args[0]))
+				}
 				if err != nil {
 					return fmt.Errorf("release the ballast of %s: %w", args[0], err)
 				}
-				report := struct {
-					Node  string `json:"node"`
-					Bytes uint64 `json:"released_bytes"`
-				}{args[0], bytes}
-				return printReport(cmd.OutOrStdout(), flags.asJSON, report,
-					func(out io.Writer) error {
-						_, err := fmt.Fprintf(out, "%s released %d MiB\n", args[0], bytes>>20)
-						return err
-					})
+				return printReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
 			})
 		},
 	}

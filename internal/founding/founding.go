@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/staffetta/staffetta/wire"
 )
@@ -160,22 +161,34 @@ func (f *File) JSON() []byte {
 }
 
 // SpreadVoters names the nodes that vote in the federation group: an odd number of at most seven,
-// of every region one before any has two.
+// of every region one before any has two. Where they are fewer than the regions they are spread over
+// the country: evenly over the regions in the order of their tags, which ISTAT gives from north to
+// south.
 func (f *File) SpreadVoters() {
 	left := min(len(f.Nodes), wire.VotersMax)
 	left -= 1 - left%2
+	nodes := map[wire.RegionID][]*Node{}
 	for i := range f.Nodes {
-		f.Nodes[i].Voter = false
+		n := &f.Nodes[i]
+		n.Voter = false
+		nodes[n.Region] = append(nodes[n.Region], n)
 	}
+	regions := slices.Clone(f.Regions)
+	slices.SortStableFunc(regions, func(a, b Region) int { return int(a.Tag) - int(b.Tag) })
 	for round := 0; left > 0; round++ {
-		seen := map[wire.RegionID]int{}
-		for i := range f.Nodes {
-			n := &f.Nodes[i]
-			if seen[n.Region] == round && left > 0 {
-				n.Voter = true
-				left--
+		var next []*Node // of each region that has one more
+		for _, r := range regions {
+			if list := nodes[r.ID]; len(list) > round {
+				next = append(next, list[round])
 			}
-			seen[n.Region]++
 		}
+		if len(next) == 0 {
+			return // the rest is of regions that the file does not have, which is refused elsewhere
+		}
+		votes := min(left, len(next))
+		for i := range votes { // the middle of each of as many equal parts
+			next[(2*i+1)*len(next)/(2*votes)].Voter = true
+		}
+		left -= votes
 	}
 }

@@ -88,14 +88,17 @@ func TestSpreadVoters(t *testing.T) {
 		{"a", "a1"},
 		{"aa", "a1"},
 		{"aab", "a1 a2 b1"},
-		{"aaabbbccc", "a1 a2 a3 b1 b2 c1 c2"},
+		{"aaabbbccc", "a1 a2 b1 b2 b3 c1 c2"},
 		{"aaaaab", "a1 a2 a3 a4 b1"},
-		{"abcd", "a1 b1 c1"},
+		{"abcd", "a1 c1 d1"},
+		{"abcdefghijklmnopqrst", "b1 e1 h1 k1 m1 p1 s1"},
 	} {
 		f := File{Federation: "italia"}
 		count := map[rune]int{}
 		for _, r := range c.nodes {
-			count[r]++
+			if count[r]++; count[r] == 1 {
+				f.Regions = append(f.Regions, Region{ID: wire.RegionID(r), Tag: wire.RegionTag(r)})
+			}
 			f.Nodes = append(f.Nodes, Node{Region: wire.RegionID(r),
 				ID: wire.NodeID(fmt.Sprintf("%c%d", r, count[r])), Voter: true})
 		}
