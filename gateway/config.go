@@ -40,6 +40,9 @@ type Config struct {
 	KeyGrace time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// AcceptUnserved has messages taken whose payment or third-party data nothing here can serve
+	// yet, and marked in the answer. Else they are refused.
+	AcceptUnserved bool
 	// DrainWait is how long requests under way may take once Run's context has ended. 0: 15 s,
 	// more than a submission can wait.
 	DrainWait time.Duration

@@ -81,7 +81,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	var err error
 	g.institutions, err = institution.New(institution.Config{Relay: g.router,
 		Logger: g.cfg.Logger, Registerer: g.cfg.Registry, TrustedProxies: g.cfg.TrustedProxies,
-		Capacity: g.cfg.Limits.Capacity})
+		Capacity: g.cfg.Limits.Capacity, AcceptUnserved: g.cfg.AcceptUnserved})
 	if err != nil {
 		return nil, err
 	}

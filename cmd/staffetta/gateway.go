@@ -43,6 +43,7 @@ type gatewayFlags struct {
 	testLogin        string
 	session, keysFor time.Duration
 	capacity         int
+	acceptUnserved   bool
 	weights          map[string]int
 }
 
@@ -65,6 +66,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"while the federation can not be reached")
 	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
 		"institutions; more are answered 503; 0: no limit")
+	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data or "+
+		"third_party_data, which nothing serves yet, and mark them in the answer; else they are 501")
 	flags.StringToIntVar(&f.weights, "weight", nil, "parts that an institution gets of what a "+
 		"region can take while others want it too, 1 to 100, as code=3; default 1; may be repeated")
 	cmd.MarkFlagRequired("node")
@@ -81,7 +84,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
-		Weights: f.institutionWeights(), Now: f.clock.now()}
+		Weights: f.institutionWeights(), Now: f.clock.now(), AcceptUnserved: f.acceptUnserved}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}

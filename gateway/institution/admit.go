@@ -53,6 +53,7 @@ type call struct {
 	institution *wire.Institution
 	hasher      *wire.Hasher
 	waited      time.Duration // for the relay, so far
+	unserved    string        // parts of the message that nothing here can serve
 }
 
 // waitedLittle is what a look-up in a cache is far below, and no client notices.

@@ -73,14 +73,17 @@ type taken struct {
 	number int64
 	err    error                        // why it was refused, or
 	wait   func() (wire.Outcome, error) // the relay's word on it,
-	size   int64                        // and its content
+	size   int64                        // its content,
+	// and its parts that nothing here can serve.
+	unserved string
 }
 
 // told is a line's answer.
 type told struct {
-	number  int64
-	err     error
-	outcome wire.Outcome
+	number   int64
+	err      error
+	outcome  wire.Outcome
+	unserved string
 }
 
 // submitBulk answers a bulk request. Once the answer has begun, errors are answered as lines.
@@ -184,7 +187,7 @@ func (s *stream) take(ctx context.Context, line []byte, err error) {
 			rec, t.err = s.record(line)
 		}
 		if t.err == nil {
-			t.size = int64(len(rec.Content))
+			t.size, t.unserved = int64(len(rec.Content)), s.call.unserved
 			s.bytes.Acquire(ctx, t.size)
 			t.wait = s.api.relay.StartBulk(ctx, rec, s.institution)
 		}

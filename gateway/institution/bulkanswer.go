@@ -23,7 +23,7 @@ const (
 func (s *stream) await() {
 	defer close(s.told)
 	for t := range s.taken {
-		a := told{number: t.number, err: t.err}
+		a := told{number: t.number, err: t.err, unserved: t.unserved}
 		if t.wait != nil {
 			out, err := t.wait()
 			s.bytes.Release(t.size)
@@ -85,7 +85,11 @@ func (s *stream) append(b []byte, a *told) []byte {
 	}
 	s.api.stats.verdict(a.outcome.Verdict)
 	b = append(append(b, `,"status_code":201,"id":"`...), a.outcome.ID.String()...)
-	return append(appendVerdict(append(b, '"'), a.outcome.Verdict), '}', '\n')
+	b = appendVerdict(append(b, '"'), a.outcome.Verdict)
+	if a.unserved != "" {
+		b = append(append(append(b, `,"unserved":"`...), a.unserved...), '"')
+	}
+	return append(b, '}', '\n')
 }
 
 // appendProblem appends the members that tell why a line has no verdict.

@@ -53,6 +53,10 @@ type Config struct {
 	RateCalls int
 	// RateCallsRaised is the same with the scope ApiRateLimit250; 0: the contract's 250.
 	RateCallsRaised int
+	// AcceptUnserved has messages taken with parts that nothing here can serve yet, a payment or
+	// content that the institution keeps, and the answer name them in UnservedHeader. Else such a
+	// message is refused: a citizen could read of a payment and not make it.
+	AcceptUnserved bool
 	// Capacity is how many submissions a second are taken, of all institutions together; more
 	// are refused with 503 before their body is read. 0: no limit.
 	Capacity int
@@ -88,6 +92,8 @@ type API struct {
 	bulk     *bulkStats
 	streams  *streams
 
+	acceptUnserved bool
+
 	decoders sync.Pool // of *decoder
 }
 
@@ -109,7 +115,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{relay: c.Relay, log: c.Logger, stats: stats, bulk: bulk, streams: newStreams(bulk),
 		rates:    newRates(c.RateWindow, c.RateCalls, c.RateCallsRaised),
-		capacity: newCapacity(c.Capacity)}
+		capacity: newCapacity(c.Capacity), acceptUnserved: c.AcceptUnserved}
 	for _, p := range c.TrustedProxies {
 		a.proxies = append(a.proxies, p.Masked())
 	}

@@ -24,8 +24,9 @@
 //     it is short and can not be text or a fiscal code.
 //   - prescription_data and legal_data, which the contract has given up, are unknown members
 //     and dropped as such. default_addresses is checked and ignored.
-//   - A remote content's configuration_id must be well-formed; whether there is such a
-//     configuration is not checked, since remote content is not served yet.
+//   - A payment, and content that the institution keeps, are shown and served by nothing yet: such a
+//     message is refused as not-served, or taken and marked, by a setting. A configuration_id must
+//     be well-formed; whether there is such a configuration is not checked.
 //   - payment_status is never answered: it would take a call to the payment platform.
 //
 // The checks of a submission run in the contract's order: key (401), rate (429), scopes, body
@@ -55,6 +56,7 @@
 //	report.go      what it says of invalid values
 //	message.go     NewMessage, field for field
 //	rules.go       the values that fields may have
+//	unserved.go    what is accepted and cannot be served yet
 //	verdict.go     how a verdict is told
 //	read.go        GET message
 //	profile.go     profiles

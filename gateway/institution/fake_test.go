@@ -174,7 +174,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	b := &bench{relay: newFakeRelay(), mux: http.NewServeMux(), log: new(bytes.Buffer),
 		reg: prometheus.NewRegistry()}
 	b.doc = openapitest.Load(t, "../../api/institutions.yaml")
-	c := Config{Relay: b.relay, Registerer: b.reg,
+	c := Config{Relay: b.relay, Registerer: b.reg, AcceptUnserved: true,
 		Logger: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&c)

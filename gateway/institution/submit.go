@@ -72,6 +72,9 @@ func (a *API) requested(c *call, inPath bool) (*wire.Record, error) {
 func (a *API) record(c *call, m *newMessage, code fiscalcode.Code, key string, source error) (
 	*wire.Record, error) {
 	code, err := c.checkMessage(m, code, source)
+	if err == nil {
+		err = a.checkUnserved(c, m)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,9 @@ func (c *call) tellVerdict(v wire.Verdict) {
 	if v.Status == wire.Rejected {
 		h[ReasonHeader] = []string{reason(v)}
 	}
+	if c.unserved != "" {
+		h[UnservedHeader] = []string{c.unserved}
+	}
 }
 
 // prefersRepresentation reports whether the client asks for members that the contract's answer

@@ -161,7 +161,7 @@ func (f *Federation) children() error {
 		}
 		socket := sockets[len(nodes)+i]
 		args := []string{"gateway", "--http", addr, "--admin", admin, "--link", socket,
-			"--test-login", c.path(testLoginFile)}
+			"--test-login", c.path(testLoginFile), "--accept-unserved"}
 		for _, home := range homes[string(g.Region)] {
 			args = append(args, "--node", home)
 		}

@@ -1,0 +1,33 @@
+package institution
+
+import (
+	"strings"
+
+	"github.com/staffetta/staffetta/internal/problem"
+)
+
+// UnservedHeader names the parts of a message that was taken though nothing here can serve them.
+const UnservedHeader = "Staffetta-Unserved"
+
+// unserved are the parts of a message that are kept and shown and that nothing stands behind yet:
+// no payment is looked up or made, no content is fetched that the institution keeps.
+func (m *newMessage) unserved() (parts []string) {
+	if m.content.Payment != nil {
+		parts = append(parts, "payment_data")
+	}
+	if m.content.ThirdParty != nil {
+		parts = append(parts, "third_party_data")
+	}
+	return parts
+}
+
+// checkUnserved refuses a message that has such a part, or notes it for the answer, as is set.
+func (a *API) checkUnserved(c *call, m *newMessage) error {
+	parts := m.unserved()
+	c.unserved = strings.Join(parts, ", ")
+	if len(parts) > 0 && !a.acceptUnserved {
+		return problem.NotServed.With("The message has " + strings.Join(parts, " and ") +
+			", which nothing here can serve yet. It was not taken.")
+	}
+	return nil
+}
