@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,6 +49,18 @@ type Stores struct {
 func NewMemoryStores() *Stores {
 	m := newMemory()
 	return &Stores{log: m, stable: m, mark: newMark(), close: func() error { return nil }}
+}
+
+// CopyMemory copies stores in memory as they are now: what a snapshot of a machine has.
+func (s *Stores) CopyMemory() *Stores {
+	m := s.log.(*memory)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &memory{first: m.first, logs: slices.Clone(m.logs), values: maps.Clone(m.values),
+		ints: maps.Clone(m.ints)}
+	marked := newMark()
+	marked.held = s.mark.now()
+	return &Stores{log: c, stable: c, mark: marked, close: func() error { return nil }}
 }
 
 // FirstIndex is the index of the oldest entry in the log, 0 when it is empty or unreadable.

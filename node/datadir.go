@@ -1,6 +1,9 @@
 package node
 
 import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +28,7 @@ const (
 	ownerFile   = "owner.json"
 	foundedFile = "founded"
 	removedFile = "removed"
+	diskFile    = "disk"
 	lockFile    = "lock"
 )
 
@@ -137,6 +141,27 @@ func (d *dataDir) founded() error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
+}
+
+// diskID is the directory's random name, made when it is missing: with a directory, or in one of a
+// program that knew of none.
+func (d *dataDir) diskID() (id wire.DiskID, err error) {
+	b, err := os.ReadFile(d.sub(diskFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		rand.Read(id[:])
+		err = writeSynced(d.path, diskFile, []byte(hex.EncodeToString(id[:])+"\n"))
+	case err == nil:
+		var raw []byte
+		raw, err = hex.DecodeString(string(bytes.TrimSpace(b)))
+		if copy(id[:], raw); err != nil || len(raw) != len(id) {
+			err = fmt.Errorf("%s is damaged", d.sub(diskFile))
+		}
+	}
+	if err != nil {
+		return id, fmt.Errorf("data directory: %w", err)
+	}
+	return id, nil
 }
 
 // unowned refuses a directory that holds anything but what a fresh one may.

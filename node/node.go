@@ -51,6 +51,7 @@ type Node struct {
 	federationGroup *consensus.Group
 	regionLog       *timed
 	federationLog   *timed
+	witness         *witness
 	regionQueue     *queue
 	federationQueue *queue
 	claims          *claims
@@ -104,6 +105,9 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.openContact(); err != nil {
+		return nil, err
+	}
+	if err := n.openWitness(); err != nil {
 		return nil, err
 	}
 	if n.coder, err = wire.NewCoder(2); err != nil {
@@ -207,7 +211,7 @@ func (n *Node) openGroups() (err error) {
 		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
 			Seeded: joined || n.dir.restored(dir), Incarnation: state.Incarnation(),
-			Transport: n.link.Raft(link.Incarnated(group, state.Incarnation())),
+			Transport: metLayer{n.link.Raft(link.Incarnated(group, state.Incarnation())), n.witness},
 			Logger:    n.log, Now: n.cfg.Now, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
@@ -270,6 +274,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.tendRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.tendFederation) })
+	g.Go(func() error { return n.attestAll(ctx) })
 	g.Go(func() error { return n.noticeRemoval(ctx) })
 	g.Go(func() error { return n.watchDisk(ctx) })
 	g.Go(func() error { return n.watchIncarnations(ctx) })

@@ -40,6 +40,7 @@
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
 //	relay.go       the calls of the relay protocol
+//	attest.go      what a node says of its data directory
 //	backup.go      copies of groups, restored groups, reconciled ownership
 //	views.go       what operators ask for: audit, institutions, services
 //	operators.go   what operators ask about themselves

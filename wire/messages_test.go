@@ -56,7 +56,8 @@ func messages() []codec.Message {
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
 		new(MoveErase), new(MoveErased), new(MoveOrder), new(RegionOrder), new(DiscardSpooled),
 		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
-		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed)}
+		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed),
+		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -118,10 +118,13 @@ func TestDivergedReplicaStops(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "must not be used again") {
 					t.Errorf("started again: %v, want a refusal", err)
 				}
-				bad.Wipe()
+				bad.Wipe() // nor an empty directory under its name
 				bad.Start()
+				if err := bad.ended(time.Minute); !errors.Is(err, node.ErrForgot) {
+					t.Errorf("on an empty directory: %v, want %v", err, node.ErrForgot)
+				}
 				w.AwaitReady()
-				w.AwaitAgreement()
+				w.write(g)
 			})
 		})
 	}

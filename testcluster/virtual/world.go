@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -258,6 +259,22 @@ func (n *Node) Crash() {
 // Wipe forgets everything the node ever stored. It must not run.
 func (n *Node) Wipe() {
 	n.fs, n.stores, n.dir = vfs.NewCrashableMem(), map[string]*consensus.Stores{}, n.w.t.TempDir()
+}
+
+// Snapshot copies everything the node has stored, as of now; back takes its disk back to it. The
+// node must not run then.
+func (n *Node) Snapshot() (back func()) {
+	dir := n.w.t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(n.dir)); err != nil {
+		n.w.t.Fatal(err)
+	}
+	disk := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100,
+		RNG: rand.New(rand.NewPCG(1, 1))})
+	logs := map[string]*consensus.Stores{}
+	for group, s := range n.stores {
+		logs[group] = s.CopyMemory()
+	}
+	return func() { n.fs, n.stores, n.dir = disk, logs, dir }
 }
 
 // Running reports whether the process runs.
