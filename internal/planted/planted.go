@@ -21,10 +21,13 @@ const (
 	StaleOwner Bug = "stale-owner"
 	// DivergentApply: now and then a replica writes another byte than the others.
 	DivergentApply Bug = "divergent-apply"
+	// TrustedDisk: a node that comes back on another disk, or an earlier state of its own, is let in.
+	TrustedDisk Bug = "trusted-disk"
 )
 
 // Bugs are all there are.
-var Bugs = []Bug{AckBeforeFsync, DoubleApply, LostSpool, StaleOwner, DivergentApply}
+var Bugs = []Bug{AckBeforeFsync, DoubleApply, LostSpool, StaleOwner, DivergentApply,
+	TrustedDisk}
 
 // Variable is the environment variable that names the bug at work.
 const Variable = "STAFFETTA_PLANTED"

@@ -22,6 +22,8 @@ const (
 	// gone when the file system is mounted again.
 	ext4Shutdown = 0x8004587d
 	noLogFlush   = 2
+	// freezeDisk and thawDisk are FIFREEZE and FITHAW.
+	freezeDisk, thawDisk = 0xc0045877, 0xc0045878
 )
 
 // disk is a file system of a node's own, in a file: it can run full, fail, and lose what was not
@@ -99,6 +101,23 @@ func (d *disk) fail() error {
 	defer f.Close()
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, noLogFlush); err != nil {
 		return fmt.Errorf("shut down %s: %w", d.dir, err)
+	}
+	return nil
+}
+
+// hang lets nothing be written for a while: whoever writes or syncs waits.
+func (d *disk) hang(long time.Duration) error {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), freezeDisk, 0); err != nil {
+		return fmt.Errorf("freeze %s: %w", d.dir, err)
+	}
+	time.Sleep(long)
+	if err := unix.IoctlSetInt(int(f.Fd()), thawDisk, 0); err != nil {
+		return fmt.Errorf("thaw %s: %w", d.dir, err)
 	}
 	return nil
 }

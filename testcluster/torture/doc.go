@@ -34,6 +34,7 @@
 //	faults_process.go   processes that die and freeze
 //	faults_network.go   weather and cuts
 //	faults_disk.go      disks
+//	faults_forget.go    disks that come back and have forgotten
 //	faults_clock.go     clocks
 //	faults_operator.go  operators at work, and what dies meanwhile
 //	faults_trust.go     certificates and authorities

@@ -42,8 +42,8 @@ func Faults() (list []Fault) {
 }
 
 func faultTable() []fault {
-	return slices.Concat(processFaults(), networkFaults(), diskFaults(), clockFaults(),
-		operatorFaults())
+	return slices.Concat(processFaults(), networkFaults(), diskFaults(), forgetFaults(),
+		clockFaults(), operatorFaults())
 }
 
 func faultNamed(name string) *fault {

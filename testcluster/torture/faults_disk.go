@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // diskReserve is what a nearly full disk has left: less than the reserve below which a node
@@ -21,6 +22,10 @@ func diskFaults() []fault {
 			strike: diskFull},
 		{name: "disk-error", about: "a node's disk answers nothing but errors", needs: needs,
 			strike: diskError},
+		{name: "disk-slow", about: "a node's disk answers in fits and starts", needs: needs,
+			strike: diskSlow},
+		{name: "disk-hung", about: "a node's disk does not answer at all", needs: needs,
+			strike: diskHung},
 		{name: "power-cut", about: "the nodes of a region lose power, and what they did not sync",
 			needs: needs, strike: powerCut},
 	}
@@ -88,6 +93,36 @@ func (t *trial) fillDisk(random *rand.Rand, left uint64, how string) (*strike, e
 func diskError(_ context.Context, t *trial, random *rand.Rand) (*strike, error) {
 	id := choose(random, t.diskOwners())
 	return t.loseDisks("the disk of "+id+" fails", false, id)
+}
+
+// Of a slow disk, every so often, an operation takes as long as slowHang: far more than a commit,
+// less than an election. A hung one hangs for longer than a node bears (ten seconds).
+const (
+	slowHang, slowPause = 250 * time.Millisecond, 100 * time.Millisecond
+	hungFor             = 13 * time.Second
+)
+
+func diskSlow(ctx context.Context, t *trial, random *rand.Rand) (*strike, error) {
+	id := choose(random, t.diskOwners())
+	slow, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil && sleep(slow, slowPause) {
+			err = t.disks[id].hang(slowHang)
+		}
+		done <- err
+	}()
+	return &strike{what: "the disk of " + id + " is slow", ends: []string{id},
+		heal: func(context.Context) error { stop(); return <-done }}, nil
+}
+
+func diskHung(_ context.Context, t *trial, random *rand.Rand) (*strike, error) {
+	id := choose(random, t.diskOwners())
+	t.watch.allow([]string{id})
+	err := t.disks[id].hang(hungFor)
+	return &strike{what: "the disk of " + id + " hung for " + hungFor.String(), ends: []string{id},
+		brief: true}, err
 }
 
 func powerCut(_ context.Context, t *trial, random *rand.Rand) (*strike, error) {

@@ -30,6 +30,8 @@ var plantedRuns = []struct {
 		`is lost|is not found|is missing|not linearizable`},
 	{planted.DivergentApply, []string{"kill-node"}, 20 * time.Second,
 		`replicas differ|can not go on: .* dies again and again`},
+	{planted.TrustedDisk, []string{"forget-old-copy", "forget-emptied"}, 60 * time.Second,
+		`of which one came back .* made .* leader`},
 }
 
 // TestPlanted: each planted bug is found by a short run, which finds nothing without it.

@@ -200,10 +200,12 @@ func (w *watch) healthy(id string, now bool) {
 }
 
 // leader is the group's leader as last seen; empty: none was.
-func (w *watch) leader(group string) string {
+func (w *watch) leader(group string) string { return w.leadership(group).id }
+
+func (w *watch) leadership(group string) leadership {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.leaders[group].id
+	return w.leaders[group]
 }
 
 // starts counts how often a process came to be well.
