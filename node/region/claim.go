@@ -155,7 +155,7 @@ func (c *change) handover(r wire.Recipient, above wire.MessageID) (*wire.Handove
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if ok && (c.version < wire.VersionOwners || names(value, h.Last)) {
 			h.Rows = append(h.Rows, wire.Row{Key: key[:], Value: append([]byte(nil), value...)})
 		}
 	}
@@ -183,7 +183,7 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 		return failf(wire.Conflict, "import of epoch %d, the claim is of epoch %d", m.Epoch,
 			own.Epoch)
 	}
-	if err := checkHandover(m.Recipient, &m.Handover); err != nil {
+	if err := checkHandover(m.Recipient, &m.Handover, c.version); err != nil {
 		return wire.Fail(err), nil
 	}
 	for i := range m.Handover.Rows {
@@ -201,12 +201,20 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 	return wire.OK(nil), c.setPending(m.Recipient, wire.Owned, m.Epoch, false)
 }
 
+// importRow takes a rejection or an idempotency key, unless there is a row that stays.
 func (s *State) importRow(c *change, r wire.Recipient, row *wire.Row) error {
 	key := wideKey(row.Key)
+	if key[0] == idempotencyPrefix && c.version >= wire.VersionOwners {
+		return s.importKey(c, r, row)
+	}
 	if _, ok, err := c.getWide(&key); err != nil || ok {
 		return err
 	}
 	if key[0] == rejectedPrefix {
+		delivered := inboxKey(r, key.tail())
+		if _, ok, err := c.getWide(&delivered); c.version >= wire.VersionOwners && (ok || err != nil) {
+			return err // a message has one verdict
+		}
 		c.rejected = append(c.rejected, key[1:]...)
 		s.noteID(c, r, key.tail())
 	}
@@ -214,9 +222,9 @@ func (s *State) importRow(c *change, r wire.Recipient, row *wire.Row) error {
 }
 
 // checkHandover accepts rejections and idempotency keys of r only: what another region hands
-// over must not be able to write anything else. Every key must belong to a rejection that comes
-// with it, or it would outlive it.
-func checkHandover(r wire.Recipient, h *wire.Handover) *wire.Error {
+// over must not be able to write anything else. Whether a key has a message here is seen when it is
+// taken; below VersionOwners, every key must belong to a rejection that comes with it.
+func checkHandover(r wire.Recipient, h *wire.Handover, version uint32) *wire.Error {
 	if len(h.Rows) > wire.HandoverRowsMax {
 		return wire.Errorf(wire.TooLarge, "handover of %d rows, %d allowed", len(h.Rows),
 			wire.HandoverRowsMax)
@@ -248,7 +256,7 @@ func checkHandover(r wire.Recipient, h *wire.Handover) *wire.Error {
 		}
 	}
 	for key, id := range keys {
-		if uses[key] != id {
+		if version < wire.VersionOwners && uses[key] != id {
 			return wire.Malformedf("an idempotency key of a handover belongs to no rejection")
 		}
 	}

@@ -242,6 +242,8 @@ func (s *State) moveDone(c *change, m *wire.MoveStep) (wire.Result, error) {
 		return wire.Result{}, err
 	case !moving || move.Epoch != m.Epoch:
 		return wire.OK(nil), nil // done before
+	case c.version >= wire.VersionOwners && own.State == wire.Owned && own.Epoch > m.Epoch:
+		return wire.OK(nil), c.del(moveOutKey(m.Recipient)) // the citizen is back already
 	case own.State != wire.Released:
 		return failf(wire.Conflict, "the fiscal code was not given up")
 	}

@@ -40,12 +40,16 @@ func (c *change) moveIn(r wire.Recipient, epoch wire.Epoch) (in moveInRow,
 	if err != nil {
 		return in, nil, err
 	}
-	return in, movedIn(&in, own, epoch), nil
+	return in, movedIn(&in, own, epoch, c.version), nil
 }
 
-// movedIn is the end of the move of an epoch: nil when it has not ended.
-func movedIn(in *moveInRow, own wire.Ownership, epoch wire.Epoch) *wire.MoveProgress {
+// movedIn is the end of the move of an epoch: nil when it has not ended. What this region refused it
+// never had, whatever mark of a later owner has reached it since.
+func movedIn(in *moveInRow, own wire.Ownership, epoch wire.Epoch,
+	version uint32) *wire.MoveProgress {
 	switch {
+	case in.Epoch == epoch && in.Refused && version >= wire.VersionOwners:
+		return &wire.MoveProgress{Refused: true}
 	case own.State == wire.Owned && own.Epoch >= epoch,
 		own.State == wire.Released && own.Epoch > epoch: // and moved on since
 		return &wire.MoveProgress{Owned: true}
@@ -74,12 +78,18 @@ func (s *State) movePage(c *change, m *wire.MovePage) (wire.Result, error) {
 	if err != nil {
 		return wire.Result{}, err
 	}
+	if !remain && c.version >= wire.VersionOwners {
+		if _, remain, err = c.moveOut(r); err != nil {
+			return wire.Result{}, err
+		}
+	}
 	if in.Epoch != m.Epoch {
 		in = moveInRow{Epoch: m.Epoch, From: m.From}
 	}
 	switch {
 	case remain:
-		return failf(wire.Unavailable, "what remains here of the citizen is not erased yet")
+		return failf(wire.Unavailable, "what remains here of an earlier stay of the citizen "+
+			"is not erased yet")
 	case in.From != m.From:
 		return failf(wire.Conflict, "the move of this epoch comes from region %s", in.From)
 	case !bytes.Equal(in.Next, m.At):
@@ -169,6 +179,18 @@ func (s *State) takeMessage(c *change, r wire.Recipient, rec *wire.Record, posit
 	}
 	var row inboxRow
 	row.fill(c.index, position, rec, &summary)
+	if c.version >= wire.VersionOwners {
+		// Refused here once, as an anchor that had lost what another one decided: a message has one
+		// verdict, and its key must not go when the rejection would.
+		rejected := rejectedKey(r, rec.ID)
+		if _, ok, err := c.getWide(&rejected); err != nil {
+			return err
+		} else if ok {
+			if err := c.del(rejected[:]); err != nil {
+				return err
+			}
+		}
+	}
 	key := inboxKey(r, rec.ID)
 	if err := c.setRow(key[:], &row); err != nil {
 		return err
@@ -191,6 +213,10 @@ func (s *State) takeRow(c *change, r wire.Recipient, row *wire.Row) error {
 		return s.putPreference(c, r, &p)
 	case sessionPrefix:
 		return c.takeSession(r, row)
+	case idempotencyPrefix:
+		if c.version >= wire.VersionOwners {
+			return s.importKey(c, r, row)
+		}
 	}
 	return c.set(row.Key, row.Value)
 }
@@ -203,6 +229,9 @@ func (c *change) takeSession(r wire.Recipient, row *wire.Row) error {
 	}
 	if t.ExpiresAt <= c.clock.Now {
 		return nil
+	}
+	if c.version >= wire.VersionOwners { // the old owner's clock may be ahead of this region's
+		t.ExpiresAt = min(t.ExpiresAt, c.clock.Now.Add(SessionMax))
 	}
 	var there wire.Session
 	taken, err := c.getRow(sessionKey(t.Token), &there)
@@ -225,7 +254,7 @@ func (s *State) MoveProgress(r wire.Recipient, epoch wire.Epoch) (*wire.MoveProg
 	if err != nil {
 		return nil, err
 	}
-	if ended := movedIn(&in, own, epoch); ended != nil {
+	if ended := movedIn(&in, own, epoch, s.ActiveVersion()); ended != nil {
 		return ended, nil
 	}
 	if in.Epoch != epoch {

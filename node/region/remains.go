@@ -171,6 +171,13 @@ func (s *State) Remains(r wire.Recipient, epoch wire.Epoch) (bool, error) {
 	return ok || in.begun() && in.Epoch < epoch, err
 }
 
+// Leaving returns the move of r away from here that this region's log has no end of; not ok when
+// there is none.
+func (s *State) Leaving(r wire.Recipient) (m wire.Move, ok bool, err error) {
+	ok, err = s.getRow(moveOutKey(r), &m)
+	return *s.shown(r, m), ok, err
+}
+
 // DueRemains returns citizens who moved away so long before now that what remains of them is to be
 // erased, at most limit, for the leader to propose a CmdMoveErase of each.
 func (s *State) DueRemains(now wire.Time, limit int) ([]wire.Recipient, error) {

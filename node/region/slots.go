@@ -107,7 +107,7 @@ func (s *State) importSlot(c *change, m *wire.ImportSlot) (wire.Result, error) {
 		(t.next[m.Slot] != m.Epoch+1 || !t.held[m.Slot]) {
 		return failf(wire.Conflict, "slot %d is at epoch %d", m.Slot, t.next[m.Slot]-1)
 	}
-	marks, err := s.checkSlotRows(m)
+	marks, err := s.checkSlotRows(m, c.version)
 	if err != nil {
 		return wire.Fail(err), nil
 	}
@@ -161,7 +161,8 @@ func (s *State) importMark(c *change, m *wire.SlotMark) error {
 
 // checkSlotRows accepts marks, rejections and idempotency keys of codes of the slot only: what
 // another region hands over must not be able to write anything else.
-func (s *State) checkSlotRows(m *wire.ImportSlot) ([]wire.SlotMark, *wire.Error) {
+func (s *State) checkSlotRows(m *wire.ImportSlot, version uint32) ([]wire.SlotMark,
+	*wire.Error) {
 	if len(m.Rows) > 2*wire.SlotRowsMax || len(m.Marks) > wire.SlotRowsMax {
 		return nil, wire.Errorf(wire.TooLarge, "page of a slot of %d rows and %d marks",
 			len(m.Rows), len(m.Marks))
@@ -198,7 +199,7 @@ func (s *State) checkSlotRows(m *wire.ImportSlot) ([]wire.SlotMark, *wire.Error)
 		}
 	}
 	for r, h := range byCode {
-		if err := checkHandover(r, h); err != nil {
+		if err := checkHandover(r, h, version); err != nil {
 			return nil, err
 		}
 	}
@@ -301,8 +302,7 @@ func (s *State) slotRejections(page *wire.SlotPage, q wire.HandOverSlot) error {
 		if err != nil || !ok {
 			return err == nil, err
 		}
-		if len(value) == len(idempotencyRow{}) &&
-			(*idempotencyRow)(value).id() == wire.MessageID(k[17:]) {
+		if names(value, wire.MessageID(k[17:])) {
 			page.Rows = append(page.Rows, wire.Row{Key: key[:], Value: slices.Clone(value)})
 		}
 		return true, nil
