@@ -138,6 +138,9 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([
 	if err := n.awaitMove(ctx, m); err != nil {
 		return nil, err
 	}
+	if err := n.endEarlier(ctx, m.Recipient); err != nil {
+		return nil, err
+	}
 	for {
 		remains, err := n.region.Remains(m.Recipient, m.Epoch)
 		if err != nil {
@@ -150,6 +153,18 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([
 			return nil, err
 		}
 	}
+}
+
+// endEarlier ends the move of a citizen who is on the way back: that one arrived, or there would be
+// none to here. Without that, what is here of the earlier stay would not be known for remains, and
+// the citizen could never leave again.
+func (n *Node) endEarlier(ctx context.Context, r wire.Recipient) error {
+	m, leaving, err := n.region.Leaving(r)
+	if err != nil || !leaving {
+		return err
+	}
+	return n.regionQueue.do(ctx, wire.CmdMoveDone, &wire.MoveStep{Recipient: r, Epoch: m.Epoch,
+		Region: m.To}, nil)
 }
 
 // mayTake checks that this node can log a step of a move that the caller's region drives, and says

@@ -131,8 +131,17 @@ func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move)
 	return ended
 }
 
-// drive brings one move to its end, from wherever it is.
+// drive brings one move to its end, from wherever it is. The directory is asked first: where it
+// knows the end, the new owner's word adds nothing, which may have learned it from there.
 func (d *moves) drive(ctx context.Context, m *wire.Move) error {
+	switch end, err := d.end(m); {
+	case err != nil:
+		return err
+	case end == moveArrived:
+		return d.log(ctx, wire.CmdMoveDone, d.step(m))
+	case end == moveAborted:
+		return d.undo(ctx, m)
+	}
 	if m.Aborting {
 		return d.abort(ctx, m)
 	}
@@ -210,14 +219,16 @@ func (d *moves) remind(ctx context.Context, m *wire.Move) {
 // owner restored from a copy without the move's last page, only this region's log could begin the
 // handover again, and the directory would still have the code on its way.
 func (d *moves) done(ctx context.Context, m *wire.Move) error {
-	for end := time.Now().Add(moveWait); ; {
-		e, err := d.n.federation.Directory(m.Recipient)
+	for until := time.Now().Add(moveWait); ; {
+		end, err := d.end(m)
 		switch {
 		case err != nil:
 			return err
-		case e.Epoch >= m.Epoch && e.State != wire.Unclaimed:
+		case end == moveArrived:
 			return d.log(ctx, wire.CmdMoveDone, d.step(m))
-		case !time.Now().Before(end):
+		case end == moveAborted:
+			return d.undo(ctx, m)
+		case !time.Now().Before(until):
 			return wire.Errorf(wire.NotReady, "the directory does not know yet that region %s has "+
 				"the code", m.To)
 		}
@@ -227,6 +238,38 @@ func (d *moves) done(ctx context.Context, m *wire.Move) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// moveEnd is how a move ended, as far as the directory knows.
+type moveEnd uint8
+
+const (
+	moveOpen    moveEnd = iota // not yet: the new owner's log decides
+	moveArrived                // the new owner had it, and may have given it on since
+	moveAborted                // the old owner has it again
+)
+
+// endOf says how a move from a region ended, whose log has own. An epoch alone does not tell: the
+// one after the move's is the old owner's when the move was aborted, and somebody else's when the
+// citizen went on from there. One who came back is owned in the log, at that epoch.
+func endOf(e wire.DirectoryEntry, own wire.Ownership, from wire.RegionID, m *wire.Move) moveEnd {
+	switch {
+	case e.State == wire.Unclaimed || e.Epoch < m.Epoch:
+		return moveOpen
+	case e.Region == from && e.Epoch == m.Epoch+1 && own.Epoch < e.Epoch:
+		return moveAborted
+	}
+	return moveArrived
+}
+
+// end is endOf as this node knows it.
+func (d *moves) end(m *wire.Move) (moveEnd, error) {
+	e, err := d.n.federation.Directory(m.Recipient)
+	if err != nil {
+		return moveOpen, err
+	}
+	own, _, err := d.n.region.Ownership(m.Recipient)
+	return endOf(e, own, d.n.cfg.Region, m), err
 }
 
 // abort ends a move without effect, unless the new owner has the code by now. Before the fence the
@@ -245,6 +288,16 @@ func (d *moves) abort(ctx context.Context, m *wire.Move) error {
 		Recipient: m.Recipient, Region: d.n.cfg.Region, Epoch: m.Epoch})
 	if err != nil {
 		return err
+	}
+	return d.undo(ctx, m)
+}
+
+// undo makes this region the owner again of a code whose move was aborted, as the directory has it.
+func (d *moves) undo(ctx context.Context, m *wire.Move) error {
+	if !m.Aborting { // a copy that was restored does not know that somebody asked for it
+		if err := d.log(ctx, wire.CmdMoveAbort, &wire.MoveRef{Recipient: m.Recipient}); err != nil {
+			return err
+		}
 	}
 	return d.log(ctx, wire.CmdMoveUndo, d.step(m))
 }

@@ -35,3 +35,38 @@ func TestDueMoves(t *testing.T) {
 		}
 	}
 }
+
+// TestEndOf: an epoch says nothing without the region that it is of.
+func TestEndOf(t *testing.T) {
+	m := &wire.Move{To: "sicilia", Epoch: 2, State: wire.MoveFenced}
+	gone := wire.Ownership{State: wire.Released, Epoch: 2, Region: "sicilia"}
+	here := wire.Ownership{State: wire.Owned, Epoch: 1}
+	back := wire.Ownership{State: wire.Owned, Epoch: 3}
+	claimed := func(r wire.RegionID, epoch wire.Epoch) wire.DirectoryEntry {
+		return wire.DirectoryEntry{State: wire.Claimed, Region: r, Epoch: epoch}
+	}
+	for _, c := range []struct {
+		what string
+		e    wire.DirectoryEntry
+		own  wire.Ownership
+		want moveEnd
+	}{
+		{"unclaimed", wire.DirectoryEntry{}, gone, moveOpen},
+		{"not told yet", claimed("lazio", 1), gone, moveOpen},
+		{"on its way", wire.DirectoryEntry{State: wire.Moving, Region: "lazio", Epoch: 1,
+			To: "sicilia"}, gone, moveOpen},
+		{"arrived", claimed("sicilia", 2), gone, moveArrived},
+		{"arrived, and on its way on", wire.DirectoryEntry{State: wire.Moving, Region: "sicilia",
+			Epoch: 2, To: "umbria"}, gone, moveArrived},
+		{"moved on", claimed("umbria", 3), gone, moveArrived},
+		{"aborted behind the fence", claimed("lazio", 3), gone, moveAborted},
+		{"aborted before the fence", claimed("lazio", 3), here, moveAborted},
+		{"aborted, and leaving anew", wire.DirectoryEntry{State: wire.Moving, Region: "lazio",
+			Epoch: 3, To: "umbria"}, gone, moveAborted},
+		{"came back", claimed("lazio", 3), back, moveArrived},
+	} {
+		if got := endOf(c.e, c.own, "lazio", m); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
+		}
+	}
+}

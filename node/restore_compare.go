@@ -202,8 +202,8 @@ func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Own
 		n.Raised++
 	case k.Region == self && o.State == wire.Claiming && k.Epoch == 1:
 		return // the claim goes on by itself
-	case k.Region == self:
-		n.Lost++
+	case k.Region == self, k.Leaving && !known:
+		n.Lost++ // had come here after the copy was made, and may be on its way on
 	case o.State == wire.Owned:
 		n.Released++
 	case !known && o.State != wire.Claiming && !c.anchored(r.Slot()):

@@ -25,8 +25,8 @@ const (
 )
 
 // VersionOwners is the version of a region's log from which on epochs are compared with the regions
-// that they name, what is handed over is taken as far as it has a place, and a relation between rows
-// that is broken fails a record and not the replica (docs/design/018-owners.md).
+// that they name, what is handed over is taken as far as it has a place, and a relation between
+// rows that is broken fails a record and not the replica (docs/design/018-owners.md).
 const VersionOwners = 3
 
 // VersionGateways is the active version of the federation from which on a gateway has to be on the

@@ -48,6 +48,7 @@
 //	movecheck.go what another region may hand over
 //	movecopy.go  what an earlier owner still has, after a restore
 //	movekeys.go  the keys of moves
+//	importkey.go idempotency keys that come from another region
 //	remains.go   what is left of a citizen who moved away
 //	citizen.go   sessions and preferences
 //	profile.go   the registry entry and its update

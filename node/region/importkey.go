@@ -6,8 +6,8 @@ import "github.com/staffetta/staffetta/wire"
 // forget them at different times, so what one knows need not fit what the other does:
 //
 //   - A key whose message is not here is not taken. It would outlive it, and lead nowhere.
-//   - Two rejections may have one key, each decided where the other was not known. The later one has
-//     it: that is what its sender was told last, and what is kept for longer.
+//   - Two rejections may have one key, each decided where the other was not known. The later one
+//     has it: that is what its sender was told last, and what is kept for longer.
 //   - A delivered message has its key before any rejection, as it stays for ever.
 //
 // The same comes of it in whatever order the rows arrive.
@@ -52,7 +52,7 @@ func (c *change) keyed(r wire.Recipient, key wire.Idempotency, value []byte) (k 
 	return k, err
 }
 
-// importKey takes a key that has a message here, unless the key is rather the message's that has it.
+// importKey takes a key that has a message here, unless it is rather the message's that has it.
 func (s *State) importKey(c *change, r wire.Recipient, row *wire.Row) error {
 	key := wideKey(row.Key)
 	comes, err := c.keyed(r, key.tail(), row.Value)

@@ -43,8 +43,8 @@ func (c *change) moveIn(r wire.Recipient, epoch wire.Epoch) (in moveInRow,
 	return in, movedIn(&in, own, epoch, c.version), nil
 }
 
-// movedIn is the end of the move of an epoch: nil when it has not ended. What this region refused it
-// never had, whatever mark of a later owner has reached it since.
+// movedIn is the end of the move of an epoch: nil when it has not ended. What this region refused
+// it never had, whatever mark of a later owner has reached it since.
 func movedIn(in *moveInRow, own wire.Ownership, epoch wire.Epoch,
 	version uint32) *wire.MoveProgress {
 	switch {

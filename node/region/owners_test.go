@@ -143,7 +143,8 @@ func TestDeliveredMessageHasOneVerdict(t *testing.T) {
 }
 
 // TestMoveBackBeforeTheEnd: a citizen is back before the log has the end of the move away from here.
-// Nothing is taken until it has, so that the earlier stay is erased, and the citizen can leave again.
+// Nothing is taken until it has, so that the earlier stay is erased, and the citizen can leave
+// again.
 func TestMoveBackBeforeTheEnd(t *testing.T) {
 	list := newOwners(t, "lazio", "sicilia")
 	lazio, sicilia := list[0], list[1]
