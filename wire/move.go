@@ -45,6 +45,15 @@ const (
 	CmdMoveOrder CommandKind = 146 // MoveOrder → DirectoryEntry
 )
 
+// Commands of owners, in a region's log, of version 3.
+const (
+	// CmdTakeBack makes the region the owner again of a code that the directory has with it, at a
+	// later epoch than its own log gave it up, while no move is under way.
+	CmdTakeBack CommandKind = 70 // Standing → empty
+	// CmdMoveForget drops what is kept of a refused move, once the directory knows its end.
+	CmdMoveForget CommandKind = 71 // MoveStep → empty
+)
+
 // Calls about moves.
 const (
 	MethodMove       Method = 60 // MoveIntent → Move; gateway or operator to the owner's leader

@@ -84,6 +84,9 @@ const (
 	NotOwner
 	// OutOfTime: the id's time is too far from the log's. Nothing changed; mint a new one.
 	OutOfTime
+	// Broken: the owner's state contradicts itself about this record, or the record has no form that
+	// can be decided. Nothing changed, and nothing will: every replica found the same.
+	Broken
 )
 
 // Outcome is what became of one record of a block.

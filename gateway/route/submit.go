@@ -308,6 +308,10 @@ func (s *submission) answered(o wire.Outcome) (wire.Outcome, step) {
 		return o, s.moved(o)
 	case wire.OutOfTime:
 		return o, s.outOfTime()
+	case wire.Broken:
+		s.last = wire.Errorf(wire.Internal, "region %s can not decide the message: what it knows "+
+			"under the idempotency key contradicts itself", s.owner.Region)
+		return o, finished
 	}
 	s.last = wire.Errorf(wire.Unavailable, "the owner answered with outcome %d", o.Kind)
 	return o, sendAfterPause

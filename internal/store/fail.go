@@ -60,6 +60,13 @@ func (f *failure) wedged() bool {
 	return f.wedge
 }
 
+// Stop makes the store fail with err, as a failing disk does, and returns what it failed with. Its
+// owner calls it when it can no longer trust what it holds.
+func (d *DB) Stop(err error) error {
+	d.fail.set(err)
+	return d.fail.get()
+}
+
 // Err delivers the error that stopped the store, once: a full or failing disk, damaged data. The
 // owner must stop the group. What was committed and not flushed is lost and must be replayed.
 func (d *DB) Err() <-chan error { return d.fail.report }

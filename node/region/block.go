@@ -1,6 +1,11 @@
 package region
 
-import "github.com/staffetta/staffetta/wire"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/staffetta/staffetta/wire"
+)
 
 // applyBlock decides every record of a block, in order, each seeing the ones before it.
 func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, error) {
@@ -8,7 +13,7 @@ func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, erro
 	if err != nil {
 		return nil, err
 	}
-	if b.Erased {
+	if b.Erased && c.version < wire.VersionOwners {
 		return nil, wire.Malformedf("a rewritten block was submitted")
 	}
 	out := &wire.Outcomes{List: make([]wire.Outcome, len(b.Records))}
@@ -16,6 +21,11 @@ func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, erro
 	accepted := 0
 	for i := range b.Records {
 		rec := &b.Records[i]
+		if c.version >= wire.VersionOwners && (b.Erased || !s.decidable(rec)) {
+			out.List[i] = c.breaks(rec) // no leader lets it pass
+			refused.add(i)
+			continue
+		}
 		outcome, delivered, err := s.applyRecord(c, rec, i)
 		if err != nil {
 			return nil, err
@@ -43,7 +53,7 @@ func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, erro
 func (s *State) applyRecord(c *change, rec *wire.Record, position int) (o wire.Outcome,
 	delivered bool, err error) {
 	r := rec.RecipientUnder(s.cfg.Hasher)
-	if rec.ID.IsZero() || r.IsZero() || rec.IsDigest() != (len(rec.Content) == 0) {
+	if c.version < wire.VersionOwners && !s.decidable(rec) {
 		return o, false, wire.Malformedf("record %d has not the form that a leader lets pass",
 			position)
 	}
@@ -73,7 +83,28 @@ func (s *State) applyRecord(c *change, rec *wire.Record, position int) (o wire.O
 		return wire.Outcome{Kind: wire.NeedContent}, false, nil
 	}
 	o = wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: verdict}
-	return o, verdict.Status == wire.Processed, s.keepRecord(c, r, rec, position, verdict)
+	err = s.keepRecord(c, r, rec, position, verdict)
+	if c.version >= wire.VersionOwners && errors.Is(err, errContent) {
+		return c.breaks(rec), false, nil
+	}
+	return o, verdict.Status == wire.Processed, err
+}
+
+// errContent is a record whose content has no summary. Nothing was written.
+var errContent = errors.New("content cannot be read")
+
+// decidable reports whether a record has the form that a leader lets pass.
+func (s *State) decidable(rec *wire.Record) bool {
+	return !rec.ID.IsZero() && !rec.RecipientUnder(s.cfg.Hasher).IsZero() &&
+		rec.IsDigest() == (len(rec.Content) == 0)
+}
+
+// breaks is the outcome of a record about which the state contradicts itself. Every replica finds
+// the same, so that none of them is damaged: the record fails, the group goes on, and who operates
+// it hears of it.
+func (c *change) breaks(rec *wire.Record) wire.Outcome {
+	c.broken++
+	return wire.Outcome{Kind: wire.Broken, ID: rec.ID}
 }
 
 // keepRecord writes the rows of a record that was decided.
@@ -82,7 +113,7 @@ func (s *State) keepRecord(c *change, r wire.Recipient, rec *wire.Record, positi
 	if verdict.Status == wire.Processed {
 		var summary wire.Summary
 		if err := wire.Decode(rec.Content, &summary); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errContent, err)
 		}
 		var row inboxRow
 		row.fill(c.index, position, rec, &summary)
@@ -159,8 +190,11 @@ func (s *State) earlier(c *change, r wire.Recipient, rec *wire.Record) (o wire.O
 		return wire.Outcome{Kind: wire.KeyConflict}, true, nil
 	}
 	verdict, ok, err := lookUp(r, row.id(), c.getWide)
-	if err == nil && !ok {
-		err = errDamaged(key[:]) // the key lives exactly as long as its message
+	if err == nil && !ok { // the key lives exactly as long as its message
+		if c.version >= wire.VersionOwners {
+			return c.breaks(rec), true, nil
+		}
+		err = errDamaged(key[:])
 	}
 	return wire.Outcome{Kind: wire.Decided, ID: row.id(), Verdict: verdict}, true, err
 }

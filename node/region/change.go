@@ -45,6 +45,7 @@ type change struct {
 
 	// For publication after the commit.
 	erased  []uint64 // blocks rewritten
+	broken  uint64   // records that the state contradicts itself about
 	pending bool     // work for the leader was added
 	spooled bool     // a block or key was added to the spool
 
@@ -62,7 +63,7 @@ func newChange() *change {
 // open begins an Apply after the state that sum stands for.
 func (c *change) open(r pebble.Reader, b *pebble.Batch, k clock, version uint32, sum [32]byte) {
 	c.reader, c.batch, c.clock, c.version, c.sum = r, b, k, version, sum
-	c.erased, c.pending, c.spooled = c.erased[:0], false, false
+	c.erased, c.pending, c.spooled, c.broken = c.erased[:0], false, false, 0
 }
 
 // reset forgets the rows of an Apply, which are committed now or never will be.

@@ -21,7 +21,9 @@ var corpusKinds = []wire.CommandKind{wire.CmdLogin, wire.CmdLogout, wire.CmdSetP
 	wire.CmdRegionKey, wire.CmdSpool, wire.CmdSpoolDone, wire.CmdSpoolExpire,
 	wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone, wire.CmdMoveUndo,
 	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdMoveCopy,
-	wire.CmdFenceSlot, wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile}
+	wire.CmdFenceSlot, wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile,
+	// Version 3.
+	wire.CmdTakeBack, wire.CmdMoveForget}
 
 // commands adds an entry of commands.
 func (c *writer) commands(list ...wire.Command) []wire.Result {

@@ -49,6 +49,7 @@
 //	movecopy.go  what an earlier owner still has, after a restore
 //	movekeys.go  the keys of moves
 //	importkey.go idempotency keys that come from another region
+//	takeback.go  a code that the directory has with the region and its log has not
 //	remains.go   what is left of a citizen who moved away
 //	citizen.go   sessions and preferences
 //	profile.go   the registry entry and its update

@@ -53,8 +53,12 @@ func (s *State) moveErase(c *change, m *wire.MoveErase) (wire.Result, error) {
 		return failf(wire.Conflict, "the fiscal code is this region's")
 	}
 	left := remainsRowsMax
-	for _, kind := range []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix,
-		preferencePrefix} {
+	kinds := []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix, preferencePrefix}
+	if c.version >= wire.VersionOwners {
+		// Keys before what they lead to: a copy that is made in the middle has none that leads nowhere.
+		kinds = []byte{idempotencyPrefix, inboxPrefix, rejectedPrefix, preferencePrefix}
+	}
+	for _, kind := range kinds {
 		if err := s.eraseRows(c, kind, r, &left); err != nil {
 			return wire.Result{}, err
 		}

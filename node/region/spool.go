@@ -166,7 +166,8 @@ func (s *State) spool(c *change, m *wire.Spool) (wire.Result, error) {
 	if m.Block.Sealed.Home != s.cfg.Region {
 		return failf(wire.Malformed, "a block for another region's spool")
 	}
-	outcomes, known, err := spoolKnown(c.get, m.Block.Stubs)
+	outcomes, known, broken, err := spoolKnown(c.get, c.version, m.Block.Stubs)
+	c.broken += broken
 	if err != nil || known {
 		return wire.OK(&wire.Spooled{Outcomes: outcomes}), err
 	}
@@ -198,23 +199,26 @@ func (s *State) spool(c *change, m *wire.Spool) (wire.Result, error) {
 // spoolKnown answers the records whose id or idempotency key the spool knows, and leaves the
 // others undecided. A block with any that are known is not kept: what it holds can not be taken
 // apart here, and a key that the owner were to meet in another order would name another message.
-func spoolKnown(get func(key []byte) ([]byte, bool, error), stubs []wire.Record) (
-	outcomes []wire.Outcome, known bool, err error) {
+func spoolKnown(get func(key []byte) ([]byte, bool, error), version uint32,
+	stubs []wire.Record) (outcomes []wire.Outcome, known bool, broken uint64, err error) {
 	outcomes = make([]wire.Outcome, len(stubs))
 	for i := range stubs {
-		o, ok, err := spoolKnows(get, &stubs[i])
+		o, ok, err := spoolKnows(get, version, &stubs[i])
 		if err != nil {
-			return nil, false, err
+			return nil, false, 0, err
 		}
 		if ok {
 			known, outcomes[i] = true, o
 		}
+		if o.Kind == wire.Broken {
+			broken++
+		}
 	}
-	return outcomes, known, nil
+	return outcomes, known, broken, nil
 }
 
-func spoolKnows(get func(key []byte) ([]byte, bool, error), rec *wire.Record) (o wire.Outcome,
-	known bool, err error) {
+func spoolKnows(get func(key []byte) ([]byte, bool, error), version uint32, rec *wire.Record) (
+	o wire.Outcome, known bool, err error) {
 	stub, ok, err := getStub(get, stubKey(rec.Recipient, rec.ID))
 	if err != nil || ok {
 		return stub.outcome(rec.ID), ok, err
@@ -235,8 +239,11 @@ func spoolKnows(get func(key []byte) ([]byte, bool, error), rec *wire.Record) (o
 		return wire.Outcome{Kind: wire.KeyConflict}, true, nil
 	}
 	stub, ok, err = getStub(get, stubKey(rec.Recipient, used.id()))
-	if err == nil && !ok {
-		err = errDamaged(key[:]) // the key lives no longer than its stub
+	if err == nil && !ok { // the key lives no longer than its stub
+		if version >= wire.VersionOwners {
+			return wire.Outcome{Kind: wire.Broken, ID: rec.ID}, true, nil
+		}
+		err = errDamaged(key[:])
 	}
 	return stub.outcome(used.id()), true, err
 }

@@ -10,7 +10,8 @@ import (
 // Nil: propose it. Otherwise the answer: records that the spool knows, or whose ids are out of
 // time, have their outcome and the others are undecided.
 func (s *State) AdmitSpool(stubs []wire.Record, now wire.Time) ([]wire.Outcome, error) {
-	outcomes, answered, err := spoolKnown(s.db.Get, stubs)
+	outcomes, answered, broken, err := spoolKnown(s.db.Get, s.ActiveVersion(), stubs)
+	s.broken.Add(broken)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,9 @@ type State struct {
 	// restored is the state's incarnation, and how far it agrees with the directory.
 	restored atomic.Pointer[restored]
 
+	// broken counts what Broken says.
+	broken atomic.Uint64
+
 	expected expected
 	warming  warming // owned by Open, Install and Close
 
@@ -127,17 +130,26 @@ func (s *State) Checkpoint() (stream io.ReadCloser, size int64, at wire.Position
 func (s *State) Stage() (io.WriteCloser, error) { return s.db.Stage() }
 
 // Install switches to the state received by Stage, durably and as a whole. It must be the state
-// at the position at; otherwise nothing changes.
+// at the position at; otherwise nothing changes. A state that was switched to and cannot be read
+// stops the replica: it is not the one of before, and nobody may take it for that.
 func (s *State) Install(at wire.Position) error {
 	if err := s.db.Install(at); err != nil {
 		return err
 	}
 	s.failed = nil
-	return s.load()
+	if err := s.load(); err != nil {
+		s.failed = s.db.Stop(fmt.Errorf("region state: the installed one cannot be read: %w", err))
+		return s.failed
+	}
+	return nil
 }
 
 // Digest is the chain over everything written up to index.
 func (s *State) Digest() (index uint64, sum [32]byte) { return s.db.Digest() }
+
+// Broken is how many records were not decided, since the process began, because rows contradict
+// each other or the records have no form. It is a fault of the program, which every replica has.
+func (s *State) Broken() uint64 { return s.broken.Load() }
 
 // Now is the state's time: the latest of any entry applied.
 func (s *State) Now() wire.Time { return s.clock.Load().Now }
