@@ -473,12 +473,16 @@ func (o *DirectoryOps) Fields(c *codec.Codec) {
 type DirectoryResult struct {
 	OK    bool
 	Entry DirectoryEntry
+	// Err refuses this operation, and no other one of its batch: it is malformed, or names a region
+	// that is not there, or takes nobody. From VersionOwners on; below it, it fails the batch.
+	Err *Error
 }
 
 // Fields declares the message.
 func (r *DirectoryResult) Fields(c *codec.Codec) {
 	codec.Bool(c, 1, &r.OK)
 	codec.Nested(c, 2, &r.Entry)
+	codec.Optional(c, 3, &r.Err)
 }
 
 // DirectoryResults answers DirectoryOps, in order.

@@ -24,7 +24,7 @@ const corpusDir = "testdata/corpus"
 
 // corpora are the writers of the logs.
 var corpora = map[string]func(*writer){"v1": (*writer).version1, "v2": (*writer).version2,
-	"v2-orders": (*writer).version2Orders}
+	"v2-orders": (*writer).version2Orders, "v3-owners": (*writer).version3Owners}
 
 // writer writes a log.
 type writer struct {

@@ -16,8 +16,9 @@ import (
 const resolveTogether = 32
 
 // directory applies operations in order. They are checked first: one that is malformed, or that
-// names a region which is not on the map, fails them all. After that each decides for itself,
-// and its result is the entry as it then is:
+// names a region which is not on the map, is refused, and fails them all below VersionOwners: what
+// region or code one is about is nothing to the others. After that each decides for itself, and its
+// result is the entry as it then is:
 //
 //	OpClaim        Unclaimed → ClaimPending by Region at epoch 1. Holds as well when Region
 //	               already has the code at epoch 1, pending or claimed: a claim sent again.
@@ -56,16 +57,21 @@ func (t *tx) directoryOps(ops *wire.DirectoryOps, last wire.DirectoryOpKind) (co
 		return nil, wire.Errorf(wire.TooLarge, "%d operations, %d allowed", len(ops.List),
 			directoryOpsMax)
 	}
+	results := &wire.DirectoryResults{List: make([]wire.DirectoryResult, len(ops.List))}
 	for i := range ops.List {
-		if err := t.checkOp(&ops.List[i], last); err != nil {
+		err := t.checkOp(&ops.List[i], last)
+		if err != nil && t.founded.m.ActiveVersion < wire.VersionOwners {
 			return nil, err
 		}
+		results.List[i].Err = err
 	}
 	if err := t.mayTell(ops); err != nil {
 		return nil, err
 	}
-	results := &wire.DirectoryResults{List: make([]wire.DirectoryResult, len(ops.List))}
 	for i := range ops.List {
+		if results.List[i].Err != nil {
+			continue
+		}
 		results.List[i] = t.directoryOp(&ops.List[i])
 	}
 	return results, nil

@@ -312,3 +312,34 @@ func TestClosingRegionTakesNothing(t *testing.T) {
 	succeed(t, s, closing(false), move)
 	owned(2)
 }
+
+// TestOneRefusedOperation: what a region that is closing may not do any more refuses nobody else's
+// operation of the same batch. Below VersionOwners it refuses all.
+func TestOneRefusedOperation(t *testing.T) {
+	for _, version := range []uint32{2, wire.VersionOwners} {
+		s := federationOf(t)
+		succeed(t, s, command(wire.CmdFinalise, &wire.RaiseVersion{Version: version}),
+			members(wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}}),
+			directoryOp(wire.OpClaim, "anna", "umbria", 1, false),
+			members(wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10,
+				Closing: true}}))
+		batch := command(wire.CmdMoveDirectory, &wire.DirectoryOps{List: []wire.DirectoryOp{
+			{Kind: wire.OpClaim, Recipient: recipientOf("berto"), Region: "umbria", Epoch: 1},
+			{Kind: wire.OpOwn, Recipient: recipientOf("anna"), Region: "umbria", Epoch: 1},
+		}})
+		if version < wire.VersionOwners {
+			refused(t, s, batch, wire.Conflict, "closing")
+			continue
+		}
+		var results wire.DirectoryResults
+		if err := wire.Decode(succeed(t, s, batch)[0].Body, &results); err != nil {
+			t.Fatal(err)
+		}
+		if r := results.List[0]; r.Err == nil || r.Err.Code != wire.Conflict || r.OK {
+			t.Errorf("a claim by a region that is closing: %+v", r)
+		}
+		if r := results.List[1]; r.Err != nil || !r.OK || r.Entry.State != wire.Claimed {
+			t.Errorf("the arrival of another one: %+v", r)
+		}
+	}
+}

@@ -157,14 +157,15 @@ func (s *State) Checkpoint() (stream io.ReadCloser, size int64, at wire.Position
 // durable; at most one is open.
 func (s *State) Stage() (io.WriteCloser, error) { return s.db.Stage() }
 
-// Install switches to the closed stage, which must be as of at; otherwise nothing changes.
-// Whoever follows the feed is told to ask anew.
+// Install switches to the closed stage, which must be as of at; otherwise nothing changes. A state
+// that was switched to and cannot be read stops the replica. Whoever follows the feed is told to
+// ask anew.
 func (s *State) Install(at wire.Position) error {
 	if err := s.db.Install(at); err != nil {
 		return err
 	}
 	if err := s.loadMap(); err != nil {
-		return err
+		return s.db.Stop(fmt.Errorf("the installed state cannot be read: %w", err))
 	}
 	s.feed.reset(s.db.Position().Index)
 	return nil
