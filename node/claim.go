@@ -171,6 +171,12 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 	for i, p := range pending {
 		entry, anchor := results[i].Entry, c.n.anchor(p.Recipient)
 		switch {
+		case results[i].Err != nil && p.State == wire.Claiming:
+			// A region that is closing claims nobody any more.
+			add(wire.CmdClaimAbort, &wire.ClaimAbort{Recipient: p.Recipient})
+			c.tell(p.Recipient, results[i].Err)
+		case results[i].Err != nil:
+			waits = results[i].Err
 		case p.State == wire.Owned && results[i].OK:
 			add(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
 		case p.State == wire.Owned:

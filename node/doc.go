@@ -36,6 +36,7 @@
 //	federation.go   the calls on owners, services, keys and the feed
 //	claim.go        the leader drives claims and directory updates
 //	handover.go     what an anchor hands over, and its import
+//	owners.go       the leader holds the region's log against the directory, all the time
 //	move.go         citizens' moves: the calls, and what a new owner takes
 //	movedrive.go    the leader drives moves away from its region
 //	movecopy.go     what a move's old region still has, fetched after a restore

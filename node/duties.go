@@ -83,6 +83,7 @@ func (n *Node) leadRegion(ctx context.Context) error {
 		return n.claims.run(ctx)
 	})
 	g.Go(func() error { return (&moves{n: n}).run(ctx) })
+	g.Go(func() error { return n.owners.run(ctx) })
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
 	g.Go(func() error { return n.spool.keepKeys(ctx) })
@@ -171,6 +172,11 @@ func (n *Node) houseRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(n.expire(ctx, now), n.expireSpool(ctx, now), n.eraseRemains(ctx, now),
+		n.eraseStranded(ctx), n.forgetRefused(ctx), n.eraseDue(ctx, now))
+}
+
+func (n *Node) expire(ctx context.Context, now wire.Time) error {
 	for range expiriesBatch { // each moves expiry on by an hour at most
 		expire, due := n.region.Expire(now)
 		if !due {
@@ -180,8 +186,7 @@ func (n *Node) houseRound(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(n.expireSpool(ctx, now), n.eraseRemains(ctx, now), n.eraseStranded(ctx),
-		n.eraseDue(ctx, now))
+	return nil
 }
 
 // eraseDue rewrites the blocks whose refused content is due, until none is or this look's share

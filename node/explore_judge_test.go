@@ -48,6 +48,12 @@ func (w *explored) judge() {
 	}
 	for _, r := range w.regions {
 		r.judgeKeys()
+		if b := r.state.Broken(); b > 0 {
+			w.finding(w.plots[0], "%s: %d records contradict what is there", r.id, b)
+		}
+		if list, err := r.state.Refused(wire.Recipient{}, 1); err != nil || len(list) > 0 {
+			w.finding(w.plotOf(list[0].Recipient), "%s: a refused move stays for ever", r.id)
+		}
 		totals, err := r.state.SpoolTotals()
 		if err != nil || len(totals) > 0 {
 			w.finding(w.plots[0], "%s: something waits in the spool: %+v, %v", r.id, totals, err)

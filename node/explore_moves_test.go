@@ -261,6 +261,16 @@ func (w *explored) housekeep(r *exploredRegion) {
 			}
 		}
 	}
+	refused, err := r.state.Refused(wire.Recipient{}, refusedBatch)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := range refused {
+		if w.directory(refused[i].Recipient).Epoch > refused[i].Epoch {
+			r.must(wire.CmdMoveForget, &refused[i], nil)
+		}
+	}
+	r.compareOwners()
 	blocks, err := r.state.DueErasures(w.now, 16)
 	if err != nil {
 		w.t.Fatal(err)

@@ -64,6 +64,8 @@ func (r *exploredRegion) driveClaim(p *exploredPlot, item wire.Pending) {
 	last := results.List[len(results.List)-1]
 	w, code, anchor := r.w, item.Recipient, r.w.currentMap().Anchor(p.slot)
 	switch {
+	case last.Err != nil:
+		w.finding(p, "the directory refuses region %s: %v", r.id, last.Err)
 	case item.State == wire.Owned:
 		if !last.OK {
 			p.note("%s: the directory contradicts: %s has %s at %d", r.id, last.Entry.Region,
@@ -254,4 +256,25 @@ func (r *exploredRegion) reconcile() {
 			short(k.Recipient), k.Region, k.Epoch, k.Leaving)
 	}
 	r.must(wire.CmdReconcile, &c.page, nil)
+}
+
+// compareOwners is what owners does.
+func (r *exploredRegion) compareOwners() {
+	list, err := r.state.Owners(wire.Recipient{}, ownersPage)
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	for i := range list {
+		o, p := &list[i], r.w.plotOf(list[i].Recipient)
+		e := r.w.directory(o.Recipient)
+		switch contradiction(o, e, r.id) {
+		case ownedTwice:
+			r.w.finding(p, "%s owns %s, and the directory has %+v", r.id, short(o.Recipient), e)
+		case ownedNowhere:
+			r.w.finding(p, "%s gave %s up, and the directory has %+v", r.id, short(o.Recipient), e)
+		case toldWrong:
+			r.tellDirectory(p, wire.DirectoryOp{Kind: wire.OpSetActive, Recipient: o.Recipient,
+				Region: r.id, Epoch: o.Epoch, Active: o.Active})
+		}
+	}
 }

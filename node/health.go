@@ -44,6 +44,14 @@ func (n *Node) troubles() (list []string) {
 			list = append(list, name+": replicas differ at equal index and no majority agrees")
 		}
 	}
+	if c := n.owners.contradictions.Load(); c > 0 {
+		list = append(list, fmt.Sprintf("%s: the directory contradicts the log about %d codes: those "+
+			"that nobody owned are taken back, of others see the log", regionGroup(n.cfg.Region), c))
+	}
+	if b := n.region.Broken(); b > 0 {
+		list = append(list, fmt.Sprintf("%s: %d records were not decided, as rows contradict each "+
+			"other on every replica", regionGroup(n.cfg.Region), b))
+	}
 	if allowed, have := n.federation.ActiveVersion(), n.region.ActiveVersion(); have < allowed {
 		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
 			"member is away or runs an older program", regionGroup(n.cfg.Region), have, allowed))

@@ -73,7 +73,7 @@ func (n *Node) getMove(ctx context.Context, from link.Identity, req []byte) ([]b
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.mayShow(ctx); err != nil {
 		return nil, err
 	}
 	now, err := n.regionTime(ctx)
@@ -313,12 +313,11 @@ func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range list {
-		if err := n.eraseRemainsOf(ctx, r); err != nil {
-			return err
-		}
+	var errs []error
+	for _, r := range list { // one who is not to be erased does not keep the others
+		errs = append(errs, n.eraseRemainsOf(ctx, r))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // eraseStranded erases what a restored region's copy has of moves to here which, as the directory

@@ -353,6 +353,9 @@ func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
 	if len(results.List) != 1 {
 		return wire.Errorf(wire.Internal, "%d results for one operation", len(results.List))
 	}
+	if err := results.List[0].Err; err != nil {
+		return err
+	}
 	if e := results.List[0].Entry; !results.List[0].OK {
 		return wire.Errorf(wire.Internal, "the directory contradicts the region's log: it has "+
 			"region %q at epoch %d", e.Region, e.Epoch)

@@ -55,6 +55,7 @@ type Node struct {
 	regionQueue     *queue
 	federationQueue *queue
 	claims          *claims
+	owners          *owners
 	spool           *spool
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
@@ -240,6 +241,7 @@ func (n *Node) openGroups() (err error) {
 	n.federationQueue.active = n.federation.ActiveVersion
 	n.regionQueue = newQueue(n.regionGroup, n.regionLog.stamp)
 	n.regionQueue.active = n.region.ActiveVersion
+	n.owners = &owners{n: n}
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	n.spool = newSpool(n)
 	return nil
@@ -340,6 +342,7 @@ func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
 func (n *Node) registerMetrics() {
 	n.cfg.Registerer.MustRegister(n.diskMetrics()...)
 	n.cfg.Registerer.MustRegister(n.moveMetrics()...)
+	n.cfg.Registerer.MustRegister(n.owners.metrics()...)
 	n.cfg.Registerer.MustRegister(
 		n.region.Store().Collector(), n.federation.Collector(), n.spool.stats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",

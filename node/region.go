@@ -26,9 +26,7 @@ func (n *Node) handleRegion() {
 	change(n, wire.MethodSetPreference, wire.CmdSetPreference,
 		func(q *wire.SetPreference) wire.TokenHash { return q.Token })
 
-	read(n, wire.MethodFindMessage, func(q *wire.FindMessage) (*wire.MessageView, error) {
-		return n.region.FindMessage(*q)
-	})
+	read(n, wire.MethodFindMessage, n.findMessage)
 	read(n, wire.MethodSenderProfile,
 		func(q *wire.SenderProfileQuery) (*wire.SenderProfile, error) {
 			return n.region.SenderProfile(*q)
@@ -48,6 +46,23 @@ func (n *Node) handleRegion() {
 	readAt(n, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (*wire.InboxMessage, error) {
 		return n.region.GetInbox(*q, now)
 	})
+}
+
+// findMessage answers MethodFindMessage. That this region does not have a message of a code that
+// nobody owns says nothing once another anchor may have decided about it.
+func (n *Node) findMessage(q *wire.FindMessage) (*wire.MessageView, error) {
+	view, err := n.region.FindMessage(*q)
+	if !errors.Is(err, wire.NotFound) || n.anchors(q.Recipient.Slot()) {
+		return view, err
+	}
+	switch own, _, e := n.region.Ownership(q.Recipient); {
+	case e != nil:
+		return nil, e
+	case own.State == wire.Owned:
+		return nil, err
+	}
+	return nil, wire.Errorf(wire.Unavailable, "slot %d is not to be decided here now",
+		q.Recipient.Slot())
 }
 
 // message is a pointer to T that is a message.
@@ -201,19 +216,27 @@ func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]b
 	if err := n.mayPropose(); err != nil {
 		return nil, err
 	}
-	commands := make([]wire.Command, len(batch.List))
+	results := make([]wire.Result, len(batch.List))
+	var commands []wire.Command
+	var at []int // which result is the command's
 	for i := range batch.List {
 		if batch.List[i].To != from.Region {
 			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
 		}
-		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) {
-			return nil, wire.Errorf(wire.Unavailable, "slot %d is not to be decided here now", s)
+		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) { // codes of other slots do not wait
+			results[i] = wire.Fail(wire.Errorf(wire.Unavailable, "slot %d is not to be decided "+
+				"here now", s))
+			continue
 		}
-		commands[i] = wire.Command{Kind: wire.CmdRelease, Body: wire.Encode(&batch.List[i])}
+		commands, at = append(commands, wire.Command{Kind: wire.CmdRelease,
+			Body: wire.Encode(&batch.List[i])}), append(at, i)
 	}
-	results, err := n.regionQueue.submit(ctx, commands)
+	decided, err := n.regionQueue.submit(ctx, commands)
 	if err != nil {
 		return nil, err
+	}
+	for i := range decided {
+		results[at[i]] = decided[i]
 	}
 	answer := wire.Encode(&wire.Results{List: results})
 	if len(answer) > wire.FrameBytesMax { // whoever asks again asks for fewer

@@ -189,7 +189,7 @@ func (n *Node) findSpooled(ctx context.Context, _ link.Identity, req []byte) ([]
 	if err := wire.Decode(req, &q); err != nil {
 		return nil, err
 	}
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.mayShow(ctx); err != nil {
 		return nil, err
 	}
 	v, err := n.region.FindSpooled(q)
@@ -211,7 +211,7 @@ func (n *Node) countSpooled(ctx context.Context, _ link.Identity, req []byte) ([
 	}
 	n.spool.counting.Lock() // what was taken on an older map is in the log now
 	defer n.spool.counting.Unlock()
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.mayShow(ctx); err != nil {
 		return nil, err
 	}
 	totals, err := n.region.SpoolTotals()

@@ -156,6 +156,9 @@ func (r *relaying) answer(b *relayedBlock) (a wire.RelayedBlock) {
 	var owners []wire.RegionID
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
+		if o.Kind == wire.Broken { // it ends as FAILED, as no try will decide it
+			*o = wire.Outcome{Kind: wire.KeyConflict}
+		}
 		if o.Kind == wire.Decided || o.Kind == wire.KeyConflict {
 			continue
 		}
