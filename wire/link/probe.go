@@ -9,8 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/qlog"
+	"github.com/quic-go/quic-go/qlogwriter"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -30,6 +34,8 @@ type Probed struct {
 	Protocol    string
 	Handshake   time.Duration
 	RoundTrip   time.Duration // the least that QUIC measured
+	// PacketBytes is the largest UDP payload that came through to the node; 0: not known.
+	PacketBytes int
 	Answers     []Answer
 }
 
@@ -60,7 +66,8 @@ func (l *Link) Probe(ctx context.Context, node wire.NodeID, m wire.Method, req [
 		return p, wire.Errorf(wire.Unavailable, "no address of node %.40q", node)
 	}
 	begun := time.Now()
-	c, err := l.probeDial(ctx, key, &p)
+	size := new(packetSize)
+	c, err := l.probeDial(ctx, key, &p, size)
 	if err != nil {
 		return p, probeError(key, err)
 	}
@@ -75,10 +82,57 @@ func (l *Link) Probe(ctx context.Context, node wire.NodeID, m wire.Method, req [
 		p.Answers = append(p.Answers, a)
 	}
 	p.RoundTrip = c.conn.ConnectionStats().MinRTT
+	p.PacketBytes = l.measure(ctx, c, size)
 	return p, nil
 }
 
-func (l *Link) probeDial(ctx context.Context, key peerKey, p *Probed) (*outConn, error) {
+const (
+	// measureWait bounds the search for the size of the packets that a path carries. QUIC tries
+	// one every five round trips, while there is something to send.
+	measureWait = 1500 * time.Millisecond
+	// measurePause is between the packets that are sent meanwhile.
+	measurePause = 2 * time.Millisecond
+)
+
+// packetSize listens to a connection for the size of packets that it found the path to carry.
+type packetSize struct {
+	bytes atomic.Int64
+	done  atomic.Bool
+}
+
+// AddProducer gives the connection somebody to tell.
+func (s *packetSize) AddProducer() qlogwriter.Recorder { return s }
+
+// RecordEvent takes what a connection tells of itself.
+func (s *packetSize) RecordEvent(e qlogwriter.Event) {
+	if m, ok := e.(qlog.MTUUpdated); ok {
+		s.bytes.Store(int64(m.Value))
+		s.done.Store(m.Done)
+	}
+}
+
+// Close has nothing to close.
+func (s *packetSize) Close() error { return nil }
+
+// measure keeps a connection busy, with calls that the peer does not know, until it has found out
+// which packets the path carries, and answers their size.
+func (l *Link) measure(ctx context.Context, c *outConn, size *packetSize) int {
+	ctx, cancel := context.WithTimeout(ctx, measureWait)
+	defer cancel()
+	for !size.done.Load() && sleep(ctx, l.stopping, measurePause) {
+		_, err := l.probeCall(ctx, c, methodNone, nil)
+		if e := (*wire.Error)(nil); err != nil && !errors.As(err, &e) {
+			break
+		}
+	}
+	return int(max(size.bytes.Load(), packetBytesMin))
+}
+
+// methodNone is a call that no program answers but by saying so.
+const methodNone wire.Method = 0
+
+func (l *Link) probeDial(ctx context.Context, key peerKey, p *Probed, size *packetSize) (*outConn,
+	error) {
 	addr, err := resolve(ctx, key.addr, l.cfg.PacketConn.LocalAddr())
 	if err != nil {
 		return nil, err
@@ -93,7 +147,11 @@ func (l *Link) probeDial(ctx context.Context, key peerKey, p *Probed) (*outConn,
 		}
 		return verify(cs)
 	}
-	if c.conn, err = l.transport.Dial(ctx, addr, config, dialConfig(key.proto)); err != nil {
+	quicConfig := dialConfig(key.proto)
+	quicConfig.Tracer = func(context.Context, bool, quic.ConnectionID) qlogwriter.Trace {
+		return size
+	}
+	if c.conn, err = l.transport.Dial(ctx, addr, config, quicConfig); err != nil {
 		return nil, err
 	}
 	p.Protocol = c.conn.ConnectionState().TLS.NegotiatedProtocol

@@ -253,6 +253,7 @@ func listenConfig() *quic.Config {
 		MaxConnectionReceiveWindow:     relayConnWindowMax,
 		MaxIncomingStreams:             callStreamsMax,
 		MaxIncomingUniStreams:          -1,
+		InitialPacketSize:              packetBytesMin,
 	}
 }
 

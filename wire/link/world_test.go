@@ -48,12 +48,14 @@ type cutRouter struct {
 	simnet.PerfectRouter
 	mu  sync.Mutex
 	off map[string]bool
+	mtu int // of the network, IPv4 and UDP headers included; larger packets are lost; 0: any
 }
 
 func (r *cutRouter) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
 	from, to := p.From.String(), p.To.String()
-	lost := r.off[from] || r.off[to] || r.off[from+" to "+to]
+	lost := r.off[from] || r.off[to] || r.off[from+" to "+to] ||
+		r.mtu > 0 && len(p.Data)+headersV4 > r.mtu
 	r.mu.Unlock()
 	if lost {
 		return nil
