@@ -80,6 +80,7 @@ func (n *Node) probePeer(ctx context.Context, peer wire.NodeID) wire.PeerProbe {
 	p.Protocol = probed.Protocol
 	p.HandshakeMicros = uint64(probed.Handshake.Microseconds())
 	p.RoundTripMicros = uint64(probed.RoundTrip.Microseconds())
+	p.PacketBytes = uint64(probed.PacketBytes)
 	if probed.Certificate != nil {
 		p.Certificate = certificateStatus(probed.Certificate)
 	}

@@ -225,6 +225,9 @@ type PeerProbe struct {
 	Binary      string            `json:"binary"`
 	Version     uint32            `json:"version"`
 	Certificate CertificateStatus `json:"certificate"`
+	// PacketBytes is the largest UDP payload that came through to the peer, as far as it was
+	// tried; 0: not known.
+	PacketBytes uint64 `json:"packet_bytes"`
 }
 
 // Fields declares the message.
@@ -241,4 +244,5 @@ func (p *PeerProbe) Fields(c *codec.Codec) {
 	codec.String(c, 10, &p.Binary)
 	codec.Uint(c, 11, &p.Version)
 	codec.Nested(c, 12, &p.Certificate)
+	codec.Uint(c, 13, &p.PacketBytes)
 }

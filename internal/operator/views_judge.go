@@ -222,10 +222,34 @@ func (d *doctor) broken(from, to NodeView, p *wire.PeerProbe) {
 	case !d.hears(p) && d.hears(back): // said of the other direction
 	case from.Node > to.Node: // said of the other direction, too
 	case d.hears(p):
-		d.say(Wrong, from.Node, to.Node, "does the path carry UDP packets of 1,280 bytes?",
+		d.say(Wrong, from.Node, to.Node, narrow,
 			"first packets arrive both ways, and no connection comes about: %s", p.Problem)
 	default:
-		d.say(Wrong, from.Node, to.Node, firewall, "nothing comes through either way: %s", p.Problem)
+		d.say(Wrong, from.Node, to.Node, firewall+"; else "+narrow,
+			"nothing comes through either way: %s", p.Problem)
+	}
+}
+
+// narrow is what to do about a path on which small packets arrive.
+const narrow = "does the path carry IP packets of 1,228 bytes (1,248 with IPv6), which QUIC needs? " +
+	"Try `ping -M do -s 1200`, and look at the MTU of tunnels on the way"
+
+// packetsWide is the UDP payload from which a path is as wide as IPv6 demands of every link.
+const packetsWide = 1280 - 40 - 8
+
+// width says that a path carries small packets only, with what was found each way.
+func (d *doctor) width(from, to NodeView, p *wire.PeerProbe) {
+	back := "not known"
+	if b := d.probes[[2]wire.NodeID{to.Node, from.Node}]; b != nil && b.PacketBytes > 0 {
+		if b.PacketBytes < p.PacketBytes || b.PacketBytes == p.PacketBytes && from.Node > to.Node {
+			return // said of the other direction
+		}
+		back = fmt.Sprintf("%d bytes", b.PacketBytes)
+	}
+	if p.PacketBytes > 0 && p.PacketBytes < packetsWide {
+		d.say(Warning, from.Node, to.Node, "look at the MTU of tunnels on the way: with less than "+
+			"1,200 bytes no connection comes about", "the path carries UDP packets of at most %d "+
+			"bytes; back: %s", p.PacketBytes, back)
 	}
 }
 
@@ -245,6 +269,7 @@ func (d *doctor) slow(from, to NodeView, p *wire.PeerProbe) {
 		d.say(Warning, from.Node, to.Node, "look at the line between them: elections and every "+
 			"commit take a multiple of it", "a round trip takes %s", span(trip))
 	}
+	d.width(from, to, p)
 	if s := d.status[to.Node]; s != nil && p.Certificate.Identity != "" &&
 		p.Certificate.Identity != s.Certificate.Identity {
 		d.say(Wrong, from.Node, to.Node, "look who listens at "+p.Addr, "it shows a certificate of "+

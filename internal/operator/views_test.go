@@ -243,6 +243,16 @@ func TestFindings(t *testing.T) {
 			e.way("lazio-1", "lazio-2").RoundTripMicros = 80_000
 			e.way("lazio-1", "sicilia-1").RoundTripMicros = 80_000
 		}, []string{"warning lazio-1 lazio-2 a round trip takes 80 ms"}},
+		{"a narrow tunnel", func(e *Examination) {
+			e.way("lazio-1", "lazio-2").PacketBytes = 1200
+			e.way("lazio-2", "lazio-1").PacketBytes = 1439
+		}, []string{"warning lazio-1 lazio-2 the path carries UDP packets of at most 1200 bytes; " +
+			"back: 1439 bytes"}},
+		{"a tunnel as narrow both ways", func(e *Examination) {
+			e.way("lazio-1", "lazio-2").PacketBytes = 1210
+			e.way("lazio-2", "lazio-1").PacketBytes = 1210
+		}, []string{"warning lazio-1 lazio-2 the path carries UDP packets of at most 1210 bytes; " +
+			"back: 1210 bytes"}},
 		{"machines", func(e *Examination) {
 			e.self("lazio-1").FsyncMicros = 150_000
 			e.self("lazio-2").ReceiveBufferBytes = 416 << 10
