@@ -57,7 +57,8 @@ func messages() []codec.Message {
 		new(MoveErase), new(MoveErased), new(MoveOrder), new(RegionOrder), new(DiscardSpooled),
 		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
 		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed),
-		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting)}
+		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting),
+		new(RootBound), new(Whoami), new(May)}
 }
 
 // fill sets every field of v to something that is not zero.
