@@ -489,3 +489,30 @@ func TestResolveIsBatched(t *testing.T) {
 		}
 	})
 }
+
+// TestKeyIsAskedAnew: a gateway without news for some seconds, as after it was stopped, asks before
+// it accepts a key that it knows. Where nobody answers what it knows stands.
+func TestKeyIsAskedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "lazio")
+		w.offer("01A", keyA)
+		r := w.router()
+		ask := func() error { _, err := r.ServiceByKey(t.Context(), keyA); return err }
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		asked := w.count(wire.MethodServiceByKey)
+		for range 3 {
+			if err := ask(); err != nil || w.count(wire.MethodServiceByKey) != asked {
+				t.Errorf("with news: %v, asked %d times", err, w.count(wire.MethodServiceByKey)-asked)
+			}
+		}
+		r.feed.mu.Lock()
+		r.feed.freshAt = time.Now().Add(-2 * time.Minute) // it was stopped
+		r.feed.mu.Unlock()
+		w.set(func() { delete(w.services, "01A") }) // and the feed has not said so yet
+		if err := ask(); !errors.Is(err, wire.NotFound) {
+			t.Errorf("a revoked key after two minutes without news: %v, want not found", err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -200,11 +201,35 @@ func (r *Router) ServiceByKey(ctx context.Context, key wire.KeyHash) (*wire.Serv
 	if key == (wire.KeyHash{}) { // how a revoked key is stored
 		return nil, errNoService
 	}
-	if age, ok := r.feed.fresh(time.Now()); ok && age > r.cfg.KeyGrace {
+	q := question{key: key}
+	switch age, ok := r.feed.fresh(time.Now()); {
+	case ok && age > r.cfg.KeyGrace:
 		return nil, wire.Errorf(wire.Unavailable,
 			"keys were last confirmed longer than %s ago", r.cfg.KeyGrace)
+	case ok && age > contactLate:
+		return r.reaskKey(ctx, q)
 	}
-	return r.service(ctx, question{key: key})
+	return r.service(ctx, q)
+}
+
+// keyWait bounds the question about a key that is known, while no news comes.
+const keyWait = time.Second
+
+// reaskKey asks a home node about a key before it is accepted: without news for a while, this
+// process may have been stopped, and what is cached is as old as that. Where no home node answers,
+// what is known stands, for the key grace.
+func (r *Router) reaskKey(ctx context.Context, q question) (*wire.ServiceAccess, error) {
+	known, err := r.services.cached(q, time.Now())
+	if known == nil || err != nil {
+		return r.service(ctx, q)
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyWait)
+	defer cancel()
+	a, err := r.askAnew(ctx, q)
+	if err == nil || errors.Is(err, wire.NotFound) {
+		return a, err
+	}
+	return known, nil
 }
 
 // ServiceByID returns a service with its institution: shared, not to be changed. NotFound when
@@ -228,6 +253,11 @@ func (r *Router) service(ctx context.Context, q question) (*wire.ServiceAccess, 
 		return a, err
 	}
 	r.stats.cacheMisses.WithLabelValues(cache).Inc()
+	return r.askAnew(ctx, q)
+}
+
+// askAnew asks a home node, whatever is cached.
+func (r *Router) askAnew(ctx context.Context, q question) (*wire.ServiceAccess, error) {
 	if _, err := r.known(); err != nil {
 		return nil, err
 	}
