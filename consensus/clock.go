@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -70,10 +72,32 @@ func (p *peers) bear(term uint64, t time.Time, since time.Duration) (b bears) {
 	return b
 }
 
+// heard knows how long the machine was suspended since a contact with the leader, which the library
+// dates by a clock that stands still meanwhile.
+type heard struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	at   time.Time     // the newest contact seen
+	then time.Duration // how long the machine had slept by then, at least
+	last time.Duration // the same, when it was last looked
+}
+
+// slept is how long the machine slept since a contact: all that it slept since it was last looked,
+// for one that is new. Total is counted from any moment.
+func (h *heard) slept(at time.Time, total time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !at.Equal(h.at) {
+		h.at, h.then = at, h.last
+	}
+	h.last = total
+	return max(total-h.then, 0)
+}
+
 // clockOff reports whether this node's clock is further from those of so many voters than allowed
 // that the rest, with itself, is no majority. Who was not heard of agrees.
 func (g *Group) clockOff() bool {
-	return g.peers.bear(g.raft.CurrentTerm(), g.config.Now(), 0).refused()
+	return g.peers.bear(g.raft.CurrentTerm(), g.config.Now(), math.MinInt64).refused()
 }
 
 // Believe returns nil when t is the present time by the clocks of a majority, as far as those are

@@ -62,3 +62,25 @@ func TestClocksOfAMajority(t *testing.T) {
 	}
 	check("a step between message and answer", 1, 0, false, true)
 }
+
+// TestSuspensionIsCounted: a contact is as old as the machine's time since, suspensions included,
+// however late anybody looks.
+func TestSuspensionIsCounted(t *testing.T) {
+	h := heard{last: time.Hour} // what was slept before does not count
+	first := time.Unix(1_795_363_200, 0)
+	for _, step := range []struct {
+		at          time.Time
+		total, want time.Duration
+	}{
+		{first, time.Hour, 0},
+		{first, 2 * time.Hour, time.Hour}, // an hour's sleep since
+		{first.Add(time.Second), 2 * time.Hour, 0},
+		{first.Add(2 * time.Second), 3 * time.Hour, time.Hour}, // before the contact or after it
+		{first.Add(3 * time.Second), 3 * time.Hour, 0},
+	} {
+		if got := h.slept(step.at, step.total); got != step.want {
+			t.Errorf("contact at %s, slept %s in all: %s since, want %s", step.at, step.total, got,
+				step.want)
+		}
+	}
+}

@@ -38,6 +38,8 @@ type Group struct {
 	raft    *raft.Raft
 	stats   *stats
 	watcher *watcher
+	opened  time.Time
+	heard   heard
 
 	inFlight *semaphore.Weighted
 	reads    chan *read
@@ -89,9 +91,11 @@ func open(c Config, stores *Stores) (*Group, error) {
 		reads:    make(chan *read),
 		ended:    make(chan struct{}), failed: make(chan struct{}),
 		closed: make(chan struct{}),
+		opened: time.Now(),
 		peers:  newPeers(c.Self, c.hooks.now, c.Uptime, c.Now), watcher: newWatcher(),
 	}
 	g.transfer.limit = 5 * c.Timing.Election
+	g.heard.last = c.Uptime()
 	g.stats = newStats(g)
 	g.assemble(pos)
 	if err := g.start(); err != nil {

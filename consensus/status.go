@@ -44,13 +44,14 @@ func (g *Group) Status() Status {
 	return s
 }
 
-// LastContact is how long ago this replica heard from a leader other than itself; -1 for never.
+// LastContact is how long ago this replica heard from a leader other than itself, the time in which
+// the machine was suspended included; -1 for never.
 func (g *Group) LastContact() time.Duration {
 	at := g.raft.LastContact()
 	if at.IsZero() {
 		return -1
 	}
-	return time.Since(at)
+	return time.Since(at) + g.heard.slept(at, g.config.Uptime()-time.Since(g.opened))
 }
 
 func (g *Group) role() string {

@@ -63,6 +63,10 @@ type Config struct {
 
 	// Now is the wall clock; default time.Now. Durations are measured without it.
 	Now func() time.Time
+	// Uptime measures how long ago others were heard: the time since some moment, also while the
+	// machine is suspended. By default it stands still then, as is right in virtual time; Uptime of
+	// this package does not.
+	Uptime func() time.Duration
 
 	// For tests: the version of the logs' content that the program claims to know (default:
 	// wire.Version), what stands between a group and its state (default: nothing), the room on
@@ -110,6 +114,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Uptime == nil {
+		c.Uptime = monotonic
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default

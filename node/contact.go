@@ -20,16 +20,28 @@ const (
 	contactWritePeriod = time.Minute
 )
 
-// contact remembers across restarts when this node last heard from the federation's leader: keys
-// of services are believed for a time after it, which restarts must not stretch.
+// contact remembers when something was last heard, by a clock that nobody sets and that goes on while
+// the machine is suspended.
 type contact struct {
+	// Set at construction.
+	uptime func() time.Duration
+
 	mu sync.Mutex
-	at time.Time // guarded by mu; with the monotonic clock's reading
+	at time.Duration // guarded by mu; may be negative
 }
 
-// openContact reads when the federation was last heard. A node that never wrote it begins now.
+// longAgo is further back than anything that is waited for.
+const longAgo = 10 * 365 * 24 * time.Hour
+
+// newContact begins with a contact that was so long ago.
+func newContact(uptime func() time.Duration, ago time.Duration) *contact {
+	return &contact{uptime: uptime, at: uptime() - ago}
+}
+
+// openContact reads when the federation was last heard: keys of services are believed for a time
+// after it, which restarts must not stretch. A node that never wrote it begins now.
 func (n *Node) openContact() error {
-	n.contact.at = n.opened
+	n.contact, n.deals = newContact(n.cfg.Uptime, 0), newContact(n.cfg.Uptime, longAgo)
 	b, err := os.ReadFile(n.dir.sub(contactFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -40,12 +52,12 @@ func (n *Node) openContact() error {
 	if len(b) != 8 { // half a disk's worth of damage is no reason to trust old keys for longer
 		n.log.Warn("the time of the last contact with the federation is damaged",
 			"bytes", len(b))
-		n.contact.at = n.opened.Add(-n.clockNow().Sub(0))
+		n.contact = newContact(n.cfg.Uptime, longAgo)
 		return nil
 	}
 	// A clock that was set back in between must not make the contact younger than the process.
 	if away := n.clockNow().Sub(wire.Time(binary.LittleEndian.Uint64(b))); away > 0 {
-		n.contact.at = n.opened.Add(-away)
+		n.contact = newContact(n.cfg.Uptime, away)
 	}
 	return nil
 }
@@ -54,16 +66,14 @@ func (n *Node) openContact() error {
 func (c *contact) since() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.at)
+	return c.uptime() - c.at
 }
 
 // note takes a contact that was so long ago, if it is news.
 func (c *contact) note(ago time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := time.Now().Add(-ago); at.After(c.at) {
-		c.at = at
-	}
+	c.at = max(c.at, c.uptime()-ago)
 }
 
 // federationContact is how long ago this node last heard from the federation's leader, restarts

@@ -13,7 +13,7 @@ import (
 func restarted(t *testing.T, dir string, clock func() time.Time) *Node {
 	t.Helper()
 	n := &Node{dir: &dataDir{path: dir}, log: slog.New(slog.DiscardHandler), opened: time.Now(),
-		cfg: Config{Now: clock}}
+		cfg: Config{Now: clock, Uptime: monotonic}}
 	if err := n.openContact(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,4 +71,30 @@ func TestContactAndClocks(t *testing.T) {
 			t.Errorf("with a damaged file: contact %s ago", got)
 		}
 	})
+}
+
+// TestContactAndSuspension: what a machine slept makes a contact older, and with it what is known
+// of the deals of slots.
+func TestContactAndSuspension(t *testing.T) {
+	var slept time.Duration
+	up := func() time.Duration { return monotonic() + slept }
+	n := &Node{cfg: Config{Uptime: up}}
+	n.contact, n.deals = newContact(up, 0), newContact(up, longAgo)
+	if n.knowsDeals() {
+		t.Error("a node that never asked knows every deal")
+	}
+	n.deals.note(0)
+	if !n.knowsDeals() {
+		t.Error("a node that has just asked does not know the deals")
+	}
+	slept = anchorContactMax + time.Second
+	if n.knowsDeals() {
+		t.Error("a node whose machine was suspended decides on")
+	}
+	if got := n.contact.since(); got < slept {
+		t.Errorf("contact %s ago after a suspension of %s", got, slept)
+	}
+	if Uptime() < monotonic() {
+		t.Error("the machine is younger than the process")
+	}
 }

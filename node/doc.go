@@ -51,6 +51,7 @@
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
 //	clock.go        the time of a group's entries
+//	uptime.go, uptime_linux.go, uptime_other.go  a clock that goes on while the machine is suspended
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
 //	rights.go       what each of an operator's calls takes, and for which region

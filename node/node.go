@@ -59,8 +59,8 @@ type Node struct {
 	spool           *spool
 	stopping        chan struct{} // closed when Run begins to stop
 	opened          time.Time
-	contact         contact    // with the federation
-	deals           contact    // when this replica was last known to have every deal of slots
+	contact         *contact   // with the federation
+	deals           *contact   // when this replica was last known to have every deal of slots
 	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
 	disk            *disk
 	seeds           *seeds
@@ -213,7 +213,7 @@ func (n *Node) openGroups() (err error) {
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
 			Seeded: joined || n.dir.restored(dir), Incarnation: state.Incarnation(),
 			Transport: metLayer{n.link.Raft(link.Incarnated(group, state.Incarnation())), n.witness},
-			Logger:    n.log, Now: n.cfg.Now, Timing: n.cfg.Timing(group),
+			Logger:    n.log, Now: n.cfg.Now, Uptime: n.cfg.Uptime, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)

@@ -237,6 +237,9 @@ func (n *Node) release(ctx context.Context, from link.Identity, req []byte) ([]b
 	}
 	for i := range decided {
 		results[at[i]] = decided[i]
+		if !n.anchors(batch.List[at[i]].Recipient.Slot()) { // stopped or suspended meanwhile
+			results[at[i]] = wire.Fail(wire.Errorf(wire.Unavailable, "not to be decided here now"))
+		}
 	}
 	answer := wire.Encode(&wire.Results{List: results})
 	if len(answer) > wire.FrameBytesMax { // whoever asks again asks for fewer

@@ -73,10 +73,10 @@ func (n *Node) keepDeals(ctx context.Context) {
 func (n *Node) confirmDeals(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	asked := time.Now()
+	asked := n.cfg.Uptime()
 	answer, err := n.callFederation(ctx, wire.MethodConfirmMap, nil)
 	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
-		n.deals.note(time.Since(asked))
+		n.deals.note(n.cfg.Uptime() - asked)
 		return nil
 	}
 	var newest wire.MapVersion
@@ -90,7 +90,7 @@ func (n *Node) confirmDeals(ctx context.Context) error {
 		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
 			newest.Version)
 	}
-	n.deals.note(time.Since(asked))
+	n.deals.note(n.cfg.Uptime() - asked)
 	return nil
 }
 

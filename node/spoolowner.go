@@ -106,6 +106,10 @@ func (r *relaying) propose(ctx context.Context) error {
 				b.outcomes[j] = o
 				continue
 			}
+			if r.n.disowns(&b.records[j]) {
+				b.outcomes[j] = wire.Outcome{Kind: wire.NotOwner, ID: b.records[j].ID}
+				continue
+			}
 			if !r.builder.Add(&b.records[j]) {
 				if err := r.flush(ctx); err != nil {
 					return err
@@ -139,7 +143,10 @@ func (r *relaying) flush(ctx context.Context) error {
 		return wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
 	}
 	for i, p := range r.places {
-		r.blocks[p.block].outcomes[p.record] = outcomes.List[i]
+		b := &r.blocks[p.block]
+		if b.outcomes[p.record] = outcomes.List[i]; r.n.disowns(&b.records[p.record]) {
+			b.outcomes[p.record] = wire.Outcome{Kind: wire.NotOwner, ID: b.records[p.record].ID}
+		}
 	}
 	r.places = r.places[:0]
 	return nil

@@ -55,39 +55,52 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	applied = true
 	outcomes, ok := answer.(*wire.Outcomes)
 	if !ok || len(outcomes.List) != len(block.Records) {
 		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
 	}
-	return wire.Encode(outcomes), nil
+	applied = true
+	return wire.Encode(&wire.Outcomes{List: n.disown(block.Records, outcomes.List)}), nil
 }
 
 // admit returns nil when the block may be proposed, else one outcome per record. An anchor that
 // is cut off from the federation, or whose slot was dealt to another region, disowns what it does
 // not own by a claim.
 func (n *Node) admit(block *wire.Block, now wire.Time) []wire.Outcome {
-	outcomes := n.region.Admit(block, now)
+	return n.disown(block.Records, n.region.Admit(block, now))
+}
+
+// disown makes NotOwner of what is not this region's to say about a record of a code that nobody
+// claimed: before it is logged, and again once it was, since the whole region may have been stopped
+// or suspended in between while its slots went to another one. What was decided then is told to
+// nobody; who asks the new anchor gets the one verdict that counts.
+func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
 	if n.knowsDeals() && !n.slotFit().lost {
 		return outcomes
 	}
-	for i := range block.Records {
-		r := block.Records[i].RecipientUnder(n.hasher)
-		if n.anchors(r.Slot()) {
-			continue
-		}
-		own, _, err := n.region.Ownership(r)
-		if err == nil && own.State != wire.NotOwned && own.State != wire.Claiming {
+	for i := range records {
+		if !n.disowns(&records[i]) {
 			continue
 		}
 		if outcomes == nil {
-			outcomes = make([]wire.Outcome, len(block.Records))
+			outcomes = make([]wire.Outcome, len(records))
 		}
-		if outcomes[i].Kind == wire.Undecided {
-			outcomes[i] = wire.Outcome{Kind: wire.NotOwner, ID: block.Records[i].ID}
+		if k := outcomes[i].Kind; k != wire.NotOwner && k != wire.OutOfTime {
+			outcomes[i] = wire.Outcome{Kind: wire.NotOwner, ID: records[i].ID}
 		}
 	}
 	return outcomes
+}
+
+// disowns reports whether a record is of a code that nobody claimed, and of which this region may
+// not decide, or not now.
+func (n *Node) disowns(rec *wire.Record) bool {
+	r := rec.RecipientUnder(n.hasher)
+	if n.anchors(r.Slot()) {
+		return false
+	}
+	own, _, err := n.region.Ownership(r)
+	return err != nil || own.State == wire.NotOwned || own.State == wire.Claiming
 }
 
 // mayPropose refuses early what Propose would refuse late, before work is done for it.

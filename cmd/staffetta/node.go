@@ -138,7 +138,7 @@ func (f *nodeFlags) config(o *origin, conn net.PacketConn, logger *slog.Logger,
 		LogStore: f.logStore, PacketConn: conn, Certificate: o.certs.Certificate,
 		Roots: o.certs.Roots, Problem: o.certs.Problem, EraseAfter: f.eraseAfter,
 		KeepMoved: f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
-		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(),
+		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(), Uptime: node.Uptime,
 		Logger: logger.With("node", string(o.id)), Registerer: registry}
 }
 

@@ -6,13 +6,18 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 const day = 24 * time.Hour
+
+// dealsAsked is by when an anchor has asked again whether it still is one.
+const dealsAsked = 12 * time.Second
 
 // clocks are wall clocks that a test sets, by node.
 type clocks map[wire.NodeID]*atomic.Int64
@@ -128,4 +133,83 @@ func TestRegionPause(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSuspendedAnchor: a whole region, which is all the voters of its group, is suspended between the
+// check of a submission and its entry while its slots are taken by force. It tells nobody what it
+// decided then.
+func TestSuspendedAnchor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slept atomic.Int64
+		var suspended atomic.Bool
+		w := NewAt(t, wire.Version, func(c *node.Config) {
+			if c.Region != "sicilia" {
+				return
+			}
+			began := time.Now()
+			c.Uptime = func() time.Duration {
+				return time.Since(began) + time.Duration(slept.Load())
+			}
+			c.State = func(_ string, s consensus.StateMachine) consensus.StateMachine {
+				return &sleeper{s, func() {
+					if suspended.CompareAndSwap(true, false) {
+						slept.Add(int64(3 * time.Minute))
+					}
+				}}
+			}
+		}, 1, "lazio", "sicilia")
+		g := w.Gateway("sicilia")
+		nobody := citizensOf(5, 1)[0]
+		for seed := uint64(6); w.found.Anchor(w.Hasher().Recipient(nobody).Slot()) != "sicilia"; seed++ {
+			nobody = citizensOf(seed, 1)[0]
+		}
+		rec := g.Message(nobody).ToDigest(w.Hasher())
+		coder, err := wire.NewCoder(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer coder.Close()
+		submit := func() wire.Outcome {
+			t.Helper()
+			var b wire.Builder
+			b.Add(&rec)
+			l := w.Leader("sicilia")
+			answer, err := g.Link.Call(t.Context(), link.Peer{Node: l.ID, Addr: l.addr.String()},
+				wire.MethodSubmit, b.Seal(coder))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out wire.Outcomes
+			if err := wire.Decode(answer, &out); err != nil {
+				t.Fatal(err)
+			}
+			return out.List[0]
+		}
+		suspended.Store(true)
+		if got := submit(); got.Kind != wire.NotOwner {
+			t.Errorf("an anchor that was suspended told what it decided: %+v", got)
+		}
+		if suspended.Load() {
+			t.Error("it was not suspended")
+		}
+		time.Sleep(dealsAsked) // it hears that it is still the anchor
+		if got := submit(); got.Kind != wire.Decided || got.Verdict.Status != wire.Rejected {
+			t.Errorf("a retry: %+v", got)
+		}
+	})
+}
+
+// sleeper runs a hook before a block is applied.
+type sleeper struct {
+	consensus.StateMachine
+	before func()
+}
+
+func (s *sleeper) Apply(entries []wire.LogEntry) ([]any, error) {
+	for _, e := range entries {
+		if d, err := wire.DecodeEntry(e.Data); err == nil && d.Kind == wire.BlockEntry {
+			s.before()
+		}
+	}
+	return s.StateMachine.Apply(entries)
 }

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package node
+
+import "time"
+
+// Uptime is the time since the process started. A machine that is suspended may not count it.
+func Uptime() time.Duration { return monotonic() }
