@@ -74,6 +74,7 @@ var endings = []struct {
 	{consensus.ErrRemoved, true, ""},
 	{errRemovedNode, true, ""},
 	{errDirectoryVoid, true, ""},
+	{ErrForgot, true, ""},
 	{consensus.ErrDiverged, true, adviseReplace},
 	{store.ErrDamaged, true, adviseReplace},
 	{consensus.ErrCorrupt, true, adviseReplace},

@@ -36,6 +36,7 @@ func TestEndings(t *testing.T) {
 		{fmt.Errorf("node x: %w", consensus.ErrRemoved), true, "removed from the group"},
 		{fmt.Errorf("%w: no digest", consensus.ErrDiverged), true, "replace the node"},
 		{errRemovedNode, true, "a removed node does not come back"},
+		{fmt.Errorf("%w: replace it", ErrForgot), true, "replace it"},
 		{errors.Join(fault(store.ErrDamaged, errors.New("cut short")),
 			fmt.Errorf("flush state: %w", fault(store.ErrDamaged, errors.New("cut short")))), true,
 			"region state: store: stopped: /d/000012.blob is damaged: cut short. This disk"},
