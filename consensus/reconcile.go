@@ -113,6 +113,10 @@ func (r *reconciler) marked() error {
 	if err != nil {
 		return fmt.Errorf("read vote: %w", err)
 	}
+	if r.last == 0 && r.term == 0 && m.Term > 0 {
+		return corrupt("entry %d of term %d was on disk, and there is none: the log is lost", m.Last,
+			m.Term)
+	}
 	if r.term < m.Term || voted < m.Vote {
 		return corrupt("the votes are of term %d, and on disk was term %d: votes are lost",
 			min(r.term, voted), max(m.Term, m.Vote))

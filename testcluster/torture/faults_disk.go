@@ -96,7 +96,8 @@ func diskError(_ context.Context, t *trial, random *rand.Rand) (*strike, error) 
 }
 
 // Of a slow disk, every so often, an operation takes as long as slowHang: far more than a commit,
-// less than an election. A hung one hangs for longer than a node bears (ten seconds).
+// less than an election. A hung one hangs for longer than a node bears (ten seconds): until
+// then a leader on it goes on, and its region takes nothing.
 const (
 	slowHang, slowPause = 250 * time.Millisecond, 100 * time.Millisecond
 	hungFor             = 13 * time.Second
@@ -122,7 +123,7 @@ func diskHung(_ context.Context, t *trial, random *rand.Rand) (*strike, error) {
 	t.watch.allow([]string{id})
 	err := t.disks[id].hang(hungFor)
 	return &strike{what: "the disk of " + id + " hung for " + hungFor.String(), ends: []string{id},
-		brief: true}, err
+		silences: []string{t.homeOf(id)}, brief: true}, err
 }
 
 func powerCut(_ context.Context, t *trial, random *rand.Rand) (*strike, error) {
