@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,7 +50,7 @@ func TestRunbooks(t *testing.T) {
 	w.replaceAuthority()
 	w.gatewayComesAndGoes()
 	w.nodesComeAndGo()
-	w.run(growth)
+	w.regionComes()
 	w.citizenMoves()
 	w.run(spool)
 	w.run(upgrades)
@@ -346,13 +347,28 @@ func (w *world) nodesComeAndGo() {
 	w.run(maintenance)
 }
 
+// member is a line of `node list --json`.
+type member struct {
+	ID  string `json:"id"`
+	Now struct{ Region, Federation string }
+}
+
+func (w *world) regionComes() {
+	w.t.Helper()
+	w.run(growth)
+	w.await("umbria-1 follows the federation", operator, "staffetta admin node list $OP --json",
+		func(out string) bool {
+			var list []member
+			return json.Unmarshal([]byte(out), &list) == nil && slices.ContainsFunc(list,
+				func(m member) bool { return m.ID == "umbria-1" && m.Now.Federation == "nonvoter" })
+		})
+	w.run(growth)
+}
+
 // votes checks whether a node has a vote in its region's group, as the group's leader says.
 func (w *world) votes(node string, want bool) {
 	w.t.Helper()
-	var list []struct {
-		ID  string `json:"id"`
-		Now struct{ Region string }
-	}
+	var list []member
 	out := w.sh(operator, "staffetta admin node list $OP --json")
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		w.t.Fatalf("node list: %v\n%s", err, out)
