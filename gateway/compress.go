@@ -12,7 +12,7 @@ import (
 )
 
 // Answers that are written whole are compressed for clients that ask for it: a page of an inbox
-// becomes a tenth. Streams are not, since their lines must not wait for each other, nor short
+// becomes an eighth. Streams are not, since their lines must not wait for each other, nor short
 // answers: what fits into a packet gains nothing, and a session's token, which is one, is never
 // compressed beside something that a stranger chose.
 const (
