@@ -42,7 +42,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func newRootCommand() *cobra.Command {
 	root := newRoot()
 	root.AddCommand(newLocalCommand(), newNodeCommand(), newGatewayCommand(), newSendCommand(),
-		newBenchCommand(), newTortureCommand(), newAdminCommand(), newSettingsTopic())
+		newBenchCommand(), newTortureCommand(), newAdminCommand(),
+		newVersionCommand(), newManCommand(), newSettingsTopic())
+	explainCommands(root)
 	return root
 }
 

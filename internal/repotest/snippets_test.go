@@ -174,11 +174,17 @@ func TestReadme(t *testing.T) {
 	if len(all) != 3 {
 		t.Fatalf("README.md has %d blocks of commands, want 3", len(all))
 	}
-	build, start, _ := strings.Cut(strings.TrimSpace(all[0].text), "\n")
-	if build != "go build ./cmd/staffetta" || start != "./staffetta local" {
-		t.Fatalf("the two commands are %q and %q", build, start)
+	// testcluster/process runs the two commands as they stand there, on a clone.
+	run, _, _ := strings.Cut(all[0].text, "\n")
+	arguments, ok := strings.CutPrefix(run, "go run ./cmd/staffetta ")
+	if !ok {
+		t.Fatalf("the first command is %q", run)
 	}
-	local := s.start(start + " --http 127.0.0.1:8080")
+	send, ok := strings.CutPrefix(all[1].text, "go build ./cmd/staffetta\n") // s has it built
+	if !ok {
+		t.Fatalf("the second block builds nothing:\n%s", all[1].text)
+	}
+	local := s.start("./staffetta " + arguments + " --http 127.0.0.1:8080")
 	local.await(func() (bool, string) {
 		return strings.Contains(local.output(), "\nCtrl-C ends"), "end of the demonstration"
 	})
@@ -194,7 +200,7 @@ func TestReadme(t *testing.T) {
 	s.env = append(s.env, "STAFFETTA_KEY="+file.Services[0].PrimaryKey)
 
 	for run, want := range []string{"2  lines, 2 in", "2  lines, 2 of them by earlier runs"} {
-		got := s.run(all[1].text)
+		got := s.run(send)
 		for _, w := range []string{"1  PROCESSED", "1  REJECTED USER_NOT_FOUND", want} {
 			if !strings.Contains(got, w) {
 				t.Errorf("run %d of send does not say %q:\n%s", run+1, w, got)
