@@ -52,7 +52,8 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 	return results[0], nil
 }
 
-// auditSubject is what a change is done to, as the audit shows it: for some by the map of before it.
+// auditSubject is what a change is done to, as the audit shows it: for some by the map of before
+// it.
 func (n *Node) auditSubject(m codec.Message) string {
 	switch s := m.(type) {
 	case interface{ AuditSubjectOn(*wire.Map) string }:

@@ -20,8 +20,8 @@ const (
 	contactWritePeriod = time.Minute
 )
 
-// contact remembers when something was last heard, by a clock that nobody sets and that goes on while
-// the machine is suspended.
+// contact remembers when something was last heard, by a clock that nobody sets and that goes on
+// while the machine is suspended.
 type contact struct {
 	// Set at construction.
 	uptime func() time.Duration

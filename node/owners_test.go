@@ -85,7 +85,7 @@ func TestUnclaimedReads(t *testing.T) {
 	anchor := w.region(w.currentMap().Anchor(p.slot))
 	n := &Node{cfg: Config{Region: anchor.id, Founding: w.currentMap()}, region: anchor.state,
 		federation: w.federation}
-	n.deals.note(0)
+	n.contact, n.deals = newContact(monotonic, 0), newContact(monotonic, 0)
 	q := &wire.FindMessage{Recipient: w.recipient(p.codes[0]), ID: wire.MessageID{1}}
 	if _, err := n.findMessage(q); !errors.Is(err, wire.NotFound) {
 		t.Errorf("the anchor: got %v, want not found", err)

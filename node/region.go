@@ -37,7 +37,8 @@ func (n *Node) handleRegion() {
 	readAt(n, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (*wire.Profile, error) {
 		return n.region.Profile(q.Token, now)
 	})
-	readAt(n, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (*wire.Preference, error) {
+	readAt(n, wire.MethodGetPreference, func(q *wire.GetPreference,
+		now wire.Time) (*wire.Preference, error) {
 		return n.region.Preference(*q, now)
 	})
 	readAt(n, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (*wire.InboxPage, error) {

@@ -24,8 +24,8 @@ func newCertRequestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "request --cert F --key F --out F [--identity spiffe://…]",
 		Short: "Make a key on the machine that will use it, and a request for its certificate",
-		Long: `Make a key (ECDSA P-256) on the machine that will use it, and a request (PKCS #10, PEM) for
-its certificate. The request is no secret: have it signed where the authority's key is, by "cert sign"
+		Long: `Make a key (ECDSA P-256) on the machine that will use it, and a request (PKCS #10, PEM)
+for its certificate. The request is no secret: have it signed where the authority's key is, by "cert sign"
 or any other authority, and bring the certificate back for "cert install". Until then the new key
 waits beside --key, in a file of that name with .next behind it, and what runs goes on with what it
 has. The same command again makes a request of the same key.
@@ -117,7 +117,8 @@ want to certify: a request for any other is refused. The certificate is no secre
 	flags.StringVar(&identity, "identity", "", "for whom it must be")
 	flags.StringSliceVar(&grants, "grant", nil, "what an operator's certificate allows, such as "+
 		"operator:lazio; may be repeated")
-	flags.StringVar(&cert, "cert", "", "file to write the certificate to; one that is there is replaced")
+	flags.StringVar(&cert, "cert", "",
+		"file to write the certificate to; one that is there is replaced")
 	for _, name := range []string{"request", "identity", "cert"} {
 		cmd.MarkFlagRequired(name)
 	}
@@ -188,7 +189,8 @@ func newCertInstallCommand() *cobra.Command {
 		Long: `Put a certificate, which was signed for a request of "cert request", and the key that waits
 for it in place of those in use. A running process takes them up within ten seconds, without a
 restart or a dropped request. It is refused when the authorities in --ca would not believe the
-certificate; --with-ca adds those of a file to them, which the federation's list should have first.`,
+certificate; --with-ca adds those of a file to them, which the federation's list should have
+first.`,
 		Example: `  staffetta admin cert install --signed lazio-1.new.crt --cert lazio-1.crt \
     --key lazio-1.key --ca ca.crt`,
 		Args: cobra.NoArgs,

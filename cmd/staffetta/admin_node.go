@@ -459,7 +459,8 @@ votes evenly over the country, in the order of the regions' tags. Nodes in maint
 		},
 	}
 	f.register(cmd, true, membersWait)
-	cmd.Flags().BoolVar(&spread, "spread", false, "spread them over the regions, instead of naming them")
+	cmd.Flags().BoolVar(&spread, "spread", false,
+		"spread them over the regions, instead of naming them")
 	return cmd
 }
 

@@ -127,7 +127,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		_, path, _ := strings.Cut(cmd.CommandPath(), " ")
 		known[path] = true
 	})
-	for path := range explanations() {
+	for path := range explanations {
 		if !known[path] {
 			t.Errorf("staffetta %s is explained, and no command", path)
 		}

@@ -24,8 +24,8 @@
 //     it is short and can not be text or a fiscal code.
 //   - prescription_data and legal_data, which the contract has given up, are unknown members
 //     and dropped as such. default_addresses is checked and ignored.
-//   - A payment, and content that the institution keeps, are shown and served by nothing yet: such a
-//     message is refused as not-served, or taken and marked, by a setting. A configuration_id must
+//   - A payment, and content that the institution keeps, are shown and served by nothing yet: such
+//     a message is refused as not-served, or taken and marked, by a setting. A configuration_id must
 //     be well-formed; whether there is such a configuration is not checked.
 //   - payment_status is never answered: it would take a call to the payment platform.
 //

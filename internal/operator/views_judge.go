@@ -231,8 +231,8 @@ func (d *doctor) broken(from, to NodeView, p *wire.PeerProbe) {
 }
 
 // narrow is what to do about a path on which small packets arrive.
-const narrow = "does the path carry IP packets of 1,228 bytes (1,248 with IPv6), which QUIC needs? " +
-	"Try `ping -M do -s 1200`, and look at the MTU of tunnels on the way"
+const narrow = "does the path carry IP packets of 1,228 bytes (1,248 with IPv6), which QUIC " +
+	"needs? Try `ping -M do -s 1200`, and look at the MTU of tunnels on the way"
 
 // packetsWide is the UDP payload from which a path is as wide as IPv6 demands of every link.
 const packetsWide = 1280 - 40 - 8

@@ -61,10 +61,10 @@ func (s *State) basis(r wire.Recipient, service wire.ServiceID, b *wire.VerdictB
 	return err
 }
 
-// FindRecipients searches for a message of which only the id is known: in the region's spool, which
-// is that of the ids with its tag, in the blocks and among the rejections that were logged about the
-// time of the id. A delivered message that came by another way (a move, another region's spool where
-// it waited for longer) is not found.
+// FindRecipients searches for a message of which only the id is known: in the region's spool,
+// which is that of the ids with its tag, in the blocks and among the rejections that were logged
+// about the time of the id. A delivered message that came by another way (a move, another region's
+// spool where it waited for longer) is not found.
 func (s *State) FindRecipients(id wire.MessageID) (*wire.FoundRecipients, error) {
 	f := &wire.FoundRecipients{Whole: true}
 	if err := s.findStubs(id, f); err != nil {
