@@ -22,6 +22,8 @@ type Map struct {
 	Trust     Trust
 	// ActiveVersion is the newest version whose kinds of entries and commands may be logged.
 	ActiveVersion uint32
+	// Approvals is how many operators it takes to do what hurts a region, from version 3 on; 0: one.
+	Approvals uint32
 }
 
 // Fields declares the message.
@@ -36,6 +38,7 @@ func (m *Map) Fields(c *codec.Codec) {
 	codec.Nested(c, 8, &m.Trust)
 	codec.Uint(c, 9, &m.ActiveVersion)
 	codec.Repeated(c, 10, &m.SlotDeals)
+	codec.Uint(c, 11, &m.Approvals)
 }
 
 // Region is a region group of the map.
@@ -195,6 +198,9 @@ func (m *Map) Validate() error {
 		return Malformedf("%d regions, 1-%d allowed", len(m.Regions), RegionsMax)
 	case len(m.Nodes) > NodesMax || len(m.Gateways) > GatewaysMax:
 		return Malformedf("too many nodes or gateways")
+	case m.Approvals > ApprovalsMax:
+		return Malformedf("%d operators for what hurts a region, 1-%d allowed", m.Approvals,
+			ApprovalsMax)
 	case len(m.SlotOwners) != Slots:
 		return Malformedf("%d anchor slots dealt, %d needed", len(m.SlotOwners), Slots)
 	}

@@ -45,6 +45,8 @@ const (
 	UnknownKind
 	// Overloaded: a queue is full. Nothing was appended; retry later.
 	Overloaded
+	// AwaitsApproval: the request was logged, and waits for a second operator. Nothing else changed.
+	AwaitsApproval
 
 	codesEnd
 )
@@ -72,6 +74,7 @@ var codeTable = [codesEnd]codeInfo{
 	NotReady:        {"not-ready", 503, "Service unavailable"},
 	UnknownKind:     {"unknown-kind", 503, "Service unavailable"},
 	Overloaded:      {"overloaded", 503, "Service unavailable"},
+	AwaitsApproval:  {"awaits-approval", 409, "Conflict"},
 }
 
 // Error makes a Code usable as a target of errors.Is, and as an error without detail.

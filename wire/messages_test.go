@@ -58,7 +58,8 @@ func messages() []codec.Message {
 		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
 		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed),
 		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting),
-		new(RootBound), new(Whoami), new(May)}
+		new(RootBound), new(Whoami), new(May),
+		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals)}
 }
 
 // fill sets every field of v to something that is not zero.

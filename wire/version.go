@@ -22,6 +22,7 @@ const (
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
 	VersionBounds       = 3 // Root.Regions
 	VersionWithdrawn    = 3 // Audited.Deadline, AuditLine.Unchanged
+	VersionApprovals    = 3 // Map.Approvals, Audited.Approval, AuditLine.Approval and Asked
 )
 
 // VersionOwners is the version of a region's log from which on epochs are compared with the regions

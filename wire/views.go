@@ -38,6 +38,9 @@ type Audited struct {
 	// Deadline is when the change is withdrawn, by the log's time: an entry of later changes
 	// nothing. It has an effect from version 3 on; 0: none.
 	Deadline Time
+	// Approval names the pending request that the change carries out, which Operator approves. It has
+	// an effect from version 3 on.
+	Approval string
 }
 
 // Fields declares the message.
@@ -47,6 +50,7 @@ func (a *Audited) Fields(c *codec.Codec) {
 	codec.String(c, 3, &a.Subject)
 	codec.Nested(c, 4, &a.Command)
 	codec.Int(c, 5, &a.Deadline)
+	codec.String(c, 6, &a.Approval)
 }
 
 // AuditLine says what an operator did, or tried to do.
@@ -62,6 +66,9 @@ type AuditLine struct {
 	// Unchanged: it was accepted, and everything was so already. Lines of below version 3 never
 	// say so.
 	Unchanged bool
+	// Approval is the pending request that this is about: Operator asked for it, or with Asked, who
+	// did, approved it.
+	Approval, Asked string
 }
 
 // Fields declares the message.
@@ -74,6 +81,8 @@ func (a *AuditLine) Fields(c *codec.Codec) {
 	codec.String(c, 6, &a.Subject)
 	codec.Optional(c, 7, &a.Refused)
 	codec.Bool(c, 8, &a.Unchanged)
+	codec.String(c, 9, &a.Approval)
+	codec.String(c, 10, &a.Asked)
 }
 
 // ListAudit asks for the lines with a number above After and a time of Since or later.

@@ -11,6 +11,7 @@
 // A region's tag is its number for ever, 0-1023 (ISTAT's region code is a good one). The anchor
 // slots are dealt evenly over the regions, in their order. The version is the logs': the newest
 // that the programs of all the nodes know; without one it is the first, until operators finalise.
+// With "approvals": 2 it takes two operators to do what hurts a region, from version 3 on.
 package founding
 
 import (
@@ -31,6 +32,7 @@ const BytesMax = 1 << 20
 type File struct {
 	Federation string    `json:"federation"`
 	Version    uint32    `json:"version,omitempty"`
+	Approvals  uint32    `json:"approvals,omitempty"`
 	Regions    []Region  `json:"regions"`
 	Nodes      []Node    `json:"nodes"`
 	Gateways   []Gateway `json:"gateways,omitempty"`
@@ -106,7 +108,11 @@ func (f *File) Map() (*wire.Map, error) {
 		return nil, fmt.Errorf("version %d of the logs, this program knows versions up to %d",
 			f.Version, wire.Version)
 	}
-	m := &wire.Map{Federation: f.Federation, Version: 1, ActiveVersion: f.Version}
+	if f.Approvals > 0 && f.Version < wire.VersionApprovals {
+		return nil, fmt.Errorf("approvals need version %d of the logs", wire.VersionApprovals)
+	}
+	m := &wire.Map{Federation: f.Federation, Version: 1, ActiveVersion: f.Version,
+		Approvals: f.Approvals}
 	for _, r := range f.Regions {
 		m.Regions = append(m.Regions, wire.Region{ID: r.ID, Tag: r.Tag})
 	}
@@ -132,7 +138,7 @@ func (f *File) Map() (*wire.Map, error) {
 // Of is the file that names the nodes of a map: those that are restored from a backup, and came
 // after the founding, start from it. Regions without nodes, which none can found, are left out.
 func Of(m *wire.Map) *File {
-	f := &File{Federation: m.Federation, Version: m.ActiveVersion}
+	f := &File{Federation: m.Federation, Version: m.ActiveVersion, Approvals: m.Approvals}
 	there := map[wire.RegionID]bool{}
 	for _, n := range m.Nodes {
 		there[n.Region] = true

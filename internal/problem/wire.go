@@ -60,7 +60,7 @@ func FromWire(err error) Problem {
 func Common() []Problem {
 	list := []Problem{BodyTooLarge, BodyUnreadable, UnsupportedMediaType, UnknownPath,
 		MethodNotAllowed, NotServed}
-	for code := wire.Internal; code <= wire.Overloaded; code++ {
+	for code := wire.Internal; code <= wire.AwaitsApproval; code++ {
 		list = append(list, FromWire(code))
 	}
 	return list

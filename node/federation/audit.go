@@ -46,25 +46,27 @@ func (t *tx) audited(body []byte) wire.Result {
 		return wire.Fail(err)
 	}
 	t.watched, t.changed = t.version() >= wire.VersionWithdrawn, false
+	line := wire.AuditLine{Index: t.pos.Index, Time: t.now, Operator: a.Operator,
+		Action: a.Action, Subject: a.Subject}
 	var result wire.Result
 	if t.watched && a.Deadline > 0 && t.now > a.Deadline {
 		result = wire.Fail(wire.Errorf(wire.Conflict, "withdrawn at %s, and logged at %s only",
 			a.Deadline, t.now))
 	} else {
-		result = t.command(&a.Command)
+		result = t.approved(&a, &line)
 	}
-	unchanged := t.watched && !t.changed && result.Err == nil && !order(&a.Command)
+	line.Refused = result.Err
+	line.Unchanged = t.watched && !t.changed && result.Err == nil && !order(&a.Command)
 	t.watched = false
-	t.auditLine(&wire.AuditLine{Index: t.pos.Index, Time: t.now, Operator: a.Operator,
-		Action: a.Action, Subject: a.Subject, Refused: result.Err, Unchanged: unchanged})
+	t.auditLine(&line)
 	return result
 }
 
 // order reports whether a command only says that an operator's order may be: it is carried out
-// elsewhere, and changes nothing here.
+// elsewhere or later, and changes nothing here.
 func order(c *wire.Command) bool {
 	switch c.Kind {
-	case wire.CmdMoveOrder, wire.CmdRegionOrder:
+	case wire.CmdMoveOrder, wire.CmdRegionOrder, wire.CmdAsk:
 		return true
 	case wire.CmdMembers:
 		var m wire.MemberChange

@@ -107,6 +107,7 @@ func (t *tx) redate(at wire.Time) *wire.Error {
 	if err != nil {
 		return err
 	}
+	t.redatePending(at)
 	tokens, failed := listTokens(t.batch)
 	t.fail(failed)
 	for i := range tokens {

@@ -28,6 +28,7 @@
 //	k/<hash of a key>      the service that has it
 //	j/…                    join tokens, and names that are not given again
 //	u, u/…                 the audit: its bounds, its lines
+//	w/<id>                 a request that waits for a second operator, or had one
 //	d/<recipient>          what the directory says of one code, 4-15 bytes
 //
 // Map of the files:
@@ -50,6 +51,7 @@
 //	backup.go      the database, for copies
 //	restore.go     regions' reports to a restored federation; fencing a restored region
 //	audit.go       operators' changes, with a line each
+//	approve.go     requests that wait for a second operator
 //	registry.go    institutions and services, page by page
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
