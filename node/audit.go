@@ -13,7 +13,8 @@ import (
 // The same log entry gets a line of the audit: who, action in the words of the command line
 // ("service put"), the subject that m names with AuditSubject, and what became of it. An error is
 // the proposal's, or says why the change was refused; the line is there only for the second.
-// Neither action nor subject may hold a fiscal code or a key.
+// Neither action nor subject may hold a fiscal code or a key. What needs a second operator is
+// not done: see second.
 func (n *Node) administrate(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
 	if from.Role != link.RoleOperator {
@@ -27,8 +28,17 @@ func (n *Node) administrate(ctx context.Context, from link.Identity, action stri
 	if err := n.federationGroup.Read(ctx); err != nil {
 		return wire.Result{}, err
 	}
+	if err := n.second(ctx, from, action, kind, m); err != nil {
+		return wire.Result{}, err
+	}
+	return n.logAudited(ctx, from, action, kind, m)
+}
+
+// logAudited is administrate once nothing is left to look at.
+func (n *Node) logAudited(ctx context.Context, from link.Identity, action string,
+	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
 	audited := wire.Audited{Operator: from.String(), Action: action, Subject: n.auditSubject(m),
-		Command: wire.Command{Kind: kind, Body: wire.Encode(m)}}
+		Command: wire.Command{Kind: kind, Body: wire.Encode(m)}, Approval: approval(ctx)}
 	if end, ok := ctx.Deadline(); ok && n.federation.ActiveVersion() >= wire.VersionWithdrawn {
 		audited.Deadline = wire.TimeOf(end)
 	}

@@ -54,6 +54,7 @@
 //	uptime.go, uptime_linux.go, uptime_other.go  a clock that goes on while the machine is suspended
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
+//	approve.go      what needs a second operator, and how it gets one
 //	rights.go       what each of an operator's calls takes, and for which region
 //	force.go        what is for a lost region, held against what answers
 //	operators.go    what operators ask about themselves

@@ -40,6 +40,7 @@ func (n *Node) handleFederation() {
 	n.link.Handle(wire.MethodSetKey, n.setKey, link.RoleOperator)
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
 	n.handleOperators()
+	n.handleApprovals()
 	n.handleViews()
 	n.handleHealth()
 }
@@ -63,7 +64,7 @@ func lookUp[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 // administer registers an operator's call that is one command of the federation's log.
 func administer[Q any, PQ message[Q]](n *Node, m wire.Method, action string,
 	kind wire.CommandKind) {
-	n.link.Handle(m, func(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	n.handleChange(m, func(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 		q := PQ(new(Q))
 		if err := wire.Decode(req, q); err != nil {
 			return nil, err

@@ -44,6 +44,7 @@ type Node struct {
 	blocks          sync.Pool // of *wire.Block, to decode submissions into
 	cache           *pebble.Cache
 	link            *link.Link
+	changes         map[wire.Method]link.Handler // those that may need a second operator
 	leaders         *link.Leaders
 	region          *region.State
 	federation      *federation.State

@@ -30,5 +30,18 @@ func (n *Node) may(ctx context.Context, from link.Identity, req []byte) ([]byte,
 	if refusal := n.permit(from, link.GrantsIn(ctx), q.Method, q.Request); refusal != nil {
 		return nil, refusal
 	}
+	if q.Method != wire.MethodApprove {
+		return nil, nil
+	}
+	p, refusal, err := n.pending(ctx, from, q.Request)
+	switch {
+	case err != nil:
+		return nil, err
+	case refusal != nil:
+		return nil, refusal
+	case p.Operator == from.String():
+		return nil, wire.Errorf(wire.Forbidden, "%s asked for it: another operator has to approve it",
+			from)
+	}
 	return nil, nil
 }

@@ -17,8 +17,8 @@ const incarnationPeriod = 2 * time.Second
 func (n *Node) handleRestores() {
 	n.link.Handle(wire.MethodIncarnations, n.incarnations, link.RoleNode)
 	n.link.Handle(wire.MethodRestores, n.restores, link.RoleOperator)
-	n.link.Handle(wire.MethodFenceRegion, n.fenceRegion, link.RoleOperator)
-	n.link.Handle(wire.MethodForgoReport, n.forgoReport, link.RoleOperator)
+	n.handleChange(wire.MethodFenceRegion, n.fenceRegion, link.RoleOperator)
+	n.handleChange(wire.MethodForgoReport, n.forgoReport, link.RoleOperator)
 	n.link.Handle(wire.MethodReport, n.takeReport, link.RoleNode)
 }
 

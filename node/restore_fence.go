@@ -43,6 +43,9 @@ func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) 
 	if dry {
 		return nil, nil
 	}
+	if err := n.second(ctx, from, "restore fence", wire.CmdFenceRegion, &f); err != nil {
+		return nil, err // before the votes are taken
+	}
 	if len(voters) > 0 {
 		c := &wire.MemberChange{Voters: voters}
 		if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {

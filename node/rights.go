@@ -38,6 +38,9 @@ var demands = map[wire.Method]demand{
 	wire.MethodUpgrade:          {link.RightObserver, anywhere},
 	wire.MethodWhoami:           {link.RightObserver, anywhere},
 	wire.MethodMay:              {link.RightObserver, anywhere},
+	wire.MethodListPending:      {link.RightObserver, anywhere},
+	wire.MethodApprove:          {link.RightObserver, anywhere}, // and what it approves takes
+	wire.MethodWithdraw:         {link.RightObserver, anywhere}, // the same, or to have asked
 	wire.MethodCountSpooled:     {link.RightObserver, here},
 	wire.MethodFindSpooled:      {link.RightObserver, here},
 	wire.MethodGetMove:          {link.RightObserver, here},
@@ -70,10 +73,11 @@ var demands = map[wire.Method]demand{
 	wire.MethodChangeMembers: {link.RightMember, asked(changedRegions)},
 	wire.MethodPutToken: {link.RightMember, asked(
 		func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return just(t.Region) })},
-	wire.MethodSign:       {link.RightMember, enrolledRegion},
-	wire.MethodAddRoot:    {link.RightMember, everywhere},
-	wire.MethodRemoveRoot: {link.RightMember, everywhere},
-	wire.MethodRevoke:     {link.RightMember, asked(revokedRegion)},
+	wire.MethodSign:         {link.RightMember, enrolledRegion},
+	wire.MethodAddRoot:      {link.RightMember, everywhere},
+	wire.MethodRemoveRoot:   {link.RightMember, everywhere},
+	wire.MethodRevoke:       {link.RightMember, asked(revokedRegion)},
+	wire.MethodSetApprovals: {link.RightMember, everywhere},
 
 	// What is a citizen's.
 	wire.MethodBackup: {link.RightData, asked(

@@ -27,8 +27,8 @@ const (
 
 func (n *Node) handleSlots() {
 	n.link.Handle(wire.MethodHandOverSlot, n.handOverSlot, link.RoleNode)
-	n.link.Handle(wire.MethodDealSlots, n.dealSlots, link.RoleOperator)
-	n.link.Handle(wire.MethodSettleSlots, n.settleSlots, link.RoleNode, link.RoleOperator)
+	n.handleChange(wire.MethodDealSlots, n.dealSlots, link.RoleOperator)
+	n.handleChange(wire.MethodSettleSlots, n.settleSlots, link.RoleNode, link.RoleOperator)
 }
 
 // leadSlots keeps the slots that the region's log holds what the map says, on the leader: grants

@@ -10,9 +10,9 @@ import (
 // handleTrust registers the calls about certificates.
 func (n *Node) handleTrust() {
 	n.link.Handle(wire.MethodIdentities, n.identities, link.RoleOperator)
-	n.link.Handle(wire.MethodAddRoot, n.addRoot, link.RoleOperator)
+	n.handleChange(wire.MethodAddRoot, n.addRoot, link.RoleOperator)
 	administer[wire.RootRef](n, wire.MethodRemoveRoot, "ca remove", wire.CmdRemoveRoot)
-	n.link.Handle(wire.MethodRevoke, n.revoke, link.RoleOperator)
+	n.handleChange(wire.MethodRevoke, n.revoke, link.RoleOperator)
 }
 
 // identities says what this node shows to its peers, and who is connected to it.

@@ -21,7 +21,8 @@ func newAdminCommand() *cobra.Command {
 	cmd.AddCommand(newServiceKeyCommand())
 	cmd.AddCommand(newInitCommand(), newMapCommand(), newRegionCommand(), newNodeAdminCommand(),
 		newGatewayAdminCommand(), newVotersCommand())
-	cmd.AddCommand(newSlotsCommand(), newWhoamiCommand())
+	cmd.AddCommand(newSlotsCommand(), newWhoamiCommand(), newApproveCommand(),
+		newApprovalsCommand())
 	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
 		newStatusCommand(), newDoctorCommand(), newExplainCommand())
 	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())

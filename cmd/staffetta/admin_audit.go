@@ -20,8 +20,12 @@ type auditLine struct {
 	Operator string `json:"operator"`
 	Action   string `json:"action"`
 	Subject  string `json:"subject,omitempty"`
-	Outcome  string `json:"outcome"` // applied or refused
+	Outcome  string `json:"outcome"` // applied, refused, or waiting
 	Reason   string `json:"reason,omitempty"`
+	// Approval is the pending request that the line is about. AskedBy asked for it, and Operator
+	// approved it; without AskedBy, Operator asked.
+	Approval string `json:"approval,omitempty"`
+	AskedBy  string `json:"asked_by,omitempty"`
 }
 
 // auditReport is what `audit` says.
@@ -95,7 +99,11 @@ func readAudit(ctx context.Context, op *operator.Client, since wire.Time, errs i
 		}
 		for _, l := range page.Lines {
 			line := auditLine{Number: l.Number, Index: l.Index, Time: l.Time.String(),
-				Operator: l.Operator, Action: l.Action, Subject: l.Subject, Outcome: "applied"}
+				Operator: l.Operator, Action: l.Action, Subject: l.Subject, Outcome: "applied",
+				Approval: l.Approval, AskedBy: l.Asked}
+			if l.Approval != "" && l.Asked == "" {
+				line.Outcome = "waits as " + l.Approval
+			}
 			if l.Unchanged {
 				line.Outcome = "was so already"
 			}
@@ -120,6 +128,9 @@ func (r auditReport) text(out io.Writer) error {
 		outcome := l.Outcome
 		if l.Reason != "" {
 			outcome += ": " + l.Reason
+		}
+		if l.AskedBy != "" {
+			outcome += ", asked for by " + l.AskedBy
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Time, l.Operator, l.Action, l.Subject, outcome)
 	}

@@ -310,10 +310,14 @@ func dealAll(ctx context.Context, progress io.Writer, op *operator.Client, r dea
 	if r.Forced {
 		fmt.Fprintf(progress, "the slots are taken over after %s\n", wire.SlotForceWait)
 	}
-	for _, d := range r.Plan {
+	err := operator.Each(r.Plan, func(d operator.SlotDeal) error {
 		if err := op.DealSlots(ctx, d, force); err != nil {
 			return fmt.Errorf("deal slots to %s: %w", d.To, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for wait {
 		m, err := op.Map(ctx)

@@ -220,12 +220,16 @@ again changes that.`,
 				if flags.dryRun {
 					ctx = operator.Rehearse(ctx)
 				}
-				for _, root := range roots {
+				err := operator.Each(roots, func(root *x509.Certificate) error {
 					if err := op.AddRoot(ctx, root.Raw, regionIDs(regions)...); err != nil {
 						return fmt.Errorf("ca add %s: %w", root.Subject, err)
 					}
 					done.Subjects = append(done.Subjects,
 						wire.FingerprintOf(root.Raw).String()+" "+root.Subject.String())
+					return nil
+				})
+				if err != nil {
+					return err
 				}
 				return printReport(cmd.OutOrStdout(), flags.asJSON, done, done.text)
 			})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/wire"
 )
 
 // TestExitCodes: a node that must not come back ends as the unit expects it to, and nobody else.
@@ -19,6 +20,7 @@ func TestExitCodes(t *testing.T) {
 		errors.New("anything"):                       1,
 		&exitError{exitInterrupted, errors.New("x")}: exitInterrupted,
 		damaged: node.ExitFinal,
+		fmt.Errorf("slots: %w", errors.Join(wire.Errorf(wire.AwaitsApproval, "x"))):            exitAwaits,
 		fmt.Errorf("%w", &store.Fault{File: "x", Kind: store.ErrExhausted, Err: os.ErrClosed}): 1,
 	} {
 		if got := exitCode(err); got != want {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/wire"
 )
 
 func main() {
@@ -109,6 +110,9 @@ func exitCode(err error) int {
 	}
 	if node.Final(err) {
 		return node.ExitFinal
+	}
+	if errors.Is(err, wire.AwaitsApproval) {
+		return exitAwaits
 	}
 	return 1
 }

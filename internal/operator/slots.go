@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -121,10 +122,11 @@ func (c *Client) WriteOffSlots(ctx context.Context, m *wire.Map, from wire.Regio
 		by[to].Epochs = append(by[to].Epochs, m.SlotEpoch(d.Slot))
 		n++
 	}
-	for _, s := range by {
-		if err := c.call(ctx, wire.MethodSettleSlots, s); err != nil {
-			return 0, err
-		}
+	err := Each(slices.Collect(maps.Values(by)), func(s *wire.SettleSlots) error {
+		return c.call(ctx, wire.MethodSettleSlots, s)
+	})
+	if err != nil {
+		return 0, err
 	}
 	return n, nil
 }
