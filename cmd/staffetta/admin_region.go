@@ -154,7 +154,7 @@ func await(ctx context.Context, progress io.Writer,
 	said := ""
 	for {
 		state, done, err := look(ctx)
-		if err != nil && !wire.Retriable(err) {
+		if err != nil && (!wire.Retriable(err) || operator.NoMajority(err)) {
 			return err
 		}
 		if err != nil {

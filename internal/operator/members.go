@@ -25,7 +25,8 @@ func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (
 		if ctx.Err() != nil && last != nil {
 			return nil, last
 		}
-		if last = err; !wire.Retriable(err) || !link.Pause(ctx, retryPause) {
+		last = err
+		if !wire.Retriable(err) || NoMajority(err) || !link.Pause(ctx, retryPause) {
 			return nil, last
 		}
 	}
@@ -44,7 +45,23 @@ func (c *Client) callLeader(ctx context.Context, group string, m wire.Method, re
 	if end, ok := ctx.Deadline(); ok {
 		req = wire.WithDeadline(req, wire.TimeOf(end))
 	}
-	return c.link.Call(ctx, link.Peer{Node: members.Leader}, m, req)
+	call := func(ctx context.Context) ([]byte, error) {
+		return c.link.Call(ctx, link.Peer{Node: members.Leader}, m, req)
+	}
+	if group != link.FederationGroup {
+		return call(ctx)
+	}
+	return c.whileLed(ctx, votersOf(c.view.Load()), call)
+}
+
+// votersOf are the nodes that vote in the federation's group.
+func votersOf(m *wire.Map) (ids []wire.NodeID) {
+	for _, n := range m.Nodes {
+		if n.Voter {
+			ids = append(ids, n.ID)
+		}
+	}
+	return ids
 }
 
 // Members asks a group's leader for its membership. Without a leader the error is Unavailable.
@@ -55,12 +72,16 @@ func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers,
 	}
 	var nodes []wire.NodeID
 	for _, n := range m.Nodes {
-		if group == link.FederationGroup && n.Voter || group == link.RegionGroup(n.Region) {
+		if group == link.RegionGroup(n.Region) {
 			nodes = append(nodes, n.ID)
 		}
 	}
-	answer, err := c.leaders.Call(ctx, group, nodes, wire.MethodMembers,
-		wire.Encode(&wire.GroupRef{Group: group}), true)
+	req, answer := wire.Encode(&wire.GroupRef{Group: group}), []byte(nil)
+	if group == link.FederationGroup {
+		answer, err = c.callFederation(ctx, votersOf(m), wire.MethodMembers, req)
+	} else {
+		answer, err = c.leaders.Call(ctx, group, nodes, wire.MethodMembers, req, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -126,17 +147,11 @@ func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp cod
 	if err != nil {
 		return err
 	}
-	var voters []wire.NodeID
-	for _, n := range view.Nodes {
-		if n.Voter {
-			voters = append(voters, n.ID)
-		}
-	}
 	var body []byte
 	if req != nil {
 		body = wire.Encode(req)
 	}
-	answer, err := c.callUntil(ctx, voters, m, body)
+	answer, err := c.callUntil(ctx, votersOf(view), m, body)
 	if err != nil || resp == nil {
 		return err
 	}

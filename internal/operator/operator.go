@@ -110,20 +110,14 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 			return err
 		}
 	}
-	var voters []wire.NodeID
-	for _, n := range view.Nodes {
-		if n.Voter {
-			voters = append(voters, n.ID)
-		}
-	}
 	m, req, dry := rehearsed(ctx, m, req)
-	_, err := c.callUntil(ctx, voters, m, wire.Encode(req))
+	_, err := c.callUntil(ctx, votersOf(view), m, wire.Encode(req))
 	return unrehearsed(dry, err)
 }
 
 // callUntil calls the federation's leader, one of voters, until ctx ends, or for wire.OperatorWait
-// when it never does. What was not carried out by then is withdrawn: no leader that gets it later
-// does it.
+// when it never does, or until it is plain that nobody can lead. What was not carried out by then is
+// withdrawn: no leader that gets it later does it.
 func (c *Client) callUntil(ctx context.Context, voters []wire.NodeID, m wire.Method, req []byte) (
 	[]byte, error) {
 	end, ok := ctx.Deadline()
@@ -133,13 +127,20 @@ func (c *Client) callUntil(ctx context.Context, voters []wire.NodeID, m wire.Met
 		defer cancel()
 		end, _ = ctx.Deadline()
 	}
-	answer, err := c.leaders.Call(ctx, link.FederationGroup, voters, m,
-		wire.WithDeadline(req, wire.TimeOf(end)), true)
+	answer, err := c.callFederation(ctx, voters, m, wire.WithDeadline(req, wire.TimeOf(end)))
 	if ctx.Err() != nil && errors.Is(err, wire.OutcomeUnknown) {
 		err = wire.Errorf(wire.OutcomeUnknown, "no answer, and withdrawn now: it was done before, "+
 			"which `staffetta admin audit` shows, or never will be")
 	}
 	return answer, err
+}
+
+// callFederation calls the federation's leader, one of voters, as long as there can be one.
+func (c *Client) callFederation(ctx context.Context, voters []wire.NodeID, m wire.Method,
+	req []byte) ([]byte, error) {
+	return c.whileLed(ctx, voters, func(ctx context.Context) ([]byte, error) {
+		return c.leaders.Call(ctx, link.FederationGroup, voters, m, req, true)
+	})
 }
 
 // PutInstitution creates or replaces an institution.

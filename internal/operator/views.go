@@ -195,9 +195,19 @@ func (c *Client) Statuses(ctx context.Context) (*wire.Map, []NodeView, error) {
 	}
 	views := make([]NodeView, len(m.Nodes))
 	for i, n := range m.Nodes {
-		views[i] = NodeView{Node: n.ID, Region: n.Region, Addr: n.Addr, Voter: n.Voter,
-			HeardMillis: -1}
+		views[i] = newView(&n)
 	}
+	c.ask(ctx, views)
+	return m, views, nil
+}
+
+// newView is the view of a node that was not asked yet.
+func newView(n *wire.Node) NodeView {
+	return NodeView{Node: n.ID, Region: n.Region, Addr: n.Addr, Voter: n.Voter, HeardMillis: -1}
+}
+
+// ask asks nodes at once, and through the others those that do not answer.
+func (c *Client) ask(ctx context.Context, views []NodeView) {
 	c.each(views, func(v *NodeView) {
 		status := new(wire.NodeStatus)
 		if err := c.one(ctx, v.Node, wire.MethodStatus, &wire.StatusQuery{}, status); err != nil {
@@ -220,7 +230,6 @@ func (c *Client) Statuses(ctx context.Context) (*wire.Map, []NodeView, error) {
 		}
 	})
 	noteHeard(views)
-	return m, views, nil
 }
 
 // each calls f for every view, some at once.

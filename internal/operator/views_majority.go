@@ -23,18 +23,14 @@ func standstills(m *wire.Map, views []NodeView) (list []standstill) {
 		nonvoter[n.ID] = n.Nonvoter
 	}
 	find := func(group string, votes func(*NodeView) bool) {
-		s := standstill{group: group}
+		var voters []NodeView
 		for i := range views {
-			if !votes(&views[i]) {
-				continue
-			}
-			if s.voters++; views[i].Status == nil {
-				s.silent = append(s.silent, views[i])
+			if votes(&views[i]) {
+				voters = append(voters, views[i])
 			}
 		}
-		if _, led := leaderOf(views, group); led == nil && s.voters > 0 &&
-			s.voters-len(s.silent) <= s.voters/2 {
-			list = append(list, s)
+		if s := standstillOf(group, voters); s != nil {
+			list = append(list, *s)
 		}
 	}
 	find(link.FederationGroup, func(v *NodeView) bool { return v.Voter })
@@ -44,6 +40,21 @@ func standstills(m *wire.Map, views []NodeView) (list []standstill) {
 		})
 	}
 	return list
+}
+
+// standstillOf judges a group by the views of its voters; nil: it can go on.
+func standstillOf(group string, voters []NodeView) *standstill {
+	s := &standstill{group: group, voters: len(voters)}
+	for i := range voters {
+		if voters[i].Status == nil {
+			s.silent = append(s.silent, voters[i])
+		}
+	}
+	if _, led := leaderOf(voters, group); led != nil || s.voters == 0 ||
+		s.voters-len(s.silent) > s.voters/2 {
+		return nil
+	}
+	return s
 }
 
 // name is the group as people say it.

@@ -3,6 +3,7 @@ package virtual
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,68 @@ func TestWithdrawnWithoutAMajority(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if got := name(); got != "" {
 			t.Errorf("carried out later: %q", got)
+		}
+	})
+}
+
+// TestNoMajorityIsSaid: whatever waits for the federation's leader ends with the cause when there can
+// be none, however long its caller would wait.
+func TestNoMajorityIsSaid(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		op, m := s.Operator(), s.Map()
+		var voters []*Node
+		for _, n := range s.nodes {
+			if in, _ := m.Node(n.ID); in.Voter {
+				voters = append(voters, n)
+			}
+		}
+		left := len(voters) / 2
+		for _, n := range voters[left:] {
+			n.Stop()
+		}
+		time.Sleep(10 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		want := fmt.Sprintf("the federation's group has no majority: %d of its %d voters answer", left,
+			len(voters))
+		for what, call := range map[string]func() error{
+			"restore fence": func() error {
+				return op.FenceRegion(ctx, &wire.FenceRegion{Region: "sicilia", Incarnation: 1})
+			},
+			"institution put": func() error {
+				return op.PutInstitution(ctx, wire.Institution{ID: "00000000001", Name: "Comune"})
+			},
+			"node maintenance": func() error {
+				_, err := op.ChangeMembers(ctx, &wire.MemberChange{Node: &wire.NodeChange{
+					ID: "sicilia-1", SetMaintenance: true, Maintenance: "disk"}})
+				return err
+			},
+			"voters": func() error {
+				_, err := op.Members(ctx, "federation")
+				return err
+			},
+			"handover": func() error { return op.HandOver(ctx, "federation", "lazio-1") },
+			"node token": func() error {
+				_, err := op.Tokens(ctx)
+				return err
+			},
+		} {
+			began := time.Now()
+			err := call()
+			took := time.Since(began)
+			if !operator.NoMajority(err) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", what, err, want)
+			}
+			if took > 10*time.Second {
+				t.Errorf("%s: it took %s", what, took)
+			}
+		}
+		for _, n := range voters[left:] {
+			n.Start()
+		}
+		s.AwaitReady()
+		if _, err := op.Members(ctx, "federation"); err != nil {
+			t.Errorf("with a majority: %v", err)
 		}
 	})
 }
