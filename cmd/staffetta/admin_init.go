@@ -86,8 +86,10 @@ type initialised struct {
 	Federation string        `json:"federation"`
 	Dir        string        `json:"dir"`
 	Voters     []wire.NodeID `json:"voters"`
-	Files      []string      `json:"files"` // in Dir
-	DryRun     bool          `json:"dry_run,omitempty"`
+	// Decisive are the regions whose loss takes the federation's majority away.
+	Decisive []wire.RegionID `json:"decisive_regions,omitempty"`
+	Files    []string        `json:"files"` // in Dir
+	DryRun   bool            `json:"dry_run,omitempty"`
 }
 
 func (i initialised) text(out io.Writer) error {
@@ -97,6 +99,13 @@ func (i initialised) text(out io.Writer) error {
 	}
 	_, err := fmt.Fprintf(out, "%s federation %s in %s: %d files; in its group vote %s\n", what,
 		i.Federation, i.Dir, len(i.Files), joinIDs(i.Voters))
+	for _, r := range i.Decisive {
+		if err == nil {
+			_, err = fmt.Fprintf(out, "warning: who loses region %s loses the majority of the "+
+				"federation's group: then no citizen logs in for the first time or moves, and nothing "+
+				"is administered, in any region; a third region, of one node at least, avoids it\n", r)
+		}
+	}
 	return err
 }
 
@@ -125,6 +134,7 @@ func (f *initFlags) run() (initialised, error) {
 			r.Voters = append(r.Voters, n.ID)
 		}
 	}
+	r.Decisive = file.Decisive()
 	if _, err := os.Lstat(f.out); err == nil {
 		return r, fmt.Errorf("--out: %s is there; nothing is written over", f.out)
 	} else if !errors.Is(err, os.ErrNotExist) {

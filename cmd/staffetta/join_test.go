@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -257,6 +260,43 @@ func TestJoinByCommands(t *testing.T) {
 	if out := f.admin("audit"); !strings.Contains(out, "node remove") ||
 		!strings.Contains(out, "region add") || !strings.Contains(out, "node handover") {
 		t.Errorf("audit:\n%s", out)
+	}
+}
+
+// TestInitWarns: a founder hears which region's loss takes the federation's majority away, if one's
+// does.
+func TestInitWarns(t *testing.T) {
+	for _, c := range []struct {
+		regions string // with the number of nodes of each
+		want    []string
+	}{
+		{"lazio=3", nil},
+		{"lazio=3 sicilia=3", []string{"sicilia"}},
+		{"lazio=1 sicilia=3", []string{"sicilia"}},
+		{"lazio=1 sicilia=1", []string{"sicilia"}},
+		{"lazio=3 sicilia=3 umbria=1", nil},
+		{"lazio=3 sicilia=3 umbria=3", nil},
+	} {
+		args := []string{"admin", "init", "--out", filepath.Join(t.TempDir(), "x"), "--federation",
+			"italia", "--dry-run"}
+		for i, r := range strings.Fields(c.regions) {
+			name, nodes, _ := strings.Cut(r, "=")
+			args = append(args, "--region", fmt.Sprintf("%s=%d", name, i+1))
+			n, _ := strconv.Atoi(nodes)
+			for j := range n {
+				args = append(args, "--node", fmt.Sprintf("%s-%d=%s@%s:%d", name, j, name, name, 7400+j))
+			}
+		}
+		var out strings.Builder
+		if err := run(t.Context(), args, strings.NewReader(""), &out, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []string{"lazio", "sicilia", "umbria"} {
+			warned := strings.Contains(out.String(), "warning: who loses region "+r+" loses the majority")
+			if warned != slices.Contains(c.want, r) {
+				t.Errorf("%s: warned of the loss of %s: %t:\n%s", c.regions, r, warned, out.String())
+			}
+		}
 	}
 }
 

@@ -166,6 +166,24 @@ func (f *File) JSON() []byte {
 	return append(b, '\n')
 }
 
+// Decisive are the regions, of several, without which the federation's group has no majority: whose
+// loss takes it away from all of them.
+func (f *File) Decisive() (regions []wire.RegionID) {
+	votes, all := map[wire.RegionID]int{}, 0
+	for _, n := range f.Nodes {
+		if n.Voter {
+			votes[n.Region]++
+			all++
+		}
+	}
+	for _, r := range f.Regions {
+		if len(f.Regions) > 1 && all-votes[r.ID] <= all/2 {
+			regions = append(regions, r.ID)
+		}
+	}
+	return regions
+}
+
 // SpreadVoters names the nodes that vote in the federation group: an odd number of at most seven,
 // of every region one before any has two. Where they are fewer than the regions they are spread
 // over the country: evenly over the regions in the order of their tags, which ISTAT gives from north to
