@@ -90,6 +90,10 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 			return err
 		}
 	}
+	// A copy of what is left may be taken where nothing can be noted any more.
+	if err := b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, &q)); err != nil && !q.Stale {
+		return err
+	}
 	c, err := b.n.storeOf(group).Copy()
 	if err != nil {
 		return err
@@ -111,6 +115,15 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 		return err
 	}
 	return b.hold(ctx, send)
+}
+
+// copied is what a copy is of, in the log of reads.
+func copied(node wire.NodeID, q *wire.OpenBackup) string {
+	what := "group " + q.Group + " at node " + string(node)
+	if q.Stale {
+		what += ", stale"
+	}
+	return what
 }
 
 // catchUp returns when this replica has everything that was acknowledged before the call.

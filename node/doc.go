@@ -58,6 +58,7 @@
 //	rights.go       what each of an operator's calls takes, and for which region
 //	force.go        what is for a lost region, held against what answers
 //	operators.go    what operators ask about themselves
+//	reads.go        what operators read, noted in the region's log
 //	views.go        what operators ask of any node
 //	views_status.go   everything that a node knows of itself
 //	views_probe.go    the machine, and the ways to peers

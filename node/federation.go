@@ -41,6 +41,7 @@ func (n *Node) handleFederation() {
 	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
 	n.handleOperators()
 	n.handleApprovals()
+	n.handleReads()
 	n.handleViews()
 	n.handleHealth()
 }

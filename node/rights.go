@@ -41,6 +41,7 @@ var demands = map[wire.Method]demand{
 	wire.MethodListPending:      {link.RightObserver, anywhere},
 	wire.MethodApprove:          {link.RightObserver, anywhere}, // and what it approves takes
 	wire.MethodWithdraw:         {link.RightObserver, anywhere}, // the same, or to have asked
+	wire.MethodListReads:        {link.RightObserver, here},
 	wire.MethodCountSpooled:     {link.RightObserver, here},
 	wire.MethodFindSpooled:      {link.RightObserver, here},
 	wire.MethodGetMove:          {link.RightObserver, here},

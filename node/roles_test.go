@@ -78,6 +78,9 @@ var callers = map[string]string{
 	"Whoami": "O",
 	"May":    "O",
 
+	"NoteRead":  "N",
+	"ListReads": "O",
+
 	"Identities": "O",
 	"AddRoot":    "O",
 	"RemoveRoot": "O",

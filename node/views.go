@@ -12,13 +12,7 @@ import (
 func (n *Node) handleViews() {
 	n.link.Handle(wire.MethodStatus, n.status, link.RoleOperator, link.RoleNode)
 	n.link.Handle(wire.MethodProbe, n.probe, link.RoleOperator, link.RoleNode)
-	view(n, wire.MethodListAudit, func(q *wire.ListAudit) (*wire.AuditPage, error) {
-		page, err := n.federation.Audit(q)
-		if err == nil {
-			page.Fresh = n.freshness(page.Fresh.Index)
-		}
-		return page, err
-	})
+	n.link.Handle(wire.MethodListAudit, n.listAudit, link.RoleOperator)
 	view(n, wire.MethodListInstitutions,
 		func(q *wire.ListRegistry) (*wire.InstitutionPage, error) {
 			page, err := n.federation.Institutions(q)
@@ -35,14 +29,39 @@ func (n *Node) handleViews() {
 		return page, err
 	})
 	n.link.Handle(wire.MethodExplain, n.explain, link.RoleOperator)
-	view(n, wire.MethodFindRecipients, func(q *wire.FindRecipients) (
-		*wire.FoundRecipients, error) {
-		found, err := n.region.FindRecipients(q.ID)
-		if err == nil {
-			found.Region = n.cfg.Region
-		}
-		return found, err
-	})
+	n.link.Handle(wire.MethodFindRecipients, n.findRecipients, link.RoleOperator)
+}
+
+// listAudit answers MethodListAudit: what operators changed, as this node's replica knows.
+func (n *Node) listAudit(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.ListAudit
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	n.noteAudit(ctx, from, "of the federation", q.After)
+	page, err := n.federation.Audit(&q)
+	if err != nil {
+		return nil, err
+	}
+	page.Fresh = n.freshness(page.Fresh.Index)
+	return wire.Encode(page), nil
+}
+
+// findRecipients answers MethodFindRecipients. The question is noted before it is answered.
+func (n *Node) findRecipients(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.FindRecipients
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if err := n.noteRead(ctx, from, "explain", "message "+q.ID.String()); err != nil {
+		return nil, err
+	}
+	found, err := n.region.FindRecipients(q.ID)
+	if err != nil {
+		return nil, err
+	}
+	found.Region = n.cfg.Region
+	return wire.Encode(found), nil
 }
 
 // view registers an operator's question that this node answers by itself.
@@ -67,10 +86,14 @@ func (n *Node) freshness(index uint64) wire.Freshness {
 		ContactMillis: uint64(n.federationContact().Milliseconds())}
 }
 
-// explain answers MethodExplain: the leader after a barrier, another replica as far as it is.
-func (n *Node) explain(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
+// explain answers MethodExplain: the leader after a barrier, another replica as far as it is. The
+// question is noted before it is answered.
+func (n *Node) explain(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var q wire.Explain
 	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	if err := n.noteRead(ctx, from, "explain", "message "+q.ID.String()); err != nil {
 		return nil, err
 	}
 	leader := n.regionGroup.IsLeader() && n.regionGroup.Read(ctx) == nil

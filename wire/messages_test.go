@@ -59,7 +59,8 @@ func messages() []codec.Message {
 		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed),
 		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting),
 		new(RootBound), new(Whoami), new(May),
-		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals)}
+		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals),
+		new(ReadNote), new(deadlined)}
 }
 
 // fill sets every field of v to something that is not zero.

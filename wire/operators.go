@@ -16,9 +16,9 @@ const (
 )
 
 // deadlined is what a request of any kind has behind its own fields.
-type deadlined struct{ at Time }
+type deadlined struct{ At Time }
 
-func (d *deadlined) Fields(c *codec.Codec) { codec.Int(c, deadlineField, &d.at) }
+func (d *deadlined) Fields(c *codec.Codec) { codec.Int(c, deadlineField, &d.At) }
 
 // WithDeadline is an operator's request that is withdrawn at a time: whoever would carry it out
 // later refuses it. req is not changed.
@@ -32,14 +32,20 @@ func DeadlineOf(req []byte) Time {
 	if Decode(req, &d) != nil {
 		return 0
 	}
-	return d.at
+	return d.At
 }
 
 // Calls about operators themselves.
 const (
 	MethodWhoami Method = 145 // empty → Whoami; any node
 	MethodMay    Method = 146 // May → empty; whom the call would go to
+
+	MethodNoteRead  Method = 147 // ReadNote → empty; node to its region's leader
+	MethodListReads Method = 148 // ListAudit → AuditPage; any node of the region
 )
+
+// CmdNoteRead is a command of a region: an operator reads what is a citizen's.
+const CmdNoteRead CommandKind = 85 // ReadNote → empty
 
 // Whoami answers MethodWhoami: who the operator is to the node that was asked.
 type Whoami struct {
@@ -71,4 +77,30 @@ type May struct {
 func (m *May) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &m.Method)
 	codec.Bytes(c, 2, &m.Request)
+}
+
+// ReadNote says who reads what of citizens, in the words of the command line. It holds no fiscal
+// code. The same again within some seconds is the same read.
+type ReadNote struct {
+	Operator string // the URI of the operator's certificate
+	Action   string // "backup"
+	Subject  string // what was asked for
+}
+
+// Fields declares the message.
+func (n *ReadNote) Fields(c *codec.Codec) {
+	codec.String(c, 1, &n.Operator)
+	codec.String(c, 2, &n.Action)
+	codec.String(c, 3, &n.Subject)
+}
+
+// Validate refuses texts that no line holds.
+func (n *ReadNote) Validate() error {
+	if n.Operator == "" || n.Action == "" {
+		return Malformedf("a read without an operator or an action")
+	}
+	if max(len(n.Operator), len(n.Action), len(n.Subject)) > AuditTextMax {
+		return Errorf(TooLarge, "a text of more than %d bytes", AuditTextMax)
+	}
+	return nil
 }

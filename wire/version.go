@@ -34,6 +34,10 @@ const VersionOwners = 3
 // map: below it there is no command that puts one there.
 const VersionGateways = 2
 
+// VersionReads is the active version of a region from which on its log has lines of what operators
+// read.
+const VersionReads = 3
+
 // VersionGrants is the active version of the federation from which on an operator's certificate
 // without grants allows nothing. Below it such a one allows everything, as it did before there were
 // grants; the command that raises the version is refused to who has no other.

@@ -37,15 +37,18 @@ type auditReport struct {
 
 func newAuditCommand() *cobra.Command {
 	var (
-		flags viewFlags
-		since string
+		flags         viewFlags
+		since, region string
 	)
 	cmd := &cobra.Command{
 		Use:   "audit [--since DURATION|TIME]",
 		Short: "Show what operators did, and what they were refused",
 		Long: `Show what operators did, and what they were refused, oldest first: who, what, to whom, and
 what became of it. The line is in the same entry of the federation's log as the change. The last
-` + fmt.Sprint(wire.AuditLinesMax) + ` lines are kept.`,
+` + fmt.Sprint(wire.AuditLinesMax) + ` lines are kept.
+
+With --region it shows instead what operators read of a region's citizens: copies, explanations, and
+the audit itself. These lines are in the region's own log.`,
 		Example: `  staffetta admin audit --dir DIR --since 24h
   staffetta admin audit --dir DIR --since 2026-11-01T00:00:00Z --json`,
 		Args: cobra.NoArgs,
@@ -55,7 +58,8 @@ what became of it. The line is in the same entry of the federation's log as the 
 				return err
 			}
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				report, err := readAudit(ctx, op, from, cmd.ErrOrStderr())
+				report, err := readAudit(ctx, op, wire.RegionID(region), from,
+					cmd.ErrOrStderr())
 				if err != nil {
 					return fmt.Errorf("audit: %w", err)
 				}
@@ -64,6 +68,7 @@ what became of it. The line is in the same entry of the federation's log as the 
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&region, "region", "", "what was read of this region's citizens")
 	cmd.Flags().StringVar(&since, "since", "", "only what is younger: a duration such as 24h, or a "+
 		"time such as 2026-11-01T00:00:00Z")
 	return cmd
@@ -85,11 +90,17 @@ func parseSince(s string, now time.Time) (wire.Time, error) {
 	return wire.TimeOf(t), nil
 }
 
-func readAudit(ctx context.Context, op *operator.Client, since wire.Time, errs io.Writer) (
-	auditReport, error) {
+func readAudit(ctx context.Context, op *operator.Client, region wire.RegionID, since wire.Time,
+	errs io.Writer) (auditReport, error) {
 	report := auditReport{Lines: []auditLine{}}
 	for q := (wire.ListAudit{Since: since}); ; {
-		page, err := op.Audit(ctx, q)
+		ask := op.Audit
+		if region != "" {
+			ask = func(ctx context.Context, q wire.ListAudit) (*wire.AuditPage, error) {
+				return op.Reads(ctx, region, q)
+			}
+		}
+		page, err := ask(ctx, q)
 		if err != nil {
 			return report, err
 		}

@@ -135,6 +135,26 @@ func (c *Client) Audit(ctx context.Context, q wire.ListAudit) (*wire.AuditPage, 
 	return page, c.read(ctx, wire.MethodListAudit, &q, page)
 }
 
+// Reads returns a page of what operators read of a region's citizens, from the region's log.
+func (c *Client) Reads(ctx context.Context, region wire.RegionID, q wire.ListAudit) (
+	page *wire.AuditPage, err error) {
+	m, err := c.Map(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes := nodesOf(m, region)
+	if len(nodes) == 0 {
+		return nil, wire.Errorf(wire.NotFound, "region %q has no nodes, or is not on the map", region)
+	}
+	for _, n := range nodes {
+		page = new(wire.AuditPage)
+		if err = c.one(ctx, n, wire.MethodListReads, &q, page); err == nil {
+			return page, nil
+		}
+	}
+	return nil, err
+}
+
 // Institutions returns a page of the institutions.
 func (c *Client) Institutions(ctx context.Context, q wire.ListRegistry) (*wire.InstitutionPage,
 	error) {

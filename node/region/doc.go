@@ -28,6 +28,7 @@
 //	config.go    what a caller gives, and every bound of the state
 //	keys.go      the key layout
 //	rows.go      the values
+//	reads.go     what operators read
 //	state.go     opening, closing, positions, snapshots
 //	apply.go     entries to changes
 //	clock.go     the state's time, and what was dated in the future

@@ -15,6 +15,7 @@ import (
 //	d m <time 8> <recipient 16>          due: what remains of a citizen who moved away
 //	d s <time 8> <token hash 32>         due: the end of a session
 //	d x <index 8>                        due: what to erase from a block, in order of time
+//	e, e <number 8>                      what operators read, see reads.go
 //	g                                    comparison with the directory, of a restored region
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"context"
+
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// handleReads registers what keeps and shows the log of reads.
+func (n *Node) handleReads() {
+	n.link.Handle(wire.MethodNoteRead, n.noteReadCall, link.RoleNode)
+	n.link.Handle(wire.MethodListReads, n.listReads, link.RoleOperator)
+}
+
+// noteRead has a line in this region's log before an operator reads what is a citizen's. Without a
+// leader there is none, and the caller refuses. The log of before version 3 has no lines.
+func (n *Node) noteRead(ctx context.Context, from link.Identity, action, subject string) error {
+	n.log.Info("an operator reads", "operator", from.String(), "action", action,
+		"subject", subject)
+	if n.region.ActiveVersion() < wire.VersionReads {
+		return nil
+	}
+	note := &wire.ReadNote{Operator: from.String(), Action: action, Subject: subject}
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	if n.regionGroup.IsLeader() {
+		return n.regionQueue.do(ctx, wire.CmdNoteRead, note, nil)
+	}
+	leader, ok := n.regionGroup.Leader()
+	if !ok {
+		return wire.Errorf(wire.NotReady, "what is read of citizens is noted in the region's log, "+
+			"and the region has no leader")
+	}
+	_, err := n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodNoteRead, wire.Encode(note))
+	return err
+}
+
+// noteReadCall answers MethodNoteRead: a node of the region says what an operator asks of it.
+func (n *Node) noteReadCall(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var note wire.ReadNote
+	if err := wire.Decode(req, &note); err != nil {
+		return nil, err
+	}
+	if from.Region != n.cfg.Region {
+		return nil, wire.Errorf(wire.Forbidden, "a node notes what is read in its own region")
+	}
+	if err := n.mayPropose(); err != nil {
+		return nil, err
+	}
+	return nil, n.regionQueue.do(ctx, wire.CmdNoteRead, &note, nil)
+}
+
+// listReads answers MethodListReads. That it was asked is a line, too; where there can be none it
+// is answered all the same, since what went on is asked when things are broken.
+func (n *Node) listReads(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
+	var q wire.ListAudit
+	if err := wire.Decode(req, &q); err != nil {
+		return nil, err
+	}
+	n.noteAudit(ctx, from, "of region "+string(n.cfg.Region), q.After)
+	page, err := n.region.Reads(&q)
+	if err != nil {
+		return nil, err
+	}
+	page.Fresh = wire.Freshness{Node: n.cfg.ID, Index: page.Fresh.Index}
+	return wire.Encode(page), nil
+}
+
+// noteAudit notes that an operator reads an audit, at its first page.
+func (n *Node) noteAudit(ctx context.Context, from link.Identity, which string, after uint64) {
+	if after > 0 {
+		return
+	}
+	if err := n.noteRead(ctx, from, "audit", which); err != nil {
+		n.log.Warn("a read of the audit is not noted", "operator", from.String(),
+			"reason", err.Error())
+	}
+}
