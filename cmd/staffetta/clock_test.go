@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestWrongClock: the file is read at most once a second, and what can not be read changes nothing.
+// TestWrongClock: the file is read once a period at most, and what can not be read changes nothing.
 func TestWrongClock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offset")
 	synctest.Test(t, func(t *testing.T) {
@@ -19,7 +19,7 @@ func TestWrongClock(t *testing.T) {
 			want time.Duration
 		}{
 			{"-", 0, 0},
-			{"10m\n", 0, 0}, // read less than a second ago
+			{"10m\n", 0, 0}, // read in this period
 			{"10m\n", clockPeriod, 10 * time.Minute},
 			{"ten minutes", clockPeriod, 10 * time.Minute},
 			{"-", clockPeriod, 10 * time.Minute},
