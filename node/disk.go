@@ -24,8 +24,8 @@ const (
 )
 
 // The most that a percentage of a watermark stands for: what a node needs room for (merging
-// tables, a state that is received beside the one in use) does not grow with the disk, and 15 % of a terabyte
-// would be given up for nothing.
+// tables, a state that is received beside the one in use) does not grow with the disk, and 15 % of
+// a terabyte would be given up for nothing.
 const (
 	lowBytesMax      = 32 << 30
 	criticalBytesMax = 16 << 30

@@ -78,6 +78,8 @@ var callers = map[string]string{
 	"Whoami": "O",
 	"May":    "O",
 
+	"Attest": "N",
+
 	"NoteRead":  "N",
 	"ListReads": "O",
 

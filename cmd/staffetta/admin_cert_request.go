@@ -25,10 +25,10 @@ func newCertRequestCommand() *cobra.Command {
 		Use:   "request --cert F --key F --out F [--identity spiffe://…]",
 		Short: "Make a key on the machine that will use it, and a request for its certificate",
 		Long: `Make a key (ECDSA P-256) on the machine that will use it, and a request (PKCS #10, PEM)
-for its certificate. The request is no secret: have it signed where the authority's key is, by "cert sign"
-or any other authority, and bring the certificate back for "cert install". Until then the new key
-waits beside --key, in a file of that name with .next behind it, and what runs goes on with what it
-has. The same command again makes a request of the same key.
+for its certificate. The request is no secret: have it signed where the authority's key is, by
+"cert sign" or any other authority, and bring the certificate back for "cert install". Until then
+the new key waits beside --key, in a file of that name with .next behind it, and what runs goes on
+with what it has. The same command again makes a request of the same key.
 
 The identity is the one of the certificate in --cert, when that is there.`,
 		Example: `  staffetta admin cert request --identity spiffe://italia/operator/ada \

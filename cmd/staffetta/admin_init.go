@@ -40,8 +40,8 @@ nodes, the gateways and a first operator. Nothing is started. Copy to each node 
 and keep pki/ca.key away from all of them.
 
 With --requests no key but the authority's and the directory's is made here: each of the members
-has made its own with "cert request", and its request lies in the directory as NAME.csr. Certificates are
-no secret; "cert install" puts them beside their keys.`,
+has made its own with "cert request", and its request lies in the directory as NAME.csr.
+Certificates are no secret; "cert install" puts them beside their keys.`,
 		Example: `  staffetta admin init --out italia --federation italia --region lazio=12 \
     --node lazio-1=lazio@10.0.0.1:7400 --node lazio-2=lazio@10.0.0.2:7400 \
     --node lazio-3=lazio@10.0.0.3:7400 --gateway gateway-1=lazio --operator ada`,

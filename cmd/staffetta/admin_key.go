@@ -82,8 +82,8 @@ func newKeyRotateCommand() *cobra.Command {
 		Long: `Replace a key by a new one, which is shown only here; the old one is revoked by it.
 
 With --out the new key is written to a file before the federation hears of it, and the same
-command again puts the same key: interrupted or repeated, it does no harm. Without it the key is printed, and
-each run makes another one, which revokes the last one's.`,
+command again puts the same key: interrupted or repeated, it does no harm. Without it the key is
+printed, and each run makes another one, which revokes the last one's.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, "rotate") },
 	}

@@ -25,8 +25,8 @@
 //   - prescription_data and legal_data, which the contract has given up, are unknown members
 //     and dropped as such. default_addresses is checked and ignored.
 //   - A payment, and content that the institution keeps, are shown and served by nothing yet: such
-//     a message is refused as not-served, or taken and marked, by a setting. A configuration_id must
-//     be well-formed; whether there is such a configuration is not checked.
+//     a message is refused as not-served, or taken and marked, by a setting. A configuration_id
+//     must be well-formed; whether there is such a configuration is not checked.
 //   - payment_status is never answered: it would take a call to the payment platform.
 //
 // The checks of a submission run in the contract's order: key (401), rate (429), scopes, body

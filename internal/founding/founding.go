@@ -186,8 +186,8 @@ func (f *File) Decisive() (regions []wire.RegionID) {
 
 // SpreadVoters names the nodes that vote in the federation group: an odd number of at most seven,
 // of every region one before any has two. Where they are fewer than the regions they are spread
-// over the country: evenly over the regions in the order of their tags, which ISTAT gives from north to
-// south.
+// over the country: evenly over the regions in the order of their tags, which ISTAT gives from
+// north to south.
 func (f *File) SpreadVoters() {
 	left := min(len(f.Nodes), wire.VotersMax)
 	left -= 1 - left%2

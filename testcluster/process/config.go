@@ -143,7 +143,7 @@ func (c *Config) validate() error {
 		c.Newcomers, CitizensMax)
 	people := len(c.Regions)*(c.Citizens+c.Newcomers) + otherPeople + 1 // the contract's
 	check(people <= citizen.TestCitizensMax, "%d citizens and newcomers of all regions, at most %d",
-		people-otherPeople, citizen.TestCitizensMax-otherPeople)
+		people-otherPeople-1, citizen.TestCitizensMax-otherPeople-1)
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
 	var level slog.Level
 	check(level.UnmarshalText([]byte(c.LogLevel)) == nil,

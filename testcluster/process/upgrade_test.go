@@ -20,6 +20,8 @@ import (
 
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/localfile"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // previous is the last commit whose program knows version 1 of the logs only.
@@ -55,14 +57,15 @@ func TestRollingUpgrade(t *testing.T) {
 		u.restart(id)
 	}
 	status := u.status()
-	if status.Active != 1 || status.Ready != 2 {
-		t.Errorf("before finalising: %+v, want version 1 active and 2 ready", status)
+	if status.Active != 1 || status.Ready != wire.Version {
+		t.Errorf("before finalising: %+v, want version 1 active and %d ready", status,
+			wire.Version)
 	}
 	admin(t, "upgrade", "finalise", "--dir", f.dir)
-	await(t, "every region is at version 2", func() bool {
+	await(t, "every region is at the newest version", func() bool {
 		s := u.status()
-		return s.Active == 2 && !slices.ContainsFunc(s.Nodes, func(n nodeVersion) bool {
-			return n.Active != 2
+		return s.Active == wire.Version && !slices.ContainsFunc(s.Nodes, func(n nodeVersion) bool {
+			return n.Active != wire.Version
 		})
 	})
 	admin(t, "key", "revoke", "--dir", f.dir, "--service", f.file().Services[1].ServiceID,
@@ -135,8 +138,8 @@ func newUpgrade(t *testing.T) *upgrade {
 	return u
 }
 
-// renew replaces certificates that are valid for longer than this program allows, as operators have
-// to before they upgrade.
+// renew replaces certificates that are valid for longer than this program allows, and an operator's
+// that grants nothing, as operators have to before they upgrade.
 func (u *upgrade) renew() {
 	u.t.Helper()
 	path := func(name string) string { return filepath.Join(u.f.dir, "pki", name) }
@@ -165,8 +168,11 @@ func (u *upgrade) renew() {
 		if err != nil {
 			u.t.Fatal(err)
 		}
-		crt, key, err := authority.Issue(cert.URIs[0], 90*24*time.Hour,
-			cert.Subject.OrganizationalUnit...)
+		id, err := link.ParseIdentity(cert.URIs[0])
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		crt, key, err := authority.Issue(cert.URIs[0], 90*24*time.Hour, link.UnitsOf(id)...)
 		if err != nil {
 			u.t.Fatal(err)
 		}

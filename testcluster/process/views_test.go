@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -145,7 +146,8 @@ func (f *federation) hang(t *testing.T) {
 	if !ok || exit.ExitCode() != 1 {
 		t.Errorf("a doctor of a federation that is not well ends with %v, want exit code 1", err)
 	}
-	if want := "wrong  " + victim.ID + ": nobody reaches it"; !strings.Contains(string(out), want) {
+	if want := fmt.Sprintf("region %s has no majority: 0 of its 1 voters answer, 1 are needed; %s",
+		victim.Region, victim.ID); !strings.Contains(string(out), want) {
 		t.Errorf("nothing says %q in\n%s", want, out)
 	}
 }
