@@ -80,6 +80,11 @@ var callers = map[string]string{
 
 	"Attest": "N",
 
+	"Approve":      "O",
+	"Withdraw":     "O",
+	"ListPending":  "O",
+	"SetApprovals": "O",
+
 	"NoteRead":  "N",
 	"ListReads": "O",
 
