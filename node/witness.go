@@ -273,7 +273,7 @@ func (w *witness) refused(by wire.RegionID, why string) {
 	}
 	select {
 	case w.forgot <- fmt.Errorf("%w: %s. If its disk is not mounted, mount it; else replace the "+
-		"node under another name: staffetta admin node replace %s NEW-NAME --addr ...", ErrForgot,
+		"node under another name: staffetta admin node replace %s NEW-NAME --addr ADDR", ErrForgot,
 		why, w.n.cfg.ID):
 	default:
 	}
