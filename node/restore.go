@@ -22,9 +22,10 @@ func (n *Node) handleRestores() {
 	n.link.Handle(wire.MethodReport, n.takeReport, link.RoleNode)
 }
 
-func (n *Node) incarnations(context.Context, link.Identity, []byte) ([]byte, error) {
+func (n *Node) incarnations(_ context.Context, from link.Identity, _ []byte) ([]byte, error) {
+	asker, _ := n.currentMap().RegionByID(from.Region)
 	return wire.Encode(&wire.Incarnations{Federation: n.federation.Incarnation(),
-		RegionID: n.cfg.Region, Region: n.region.Incarnation()}), nil
+		RegionID: n.cfg.Region, Region: n.region.Incarnation(), Asker: asker.Incarnation}), nil
 }
 
 // restores answers MethodRestores: how far the groups that were restored are, as is known here.
@@ -110,8 +111,8 @@ func (n *Node) restoreHealth(h *adminhttp.Health) {
 }
 
 // watchIncarnations ends a node whose region or federation was restored without it: what it holds
-// is another history. Of its region the map says so; of the federation only nodes that take part
-// can, so that a node without contact asks around.
+// is another history. The map says so of its region, its own or that of nodes that it asks while
+// it has no contact: they let it follow no map. Of the federation only nodes that take part can.
 func (n *Node) watchIncarnations(ctx context.Context) error {
 	tick := time.NewTicker(incarnationPeriod)
 	defer tick.Stop()
@@ -153,11 +154,12 @@ func (n *Node) compareIncarnations(ctx context.Context, other wire.NodeID) error
 	if wire.Decode(answer, &theirs) != nil {
 		return nil
 	}
+	region := theirs.Asker
 	if theirs.RegionID == n.cfg.Region {
-		if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(),
-			theirs.Region); err != nil {
-			return err
-		}
+		region = max(region, theirs.Region)
+	}
+	if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(), region); err != nil {
+		return err
 	}
 	return superseded(federationGroup, n.federation.Incarnation(), theirs.Federation)
 }

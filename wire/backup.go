@@ -179,11 +179,13 @@ func (r *ReadBackup) Fields(c *codec.Codec) {
 	codec.Uint(c, 4, &r.Bytes)
 }
 
-// Incarnations are those of the groups that a node takes part in.
+// Incarnations are those of the groups that a node takes part in. Asker is what its map says of the
+// asking node's region: one whose directory is of an earlier incarnation follows no map any more.
 type Incarnations struct {
 	Federation uint32
 	RegionID   RegionID
 	Region     uint32
+	Asker      uint32
 }
 
 // Fields declares the message.
@@ -191,6 +193,7 @@ func (i *Incarnations) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &i.Federation)
 	codec.String(c, 2, &i.RegionID)
 	codec.Uint(c, 3, &i.Region)
+	codec.Uint(c, 4, &i.Asker)
 }
 
 // FenceRegion makes Incarnation the region's in the map: nodes of earlier ones stop, and what they
