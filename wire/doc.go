@@ -28,6 +28,7 @@
 //	version.go     which version brought which kind of entry and command
 //	replica.go     what keeps the replicas of a group alike
 //	outcome.go     what the owner decided about a record
+//	approve.go     what waits for a second operator
 //	clock.go       a group's time, confirmed by a majority
 //	command.go     batches of commands and their results
 //	citizen.go     sessions, profiles, preferences, inbox pages

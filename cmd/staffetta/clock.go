@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// clockPeriod is how often the file with the clock's offset is read at most: a clock may be wrong for
-// a few of these.
+// clockPeriod is how often the file with the clock's offset is read at most: a clock may be wrong
+// for a few of these.
 const clockPeriod = 25 * time.Millisecond
 
 // clockFlags put a process's wall clock wrong, for tests of what a wrong clock does.

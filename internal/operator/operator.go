@@ -116,8 +116,8 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 }
 
 // callUntil calls the federation's leader, one of voters, until ctx ends, or for wire.OperatorWait
-// when it never does, or until it is plain that nobody can lead. What was not carried out by then is
-// withdrawn: no leader that gets it later does it.
+// when it never does, or until it is plain that nobody can lead. What was not carried out by then
+// is withdrawn: no leader that gets it later does it.
 func (c *Client) callUntil(ctx context.Context, voters []wire.NodeID, m wire.Method, req []byte) (
 	[]byte, error) {
 	end, ok := ctx.Deadline()
