@@ -248,6 +248,7 @@ func (u *upgrade) refuseOld() {
 	u.f.interrupt()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	newest := fmt.Sprintf("(format %d)", wire.Version)
 	for _, n := range file.Nodes {
 		dir := func(elem ...string) string { return filepath.Join(append([]string{u.f.dir}, elem...)...) }
 		out, err := exec.CommandContext(ctx, u.old, "node", "--id", n.ID, "--region", n.Region,
@@ -255,7 +256,7 @@ func (u *upgrade) refuseOld() {
 			"--founding", dir("founding.json"), "--directory-key", dir("directory.key"),
 			"--cert", dir("pki", n.ID+".crt"), "--key", dir("pki", n.ID+".key"),
 			"--ca", dir("pki", "ca.crt")).CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "(format 2)") {
+		if err == nil || !strings.Contains(string(out), newest) {
 			u.t.Errorf("the previous program on the new one's data: %v, %s", err, out)
 		}
 	}
