@@ -38,12 +38,23 @@ func TestNarrowNetwork(t *testing.T) {
 			if err != nil || len(got) != len(block) {
 				t.Errorf("a block: %d bytes, %v", len(got), err)
 			}
-			p, probed := b.Probe(within(t, 10*time.Second), "lazio-1", methodEcho, nil, 3)
-			// A switch lets four bytes more through, for a tag, and discovery ends 20 bytes off.
-			most := min(mtu+4-headersV4, 1452)
-			if probed != nil || p.PacketBytes < min(mtu-headersV4, 1452)-20 || p.PacketBytes > most {
-				t.Errorf("the path carries packets of %d bytes, %v, want about %d", p.PacketBytes,
-					probed, mtu-headersV4)
+			// A switch lets four bytes more through, for a tag, and discovery ends 20 bytes off. It
+			// takes packets that a busy machine is late with for lost, so that one search may find
+			// less; never more.
+			least, most := min(mtu-headersV4, 1452)-20, min(mtu+4-headersV4, 1452)
+			found := 0
+			for range 10 {
+				p, err := b.Probe(within(t, 10*time.Second), "lazio-1", methodEcho, nil, 3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found = max(found, p.PacketBytes); found >= least {
+					break
+				}
+			}
+			if found < least || found > most {
+				t.Errorf("the path carries packets of %d bytes, want about %d", found,
+					mtu-headersV4)
 			}
 		})
 	}
