@@ -65,6 +65,7 @@ type mark struct {
 	held Held
 	seq  uint64
 	slot int
+	buf  [markBytes]byte // the record that is being written
 }
 
 // newMark is a mark in memory.
@@ -130,12 +131,14 @@ func (m *mark) load() error {
 	return nil
 }
 
-func encodeMark(h Held, seq uint64) []byte {
-	b := append(make([]byte, 0, markBytes), markMagic...)
-	for _, v := range []uint64{seq, h.Term, h.Vote, h.Cuts, h.Last, h.LastTerm} {
+// appendMark appends the record of h to b.
+func appendMark(b []byte, h Held, seq uint64) []byte {
+	start := len(b)
+	b = append(b, markMagic...)
+	for _, v := range [...]uint64{seq, h.Term, h.Vote, h.Cuts, h.Last, h.LastTerm} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -166,7 +169,8 @@ func (m *mark) update(change func(*Held)) error {
 		return nil
 	}
 	m.seq++
-	if _, err := m.file.WriteAt(encodeMark(m.held, m.seq), int64(m.slot*markSlotBytes)); err != nil {
+	record := appendMark(m.buf[:0], m.held, m.seq)
+	if _, err := m.file.WriteAt(record, int64(m.slot*markSlotBytes)); err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}
 	select {
