@@ -56,6 +56,7 @@ func (w *explored) submit(p *exploredPlot) {
 	if !r.serves() || !r.admit(&rec) {
 		return
 	}
+	p.tried[rec.ID] = true
 	sent := rec
 	if w.chance(2) {
 		sent = rec.ToDigest(w.hasher)
@@ -101,6 +102,9 @@ func (w *explored) spool(p *exploredPlot) {
 	}
 	m := wire.Spool{BytesMax: 1 << 30, Block: wire.SpoolBlock{Sealed: *sealed,
 		Stubs: []wire.Record{rec.ToDigest(w.hasher)}}}
+	if p.tried[rec.ID] {
+		m.Block.Offered = []uint8{0}
+	}
 	if outcomes, err := home.state.AdmitSpool(m.Block.Stubs, w.now); err != nil {
 		w.t.Fatal(err)
 	} else if outcomes != nil {
@@ -129,6 +133,10 @@ func (r *exploredRegion) relay(owner *exploredRegion) {
 		r.w.t.Fatal(err)
 	}
 	for _, b := range blocks {
+		if !b.Offered {
+			r.must(wire.CmdSpoolOffer, &wire.SpoolOffer{Owner: owner.id,
+				Blocks: []uint64{b.Seq}}, nil)
+		}
 		frame, err := owner.private.Open("test", &b.Sealed)
 		if err != nil {
 			r.w.t.Fatal(err)

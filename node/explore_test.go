@@ -20,13 +20,17 @@ var (
 // exploredWorlds are the worlds of an ordinary run.
 const exploredWorlds = 60
 
+// exploredJudged: the status of one history's messages is looked at after every so many steps.
+const exploredJudged = 4
+
 // exploredSteps is how many steps a history takes on average before it settles.
 const exploredSteps = 80
 
 // TestExplore has three honest regions claim, move, deal slots with force and without, lose power,
 // restore copies, spool, and forget at different times, in an order that nobody thought of. Whatever
 // one exports, the other accepts; no replica stops; in the end each code has one owner that
-// decides, whom the directory names, and each key leads to its message.
+// decides, whom the directory names, and each key leads to its message. A verdict that could be read
+// once is never followed by another one, or by none yet.
 func TestExplore(t *testing.T) {
 	if *exploreSeed != 0 {
 		explore(t, *exploreSeed)
@@ -63,8 +67,10 @@ func TestExplore(t *testing.T) {
 func explore(t testing.TB, seed uint64) {
 	w := newExplored(t, seed)
 	defer w.close()
-	for range exploredSteps * exploredPlots {
-		w.someStep()
+	for i := range exploredSteps * exploredPlots {
+		if p := w.someStep(); i%exploredJudged == 0 {
+			w.judgeStatus(p)
+		}
 		if w.broken > 0 {
 			return
 		}
@@ -74,8 +80,8 @@ func explore(t testing.TB, seed uint64) {
 	}
 }
 
-// someStep takes one step of somebody.
-func (w *explored) someStep() {
+// someStep takes one step of somebody, most often in the history that it returns.
+func (w *explored) someStep() *exploredPlot {
 	p, r := w.plots[w.rng.IntN(len(w.plots))], w.someRegion()
 	switch n := w.rng.IntN(1000); {
 	case n < 220:
@@ -102,6 +108,7 @@ func (w *explored) someStep() {
 		w.drive(func(r *exploredRegion) { r.relay(w.someRegion()) })
 	case n < 930:
 		w.housekeep(r)
+		w.forget()
 	case n < 945:
 		w.pass()
 	case n < 960 && (r.away || w.chance(4)):
@@ -114,6 +121,7 @@ func (w *explored) someStep() {
 		w.noteAll("%s is restored", r.id)
 		r.restore()
 	}
+	return p
 }
 
 // drive has each region that serves do a part of its duties.

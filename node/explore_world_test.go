@@ -47,6 +47,8 @@ type explored struct {
 	plots      []*exploredPlot
 	restores   int // how often a region was restored
 	broken     int // findings
+	// told is what some region said of a message, since the last restore.
+	told map[wire.FindMessage]wire.Verdict
 }
 
 // exploredRegion is one region.
@@ -76,6 +78,8 @@ type exploredPlot struct {
 	codes []fiscalcode.Code
 	late  int // one in so many first logins comes about
 	sent  []wire.Record
+	// tried are those that a gateway brought to a region that might have decided them.
+	tried map[wire.MessageID]bool
 	trace []string
 }
 
@@ -86,11 +90,12 @@ func newExplored(t testing.TB, seed uint64) *explored {
 	}
 	w := &explored{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 77)), coder: coder,
 		now:    wire.TimeOf(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)),
-		hasher: wire.NewHasher(exploredKey)}
+		hasher: wire.NewHasher(exploredKey),
+		told:   make(map[wire.FindMessage]wire.Verdict)}
 	w.found([]wire.RegionID{"lazio", "sicilia", "umbria"})
 	for i, codes := range exploredPool(w.hasher) {
 		w.plots = append(w.plots, &exploredPlot{slot: w.recipient(codes[0]).Slot(), codes: codes,
-			late: 1 << (2 * (i % 4))})
+			late: 1 << (2 * (i % 4)), tried: make(map[wire.MessageID]bool)})
 	}
 	return w
 }
@@ -379,6 +384,7 @@ func (r *exploredRegion) restore() {
 	r.state.Close()
 	r.open(fs, next)
 	r.w.restores++
+	clear(r.w.told) // what came after the copy is forgotten
 	if err := r.w.tell(wire.CmdFenceRegion, &wire.FenceRegion{Region: r.id,
 		Incarnation: next}, nil); err != nil {
 		r.w.t.Fatal(err)

@@ -154,6 +154,9 @@ func (s *spool) relay(ctx context.Context, owner wire.RegionID,
 	blocks []region.SpooledBlock) error {
 	ctx, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
+	if err := s.offer(ctx, owner, blocks); err != nil {
+		return err
+	}
 	req := wire.Relay{Blocks: make([]wire.SealedBlock, len(blocks))}
 	for i := range blocks {
 		req.Blocks[i] = blocks[i].Sealed
@@ -205,6 +208,25 @@ func (s *spool) relay(ctx context.Context, owner wire.RegionID,
 		s.stats.relayed(&blocks[at], got.Blocks[at].Outcomes)
 	}
 	return nil
+}
+
+// offer logs that blocks go to their owner, those of which the log does not say so yet: whoever
+// asks for their messages from here on is not told that they wait without the owner's word.
+func (s *spool) offer(ctx context.Context, owner wire.RegionID,
+	blocks []region.SpooledBlock) error {
+	if s.n.region.ActiveVersion() < wire.VersionOffered {
+		return nil
+	}
+	m := wire.SpoolOffer{Owner: owner}
+	for i := range blocks {
+		if !blocks[i].Offered {
+			m.Blocks = append(m.Blocks, blocks[i].Seq)
+		}
+	}
+	if len(m.Blocks) == 0 {
+		return nil
+	}
+	return s.n.regionQueue.do(ctx, wire.CmdSpoolOffer, &m, nil)
 }
 
 func undecided(list []wire.Outcome) bool {

@@ -47,7 +47,7 @@ func messages() []codec.Message {
 		new(NodeVersion), new(Ballast),
 		new(PrivateRegionKey), new(PublishRegionKey), new(RotateRegionKey), new(RegionKeyInfo),
 		new(SealedBlock), new(SpoolBlock), new(Spool), new(Spooled), new(Relay), new(Relayed),
-		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpooledView),
+		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpoolOffer), new(SpooledView),
 		new(CountSpooled), new(SpoolStatus),
 		new(Root), new(RootRef), new(Credential), new(Identities),
 		new(OpenBackup), new(BackupFrame), new(BackupHead), new(BackupFile), new(ReadBackup),

@@ -37,6 +37,8 @@ const (
 	CmdSpool       CommandKind = 21 // Spool → Spooled
 	CmdSpoolDone   CommandKind = 22 // SpoolDone → empty
 	CmdSpoolExpire CommandKind = 23 // SpoolExpire → empty
+	// CmdSpoolOffer is logged before blocks go to their owner for the first time.
+	CmdSpoolOffer CommandKind = 100 // SpoolOffer → empty
 )
 
 // CmdPublishRegionKey is a command of the federation group.
@@ -147,12 +149,16 @@ func (s *SealedBlock) Fields(c *codec.Codec) {
 type SpoolBlock struct {
 	Sealed SealedBlock
 	Stubs  []Record
+	// Offered are the positions of records that the gateway brought to an owner whose answer was
+	// lost. From VersionOffered on.
+	Offered []uint8
 }
 
 // Fields declares the message.
 func (s *SpoolBlock) Fields(c *codec.Codec) {
 	codec.Nested(c, 1, &s.Sealed)
 	codec.Repeated(c, 2, &s.Stubs)
+	codec.Uints(c, 3, &s.Offered)
 }
 
 // Spool is a SpoolBlock with the bounds that hold for it. They are the leader's setting, so they
@@ -257,6 +263,19 @@ func (s *SpoolDone) Fields(c *codec.Codec) {
 	codec.Repeated(c, 4, &s.Resealed)
 }
 
+// SpoolOffer logs that blocks go to their owner: from here on it may decide their messages at any
+// moment, and only it can say whether it has. Blocks that are gone are none.
+type SpoolOffer struct {
+	Owner  RegionID
+	Blocks []uint64
+}
+
+// Fields declares the message.
+func (s *SpoolOffer) Fields(c *codec.Codec) {
+	codec.String(c, 1, &s.Owner)
+	codec.Uints(c, 2, &s.Blocks)
+}
+
 // SpoolExpire removes the stubs of messages that were relayed before a time.
 type SpoolExpire struct{ Before Time }
 
@@ -280,6 +299,9 @@ type SpooledView struct {
 	RelayedAt Time   // 0: not yet
 	Seq       uint64 // of the block in the spool; 0: it is gone
 	KeyID     uint32 // that the block is sealed to
+	// Offered: an owner may have the message already, and have decided it. While it waits and is
+	// not, nobody has.
+	Offered bool
 }
 
 // Fields declares the message.
@@ -295,6 +317,7 @@ func (s *SpooledView) Fields(c *codec.Codec) {
 	codec.Int(c, 9, &s.RelayedAt)
 	codec.Uint(c, 10, &s.Seq)
 	codec.Uint(c, 11, &s.KeyID)
+	codec.Bool(c, 12, &s.Offered)
 }
 
 // CountSpooled asks what waits in a region's spool for an owner.

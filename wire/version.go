@@ -22,6 +22,7 @@ const (
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
 	VersionBounds       = 3 // Root.Regions
 	VersionWithdrawn    = 3 // Audited.Deadline, AuditLine.Unchanged
+	VersionOffered      = 3 // SpoolBlock.Offered, SpooledView.Offered
 	VersionApprovals    = 3 // Map.Approvals, Audited.Approval, AuditLine.Approval and Asked
 )
 

@@ -44,6 +44,7 @@ type item struct {
 	outcome wire.Outcome
 	err     error
 	unknown bool // this trip may have been applied without our knowing
+	offered bool // an earlier trip may have been
 
 	// lane is where the item is, or was last: a lane moves it to its region's spool lane when the
 	// region goes away. It changes under the mu of both.

@@ -154,6 +154,9 @@ func (r *Router) seal(o *owner, frame []byte, batch []*item) ([]byte, error) {
 	b := wire.SpoolBlock{Sealed: *sealed, Stubs: make([]wire.Record, len(batch))}
 	for i, it := range batch {
 		b.Stubs[i] = it.rec.ToDigest(f.hasher)
+		if it.offered || it.unknown {
+			b.Offered = append(b.Offered, uint8(i))
+		}
 	}
 	return wire.Encode(&b), nil
 }

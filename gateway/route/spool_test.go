@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -75,7 +76,8 @@ func (s *fakeSpool) keep(w *world, home wire.RegionID, req []byte) ([]byte, erro
 		}
 		s.records = append(s.records, rec)
 		s.views[rec.ID] = &wire.SpooledView{ID: rec.ID, Service: rec.Service,
-			Owner: b.Sealed.Owner, Verdict: wire.Verdict{Status: wire.Throttled}}
+			Owner: b.Sealed.Owner, Verdict: wire.Verdict{Status: wire.Throttled},
+			Offered: slices.Contains(b.Offered, uint8(i))}
 		a.Outcomes = append(a.Outcomes, wire.Outcome{Kind: wire.Decided, ID: rec.ID,
 			Verdict: wire.Verdict{Status: wire.Throttled}})
 	}
@@ -299,6 +301,12 @@ func TestFindSpooled(t *testing.T) {
 		{name: "waits", view: wire.SpooledView{Verdict: throttled}, nowhy: true, want: throttled},
 		{name: "waits, owner away", view: wire.SpooledView{Verdict: throttled}, nowhy: true,
 			away: "sicilia", want: throttled},
+		{name: "offered, not there", view: wire.SpooledView{Verdict: throttled, Offered: true},
+			nowhy: true, want: throttled},
+		{name: "offered, decided", view: wire.SpooledView{Verdict: throttled, Offered: true},
+			want: processed},
+		{name: "offered, owner away", view: wire.SpooledView{Verdict: throttled, Offered: true},
+			away: "sicilia", err: wire.Unavailable},
 		{name: "relayed", view: wire.SpooledView{Verdict: processed, RelayedAt: 1},
 			want: processed},
 		{name: "relayed, owner away", away: "sicilia",

@@ -11,8 +11,9 @@ import (
 
 // FindMessage returns a message of a citizen. It asks the owner, then the code's anchor, which
 // may still hold what it refused before the code was claimed, then the spool of the region that
-// the id's tag names. A message that waits there is THROTTLED; of one that was relayed the owner
-// that took it is asked. NotFound only when all have said so, or when the tag names no region;
+// the id's tag names. A message that waits there, and went to no owner yet, is THROTTLED; of one
+// that was relayed, or may have been, the owner has to say: a status that anybody was told as final
+// is not followed by one that is not. NotFound only when all have said so, or when the tag names no region;
 // Unavailable when one of them can not be asked and none of the others knows the message.
 func (r *Router) FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
 	*wire.MessageView, error) {
@@ -43,7 +44,7 @@ var errNoMessage = &wire.Error{Code: wire.NotFound, Detail: "no such message"}
 
 func (q *find) find(ctx context.Context) (*wire.MessageView, error) {
 	if q.ownerAway() { // its answer would cost the whole time: whoever is THROTTLED learns that first
-		if v, err := q.spooled(ctx); err == nil && final(v) {
+		if v, err := q.spooled(ctx); err == nil && alone(v) {
 			return stubView(v), nil
 		}
 	}
@@ -55,20 +56,20 @@ func (q *find) find(ctx context.Context) (*wire.MessageView, error) {
 	switch {
 	case errors.Is(err, wire.NotFound) && failed == nil:
 		return nil, errNoMessage
-	case failed != nil && (err != nil || !final(v)):
+	case failed != nil && (err != nil || !alone(v)):
 		return nil, failed
 	case err != nil:
 		return nil, err
-	case final(v):
+	case alone(v):
 		return stubView(v), nil
 	}
 	return q.relayed(ctx, v)
 }
 
-// final reports whether the spool's word is all that there is to know: the message waits there, or
-// it failed, so that no owner has it.
-func final(v *wire.SpooledView) bool {
-	return v.RelayedAt == 0 || v.Verdict.Status == wire.Failed
+// alone reports whether the spool's word is all that there is to know: the message waits there and
+// went to no owner yet, or it failed, so that no owner has it.
+func alone(v *wire.SpooledView) bool {
+	return v.RelayedAt == 0 && !v.Offered || v.Verdict.Status == wire.Failed
 }
 
 // ownerAway reports whether the owner, as far as the cache knows, does not answer these days.
@@ -123,9 +124,9 @@ func (q *find) request(id wire.MessageID) *wire.FindMessage {
 	return &wire.FindMessage{Recipient: q.to, ID: id}
 }
 
-// relayed returns a message that its owner has taken from a spool: after the owner was asked, or
-// under another id, when that one came first under the idempotency key. When nobody has a
-// rejection any more, the spool's word stands. A delivered message that nobody has is lost: its
+// relayed returns a message that its owner has taken from a spool, or may have: after the owner was
+// asked, or under another id, when that one came first under the idempotency key. When nobody has a
+// rejection any more, or nobody has the message yet, the spool's word stands. A delivered message that nobody has is lost: its
 // region was restored from a copy, and its sender has to learn that.
 func (q *find) relayed(ctx context.Context, v *wire.SpooledView) (*wire.MessageView, error) {
 	id := q.id

@@ -230,7 +230,7 @@ func (s *submission) board(patient bool) (full bool, next step) {
 		it.rec = &s.digest
 	}
 	it.deadline, it.patient = s.deadline, patient
-	it.place, it.alone, it.unknown = outside, false, false
+	it.place, it.alone, it.unknown, it.offered = outside, false, false, s.lost
 	full, err := to.join(it)
 	if err != nil {
 		s.last = err

@@ -174,6 +174,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.spoolDone)
 	case wire.CmdSpoolExpire:
 		return run(c, command.Body, s.spoolExpire)
+	case wire.CmdSpoolOffer:
+		return run(c, command.Body, s.spoolOffer)
 	case wire.CmdRaiseVersion:
 		return run(c, command.Body, s.raiseVersion)
 	case wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone,

@@ -57,6 +57,7 @@
 //	expire.go    sessions and rejections past their time
 //	erase.go     refused content leaves its block
 //	spool.go     sealed blocks for regions that are away, and their stubs
+//	spooloffer.go which spooled blocks may be with their owners
 //	spooldone.go what became of a spooled block; stubs past their time
 //	spoolread.go what the leader and senders ask of the spool
 //	spoolkey.go  the region's own key pairs

@@ -92,6 +92,11 @@ func (s *State) reconcile(c *change, m *wire.Reconcile) (wire.Result, error) {
 			return wire.Result{}, err
 		}
 	}
+	if m.Done {
+		if err := offerAll(c); err != nil {
+			return wire.Result{}, err
+		}
+	}
 	row := at.row
 	row.Last, row.Done = m.Last, m.Done
 	row.Counts.Add(&m.Counts)

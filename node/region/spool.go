@@ -85,6 +85,7 @@ type spoolQueueRow struct {
 	At      wire.Time
 	Bytes   uint64
 	Records uint64
+	Offered bool // the owner may have it
 }
 
 // Fields declares the row.
@@ -92,6 +93,7 @@ func (r *spoolQueueRow) Fields(c *codec.Codec) {
 	codec.Int(c, 1, &r.At)
 	codec.Uint(c, 2, &r.Bytes)
 	codec.Uint(c, 3, &r.Records)
+	codec.Bool(c, 4, &r.Offered)
 }
 
 // spoolTotalRow sums up an owner's queue. No block before First waits: a scan that begins there
@@ -110,12 +112,17 @@ func (r *spoolTotalRow) Fields(c *codec.Codec) {
 }
 
 // spoolCounter numbers blocks, and sums up the whole spool.
-type spoolCounter struct{ Seq, Bytes uint64 }
+type spoolCounter struct {
+	Seq, Bytes uint64
+	// Offered: blocks up to this one may be with their owners; what is logged does not say.
+	Offered uint64
+}
 
 // Fields declares the row.
 func (r *spoolCounter) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &r.Seq)
 	codec.Uint(c, 2, &r.Bytes)
+	codec.Uint(c, 3, &r.Offered)
 }
 
 // stubRow is what this region knows of a spooled message.
@@ -131,6 +138,7 @@ type stubRow struct {
 	RelayedAt    wire.Time // 0: it waits
 	Seq          uint64    // of its block
 	KeyID        uint32
+	Offered      bool // before it was spooled; what came later is noted of the block
 }
 
 // Fields declares the row.
@@ -146,6 +154,7 @@ func (r *stubRow) Fields(c *codec.Codec) {
 	codec.Int(c, 9, &r.RelayedAt)
 	codec.Uint(c, 10, &r.Seq)
 	codec.Uint(c, 11, &r.KeyID)
+	codec.Bool(c, 12, &r.Offered)
 }
 
 // outcome is how the message's sender is answered now.
@@ -180,16 +189,19 @@ func (s *State) spool(c *change, m *wire.Spool) (wire.Result, error) {
 	if err != nil || refused != wire.SpoolTook {
 		return wire.OK(&wire.Spooled{Refused: refused}), err
 	}
-	seq, err := putSpooled(c, &row)
+	seq, err := putSpooled(c, &row, false)
 	if err != nil {
 		return wire.Result{}, err
 	}
+	offered := c.offered(m.Block.Offered)
 	outcomes = spoolTakes(m.Block.Stubs)
 	for i := range m.Block.Stubs {
 		if outcomes[i].Kind != wire.Decided {
 			continue // its key is that of another message in the block
 		}
-		if err := putStub(c, &m.Block.Stubs[i], outcomes[i].ID, &row, seq); err != nil {
+		stub := stubOf(&m.Block.Stubs[i], &row, seq)
+		stub.Offered = offered.has(i)
+		if err := putStub(c, &m.Block.Stubs[i], outcomes[i].ID, &stub); err != nil {
 			return wire.Result{}, err
 		}
 	}
@@ -314,8 +326,8 @@ func oldestSpooled(c *change, owner wire.RegionID) (row spoolQueueRow, ok bool, 
 // size is what a block counts for in the spool's bytes.
 func (r *spoolBlockRow) size() uint64 { return uint64(len(r.Sealed.Bytes) + len(r.Messages)) }
 
-// putSpooled appends a block to its owner's queue.
-func putSpooled(c *change, row *spoolBlockRow) (seq uint64, err error) {
+// putSpooled appends a block to its owner's queue; offered: some owner may have it already.
+func putSpooled(c *change, row *spoolBlockRow, offered bool) (seq uint64, err error) {
 	var n spoolCounter
 	if _, err := c.getRow(spoolCounterKey(), &n); err != nil {
 		return 0, err
@@ -339,7 +351,8 @@ func putSpooled(c *change, row *spoolBlockRow) (seq uint64, err error) {
 	if err := c.setRow(spoolTotalKey(owner), &total); err != nil {
 		return 0, err
 	}
-	queued := spoolQueueRow{At: row.At, Bytes: row.size(), Records: uint64(row.records())}
+	queued := spoolQueueRow{At: row.At, Bytes: row.size(), Records: uint64(row.records()),
+		Offered: offered}
 	if err := c.setRow(spoolQueueKey(owner, n.Seq), &queued); err != nil {
 		return 0, err
 	}
@@ -347,13 +360,16 @@ func putSpooled(c *change, row *spoolBlockRow) (seq uint64, err error) {
 	return n.Seq, c.setRow(spoolBlockKey(n.Seq), row)
 }
 
-// putStub writes what is kept of a record; first is the id of the message that it is, another
-// one's when that has the same idempotency key.
-func putStub(c *change, rec *wire.Record, first wire.MessageID, block *spoolBlockRow,
-	seq uint64) error {
-	stub := stubRow{Service: rec.Service, TimeToLive: rec.TimeToLive,
+// stubOf is what is kept of a record in a block.
+func stubOf(rec *wire.Record, block *spoolBlockRow, seq uint64) stubRow {
+	return stubRow{Service: rec.Service, TimeToLive: rec.TimeToLive,
 		FeatureLevel: rec.FeatureLevel, Idempotency: rec.Idempotency, Verdict: throttled,
 		Owner: block.Sealed.Owner, SpooledAt: block.At, Seq: seq, KeyID: block.Sealed.KeyID}
+}
+
+// putStub writes what is kept of a record; first is the id of the message that it is, another
+// one's when that has the same idempotency key.
+func putStub(c *change, rec *wire.Record, first wire.MessageID, stub *stubRow) error {
 	if first != rec.ID {
 		stub.Alias = first
 	} else if !rec.Idempotency.IsZero() {
@@ -364,5 +380,5 @@ func putStub(c *change, rec *wire.Record, first wire.MessageID, block *spoolBloc
 		}
 	}
 	key := stubKey(rec.Recipient, rec.ID)
-	return c.setRow(key[:], &stub)
+	return c.setRow(key[:], stub)
 }

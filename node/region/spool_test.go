@@ -484,3 +484,24 @@ func TestSpoolReplays(t *testing.T) {
 		}
 	}
 }
+
+// TestRelayedAfterTheMove: what a region rejected before the code left stays rejected when it is
+// relayed there once more; the new owner might deliver it.
+func TestRelayedAfterTheMove(t *testing.T) {
+	f := newOwners(t, "sicilia")[0]
+	code := codeOf("who moves")
+	f.own(code)
+	refused := f.message(code, someService, "uno")
+	want := f.submitOne(refused)
+	if want.Verdict.Status != wire.Rejected {
+		t.Fatalf("%+v, want it rejected", want)
+	}
+	f.fence(code, "lazio")
+	if o := f.AdmitRelayed(&refused); o != want {
+		t.Errorf("relayed again: %+v, want %+v", o, want)
+	}
+	later := f.message(code, someService, "due")
+	if o := f.AdmitRelayed(&later); o.Kind != wire.NotOwner || o.Region != "lazio" {
+		t.Errorf("one that is new: %+v", o)
+	}
+}

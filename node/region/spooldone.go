@@ -22,11 +22,15 @@ func (s *State) spoolDone(c *change, m *wire.SpoolDone) (wire.Result, error) {
 	if refused := s.checkDone(m, &row); refused != nil {
 		return wire.Fail(refused), nil
 	}
+	offered, err := blockOffered(c.get, c.version, row.Sealed.Owner, m.Seq)
+	if err != nil {
+		return wire.Result{}, err
+	}
 	if err := dropSpooled(c, m.Seq, &row); err != nil {
 		return wire.Result{}, err
 	}
 	for i := range m.Resealed {
-		if err := replaceSpooled(c, &m.Resealed[i], &row); err != nil {
+		if err := replaceSpooled(c, &m.Resealed[i], &row, offered); err != nil {
 			return wire.Result{}, err
 		}
 	}
@@ -121,14 +125,15 @@ func dropSpooled(c *change, seq uint64, row *spoolBlockRow) error {
 }
 
 // replaceSpooled keeps a block that the old owner made of some records for a new one. They have
-// waited since the old block came.
-func replaceSpooled(c *change, m *wire.Resealed, old *spoolBlockRow) error {
+// waited since the old block came. What was offered stays so: the old owner may have decided it
+// before the code went on, and the new one has that then.
+func replaceSpooled(c *change, m *wire.Resealed, old *spoolBlockRow, offered bool) error {
 	row := spoolBlockRow{Sealed: m.Sealed, At: old.At}
 	for _, p := range m.Positions {
 		k := old.message(int(p))
 		row.Messages = append(row.Messages, k[1:]...)
 	}
-	seq, err := putSpooled(c, &row)
+	seq, err := putSpooled(c, &row, offered)
 	if err != nil {
 		return err
 	}

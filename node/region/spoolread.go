@@ -29,7 +29,21 @@ func (s *State) AdmitSpool(stubs []wire.Record, now wire.Time) ([]wire.Outcome, 
 // AdmitRelayed says NotOwner of a relayed record that this region surely does not own, with the
 // owner as far as known; Undecided means that it may be proposed. Ids may be of any time: when
 // they were spooled they were checked.
-func (s *State) AdmitRelayed(rec *wire.Record) wire.Outcome { return s.admit(rec, rec.ID.Time()) }
+//
+// What this region rejected before the code left is answered as it was: the handover may have left it
+// behind, and the new owner would decide it anew.
+func (s *State) AdmitRelayed(rec *wire.Record) wire.Outcome {
+	o := s.admit(rec, rec.ID.Time())
+	if o.Kind != wire.NotOwner {
+		return o
+	}
+	view, err := s.findRejected(wire.FindMessage{Recipient: rec.RecipientUnder(s.cfg.Hasher),
+		ID: rec.ID})
+	if err != nil {
+		return o
+	}
+	return wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: view.Verdict}
+}
 
 // FindSpooled answers what the spool knows of a message. NotFound when it never had it, or has
 // forgotten it after the retention of rejections.
@@ -47,6 +61,12 @@ func (s *State) FindSpooled(q wire.FindMessage) (*wire.SpooledView, error) {
 		KeyID: stub.KeyID}
 	if stub.RelayedAt == 0 {
 		v.Seq = stub.Seq
+		if v.Offered = stub.Offered; !v.Offered {
+			v.Offered, err = blockOffered(s.db.Get, s.ActiveVersion(), stub.Owner, stub.Seq)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return v, nil
 }
@@ -100,6 +120,8 @@ type SpooledBlock struct {
 	Seq    uint64
 	Sealed wire.SealedBlock
 	IDs    []wire.MessageID // of its records, in order
+	// Offered: it is logged that its owner may have it.
+	Offered bool
 }
 
 // SpooledFor returns the owner's blocks that have waited longest and are not left out, as many as
@@ -139,6 +161,9 @@ func (s *State) SpooledFor(owner wire.RegionID, leftOut func(seq uint64) bool) (
 		for i := range b.IDs {
 			k := row.message(i)
 			b.IDs[i] = k.tail()
+		}
+		if b.Offered, err = blockOffered(s.db.Get, s.ActiveVersion(), owner, seq); err != nil {
+			return nil, err
 		}
 		blocks = append(blocks, b)
 	}

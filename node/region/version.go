@@ -18,7 +18,13 @@ func (s *State) raiseVersion(c *change, m *wire.RaiseVersion) (wire.Result, erro
 	if m.Version > wire.Version {
 		return wire.Result{}, tooNew(m.Version)
 	}
+	before := c.version
 	c.version = m.Version
+	if before < wire.VersionOffered {
+		if err := offerAll(c); err != nil {
+			return wire.Result{}, err
+		}
+	}
 	return wire.OK(nil), c.set(versionKey(), binary.BigEndian.AppendUint32(nil, m.Version))
 }
 

@@ -16,6 +16,7 @@ func TestSpooledForWhoCameHome(t *testing.T) {
 		s.awaitKeys()
 		s.lead("lombardia-1") // which hears both sides of the cut
 		s.cut("lazio", "sicilia")
+		s.spool(t, s.Gateway, c) // finds out that it is away
 		id := s.spool(t, s.Gateway, c).ID
 		for i, step := range [][2]wire.RegionID{{"sicilia", "lombardia"}, {"lombardia", "lazio"}} {
 			(&scene{World: s.World, Gateway: s.World.Gateway("lombardia")}).mustOrder(t, c, step[0],
