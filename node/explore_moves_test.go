@@ -56,7 +56,12 @@ func (r *exploredRegion) driveMove(p *exploredPlot, m *wire.Move) {
 		return
 	}
 	for !progress.Owned {
-		if progress.Refused || w.chance(5) {
+		if progress.Refused {
+			r.step(p, "abort of "+short(m.Recipient)+", which was refused", wire.CmdMoveAbort,
+				&wire.MoveRef{Recipient: m.Recipient}, nil)
+			return
+		}
+		if w.chance(5) {
 			return
 		}
 		page, err := r.state.ExportMove(m.Recipient, progress.Next)

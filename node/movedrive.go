@@ -179,9 +179,8 @@ func (d *moves) step(m *wire.Move) *wire.MoveStep {
 // handOver gives the new owner, page by page, what it does not have yet.
 func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveProgress) error {
 	for !progress.Owned {
-		if progress.Refused {
-			return wire.Errorf(wire.Conflict, "region %s refused the move, and nobody here asked "+
-				"for that", m.To)
+		if progress.Refused { // a copy that was restored does not know that the abort was asked for
+			return d.giveUp(ctx, m, wire.Errorf(wire.Conflict, "region %s refused it", m.To))
 		}
 		page, err := d.n.region.ExportMove(m.Recipient, progress.Next)
 		if err != nil {

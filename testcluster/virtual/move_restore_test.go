@@ -8,6 +8,7 @@ import (
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // settler is a citizen of lazio with messages for more than one page of a move.
@@ -113,6 +114,41 @@ func TestStrandedImport(t *testing.T) {
 		s.Await("nothing of the citizen is left where half had arrived", func() bool {
 			list, err := s.Leader("sicilia").Node.Region().Messages(r)
 			return err == nil && len(list) == 0 && !half()
+		})
+		s.mustSend(t, c)
+		s.Judge(&s.h)
+	})
+}
+
+// TestRefusedMoveIsAborted: the new owner has refused a move that the old owner still drives, as
+// after a restore from a copy that is older than the abort. The old owner has the citizen again.
+func TestRefusedMoveIsAborted(t *testing.T) {
+	threeRegions(t, func(t *testing.T, s *scene) {
+		c := s.settler(t, 9)
+		r := s.Hasher().Recipient(c)
+		s.mustOrder(t, c, "lazio", "sicilia")
+		s.catch(t, "half of it has arrived", func() bool {
+			list, err := s.Leader("sicilia").Node.Region().Imports(1)
+			return err == nil && len(list) == 1
+		})
+		s.cut("lazio", "sicilia")
+		time.Sleep(time.Second)
+		var nodes []wire.NodeID
+		for _, n := range s.Nodes("sicilia") {
+			nodes = append(nodes, n.ID)
+		}
+		var progress wire.MoveProgress
+		err := s.callAs(link.Identity{Federation: federationName, Role: link.RoleNode,
+			Region: "lazio", Name: "lazio-1"}, 3*time.Second, "region/sicilia", nodes,
+			wire.MethodMoveRefuse, &wire.MoveStep{Recipient: r, Epoch: 2, Region: "lazio"}, &progress)
+		if err != nil || !progress.Refused {
+			t.Fatalf("refusal: %+v, %v: the test is wrong", progress, err)
+		}
+		s.Mend()
+		s.awaitOwner(t, "one whom nobody took", c, "lazio", 3)
+		s.Await("the half that had arrived is erased", func() bool {
+			list, err := s.Leader("sicilia").Node.Region().Messages(r)
+			return err == nil && len(list) == 0
 		})
 		s.mustSend(t, c)
 		s.Judge(&s.h)
