@@ -39,24 +39,19 @@ func TestScaleFlags(t *testing.T) {
 	}
 }
 
-// staffettaBinary builds the binary, since runs start others of themselves.
-func staffettaBinary(t *testing.T) string {
+// runScale runs a process, since runs start others of themselves.
+func runScale(t *testing.T, report any, args ...string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	path := filepath.Join(t.TempDir(), "staffetta")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return path
-}
-
-func runScale(t *testing.T, report any, binary string, args ...string) {
-	t.Helper()
 	cmd := exec.Command(binary, append([]string{"bench", "scale"}, args...)...)
 	var said bytes.Buffer
-	cmd.Stderr = &said
+	cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), &said
 	out, err := cmd.Output()
 	if err == nil {
 		err = json.Unmarshal(out, report)
@@ -70,15 +65,15 @@ func runScale(t *testing.T, report any, binary string, args ...string) {
 // to, and go when not.
 func TestScaleRuns(t *testing.T) {
 	t.Parallel()
-	binary, dir := staffettaBinary(t), filepath.Join(t.TempDir(), "run")
+	dir := filepath.Join(t.TempDir(), "run")
 	var r scale.RegionReport
-	runScale(t, &r, binary, "region", "--scale", "0.0001", "--citizens", "300", "--read-for",
+	runScale(t, &r, "region", "--scale", "0.0001", "--citizens", "300", "--read-for",
 		"500ms", "--dir", dir, "--json", "--keep")
 	if !r.Complete || r.Full.Citizens != 300 || r.Full.Cold == nil || r.Full.Cold.ReplayEntries == 0 {
 		t.Errorf("region %+v", r)
 	}
 	var d scale.DirectoryReport
-	runScale(t, &d, binary, "directory", "--scale", "0.0001", "--dir", dir, "--json")
+	runScale(t, &d, "directory", "--scale", "0.0001", "--dir", dir, "--json")
 	if !d.Complete || d.Cold == nil || d.Cold.LookUps == nil || d.Cold.LookUps.Known.Count == 0 {
 		t.Errorf("directory %+v", d)
 	}
@@ -91,9 +86,9 @@ func TestScaleRuns(t *testing.T) {
 // TestScaleCatchUp kills a node of a federation and starts it again.
 func TestScaleCatchUp(t *testing.T) {
 	t.Parallel()
-	binary, dir := staffettaBinary(t), filepath.Join(t.TempDir(), "run")
+	dir := filepath.Join(t.TempDir(), "run")
 	var r scale.CatchUpReport
-	runScale(t, &r, binary, "catch-up", "--outage", "3s", "--citizens", "20", "--concurrency", "16",
+	runScale(t, &r, "catch-up", "--outage", "3s", "--citizens", "20", "--concurrency", "16",
 		"--dir", dir, "--json")
 	if r.MissedEntries == 0 || r.CatchUpSeconds < r.ReadySeconds || r.ReadySeconds == 0 ||
 		r.Full == 0 || r.Alone == 0 || r.During == 0 {

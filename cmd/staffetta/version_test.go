@@ -60,19 +60,22 @@ func TestManual(t *testing.T) {
 		strings.Contains(string(node), "clock\\-offset") {
 		t.Errorf("staffetta-node.1, %v:\n%s", err, node)
 	}
+	var pages []string
 	eachCommand(newRootCommand(), func(cmd *cobra.Command) {
 		path := filepath.Join(dir, manName(cmd)+".1")
 		if _, err := os.Stat(path); err != nil {
 			t.Errorf("%s has no page: %v", cmd.CommandPath(), err)
 			return
 		}
-		if groff, err := exec.LookPath("groff"); err == nil {
-			out, err := exec.Command(groff, "-k", "-man", "-Tutf8", "-ww", "-z", path).CombinedOutput()
-			if err != nil || len(out) > 0 {
-				t.Errorf("%s: %v\n%s", path, err, out)
-			}
-		}
+		pages = append(pages, path)
 	})
+	if groff, err := exec.LookPath("groff"); err == nil { // which names the page in what it says
+		out, err := exec.Command(groff, append([]string{"-k", "-man", "-Tutf8", "-ww", "-z"},
+			pages...)...).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
 	for text, want := range map[string]string{".TH": `\&.TH`, `a\b-c`: `a\eb\-c`, "'x": `\(aqx`} {
 		if got := manText(text); got != want {
 			t.Errorf("manText(%q) is %q, want %q", text, got, want)
