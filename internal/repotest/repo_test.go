@@ -79,7 +79,7 @@ func TestMain(m *testing.M) {
 
 var buildOnce = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binDir, "staffetta")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/staffetta")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "./cmd/staffetta")
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	return path, cmd.Run()
 })

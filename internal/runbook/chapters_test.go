@@ -67,6 +67,14 @@ func (w *world) nodes() (names []string) {
 	return names
 }
 
+// edges are the founding gateways.
+func (w *world) edges() (names []string) {
+	for _, r := range regions {
+		names = append(names, r+"-edge")
+	}
+	return names
+}
+
 func regionOf(member string) string {
 	region, _, _ := strings.Cut(member, "-")
 	return region
@@ -82,6 +90,14 @@ func asNode(name string) []string {
 func asGateway(name string) []string {
 	return []string{"region/lazio/node/lazio-1", "region/" + regionOf(name) + "/gateway/" + name,
 		"lazio-1", name}
+}
+
+// asMember does it for either.
+func asMember(name string) []string {
+	if strings.HasSuffix(name, "-edge") {
+		return asGateway(name)
+	}
+	return asNode(name)
 }
 
 // section is a block that the document marks sh, which is of the smallest federation.
@@ -130,24 +146,17 @@ func public(gateway string) string { return fmt.Sprintf("10.%d.1.1:8080", tags[r
 func (w *world) found() {
 	w.t.Helper()
 	w.run(founding)
-	for _, n := range w.nodes()[1:] {
-		w.again(founding, 0, asNode(n)...)
-	}
-	for _, r := range regions {
-		w.again(founding, 0, asGateway(r+"-edge")...)
-		w.sh(operator, "scp "+r+"-edge:"+r+"-edge.csr requests/")
-	}
-	for _, n := range w.nodes() {
-		w.sh(operator, "scp "+n+":"+n+".csr requests/")
-	}
+	others := append(w.nodes()[1:], w.edges()...)
+	w.each("request", others, func(w *world, name string) {
+		w.again(founding, 0, asMember(name)...)
+		w.sh(operator, "scp "+name+":"+name+".csr requests/")
+	})
+	w.sh(operator, "scp lazio-1:lazio-1.csr requests/")
 	w.run(founding)
 	w.run(founding)
-	for _, n := range w.nodes()[1:] {
-		w.again(founding, 2, asNode(n)...)
-	}
-	for _, r := range regions {
-		w.again(founding, 2, asGateway(r+"-edge")...)
-	}
+	w.each("install", others, func(w *world, name string) {
+		w.again(founding, 2, asMember(name)...)
+	})
 	if keys, _ := filepath.Glob(filepath.Join(w.dir, operator, "italia/pki/*.key")); len(keys) != 1 {
 		w.t.Errorf("the operator's machine has the keys %q, want the authority's alone", keys)
 	}
@@ -297,12 +306,9 @@ func (w *world) replaceAuthority() {
 	} else if !strings.Contains(errs, "renew them first") {
 		w.t.Errorf("ca remove says %s", errs)
 	}
-	for _, n := range w.nodes()[1:] {
-		w.again(certificates, 2, append(asNode(n), "FINGERPRINT", old)...)
-	}
-	for _, r := range regions {
-		w.again(certificates, 2, append(asGateway(r+"-edge"), "FINGERPRINT", old)...)
-	}
+	w.each("renew", append(w.nodes()[1:], w.edges()...), func(w *world, name string) {
+		w.again(certificates, 2, append(asMember(name), "FINGERPRINT", old)...)
+	})
 	w.sh(operator, "staffetta admin cert request --cert ada.crt --key ada.key --out ada.csr; "+
 		"staffetta admin cert sign --request ada.csr --ca-cert new-ca.crt --ca-key new-ca.key "+
 		"--identity spiffe://italia/operator/ada --cert signed.crt "+everything+
@@ -316,14 +322,14 @@ func (w *world) replaceAuthority() {
 	w.sh(operator, "staffetta admin cert issue --identity spiffe://italia/operator/mallory "+
 		"--ca-cert old-ca.crt --ca-key old-ca.key --cert mallory.crt --key mallory.key "+everything+"; "+
 		"cat old-ca.crt ca.crt > both.crt")
-	for _, n := range w.nodes() {
+	w.each("refuse", w.nodes(), func(w *world, n string) {
 		number := n[len(n)-1:]
 		out, errs, err := w.try(operator, fmt.Sprintf("timeout 20 staffetta admin map --cert "+
 			"mallory.crt --key mallory.key --ca both.crt --node 10.%d.0.%s:7400", tags[regionOf(n)], number))
 		if err == nil || !strings.Contains(errs, "refuses this process's certificate") {
 			w.t.Errorf("whoever has the old authority's key is told by %s: %v\n%s%s", n, err, out, errs)
 		}
-	}
+	})
 }
 
 func (w *world) gatewayComesAndGoes() {

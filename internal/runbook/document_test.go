@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,15 @@ const (
 	// operator is the machine on which a block begins.
 	operator = "operator"
 )
+
+// atOnce is how many machines are operated at a time.
+const atOnce = "6"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", atOnce)
+	os.Exit(m.Run())
+}
 
 // block is a block of commands of the document.
 type block struct {

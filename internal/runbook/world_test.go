@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,13 +36,19 @@ while [ $# -gt 1 ]; do
 done
 `
 
+// addresses are those of loopback that stand for the document's.
+type addresses struct {
+	mu sync.Mutex
+	of map[string]string
+}
+
 // world is a federation's machines.
 type world struct {
 	t       *testing.T
 	dir     string            // a directory below for each machine
 	env     []string          // of every command
 	names   map[string]string // what the document calls a path: what it is here
-	addrs   map[string]string // the same of addresses
+	addrs   *addresses
 	blocks  []*block
 	running map[string]*exec.Cmd // by machine
 }
@@ -52,12 +59,13 @@ func newWorld(t *testing.T) *world {
 		t.Skip("starts processes")
 	}
 	w := &world{t: t, dir: t.TempDir(), names: map[string]string{},
-		addrs: map[string]string{}, blocks: readBlocks(t),
+		addrs: &addresses{of: map[string]string{}}, blocks: readBlocks(t),
 		running: map[string]*exec.Cmd{}}
 	bin := filepath.Join(w.dir, "bin")
 	w.mkdir("bin")
 	w.mkdir(operator)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/staffetta")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", bin,
+		"./cmd/staffetta")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -106,15 +114,17 @@ func (w *world) here(text string) string {
 }
 
 func (w *world) addr(documented string) string {
-	if _, known := w.addrs[documented]; !known {
+	w.addrs.mu.Lock()
+	defer w.addrs.mu.Unlock()
+	if _, known := w.addrs.of[documented]; !known {
 		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		defer udp.Close()
-		w.addrs[documented] = udp.LocalAddr().String()
+		w.addrs.of[documented] = udp.LocalAddr().String()
 	}
-	return w.addrs[documented]
+	return w.addrs.of[documented]
 }
 
 // sh runs a command on a machine and returns what it printed on standard output.
@@ -227,6 +237,24 @@ func (w *world) again(heading string, number int, as ...string) {
 		return
 	}
 	w.t.Fatalf("block %d below %q was not run", number, heading)
+}
+
+// each does the same on many machines at a time, as many operators would: commands wait more than
+// they work. Nothing is started or stopped there.
+func (w *world) each(what string, names []string, do func(w *world, name string)) {
+	w.t.Helper()
+	if !w.t.Run(what, func(t *testing.T) {
+		for _, name := range names {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				there := *w
+				there.t = t
+				do(&there, name)
+			})
+		}
+	}) {
+		w.t.FailNow()
+	}
 }
 
 func (w *world) lines(b *block, as ...string) (outputs []string) {
