@@ -21,6 +21,7 @@ func TestFreshClone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles everything")
 	}
+	t.Parallel()
 	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
 		t.Skip("no repository: ", err)

@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 	// What this machine's user operates is not to be met.
 	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	staffetta = filepath.Join(dir, "staffetta")
-	build := exec.Command("go", "build", "-o", staffetta,
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", staffetta,
 		"github.com/staffetta/staffetta/cmd/staffetta")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

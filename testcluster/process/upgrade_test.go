@@ -34,8 +34,8 @@ func TestRollingUpgrade(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the previous program")
 	}
-	u := newUpgrade(t)
 	t.Parallel()
+	u := newUpgrade(t)
 	f := &federation{t: t, dir: t.TempDir(), binary: u.binary}
 	f.args = []string{"local", "--dir", f.dir, "--http", freeHTTP(t), "--demo=false",
 		"--regions", "lazio", "--citizens", "3"}
@@ -120,7 +120,7 @@ func newUpgrade(t *testing.T) *upgrade {
 	}
 	archive := exec.Command("sh", "-c", `git -C "$1" archive "$2" | tar -x -C "$3"`, "sh",
 		strings.TrimSpace(string(root)), previous, source)
-	build := exec.Command("go", "build", "-o", u.old, "./cmd/staffetta")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", u.old, "./cmd/staffetta")
 	build.Dir = source
 	for _, cmd := range []*exec.Cmd{archive, build} {
 		if out, err := cmd.CombinedOutput(); err != nil {

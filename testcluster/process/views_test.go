@@ -27,6 +27,7 @@ func writeFile(t *testing.T, name, text string) string {
 // TestOperatorsCommands brings an institution and a service into a federation by files, sends a
 // message, asks what became of it, and looks at a federation of which a node hangs.
 func TestOperatorsCommands(t *testing.T) {
+	t.Parallel()
 	f := startLocal(t, "--demo=false", "--nodes", "1", "--regions", "lazio,lombardia,sicilia")
 	const institution, service = "80000000044", "01KZZZZZZZSERV1CE000000009"
 	code := f.file().Citizens[0].FiscalCode
