@@ -43,6 +43,9 @@ type Config struct {
 	// AcceptUnserved has messages taken whose payment or third-party data nothing here can serve
 	// yet, and marked in the answer. Else they are refused.
 	AcceptUnserved bool
+	// Contact is whom the OpenAPI documents that it serves name as its operator, https://… or
+	// mailto:…. "": the project.
+	Contact string
 	// DrainWait is how long requests under way may take once Run's context has ended. 0: 15 s,
 	// more than a submission can wait.
 	DrainWait time.Duration
@@ -94,6 +97,9 @@ func (c *Config) validate() error {
 	}
 	if c.Link.Listen {
 		errs = append(errs, errors.New("a gateway's link does not listen"))
+	}
+	if err := checkContact(c.Contact); err != nil {
+		errs = append(errs, err)
 	}
 	if c.SessionTTL < 0 || c.KeyGrace < 0 || c.DrainWait < 0 {
 		errs = append(errs, errors.New("a duration is negative"))

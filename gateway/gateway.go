@@ -93,7 +93,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	}
 	citizens.Register(mux)
 	registerStatus(mux, g.Ready)
-	return mux, registerDocuments(mux)
+	return mux, registerDocuments(mux, g.cfg.Contact)
 }
 
 // Run serves until ctx ends, or until it can not: the link's socket or a listener fails. When

@@ -44,6 +44,7 @@ type gatewayFlags struct {
 	session, keysFor time.Duration
 	capacity         int
 	acceptUnserved   bool
+	contact          string
 	weights          map[string]int
 }
 
@@ -68,6 +69,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"institutions; more are answered 503; 0: no limit")
 	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data or "+
 		"third_party_data, which nothing serves yet, and mark them in the answer; else they are 501")
+	flags.StringVar(&f.contact, "contact", "", "whom the served OpenAPI documents name as the "+
+		"gateway's operator, https://... or mailto:...; without it, the project")
 	flags.StringToIntVar(&f.weights, "weight", nil, "parts that an institution gets of what a "+
 		"region can take while others want it too, 1 to 100, as code=3; default 1; may be repeated")
 	cmd.MarkFlagRequired("node")
@@ -84,7 +87,8 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
-		Weights: f.institutionWeights(), Now: f.clock.now(), AcceptUnserved: f.acceptUnserved}
+		Weights: f.institutionWeights(), Now: f.clock.now(), AcceptUnserved: f.acceptUnserved,
+		Contact: f.contact}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}

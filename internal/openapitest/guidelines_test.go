@@ -186,6 +186,13 @@ var guidelines = []guideline{
 		}
 		return faults
 	}},
+	// IO's generator of models makes nothing of an anyOf that has a name, and refers to it.
+	{"models without anyOf", func(d *described) (faults []string) {
+		for name, s := range d.Components.Schemas {
+			faults = append(faults, unless(len(s.Value.AnyOf) == 0, name)...)
+		}
+		return faults
+	}},
 	// IO's generator of models makes of an allOf in the place of a member a program with an error
 	// of syntax: a member refers to its schema, or is one.
 	{"members without allOf", func(d *described) (faults []string) {
@@ -283,6 +290,7 @@ components:
   securitySchemes: { k: { type: apiKey, in: query, name: k } }
   schemas:
     A: { type: object, properties: { n: { type: integer } } }
+    C: { anyOf: [{ $ref: '#/components/schemas/A' }] }
     B: { type: object, properties: { a: { allOf: [{ $ref: '#/components/schemas/A' }] } } }
 paths:
   /Bad_path:
