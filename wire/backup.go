@@ -61,6 +61,9 @@ type OpenBackup struct {
 	// Stale takes what the node has, though its group may have no leader. Otherwise the copy holds
 	// everything that was acknowledged before the call.
 	Stale bool
+	// Unsealed takes a copy in clear of a region that has no recovery key, which is refused
+	// otherwise. Of one that has a key no node gives any.
+	Unsealed bool
 }
 
 // Fields declares the message.
@@ -69,6 +72,7 @@ func (o *OpenBackup) Fields(c *codec.Codec) {
 	codec.Bool(c, 2, &o.Leader)
 	codec.Uint(c, 3, &o.Rate)
 	codec.Bool(c, 4, &o.Stale)
+	codec.Bool(c, 5, &o.Unsealed)
 }
 
 // ReadIndex is an index of a group's log that is at least that of everything acknowledged.
@@ -83,6 +87,8 @@ type BackupFrame struct {
 	Head  *BackupHead
 	Files []BackupFile
 	End   bool
+	// Listing, with the end of a sealed copy, is CopySealer.Listing of it all.
+	Listing []byte
 }
 
 // Fields declares the message.
@@ -90,6 +96,7 @@ func (f *BackupFrame) Fields(c *codec.Codec) {
 	codec.Optional(c, 1, &f.Head)
 	codec.Repeated(c, 2, &f.Files)
 	codec.Bool(c, 3, &f.End)
+	codec.Bytes(c, 4, &f.Listing)
 }
 
 // BackupHead says whose state a copy is, and as of when.
@@ -113,6 +120,9 @@ type BackupHead struct {
 	Leader       bool // the node led the group
 	Stale        bool // it may have missed what others acknowledged
 	Files, Bytes uint64
+	// Sealed is the key of a sealed copy: its files are rows of sealed segments, and sizes and
+	// hashes are of those. Nil for a copy in clear.
+	Sealed *SealedKey
 }
 
 // Fields declares the message.
@@ -134,6 +144,7 @@ func (h *BackupHead) Fields(c *codec.Codec) {
 	codec.Uint(c, 15, &h.Files)
 	codec.Uint(c, 16, &h.Bytes)
 	codec.Bool(c, 17, &h.Stale)
+	codec.Optional(c, 18, &h.Sealed)
 }
 
 // BackupFile is a file of a state, with the SHA-256 of each of its pieces.

@@ -22,7 +22,8 @@ type Map struct {
 	Trust     Trust
 	// ActiveVersion is the newest version whose kinds of entries and commands may be logged.
 	ActiveVersion uint32
-	// Approvals is how many operators it takes to do what hurts a region, from version 3 on; 0: one.
+	// Approvals is how many operators it takes to do what hurts a region, from version 3 on; 0:
+	// one.
 	Approvals uint32
 }
 
@@ -52,6 +53,9 @@ type Region struct {
 	Incarnation uint32
 	// Closing: the region claims no codes any more, and may lose its last node.
 	Closing bool
+	// Recovery is the public half of the key that copies of the region's state are sealed to, from
+	// version 3 on; empty: it has none.
+	Recovery []byte
 }
 
 // Fields declares the message.
@@ -61,6 +65,7 @@ func (r *Region) Fields(c *codec.Codec) {
 	codec.Repeated(c, 3, &r.Keys)
 	codec.Uint(c, 4, &r.Incarnation)
 	codec.Bool(c, 5, &r.Closing)
+	codec.Bytes(c, 6, &r.Recovery)
 }
 
 // RegionKey is a public key of a region; its private half is in the region's log only.

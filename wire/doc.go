@@ -44,6 +44,8 @@
 //	relay.go       the calls of the relay protocol
 //	attest.go      what a node says of its data directory
 //	backup.go      copies of groups, restored groups, reconciled ownership
+//	recovery.go    recovery keys of regions, and the keys of copies sealed to them
+//	sealcopy.go    the segments that a sealed copy consists of
 //	views.go       what operators ask for: audit, institutions, services
 //	operators.go   what operators ask about themselves
 //	status.go      what a node says of itself and of its peers

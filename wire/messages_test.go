@@ -60,7 +60,8 @@ func messages() []codec.Message {
 		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting),
 		new(RootBound), new(Whoami), new(May),
 		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals),
-		new(ReadNote), new(deadlined)}
+		new(ReadNote), new(deadlined),
+		new(SetRecoveryKey), new(CopyKey), new(SealedKey)}
 }
 
 // fill sets every field of v to something that is not zero.

@@ -39,6 +39,10 @@ const VersionGateways = 2
 // read.
 const VersionReads = 3
 
+// VersionRecovery is the active version of the federation from which on a region can have a
+// recovery key, and a copy in clear of one without has to be asked for as such.
+const VersionRecovery = 3
+
 // VersionGrants is the active version of the federation from which on an operator's certificate
 // without grants allows nothing. Below it such a one allows everything, as it did before there were
 // grants; the command that raises the version is refused to who has no other.

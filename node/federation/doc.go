@@ -50,6 +50,7 @@
 //	move.go        operators' orders to move a citizen
 //	backup.go      the database, for copies
 //	restore.go     regions' reports to a restored federation; fencing a restored region
+//	recovery.go    recovery keys of regions, on the map
 //	audit.go       operators' changes, with a line each
 //	approve.go     requests that wait for a second operator
 //	registry.go    institutions and services, page by page

@@ -30,6 +30,8 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdReport:           applied((*tx).report),
 	wire.CmdForgo:            applied((*tx).forgo),
 
+	wire.CmdSetRecoveryKey: applied((*tx).setRecoveryKey),
+
 	wire.CmdAsk:          applied((*tx).ask),
 	wire.CmdWithdraw:     applied((*tx).withdraw),
 	wire.CmdSetApprovals: applied((*tx).setApprovals),

@@ -192,6 +192,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.importSlot)
 	case wire.CmdNoteRead:
 		return run(c, command.Body, s.noteRead)
+	case wire.CmdCopyKey:
+		return run(c, command.Body, s.copyKey)
 	case wire.CmdReconcile:
 		return run(c, command.Body, s.reconcile)
 	case wire.CmdConfirmTime:

@@ -23,7 +23,8 @@ var corpusKinds = []wire.CommandKind{wire.CmdLogin, wire.CmdLogout, wire.CmdSetP
 	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdMoveCopy,
 	wire.CmdFenceSlot, wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile,
 	// Version 3.
-	wire.CmdTakeBack, wire.CmdMoveForget, wire.CmdNoteRead}
+	wire.CmdTakeBack, wire.CmdMoveForget, wire.CmdNoteRead,
+	wire.CmdCopyKey}
 
 // commands adds an entry of commands.
 func (c *writer) commands(list ...wire.Command) []wire.Result {

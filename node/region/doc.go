@@ -61,6 +61,7 @@
 //	spooldone.go what became of a spooled block; stubs past their time
 //	spoolread.go what the leader and senders ask of the spool
 //	spoolkey.go  the region's own key pairs
+//	copykey.go   what copies of the state are sealed with
 //	version.go   the group's active version
 //	reconcile.go ownership after a restore, compared with the directory
 //	admit.go     what a leader checks before it proposes

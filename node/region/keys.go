@@ -11,6 +11,7 @@ import (
 //
 //	a <slot 2>                           anchor slot: epoch, and whether it is held
 //	b <index 8>                          block: its frame, as it travelled
+//	c                                    what copies of the state are sealed with
 //	d j <time 8> <index 8>               due: the rejections that an entry decided
 //	d m <time 8> <recipient 16>          due: what remains of a citizen who moved away
 //	d s <time 8> <token hash 32>         due: the end of a session
@@ -37,6 +38,7 @@ import (
 const (
 	slotPrefix        = 'a'
 	blockPrefix       = 'b'
+	copyKeyPrefix     = 'c'
 	duePrefix         = 'd'
 	restorePrefix     = 'g'
 	inboxPrefix       = 'i'
