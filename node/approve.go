@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/staffetta/staffetta/internal/codec"
@@ -22,6 +23,10 @@ var hurting = map[wire.Method]func(*Node, []byte) (keep []byte, hurts bool, err 
 	wire.MethodAddRoot:     when(func(*wire.Map, *wire.Root) bool { return true }),
 	wire.MethodRemoveRoot:  when(func(*wire.Map, *wire.RootRef) bool { return true }),
 	wire.MethodRevoke:      when(func(*wire.Map, *wire.Revocation) bool { return true }),
+	wire.MethodSetRecoveryKey: when(func(m *wire.Map, s *wire.SetRecoveryKey) bool {
+		r, _ := m.RegionByID(s.Region) // the first one makes nobody's copies another's to read
+		return len(r.Recovery) > 0 && !bytes.Equal(r.Recovery, s.Public)
+	}),
 	wire.MethodSetApprovals: when(func(m *wire.Map, a *wire.Approvals) bool {
 		return a.Operators < m.OperatorsNeeded()
 	}),

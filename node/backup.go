@@ -33,16 +33,18 @@ type backups struct {
 
 // openBackup is a copy that an operator fetches.
 type openBackup struct {
-	copy *store.Copy
+	copy *copyFiles
 	to   link.Identity
 	// reading counts the reads under way and the holder; the last one closes the copy.
 	reading int // guarded by backups.mu
 }
 
 // hashes are those of files that never change, so that a backup reads only what is new. They are
-// of one database; after a start of the process all files are read once.
+// of one database, sealed for one recovery key or for none; after a start of the process all files
+// are read once.
 type hashes struct {
 	database uint64
+	recovery wire.RecoveryID
 	of       map[string][][]byte
 }
 
@@ -52,6 +54,7 @@ func (n *Node) handleBackups() {
 	n.link.HandleStream(wire.MethodBackup, n.backups.serve, link.RoleOperator)
 	n.link.Handle(wire.MethodReadBackup, n.backups.read, link.RoleOperator)
 	n.link.Handle(wire.MethodReadIndex, n.backups.readIndex, link.RoleNode)
+	n.handleRecovery()
 }
 
 // storeOf is the database of a group's state here, nil for a group that is not here.
@@ -90,13 +93,22 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 			return err
 		}
 	}
-	// A copy of what is left may be taken where nothing can be noted any more.
-	if err := b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, &q)); err != nil && !q.Stale {
-		return err
-	}
-	c, err := b.n.storeOf(group).Copy()
+	key, public, err := b.copyKeyFor(ctx, &q)
 	if err != nil {
 		return err
+	}
+	// A copy of what is left may be taken where nothing can be noted any more.
+	err = b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, &q, key))
+	if err != nil && !q.Stale {
+		return err
+	}
+	held, err := b.n.storeOf(group).Copy()
+	if err != nil {
+		return err
+	}
+	c, err := newCopyFiles(held, key, public)
+	if err != nil {
+		return errors.Join(err, held.Close())
 	}
 	o := &openBackup{copy: c, to: from, reading: 1}
 	lease := 1 + rand.Uint64N(1<<62)
@@ -111,19 +123,25 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 	if err := send(wire.Encode(&wire.BackupFrame{Head: head})); err != nil {
 		return err
 	}
-	if err := b.list(ctx, q, c, send); err != nil {
+	if err := b.list(ctx, q, c, head, send); err != nil {
 		return err
 	}
 	return b.hold(ctx, send)
 }
 
 // copied is what a copy is of, in the log of reads.
-func copied(node wire.NodeID, q *wire.OpenBackup) string {
+func copied(node wire.NodeID, q *wire.OpenBackup, key *wire.CopyKey) string {
 	what := "group " + q.Group + " at node " + string(node)
 	if q.Stale {
 		what += ", stale"
 	}
-	return what
+	switch {
+	case key != nil:
+		return what + ", sealed to recovery key " + key.Recovery.String()
+	case q.Group == federationGroup:
+		return what
+	}
+	return what + ", unsealed"
 }
 
 // catchUp returns when this replica has everything that was acknowledged before the call.
@@ -183,33 +201,34 @@ func (b *backups) end(group string) {
 	delete(b.busy, group)
 }
 
-func (b *backups) head(c *store.Copy, lease uint64, leads bool) *wire.BackupHead {
+func (b *backups) head(c *copyFiles, lease uint64, leads bool) *wire.BackupHead {
 	h := &wire.BackupHead{Lease: lease, Federation: c.Identity.Federation,
 		Group: c.Identity.Group, Node: b.n.cfg.ID, Key: c.Identity.Key,
 		Format: c.Identity.Format, Incarnation: c.Identity.Incarnation,
 		Index: c.Position.Index, Term: c.Position.Term, Digest: c.Digest,
 		Configuration: c.Position.Configuration, Taken: b.n.clockNow(), Leader: leads,
-		Federated: b.n.federation.Position().Index, Files: uint64(len(c.Files))}
+		Federated: b.n.federation.Position().Index, Files: uint64(len(c.Files)), Sealed: c.sealed}
 	for _, f := range c.Files {
-		h.Bytes += uint64(f.Size)
+		h.Bytes += c.size(f.Size)
 	}
 	return h
 }
 
 // list sends the files with the hashes of their pieces.
-func (b *backups) list(ctx context.Context, q wire.OpenBackup, c *store.Copy,
-	send func([]byte) error) error {
+func (b *backups) list(ctx context.Context, q wire.OpenBackup, c *copyFiles,
+	head *wire.BackupHead, send func([]byte) error) error {
 	b.mu.Lock()
 	known := b.hashes[q.Group]
 	b.mu.Unlock()
-	if known == nil || known.database != c.Database {
+	if known == nil || known.database != c.Database || known.recovery != c.recovery() {
 		known = &hashes{}
 	}
-	fresh := &hashes{database: c.Database, of: map[string][][]byte{}}
-	l := &listing{ctx: ctx, c: c, send: send, beat: time.Now(), buf: make([]byte, 256<<10)}
+	fresh := &hashes{database: c.Database, recovery: c.recovery(), of: map[string][][]byte{}}
+	l := &listing{ctx: ctx, c: c, send: send, beat: time.Now()}
 	if q.Rate > 0 {
-		l.limiter = rate.NewLimiter(rate.Limit(q.Rate), len(l.buf))
+		l.limiter = rate.NewLimiter(rate.Limit(q.Rate), wire.SegmentBytes)
 	}
+	var files []wire.BackupFile
 	for _, f := range c.Files {
 		pieces := known.of[f.Name]
 		if !f.Final || pieces == nil {
@@ -221,8 +240,8 @@ func (b *backups) list(ctx context.Context, q wire.OpenBackup, c *store.Copy,
 		if f.Final {
 			fresh.of[f.Name] = pieces
 		}
-		if err := l.add(wire.BackupFile{Name: f.Name, Size: uint64(f.Size),
-			Pieces: pieces}); err != nil {
+		files = append(files, wire.BackupFile{Name: f.Name, Size: c.size(f.Size), Pieces: pieces})
+		if err := l.add(files[len(files)-1]); err != nil {
 			return err
 		}
 	}
@@ -230,6 +249,9 @@ func (b *backups) list(ctx context.Context, q wire.OpenBackup, c *store.Copy,
 	b.hashes[q.Group] = fresh
 	b.mu.Unlock()
 	l.frame.End = true
+	if c.sealer != nil {
+		l.frame.Listing = c.sealer.Listing(head, files)
+	}
 	return l.flush()
 }
 
@@ -293,8 +315,7 @@ func (b *backups) read(_ context.Context, from link.Identity, req []byte) ([]byt
 		return nil, wire.Errorf(wire.NotFound, "the copy is not held any more")
 	}
 	defer b.release(o)
-	p := make([]byte, q.Bytes)
-	err := o.copy.ReadAt(q.Name, p, int64(q.Offset))
+	p, err := o.copy.readAt(q.Name, q.Offset, int(q.Bytes))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, wire.Errorf(wire.NotFound, "no such file")
 	}
@@ -304,11 +325,10 @@ func (b *backups) read(_ context.Context, from link.Identity, req []byte) ([]byt
 // listing hashes files and sends what they consist of.
 type listing struct {
 	ctx     context.Context
-	c       *store.Copy
+	c       *copyFiles
 	send    func([]byte) error
 	limiter *rate.Limiter // nil: none
 	beat    time.Time     // of the last frame
-	buf     []byte
 
 	frame  wire.BackupFrame
 	pieces int // in frame
@@ -316,27 +336,24 @@ type listing struct {
 
 // hash reads a file. While that takes long, empty frames show that it goes on.
 func (l *listing) hash(f store.File) (pieces [][]byte, err error) {
-	file, err := l.c.Open(f.Name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if f.Size > wire.BackupFileMax {
+	size := l.c.size(f.Size)
+	if size > wire.BackupFileMax {
 		return nil, wire.Errorf(wire.TooLarge, "file of %d bytes", f.Size)
 	}
 	h := sha256.New()
-	for at := int64(0); at < f.Size; {
-		n := int(min(int64(len(l.buf)), f.Size-at, wire.PieceBytes-at%wire.PieceBytes))
+	for at := uint64(0); at < size; {
+		n := int(min(wire.SegmentBytes, size-at))
 		if l.limiter != nil {
 			if err := l.limiter.WaitN(l.ctx, n); err != nil {
 				return nil, err
 			}
 		}
-		if _, err := file.ReadAt(l.buf[:n], at); err != nil {
+		part, err := l.c.readAt(f.Name, at, n)
+		if err != nil {
 			return nil, err
 		}
-		h.Write(l.buf[:n])
-		if at += int64(n); at%wire.PieceBytes == 0 || at == f.Size {
+		h.Write(part)
+		if at += uint64(n); at%wire.PieceBytes == 0 || at == size {
 			pieces = append(pieces, h.Sum(nil))
 			h.Reset()
 		}

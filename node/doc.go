@@ -63,6 +63,7 @@
 //	views_status.go   everything that a node knows of itself
 //	views_probe.go    the machine, and the ways to peers
 //	backup.go       copies of the states, held still for operators
+//	backup_seal.go  recovery keys, and what copies are sealed with
 //	restore.go      restored groups: their incarnations, and what they wait for
 //	restore_fence.go    a region's incarnation ends, and its votes in the federation
 //	restore_compare.go  a restored region's codes are compared with the directory

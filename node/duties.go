@@ -73,6 +73,7 @@ func (n *Node) leadRegion(ctx context.Context) error {
 	g.Go(func() error { return n.keepVersion(ctx) })
 	g.Go(func() error { return n.compareReplicas(ctx, regionGroup(n.cfg.Region)) })
 	g.Go(func() error { return n.reportOwnership(ctx) })
+	g.Go(func() error { return n.keepCopyKeys(ctx) })
 	if !n.persist(ctx, n.reconcile) {
 		return g.Wait()
 	}

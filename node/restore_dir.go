@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -69,8 +70,9 @@ func (c *RestoreConfig) validate() error {
 
 // RestoreGroup makes a group's part of a node's data directory of a copy. On return it is durable,
 // and the node can be started on it. A directory that is there is not touched, unless Replace
-// moves it aside; after an error or a crash the node refuses what is left, and the same call with
-// Replace begins anew. The directory must not be in use.
+// moves it aside, which comes last: a copy that cannot be read changes nothing. After a crash the
+// node refuses what is left, and the same call with Replace begins anew. The directory must not be
+// in use.
 func RestoreGroup(c RestoreConfig) (err error) {
 	if c.FS == nil {
 		c.FS = vfs.Default
@@ -99,10 +101,17 @@ func (d *dataDir) restore(c *RestoreConfig) error {
 	if c.Identity.Group != federationGroup {
 		sub = "region"
 	}
-	if !missing(d.sub(sub)) {
-		if !c.Replace {
-			return fmt.Errorf("%s is there already: move it away, or have it replaced", d.sub(sub))
-		}
+	there := !missing(d.sub(sub))
+	if there && !c.Replace {
+		return fmt.Errorf("%s is there already: move it away, or have it replaced", d.sub(sub))
+	}
+	// A copy that turns out to be damaged leaves what is there as it is.
+	making := d.sub(sub + ".restoring")
+	err := d.build(c, making)
+	if err != nil {
+		return errors.Join(err, c.FS.RemoveAll(making))
+	}
+	if there {
 		aside, err := d.aside(sub)
 		if err != nil {
 			return err
@@ -114,25 +123,48 @@ func (d *dataDir) restore(c *RestoreConfig) error {
 	if err := os.MkdirAll(d.sub(sub), 0o700); err != nil {
 		return err
 	}
+	if err := c.FS.MkdirAll(d.sub(sub), 0o700); err != nil { // of the state, if it is another one
+		return err
+	}
+	if err := c.FS.Rename(filepath.Join(making, "state"), d.sub(sub, "state")); err != nil {
+		return err
+	}
+	if err := c.FS.RemoveAll(making); err != nil {
+		return err
+	}
+	if err := syncDirOf(c.FS, d.sub(sub)); err != nil {
+		return err
+	}
+	if err := syncDirOf(c.FS, d.sub()); err != nil {
+		return err
+	}
+	return writeSynced(d.sub(sub), restoredFile, nil)
+}
+
+// build makes the state in a directory beside where it will lie, and shows its map.
+func (d *dataDir) build(c *RestoreConfig, making string) error {
+	if err := c.FS.RemoveAll(making); err != nil { // of a restore that broke off
+		return err
+	}
+	if err := c.FS.MkdirAll(making, 0o700); err != nil {
+		return err
+	}
 	plan := c.Plan
 	plan.Configuration = consensus.EncodeMembers([]consensus.Member{{Node: c.Founder,
 		Voter: true}})
-	err := store.Build(store.Config{Dir: d.sub(sub, "state"), FS: c.FS, Identity: c.Identity,
-		Sync: c.Identity.Group == federationGroup}, plan)
+	cfg := store.Config{Dir: filepath.Join(making, "state"), FS: c.FS, Identity: c.Identity,
+		Sync: c.Identity.Group == federationGroup}
+	if err := store.Build(cfg, plan); err != nil {
+		return err
+	}
+	if c.OnMap == nil || c.Identity.Group != federationGroup {
+		return nil
+	}
+	m, err := federation.ReadMap(cfg)
 	if err != nil {
 		return err
 	}
-	if c.OnMap != nil && c.Identity.Group == federationGroup {
-		m, err := federation.ReadMap(store.Config{Dir: d.sub(sub, "state"), FS: c.FS,
-			Identity: c.Identity, Sync: true})
-		if err != nil {
-			return err
-		}
-		if err := c.OnMap(m); err != nil {
-			return err
-		}
-	}
-	return writeSynced(d.sub(sub), restoredFile, nil)
+	return c.OnMap(m)
 }
 
 // aside is a name for a group's directory that is replaced.
@@ -158,6 +190,14 @@ func (d *dataDir) begun(sub string) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return syncDir(d.sub(sub))
+}
+
+func syncDirOf(fs vfs.FS, path string) error {
+	f, err := fs.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func syncDir(path string) error {

@@ -79,6 +79,9 @@ var demands = map[wire.Method]demand{
 	wire.MethodRemoveRoot:   {link.RightMember, everywhere},
 	wire.MethodRevoke:       {link.RightMember, asked(revokedRegion)},
 	wire.MethodSetApprovals: {link.RightMember, everywhere},
+	// Not of who takes copies: whoever has a recovery key set reads those that are taken then.
+	wire.MethodSetRecoveryKey: {link.RightMember, asked(
+		func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID { return just(s.Region) })},
 
 	// What is a citizen's.
 	wire.MethodBackup: {link.RightData, asked(

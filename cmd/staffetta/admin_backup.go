@@ -30,7 +30,7 @@ func (f *repositoryFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "",
 		"where the copies lie: a directory, or s3://bucket/prefix")
 	cmd.Flags().StringVar(&f.keyFile, "key-file", "",
-		"file with the repository's key; whoever has it can read the copies, and nobody else")
+		"file with the repository's key, without which nobody reads anything of what lies there")
 	cmd.Flags().StringVar(&f.s3Endpoint, "s3-endpoint", "", "the S3-compatible store, https://host; "+
 		"account in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
 	cmd.Flags().StringVar(&f.s3Region, "s3-region", "", "the store's region; empty: it is asked for")
@@ -129,6 +129,7 @@ func newBackupCommand() *cobra.Command {
 		groups groupFlags
 		rate   int64
 		stale  bool
+		clear  bool
 		asJSON bool
 		dryRun bool
 	)
@@ -136,8 +137,10 @@ func newBackupCommand() *cobra.Command {
 		Use:   "backup",
 		Short: "Take copies of groups' states, list, verify and prune them",
 		Long: `Take copies of groups' states, from nodes that follow, while they work. Only what is not in
-the repository yet is fetched; the same node is asked as the last time, if it follows. A copy holds
-its region's citizens' data, sealed with the repository's key.
+the repository yet is fetched; the same node is asked as the last time, if it follows. A copy of a
+region is sealed by the node that gives it, to the region's recovery key ("region recovery-key"),
+and once more with the repository's. A region without a recovery key gives a copy, in clear, only
+with --unsealed, which its log of reads shows.
 
 A copy holds everything that was acknowledged before the command began, unless --stale. A backup
 that breaks off leaves nothing that looks like a copy; run it again.`,
@@ -159,7 +162,7 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 						report := plannedBackup{Would: groupsOf(m, group)}
 						return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
 					}
-					b := &backingUp{r: r, op: op, rate: rate << 20, stale: stale,
+					b := &backingUp{r: r, op: op, rate: rate << 20, stale: stale, unsealed: clear,
 						progress: cmd.ErrOrStderr()}
 					report, err := b.all(ctx, groupsOf(m, group))
 					return errors.Join(printReport(cmd.OutOrStdout(), asJSON, report,
@@ -173,6 +176,8 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 	cmd.Flags().Int64Var(&rate, "rate", 0, "read at most so many MiB a second; 0: no bound")
 	cmd.Flags().BoolVar(&stale, "stale", false, "take what a node has whose group has no leader: "+
 		"to save what is left of one that lost its majority")
+	cmd.Flags().BoolVar(&clear, "unsealed", false, "take a copy in clear of a region that has no "+
+		"recovery key: whoever has it and the repository's key reads its citizens' data")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say of which groups copies would be taken")
 	cmd.AddCommand(newBackupInitCommand(), newBackupListCommand(), newBackupVerifyCommand(),
@@ -208,6 +213,7 @@ type backingUp struct {
 	op       *operator.Client
 	rate     int64 // bytes per second, 0: no bound
 	stale    bool
+	unsealed bool
 	progress io.Writer
 }
 
@@ -226,6 +232,12 @@ func (r backupReport) text(out io.Writer) error {
 	for _, c := range r.Copies {
 		fmt.Fprintf(out, "%s: entry %d, %d MiB, of which %d MiB are new; from %s\n  %s\n", c.Group,
 			c.Index, c.Bytes>>20, c.AddedBytes>>20, c.Node, c.Name)
+		switch {
+		case c.RecoveryKey != "":
+			fmt.Fprintf(out, "  sealed to recovery key %s\n", c.RecoveryKey)
+		case c.Group != link.FederationGroup:
+			fmt.Fprintf(out, "  in clear, but for the repository's key\n")
+		}
 		if c.Stale {
 			fmt.Fprintf(out, "  the group may have acknowledged more than the node had\n")
 		}
@@ -268,7 +280,7 @@ func (b *backingUp) one(ctx context.Context, group string) (*backup.Report, erro
 		prefer = last.Node
 	}
 	c, err := b.op.Copy(ctx, wire.OpenBackup{Group: group, Rate: uint64(b.rate),
-		Stale: b.stale}, prefer)
+		Stale: b.stale, Unsealed: b.unsealed}, prefer)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +300,7 @@ func newBackupInitCommand() *cobra.Command {
 		Short: "Make a repository, and its key unless the key file is there",
 		Long: `Make a repository of copies in an empty directory or prefix, and its key unless the key
 file is there. Keep the key where the repository is not, and more than once: without it no copy can
-be read, and with it all of them can. A repository that is there under this key is left as it is.`,
+be read. A repository that is there under this key is left as it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			target, err := repo.openTarget()

@@ -18,6 +18,7 @@ func newBackupVerifyCommand() *cobra.Command {
 		asJSON       bool
 		every, quick bool
 		scratch      string
+		recovery     recoveryFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [--region R | --federation]",
@@ -25,7 +26,8 @@ func newBackupVerifyCommand() *cobra.Command {
 		Long: `Read the newest copy of each group back, or with --every all of them: every piece is held
 against its hash, then the state is put together below --scratch, its identity, position and digest
 are compared with what was noted when the copy was taken, and every row is read. The scratch
-directory needs room for the largest state, and holds it in clear meanwhile; --quick does without.`,
+directory needs room for the largest state, and holds it in clear meanwhile, which takes the
+recovery keys of the regions; --quick does without both.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			group, err := groups.groupOrAll()
@@ -42,6 +44,10 @@ directory needs room for the largest state, and holds it in clear meanwhile; --q
 			if quick {
 				scratch = ""
 			}
+			keys, err := recovery.keys()
+			if err != nil {
+				return err
+			}
 			list, err := r.List(cmd.Context(), group)
 			if err != nil {
 				return err
@@ -49,13 +55,14 @@ directory needs room for the largest state, and holds it in clear meanwhile; --q
 			if !every {
 				list = newest(list)
 			}
-			report, err := verifyAll(cmd.Context(), r, list, scratch, cmd.ErrOrStderr())
+			report, err := verifyAll(cmd.Context(), r, list, scratch, keys, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
 		},
 	}
+	recovery.register(cmd)
 	repo.register(cmd)
 	groups.register(cmd)
 	cmd.Flags().BoolVar(&every, "every", false, "every copy, not only the newest of each group")
@@ -85,10 +92,10 @@ type verifyReport struct {
 }
 
 func verifyAll(ctx context.Context, r *backup.Repository, list []backup.Entry, scratch string,
-	out io.Writer) (report verifyReport, err error) {
+	keys backup.RecoveryKeys, out io.Writer) (report verifyReport, err error) {
 	for _, e := range list {
 		p := &progress{out: out, what: e.Group, last: time.Now()}
-		v, err := r.Verify(ctx, e, scratch, backup.Options{Progress: p.tell})
+		v, err := r.Verify(ctx, e, scratch, backup.Options{Progress: p.tell, Keys: keys})
 		if err != nil {
 			return report, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -178,10 +179,11 @@ func await(ctx context.Context, progress io.Writer,
 func newRegionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "region",
-		Short: "Add, remove and list regions",
+		Short: "Add, remove and list regions, and set what their copies are sealed to",
 	}
 	cmd.AddCommand(newRegionAddCommand(), newRegionCloseCommand(true),
-		newRegionCloseCommand(false), newRegionRemoveCommand(), newRegionListCommand())
+		newRegionCloseCommand(false), newRegionRemoveCommand(), newRegionListCommand(),
+		newRecoveryKeyCommand())
 	return cmd
 }
 
@@ -276,12 +278,17 @@ type regionLine struct {
 	Slots       int            `json:"anchor_slots"`
 	Closing     bool           `json:"closing,omitempty"`
 	Incarnation uint32         `json:"incarnation,omitempty"`
+	// RecoveryKey is the fingerprint of the key that copies are sealed to; empty for none.
+	RecoveryKey string `json:"recovery_key,omitempty"`
 }
 
 func regionLines(m *wire.Map) []regionLine {
 	lines := make([]regionLine, len(m.Regions))
 	for i, r := range m.Regions {
 		lines[i] = regionLine{ID: r.ID, Tag: r.Tag, Closing: r.Closing, Incarnation: r.Incarnation}
+		if len(r.Recovery) > 0 {
+			lines[i].RecoveryKey = wire.RecoveryIDOf(r.Recovery).String()
+		}
 		for _, n := range m.Nodes {
 			if n.Region == r.ID {
 				lines[i].Nodes++
@@ -303,14 +310,14 @@ func regionLines(m *wire.Map) []regionLine {
 
 func writeRegions(out io.Writer, lines []regionLine) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "region\ttag\tnodes\tgateways\tanchor slots\t")
+	fmt.Fprintln(w, "region\ttag\tnodes\tgateways\tanchor slots\trecovery key\t")
 	for _, r := range lines {
 		closing := ""
 		if r.Closing {
 			closing = "closing"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", r.ID, r.Tag, r.Nodes, r.Gateways, r.Slots,
-			closing)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", r.ID, r.Tag, r.Nodes, r.Gateways, r.Slots,
+			cmp.Or(r.RecoveryKey, "none"), closing)
 	}
 	return w.Flush()
 }

@@ -22,6 +22,7 @@ import (
 // restoreFlags say which copy becomes whose data directory.
 type restoreFlags struct {
 	repo                       repositoryFlags
+	recovery                   recoveryFlags
 	group, at                  string
 	dir, node, founder, region string
 	founding                   string
@@ -31,6 +32,7 @@ type restoreFlags struct {
 
 func (f *restoreFlags) register(cmd *cobra.Command) {
 	f.repo.register(cmd)
+	f.recovery.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.group, "group", "", "what is restored: region/NAME or federation")
 	flags.StringVar(&f.at, "at", "latest",
@@ -68,7 +70,8 @@ federation comes first, then each region. A restored group serves nothing until 
 compared between regions and directory, which it does by itself ("restore status").`,
 		Example: `  staffetta admin restore fence --dir DIR --region lazio --incarnation 1
   staffetta admin restore --target /srv/copies --key-file backup.key --group region/lazio \
-    --incarnation 1 --founder lazio-1 --node lazio-1 --dir /var/lib/staffetta`,
+    --recovery-key lazio-recovery.key --incarnation 1 --founder lazio-1 --node lazio-1 \
+    --dir /var/lib/staffetta`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			at, err := f.time()
@@ -163,6 +166,14 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 	if region == "" {
 		return nil, errors.New("--region: of which region is the node?")
 	}
+	keys, err := f.recovery.keys()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := r.Open(m, keys)
+	if err != nil {
+		return nil, err
+	}
 	report := &restoreReport{Copy: e, Dir: f.dir, Node: wire.NodeID(f.node), Bytes: m.Bytes,
 		Founder: wire.NodeID(f.founder), Incarnation: f.incarnation, Newest: newest}
 	if f.dryRun {
@@ -176,7 +187,7 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 		Identity: identity, OnMap: f.writeFounding,
 		Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
-				return r.Files(ctx, m, p.tell, write)
+				return opened.Files(ctx, p.tell, write)
 			}}})
 	report.Done = err == nil
 	return report, err

@@ -31,6 +31,8 @@ var explanations = map[string]explanation{
 	"admin region close": {"", "admin region close umbria"},
 	"admin region remove": {"",
 		"admin region remove umbria"},
+	"admin region recovery-key": {"",
+		"admin region recovery-key --region lazio --out lazio-recovery.key"},
 	"admin restore forgo": {"", "admin restore forgo --region lazio"},
 	"admin restore fence": {"", "admin restore fence --region lazio --incarnation 1"},
 	"admin whoami": {"Show who the certificate says you are, and what it lets you do where.",
@@ -46,7 +48,7 @@ var explanations = map[string]explanation{
 	"admin backup prune": {"", "admin backup prune --target /srv/copies --key-file backup.key " +
 		"--keep 24"},
 	"admin backup verify": {"", "admin backup verify --target /srv/copies --key-file backup.key " +
-		"--all --scratch /var/tmp/v"},
+		"--all --scratch /var/tmp/v --recovery-key lazio-recovery.key"},
 	"admin node token": {"", "admin node token lazio-4 --region lazio --addr 10.12.0.4:7400 " +
 		"--out lazio-4.token"},
 	"admin node replace": {"", "admin node replace lazio-1 lazio-5 --addr 10.12.0.5:7400 " +

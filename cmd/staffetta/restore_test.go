@@ -90,6 +90,7 @@ func TestRestoreByCommands(t *testing.T) {
 	}
 	f.must(with("admin", "backup", "init")...)
 	f.must(with("admin", "backup", "init")...) // it is there already
+	f.setRecoveryKeys()
 	var taken backupReport
 	for range 2 { // the first time some group may have no leader yet
 		f.await("every group has a copy", func(out string) bool {
@@ -101,7 +102,16 @@ func TestRestoreByCommands(t *testing.T) {
 			t.Errorf("the second copy: %+v", c)
 		}
 	}
-	verified := f.must(with("admin", "backup", "verify", "--all", "--scratch", f.base)...)
+	verify := with("admin", "backup", "verify", "--all")
+	f.must(append(verify, "--quick")...)
+	verify = append(verify, "--scratch", f.base)
+	if _, err := f.try(verify...); err == nil || !strings.Contains(err.Error(), "--recovery-key") {
+		t.Errorf("verified without the recovery keys: %v", err)
+	}
+	for _, region := range []string{"lazio", "sicilia", "umbria"} {
+		verify = append(verify, "--recovery-key", f.recoveryKey(region))
+	}
+	verified := f.must(verify...)
 	if strings.Count(verified, "the state opens") != 4 {
 		t.Errorf("verified:\n%s", verified)
 	}
@@ -110,6 +120,36 @@ func TestRestoreByCommands(t *testing.T) {
 		t.Errorf("prune says\n%s", out)
 	}
 	f.restoreRegion(with, ended, stops)
+}
+
+func (f *runbook) recoveryKey(region string) string {
+	return filepath.Join(f.base, region+"-recovery.key")
+}
+
+// setRecoveryKeys has the copies of each region sealed: umbria's key is made by its custodian, who
+// gives the public half away.
+func (f *runbook) setRecoveryKeys() {
+	args := append([]string{"admin", "backup", "--region", "lazio"}, f.repo...)
+	if out, err := f.try(append(args, f.flag...)...); err == nil ||
+		!strings.Contains(out, "no recovery key") {
+		f.t.Errorf("a copy in clear: %v\n%s", err, out)
+	}
+	for range 2 {
+		f.admin("region", "recovery-key", "--region", "lazio", "--out", f.recoveryKey("lazio"))
+	}
+	f.admin("region", "recovery-key", "--region", "sicilia", "--out", f.recoveryKey("sicilia"))
+	f.must("admin", "region", "recovery-key", "--out", f.recoveryKey("umbria"))
+	public := f.recoveryKey("umbria") + ".pub"
+	f.refused("is not a recovery key's public", "region", "recovery-key", "--region", "umbria",
+		"--public", f.recoveryKey("umbria"))
+	out := f.admin("region", "recovery-key", "--region", "umbria", "--public", public, "--dry-run")
+	if !strings.Contains(out, "would be sealed") {
+		f.t.Errorf("a dry run says %q", out)
+	}
+	f.admin("region", "recovery-key", "--region", "umbria", "--public", public)
+	if out := f.admin("region", "list"); strings.Contains(out, "none") {
+		f.t.Errorf("a region is said to have no recovery key:\n%s", out)
+	}
 }
 
 // restoreRegion loses lazio and brings it back.
@@ -129,6 +169,17 @@ func (f *runbook) restoreRegion(with func(...string) []string, ended map[string]
 	restore := with("admin", "restore", "--group", "region/lazio", "--incarnation", "1", "--founder",
 		"lazio-1", "--node", "lazio-1", "--dir", filepath.Join(f.base, "restored"))
 	restore = slices.Clip(restore)
+	for words, key := range map[string][]string{
+		"with --recovery-key": nil,
+		"is another":          {"--recovery-key", f.recoveryKey("umbria")},
+		"is not a recovery":   {"--recovery-key", f.recoveryKey("lazio") + ".pub"},
+	} {
+		if _, err := f.try(append(restore, key...)...); err == nil ||
+			!strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "\n") {
+			f.t.Errorf("restored with %v: %v, want one line with %q", key, err, words)
+		}
+	}
+	restore = slices.Clip(append(restore, "--recovery-key", f.recoveryKey("lazio")))
 	if out := f.must(append(restore, "--dry-run")...); !strings.Contains(out, "would be made") {
 		f.t.Errorf("a dry run says %q", out)
 	}

@@ -11,6 +11,9 @@
 //   - Nobody reads or changes a copy unnoticed without the repository's key: pieces and manifests
 //     are sealed with AES-256-GCM under keys derived from it, and their names tell nothing of
 //     their content. The key is never in the repository; without it every copy is lost.
+//   - Of a copy that a node has sealed to its region's recovery key (wire.SealedKey) nobody reads
+//     the content without that key's private half, whoever has the repository's. Pieces are of what
+//     the node sealed, so that they are shared, stored and verified without it.
 //   - A prune removes nothing that a manifest names, and runs while no backup does: locks in the
 //     repository, judged by the target's own clock.
 //   - Memory is bounded by some pieces of 4 MiB and by one manifest, whatever the state's size.
@@ -30,6 +33,7 @@
 //	dir.go         a directory
 //	s3.go          a bucket
 //	key.go         the key, and what is sealed with it
+//	recovery.go    recovery keys, and sealed copies in clear
 //	manifest.go    whose copy, as of when, of which pieces
 //	repository.go  making, opening, listing
 //	lock.go        who works here

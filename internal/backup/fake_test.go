@@ -131,6 +131,7 @@ func (m *memory) names(prefix string) (list []string) {
 // source is a copy of invented files.
 type source struct {
 	head    wire.BackupHead
+	listing []byte
 	content map[string][]byte
 	files   []wire.BackupFile
 	// reads counts; before is called with each.
@@ -158,6 +159,7 @@ func newSource(at int, files map[string][]byte) *source {
 }
 
 func (s *source) Head() wire.BackupHead    { return s.head }
+func (s *source) Listing() []byte          { return s.listing }
 func (s *source) Files() []wire.BackupFile { return s.files }
 
 func (s *source) Read(_ context.Context, file string, offset uint64, n int) ([]byte, error) {

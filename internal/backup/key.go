@@ -33,35 +33,51 @@ const (
 // is there already is left alone: fs.ErrExist.
 func NewKeyFile(path string) (key Key, err error) {
 	rand.Read(key[:])
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return key, err
-	}
-	_, err = fmt.Fprintf(f, "%s\n%s\n", keyHead, hex.EncodeToString(key[:]))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return key, errors.Join(err, os.Remove(path))
-	}
-	return key, syncDir(filepath.Dir(path))
+	return key, writeKeyFile(path, keyHead, key[:], 0o600)
 }
 
 // ReadKeyFile reads what NewKeyFile wrote. Its errors do not show the file's text.
 func ReadKeyFile(path string) (key Key, err error) {
+	b, err := readKeyFile(path, keyHead, len(key), keyBytesMax)
+	copy(key[:], b)
+	return key, err
+}
+
+// writeKeyFile writes a key into a new file, durably: a line that says what it is, then the bytes.
+func writeKeyFile(path, head string, key []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s\n%s\n", head, hex.EncodeToString(key))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// readKeyFile reads a key of n bytes. Its errors do not show the file's text.
+func readKeyFile(path, head string, n, max int) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return key, fmt.Errorf("key file: %w", err)
+		return nil, fmt.Errorf("key file: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, keyBytesMax))
+	b, err := io.ReadAll(io.LimitReader(f, int64(max)))
 	if err != nil {
-		return key, fmt.Errorf("key file: %w", err)
+		return nil, fmt.Errorf("key file: %w", err)
 	}
-	head, text, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	n, err := hex.Decode(key[:], []byte(text)[:min(len(text), 2*len(key))])
-	if head != keyHead || err != nil || n != len(key) || len(text) != 2*len(key) {
-		return Key{}, fmt.Errorf("key file: %s is not a key of backups", path)
+	is, text, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	key, err := hex.DecodeString(text)
+	if is != head || err != nil || len(key) != n {
+		return nil, fmt.Errorf("key file: %s is not a %s", path, keyKinds[head])
 	}
 	return key, nil
 }
+
+// keyKinds says what a file is that begins with a line.
+var keyKinds = map[string]string{keyHead: "key of backups", recoveryHead: "recovery key",
+	recoveryPublicHead: "recovery key's public half"}
 
 // derive makes a secret of the key for one purpose and one thing.
 func (k *Key) derive(purpose string, of []byte) []byte {

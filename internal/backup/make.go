@@ -21,6 +21,8 @@ const workersDefault = 4
 type Source interface {
 	Head() wire.BackupHead
 	Files() []wire.BackupFile
+	// Listing goes with the files of a sealed copy; nil for one in clear.
+	Listing() []byte
 	// Read returns n bytes of a file. It may be called concurrently.
 	Read(ctx context.Context, file string, offset uint64, n int) ([]byte, error)
 }
@@ -29,8 +31,11 @@ type Source interface {
 type Options struct {
 	// Rate bounds, in bytes per second, what is read from the source; 0: no bound.
 	Rate int64
-	// Progress is called, by several goroutines, with the bytes that are done with, and all of them.
+	// Progress is called, by several goroutines, with the bytes that are done with, and all of
+	// them.
 	Progress func(done, total uint64)
+	// Keys open sealed copies that are read.
+	Keys RecoveryKeys
 }
 
 // Report is what a backup did.
@@ -45,6 +50,8 @@ type Report struct {
 	Index       uint64    `json:"index"`
 	Files       uint64    `json:"files"`
 	Bytes       uint64    `json:"bytes"`
+	// RecoveryKey is the fingerprint of the key that opens the copy; empty for one in clear.
+	RecoveryKey string `json:"recovery_key,omitempty"`
 	// AddedBytes are those of the pieces that were not there yet.
 	AddedBytes uint64 `json:"added_bytes"`
 }
@@ -54,7 +61,7 @@ type Report struct {
 // prune removes them.
 func (r *Repository) Backup(ctx context.Context, src Source, opts Options) (_ *Report,
 	err error) {
-	m := &Manifest{BackupHead: src.Head(), Files: src.Files()}
+	m := &Manifest{BackupHead: src.Head(), Files: src.Files(), Listing: src.Listing()}
 	m.Lease = 0
 	if err := m.validate(); err != nil {
 		return nil, err
@@ -84,7 +91,8 @@ func (r *Repository) Backup(ctx context.Context, src Source, opts Options) (_ *R
 	}
 	return &Report{Name: name, Group: m.Group, Node: string(m.Node), FromLeader: m.Leader,
 		Stale: m.Stale, Time: m.At(), Incarnation: m.Incarnation, Index: m.Index,
-		Files: m.BackupHead.Files, Bytes: m.Bytes, AddedBytes: b.added.Load()}, nil
+		Files: m.BackupHead.Files, Bytes: m.Bytes, RecoveryKey: m.RecoveryKey(),
+		AddedBytes: b.added.Load()}, nil
 }
 
 // making is a backup under way.

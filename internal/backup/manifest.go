@@ -26,12 +26,15 @@ type Manifest struct {
 	Name string
 	wire.BackupHead
 	Files []wire.BackupFile
+	// Listing is what a sealed copy's key says of it all; see wire.CopySealer.
+	Listing []byte
 }
 
 // Fields declares what is stored.
 func (m *Manifest) Fields(c *codec.Codec) {
 	codec.Nested(c, 1, &m.BackupHead)
 	codec.Repeated(c, 2, &m.Files)
+	codec.Bytes(c, 3, &m.Listing)
 }
 
 // At is when the copy was taken.
@@ -42,6 +45,11 @@ func (m *Manifest) validate() error {
 	if !validGroup(m.Group) || m.Federation == "" || m.Index == 0 || len(m.Files) == 0 {
 		return fmt.Errorf("copy of group %q at entry %d, of %d files", m.Group, m.Index, len(m.Files))
 	}
+	if m.Sealed != nil {
+		if err := m.Sealed.Validate(); err != nil {
+			return err
+		}
+	}
 	var bytes uint64
 	names := make(map[string]bool, len(m.Files))
 	for i := range m.Files {
@@ -51,6 +59,9 @@ func (m *Manifest) validate() error {
 		}
 		if names[f.Name] {
 			return fmt.Errorf("two files %q", f.Name)
+		}
+		if _, ok := wire.ContentSize(f.Size); m.Sealed != nil && !ok {
+			return fmt.Errorf("file %q of %d bytes is not sealed", f.Name, f.Size)
 		}
 		names[f.Name] = true
 		bytes += f.Size

@@ -29,11 +29,11 @@ type Verification struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// Verify reads every piece of a copy back and holds it against its hash. With scratch, a directory
-// with room for the state that is made when missing, it also puts the state together there,
-// compares its identity, position and digest with the manifest's, and reads every row; afterwards
-// it removes it. The error is that of verifying; what is wrong with the copy is in the
-// Verification.
+// Verify reads every piece of a copy back and holds it against its hash, which takes no recovery
+// key. With scratch, a directory with room for the state that is made when missing, it also puts
+// the state together there, compares its identity, position and digest with the manifest's, and
+// reads every row; afterwards it removes it. The error is that of verifying, ErrRecoveryKey before
+// anything is read among them; what is wrong with the copy is in the Verification.
 func (r *Repository) Verify(ctx context.Context, e Entry, scratch string, opts Options) (
 	*Verification, error) {
 	v := &Verification{Entry: e}
@@ -44,6 +44,15 @@ func (r *Repository) Verify(ctx context.Context, e Entry, scratch string, opts O
 		}
 		v.Problems = append(v.Problems, err.Error())
 		return v, nil
+	}
+	var opened *Opened
+	if scratch != "" {
+		if opened, err = r.Open(m, opts.Keys); errors.Is(err, ErrRecoveryKey) {
+			return nil, err
+		} else if err != nil {
+			v.Problems = append(v.Problems, err.Error())
+			return v, nil
+		}
 	}
 	if err := r.verifyPieces(ctx, m, v, opts); err != nil {
 		return nil, err
@@ -59,7 +68,7 @@ func (r *Repository) Verify(ctx context.Context, e Entry, scratch string, opts O
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	v.Rows, err = r.open(ctx, m, filepath.Join(dir, "state"))
+	v.Rows, err = opened.scan(ctx, filepath.Join(dir, "state"))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
@@ -110,13 +119,14 @@ func (r *Repository) verifyPieces(ctx context.Context, m *Manifest, v *Verificat
 	return g.Wait()
 }
 
-// open puts a state together in dir and reads it whole.
-func (r *Repository) open(ctx context.Context, m *Manifest, dir string) (rows uint64, err error) {
+// scan puts a state together in dir and reads it whole.
+func (o *Opened) scan(ctx context.Context, dir string) (rows uint64, err error) {
+	m := o.m
 	cfg := store.Config{Dir: dir, Sync: m.Group == "federation", Identity: m.Identity()}
 	err = store.Build(cfg, store.Plan{Origin: m.Origin(), Digest: m.Digest,
 		Configuration: m.Configuration,
 		Files: func(write func(string, int64, io.Reader) error) error {
-			return r.Files(ctx, m, nil, write)
+			return o.Files(ctx, nil, write)
 		}})
 	if err != nil {
 		return 0, err

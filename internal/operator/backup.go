@@ -36,6 +36,8 @@ type Copy struct {
 	at    link.Peer
 	head  wire.BackupHead
 	files []wire.BackupFile
+	// listing goes with the files of a sealed copy.
+	listing []byte
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -85,7 +87,7 @@ func (c *Copy) hold(ctx context.Context, q wire.OpenBackup, listed chan struct{}
 		}
 		c.files = append(c.files, f.Files...)
 		if f.End {
-			done = true
+			done, c.listing = true, f.Listing
 			close(listed)
 		}
 		return nil
@@ -106,6 +108,9 @@ func (c *Copy) Head() wire.BackupHead { return c.head }
 
 // Files are what the copy consists of.
 func (c *Copy) Files() []wire.BackupFile { return c.files }
+
+// Listing goes with the files of a sealed copy; nil for one in clear.
+func (c *Copy) Listing() []byte { return c.listing }
 
 // Read fetches n bytes of a file.
 func (c *Copy) Read(ctx context.Context, file string, offset uint64, n int) ([]byte, error) {
@@ -156,7 +161,24 @@ func (c *Client) Copy(ctx context.Context, q wire.OpenBackup, prefer wire.NodeID
 	if err != nil {
 		return nil, err
 	}
-	return CopyOf(ctx, c.link, nodes, q, prefer)
+	copied, err := CopyOf(ctx, c.link, nodes, q, prefer)
+	if err != nil {
+		return nil, err
+	}
+	if mustBeSealed(m, &q) && copied.head.Sealed == nil { // a node of an earlier program
+		copied.Close()
+		return nil, wire.Errorf(wire.Conflict, "%s gives a copy of %s in clear only", copied.at.Node,
+			q.Group)
+	}
+	return copied, nil
+}
+
+// mustBeSealed reports whether a copy in clear is not what was asked for.
+func mustBeSealed(m *wire.Map, q *wire.OpenBackup) bool {
+	name, isRegion := strings.CutPrefix(q.Group, "region/")
+	r, _ := m.RegionByID(wire.RegionID(name))
+	return isRegion && (len(r.Recovery) > 0 ||
+		!q.Unsealed && m.ActiveVersion >= wire.VersionRecovery)
 }
 
 // NodesOf are the nodes that have a replica of a group; of the federation's, those that do not vote
@@ -201,6 +223,12 @@ func CopyOf(ctx context.Context, l Linker, nodes []wire.NodeID, q wire.OpenBacku
 		}
 	}
 	return nil, fmt.Errorf("no node gives a copy of %s: %w", q.Group, errors.Join(reasons...))
+}
+
+// SetRecoveryKey makes a public half the recovery key of a region.
+func (c *Client) SetRecoveryKey(ctx context.Context, region wire.RegionID, public []byte) error {
+	return c.call(ctx, wire.MethodSetRecoveryKey, &wire.SetRecoveryKey{Region: region,
+		Public: public})
 }
 
 // FenceRegion makes incarnation the region's: nodes of earlier ones stop.

@@ -176,6 +176,7 @@ func (e *Examination) Findings() []Finding {
 	d.still = standstills(e.Map, e.Nodes)
 	d.said = covers(d.still)
 	d.groups()
+	d.recovery()
 	for i := range e.Nodes {
 		if e.Only == "" || e.Nodes[i].Node == e.Only {
 			d.node(&e.Nodes[i])

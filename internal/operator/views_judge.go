@@ -112,6 +112,19 @@ func (d *doctor) machine(r *wire.ProbeReport) {
 	}
 }
 
+// recovery warns of regions whose copies whoever takes them can read.
+func (d *doctor) recovery() {
+	if d.Unfounded || d.Only != "" || d.Map.ActiveVersion < wire.VersionRecovery {
+		return
+	}
+	for _, r := range d.Map.Regions {
+		if len(r.Recovery) == 0 {
+			d.say(Warning, "", "", "staffetta admin region recovery-key --region "+string(r.ID),
+				"region %s has no recovery key: its copies are taken in clear, or not at all", r.ID)
+		}
+	}
+}
+
 // clocks judges each node's clock by those who compared theirs with it: the median of what they
 // saw is right as long as most of them are.
 func (d *doctor) clocks() {

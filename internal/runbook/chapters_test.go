@@ -260,6 +260,7 @@ func (w *world) post(gateway, path, key, body string, want int) {
 func (w *world) loseRegion() {
 	w.t.Helper()
 	w.run(copies)
+	w.run(copies)
 	lazio := w.nodes()[:3]
 	for _, n := range lazio {
 		w.stop(n)
@@ -270,7 +271,7 @@ func (w *world) loseRegion() {
 	w.unwell("", "region lazio has no majority: 0 of its 3")
 	w.run(copies)
 	for _, n := range lazio[1:] {
-		w.again(copies, 1, "--founder lazio-1", "--founder lazio-1", "lazio-1", n)
+		w.again(copies, 2, "--founder lazio-1", "--founder lazio-1", "lazio-1", n)
 	}
 	for _, n := range lazio {
 		w.startNode(n)

@@ -12,8 +12,9 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// openCopy opens a copy as the operator's command does.
+// openCopy opens a copy as the operator's command does, in clear where there is no recovery key.
 func (s *scene) openCopy(q wire.OpenBackup, prefer wire.NodeID) (*operator.Copy, error) {
+	q.Unsealed = true
 	return s.Operator().Copy(context.Background(), q, prefer)
 }
 
@@ -83,7 +84,8 @@ func TestBackupFromAFollower(t *testing.T) {
 	})
 }
 
-// TestBackupOfANodeThatDies: a copy whose node dies is none, and leaves nothing that looks like one.
+// TestBackupOfANodeThatDies: a copy whose node dies is none, and leaves nothing that looks like
+// one.
 func TestBackupOfANodeThatDies(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		q := wire.OpenBackup{Group: "region/lazio"}

@@ -21,9 +21,11 @@ import (
 // copies is a repository of backups with what tests do with it.
 type copies struct {
 	*backup.Repository
-	w *World
+	w    *World
+	keys backup.RecoveryKeys
 }
 
+// newCopies makes a repository, and has every region's copies sealed to a recovery key of its own.
 func newCopies(t *testing.T, w *World) *copies {
 	t.Helper()
 	target, err := backup.OpenTarget(t.TempDir(), backup.S3Config{})
@@ -38,7 +40,35 @@ func newCopies(t *testing.T, w *World) *copies {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &copies{r, w}
+	c := &copies{Repository: r, w: w}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, region := range w.Map().Regions {
+		key, err := wire.NewRecoveryKey()
+		if err == nil {
+			err = w.Operator().SetRecoveryKey(ctx, region.ID, key.Public())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.keys = append(c.keys, key)
+	}
+	w.Await("every node knows the recovery keys", func() bool {
+		for _, n := range w.nodes {
+			if !n.Running() {
+				continue
+			}
+			m, ok := n.Node.Federation().Map()
+			for i := 0; ok && i < len(m.Regions); i++ {
+				ok = len(m.Regions[i].Recovery) > 0
+			}
+			if !ok {
+				return false
+			}
+		}
+		return true
+	})
+	return c
 }
 
 // take backs a group up, as the operator's command does.
@@ -70,6 +100,10 @@ func (c *copies) restore(t *testing.T, n *Node, group string, founder wire.NodeI
 	if err != nil {
 		t.Fatal(err)
 	}
+	opened, err := c.Open(m, c.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
 	id := m.Identity()
 	id.Incarnation = incarnation
 	err = node.RestoreGroup(node.RestoreConfig{Dir: n.dir, FS: n.fs, Node: n.ID, Region: n.Region,
@@ -79,7 +113,7 @@ func (c *copies) restore(t *testing.T, n *Node, group string, founder wire.NodeI
 		}, Plan: store.Plan{Origin: m.Origin(),
 			Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
-				return c.Files(t.Context(), m, nil, write)
+				return opened.Files(t.Context(), nil, write)
 			}}})
 	if err != nil {
 		t.Fatal(err)

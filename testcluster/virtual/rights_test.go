@@ -29,7 +29,8 @@ func tryCopies(t *testing.T, op *operator.Client) map[wire.RegionID]error {
 	t.Helper()
 	got := map[wire.RegionID]error{}
 	for _, region := range []wire.RegionID{"lazio", "sicilia"} {
-		c, err := op.Copy(t.Context(), wire.OpenBackup{Group: link.RegionGroup(region)}, "")
+		c, err := op.Copy(t.Context(), wire.OpenBackup{Group: link.RegionGroup(region),
+			Unsealed: true}, "")
 		if got[region] = err; err == nil {
 			c.Close()
 		}
@@ -109,8 +110,8 @@ func TestOperatorOfAnotherRegion(t *testing.T) {
 	})
 }
 
-// TestBoundAuthority: an authority that speaks for Sicilia can make no operator of Lazio and no node
-// of it, whatever it writes into certificates; and what it made before it was bound ends.
+// TestBoundAuthority: an authority that speaks for Sicilia can make no operator of Lazio and no
+// node of it, whatever it writes into certificates; and what it made before it was bound ends.
 func TestBoundAuthority(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
 		theirs, err := ca.New(federationName, time.Hour)
