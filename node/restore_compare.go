@@ -193,7 +193,7 @@ func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Own
 			n.Ahead++ // its own driver, or its report, tells the directory
 		}
 		return
-	case known && o.Epoch == k.Epoch:
+	case k.Agrees(o.Ownership, self):
 		if o.State == wire.Owned {
 			n.Agreed++
 		}

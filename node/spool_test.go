@@ -30,9 +30,11 @@ func TestNewestOwner(t *testing.T) {
 		"gone":                          {mark("umbria", 2), entry(wire.Claimed, "umbria", 2), "umbria"},
 		"moved on, and the next is gone": {mark("umbria", 2), entry(wire.Claimed, "puglia", 3),
 			"puglia"},
-		"moving on":          {mark("umbria", 2), entry(wire.Moving, "puglia", 3), "puglia"},
-		"aborted, not known": {mark("umbria", 2), entry(wire.Claimed, self, 3), ""},
-		"an old directory":   {mark("umbria", 4), entry(wire.Claimed, "puglia", 3), "umbria"},
+		"moving on":                         {mark("umbria", 2), entry(wire.Moving, "puglia", 3), "puglia"},
+		"aborted, not known":                {mark("umbria", 2), entry(wire.Claimed, self, 3), ""},
+		"another mark of the epoch":         {mark("umbria", 3), entry(wire.Claimed, "puglia", 3), "puglia"},
+		"here by the directory, same epoch": {mark("umbria", 3), entry(wire.Claimed, self, 3), ""},
+		"an old directory":                  {mark("umbria", 4), entry(wire.Claimed, "puglia", 3), "umbria"},
 	} {
 		if got := newestOwner(&c.o, c.e, self); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -232,7 +232,7 @@ func (n *Node) nextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
 func newestOwner(o *wire.Outcome, e wire.DirectoryEntry, self wire.RegionID) wire.RegionID {
 	settled := e.State == wire.Claimed || e.State == wire.Moving && o.Region != ""
 	switch {
-	case !settled || e.Epoch <= o.Epoch:
+	case !settled || e.Epoch < o.Epoch || e.Epoch == o.Epoch && e.Region == o.Region:
 		return o.Region
 	case e.Region == self:
 		return ""

@@ -251,6 +251,18 @@ func (s *Standing) Fields(c *codec.Codec) {
 	codec.Bool(c, 5, &s.Leaving)
 }
 
+// Agrees reports whether a log's word about a code is the standing's, of region self's log: the same
+// epoch and, since an epoch alone says nothing, the same owner.
+func (s *Standing) Agrees(own Ownership, self RegionID) bool {
+	switch {
+	case own.Epoch != s.Epoch:
+		return false
+	case own.State == Owned:
+		return s.Region == self && !s.Leaving
+	}
+	return own.State == Released && own.Region == s.Region
+}
+
 // Reconcile tells a restored region what the directory knows better, in order of the codes. The
 // last one says Done: the region serves from then on.
 type Reconcile struct {

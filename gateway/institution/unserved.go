@@ -12,14 +12,18 @@ const UnservedHeader = "Staffetta-Unserved"
 // unserved are the parts of a message that are kept and shown and that nothing stands behind yet:
 // no payment is looked up or made, no content is fetched that the institution keeps.
 func (m *newMessage) unserved() (parts []string) {
-	if m.content.Payment != nil {
-		parts = append(parts, "payment_data")
+	switch payment, third := m.content.Payment != nil, m.content.ThirdParty != nil; {
+	case payment && third:
+		return unservedParts[:]
+	case payment:
+		return unservedParts[:1]
+	case third:
+		return unservedParts[1:]
 	}
-	if m.content.ThirdParty != nil {
-		parts = append(parts, "third_party_data")
-	}
-	return parts
+	return nil
 }
+
+var unservedParts = [...]string{"payment_data", "third_party_data"}
 
 // checkUnserved refuses a message that has such a part, or notes it for the answer, as is set.
 func (a *API) checkUnserved(c *call, m *newMessage) error {

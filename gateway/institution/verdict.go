@@ -19,10 +19,18 @@ const (
 	PreferVerdict = "return=representation"
 )
 
+// statusValues are the values of StatusHeader, made once: a verdict is told with every answer.
+var statusValues = func() (list [256][]string) { // whatever a newer owner may say
+	for s := range list {
+		list[s] = []string{wire.Status(s).String()}
+	}
+	return list
+}()
+
 // tellVerdict sets the headers that tell a verdict.
 func (c *call) tellVerdict(v wire.Verdict) {
 	h := c.w.Header()
-	h[StatusHeader] = []string{v.Status.String()}
+	h[StatusHeader] = statusValues[v.Status]
 	if v.Status == wire.Rejected {
 		h[ReasonHeader] = []string{reason(v)}
 	}

@@ -13,8 +13,8 @@ import (
 // may still hold what it refused before the code was claimed, then the spool of the region that
 // the id's tag names. A message that waits there, and went to no owner yet, is THROTTLED; of one
 // that was relayed, or may have been, the owner has to say: a status that anybody was told as final
-// is not followed by one that is not. NotFound only when all have said so, or when the tag names no region;
-// Unavailable when one of them can not be asked and none of the others knows the message.
+// is not followed by one that is not. NotFound only when all have said so, or when the tag names no
+// region; Unavailable when one of them can not be asked and none of the others knows the message.
 func (r *Router) FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
 	*wire.MessageView, error) {
 	f, err := r.known()
@@ -126,8 +126,8 @@ func (q *find) request(id wire.MessageID) *wire.FindMessage {
 
 // relayed returns a message that its owner has taken from a spool, or may have: after the owner was
 // asked, or under another id, when that one came first under the idempotency key. When nobody has a
-// rejection any more, or nobody has the message yet, the spool's word stands. A delivered message that nobody has is lost: its
-// region was restored from a copy, and its sender has to learn that.
+// rejection any more, or nobody has the message yet, the spool's word stands. A delivered message
+// that nobody has is lost: its region was restored from a copy, and its sender has to learn that.
 func (q *find) relayed(ctx context.Context, v *wire.SpooledView) (*wire.MessageView, error) {
 	id := q.id
 	if !v.Alias.IsZero() {

@@ -115,7 +115,7 @@ func (s *State) settle(c *change, k *wire.Standing) error {
 		return err
 	}
 	switch {
-	case (own.State == wire.Owned || own.State == wire.Released) && own.Epoch >= k.Epoch:
+	case s.knowsBetter(c.version, own, k):
 		return nil
 	case k.Leaving:
 		return s.settleLeaving(c, k, own)
@@ -123,6 +123,18 @@ func (s *State) settle(c *change, k *wire.Standing) error {
 		return s.settleGone(c, k, own)
 	}
 	return s.settleHere(c, k, own)
+}
+
+// knowsBetter reports whether the log has a later word about a code than the directory, or the same
+// one. The same epoch of another region is neither: there the directory's word holds.
+func (s *State) knowsBetter(version uint32, own wire.Ownership, k *wire.Standing) bool {
+	switch {
+	case own.State != wire.Owned && own.State != wire.Released || own.Epoch < k.Epoch:
+		return false
+	case own.Epoch > k.Epoch || version < wire.VersionOwners:
+		return true
+	}
+	return k.Agrees(own, s.cfg.Region)
 }
 
 // settleGone gives up a code that another region has. What is here of the citizen is a copy of what

@@ -64,6 +64,31 @@ func TestReconcileGone(t *testing.T) {
 	f.wantOwner(r, gone)
 }
 
+// TestReconcileOwnersOfAnEpoch: an epoch that the log and the directory both have says nothing unless
+// they name one owner for it. Where they do not, the directory's word holds.
+func TestReconcileOwnersOfAnEpoch(t *testing.T) {
+	f := newRestored(t)
+	f.must(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: wire.VersionOwners})
+	recipient := func(name string) wire.Recipient { return f.hasher.Recipient(codeOf(name)) }
+	stays, goes, elsewhere, back := recipient("a"), recipient("b"), recipient("c"), recipient("d")
+	f.own(codeOf("a"))
+	f.own(codeOf("b"))
+	f.reconcile(false, wire.Standing{Recipient: elsewhere, Region: "puglia", Epoch: 2},
+		wire.Standing{Recipient: back, Region: "puglia", Epoch: 2})
+	own, _, err := f.Ownership(stays)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.reconcile(false, wire.Standing{Recipient: stays, Region: "lazio", Epoch: own.Epoch},
+		wire.Standing{Recipient: goes, Region: "sicilia", Epoch: own.Epoch},
+		wire.Standing{Recipient: elsewhere, Region: "sicilia", Epoch: 2},
+		wire.Standing{Recipient: back, Region: "lazio", Epoch: 2})
+	f.wantOwner(stays, own)
+	f.wantOwner(goes, wire.Ownership{State: wire.Released, Epoch: own.Epoch, Region: "sicilia"})
+	f.wantOwner(elsewhere, wire.Ownership{State: wire.Released, Epoch: 2, Region: "sicilia"})
+	f.wantOwner(back, wire.Ownership{State: wire.Owned, Epoch: 2})
+}
+
 // TestReconcileFencedAndGone: the copy has a citizen fenced, and by now a third region has the code.
 // What is here of the citizen goes as after any move.
 func TestReconcileFencedAndGone(t *testing.T) {

@@ -30,8 +30,8 @@ func (s *State) AdmitSpool(stubs []wire.Record, now wire.Time) ([]wire.Outcome, 
 // owner as far as known; Undecided means that it may be proposed. Ids may be of any time: when
 // they were spooled they were checked.
 //
-// What this region rejected before the code left is answered as it was: the handover may have left it
-// behind, and the new owner would decide it anew.
+// What this region rejected before the code left is answered as it was: the handover may have left
+// it behind, and the new owner would decide it anew.
 func (s *State) AdmitRelayed(rec *wire.Record) wire.Outcome {
 	o := s.admit(rec, rec.ID.Time())
 	if o.Kind != wire.NotOwner {
