@@ -8,13 +8,21 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
+// failure is why a command changed nothing; nil, and no pointer that is nil, when it succeeded.
+func failure(r wire.Result) error {
+	if r.Err == nil {
+		return nil
+	}
+	return r.Err
+}
+
 // TestApprovals: what waits is carried out once, by another operator, in time.
 func TestApprovals(t *testing.T) {
 	s := withMap(t)
 	succeed(t, s, command(wire.CmdFinalise, &wire.RaiseVersion{Version: 3}))
-	do := func(who, approval string, c wire.Command) *wire.Error {
-		return apply(t, s, command(wire.CmdAudit, &wire.Audited{Operator: who, Action: "ca add",
-			Approval: approval, Command: c}))[0].Err
+	do := func(who, approval string, c wire.Command) error {
+		return failure(apply(t, s, command(wire.CmdAudit, &wire.Audited{Operator: who,
+			Action: "ca add", Approval: approval, Command: c}))[0])
 	}
 	roots := func() int {
 		m, _ := s.Map()
@@ -23,7 +31,7 @@ func TestApprovals(t *testing.T) {
 	add := func(name string) wire.Command {
 		return command(wire.CmdAddRoot, &wire.Root{DER: []byte(name)})
 	}
-	ask := func(name string) (string, *wire.Error) {
+	ask := func(name string) (string, error) {
 		t.Helper()
 		r := apply(t, s, command(wire.CmdAudit, &wire.Audited{Operator: "ada", Action: "ca add",
 			Command: command(wire.CmdAsk, &wire.PendingRequest{Operator: "ada", Action: "ca add",
@@ -34,7 +42,7 @@ func TestApprovals(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return p.ID, r.Err
+		return p.ID, failure(r)
 	}
 	succeed(t, s, add("the last one stays"))
 	before := roots()
@@ -90,7 +98,7 @@ func TestApprovals(t *testing.T) {
 	if failed != nil {
 		t.Fatal(failed)
 	}
-	if err := results[0].(*wire.Results).List[0].Err; !errors.Is(err, wire.Conflict) ||
+	if err := failure(results[0].(*wire.Results).List[0]); !errors.Is(err, wire.Conflict) ||
 		roots() != before {
 		t.Errorf("too late: %v", err)
 	}
