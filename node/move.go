@@ -40,6 +40,16 @@ func mayMove(from link.Identity, token wire.TokenHash) error {
 	return nil
 }
 
+// mayOrder reports whether what an operator orders may be logged: by a leader that a majority has
+// answered now. Without one it would be carried out whenever there is one again. What citizens ask
+// goes on as it did: they are at the other end, and ask again.
+func (n *Node) mayOrder(ctx context.Context, from link.Identity) error {
+	if err := n.mayPropose(); err != nil || from.Role != link.RoleOperator {
+		return err
+	}
+	return n.regionGroup.Read(ctx)
+}
+
 // move answers MethodMove: the intent is in this region's log, and its leader drives the rest.
 func (n *Node) move(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var m wire.MoveIntent
@@ -49,7 +59,7 @@ func (n *Node) move(ctx context.Context, from link.Identity, req []byte) ([]byte
 	if err := mayMove(from, m.Token); err != nil {
 		return nil, err
 	}
-	if err := n.mayPropose(); err != nil {
+	if err := n.mayOrder(ctx, from); err != nil {
 		return nil, err
 	}
 	switch to, ok := n.currentMap().RegionByID(m.To); {
@@ -95,7 +105,7 @@ func (n *Node) abortMove(ctx context.Context, from link.Identity, req []byte) ([
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
-	if err := n.mayPropose(); err != nil {
+	if err := n.mayOrder(ctx, from); err != nil {
 		return nil, err
 	}
 	var answer wire.Move

@@ -68,8 +68,7 @@ func (c *Client) askOwner(ctx context.Context, method wire.Method, r wire.Recipi
 		return nil, wire.Errorf(wire.NotFound, "nobody has claimed the fiscal code")
 	}
 	for range ownersMax {
-		answer, err := c.leaders.Call(ctx, "region/"+string(owner.Region),
-			nodesOf(m, owner.Region), method, wire.Encode(req), true)
+		answer, err := c.callRegion(ctx, m, owner.Region, method, wire.Encode(req))
 		moved := wire.AsError(err)
 		if err == nil {
 			move := new(wire.Move)
@@ -97,9 +96,8 @@ func (c *Client) FetchMoved(ctx context.Context, region, from wire.RegionID, dry
 		return sum, err
 	}
 	for sum.More = true; sum.More; {
-		answer, err := c.leaders.Call(ctx, "region/"+string(region), nodesOf(m, region),
-			wire.MethodFetchMoved, wire.Encode(&wire.FetchMoved{From: from, After: sum.Last,
-				DryRun: dry}), true)
+		answer, err := c.callRegion(ctx, m, region, wire.MethodFetchMoved,
+			wire.Encode(&wire.FetchMoved{From: from, After: sum.Last, DryRun: dry}))
 		if err != nil {
 			return sum, fmt.Errorf("region %s: %w", region, err)
 		}

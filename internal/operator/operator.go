@@ -120,19 +120,32 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 // is withdrawn: no leader that gets it later does it.
 func (c *Client) callUntil(ctx context.Context, voters []wire.NodeID, m wire.Method, req []byte) (
 	[]byte, error) {
-	end, ok := ctx.Deadline()
-	if !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, wire.OperatorWait)
-		defer cancel()
-		end, _ = ctx.Deadline()
-	}
-	answer, err := c.callFederation(ctx, voters, m, wire.WithDeadline(req, wire.TimeOf(end)))
+	ctx, req, cancel := withdrawn(ctx, req)
+	defer cancel()
+	answer, err := c.callFederation(ctx, voters, m, req)
 	if ctx.Err() != nil && errors.Is(err, wire.OutcomeUnknown) {
 		err = wire.Errorf(wire.OutcomeUnknown, "no answer, and withdrawn now: it was done before, "+
 			"which `staffetta admin audit` shows, or never will be")
 	}
 	return answer, err
+}
+
+// withdrawn gives a request the deadline of ctx, which is wire.OperatorWait when it has none.
+func withdrawn(ctx context.Context, req []byte) (context.Context, []byte, context.CancelFunc) {
+	cancel := func() {}
+	if _, ok := ctx.Deadline(); !ok {
+		ctx, cancel = context.WithTimeout(ctx, wire.OperatorWait)
+	}
+	end, _ := ctx.Deadline()
+	return ctx, wire.WithDeadline(req, wire.TimeOf(end)), cancel
+}
+
+// callRegion is callUntil for the leader of a region.
+func (c *Client) callRegion(ctx context.Context, m *wire.Map, region wire.RegionID,
+	method wire.Method, req []byte) ([]byte, error) {
+	ctx, req, cancel := withdrawn(ctx, req)
+	defer cancel()
+	return c.leaders.Call(ctx, link.RegionGroup(region), nodesOf(m, region), method, req, true)
 }
 
 // callFederation calls the federation's leader, one of voters, as long as there can be one.

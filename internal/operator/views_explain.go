@@ -196,7 +196,7 @@ func (c *Client) askLeader(ctx context.Context, m *wire.Map, region wire.RegionI
 	method wire.Method, req []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodeWait)
 	defer cancel()
-	return c.leaders.Call(ctx, "region/"+string(region), nodesOf(m, region), method, req, true)
+	return c.callRegion(ctx, m, region, method, req)
 }
 
 func (c *Client) askSpool(ctx context.Context, m *wire.Map, s *Story) {
