@@ -55,6 +55,8 @@ type Config struct {
 	Weights map[wire.InstitutionID]int
 	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
 	Now func() time.Time
+	// Uptime measures how long ago the federation was heard, see route.Config.
+	Uptime func() time.Duration
 
 	// Logger. nil: nothing is logged.
 	Logger *slog.Logger

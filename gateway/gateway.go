@@ -60,8 +60,8 @@ func build(cfg Config) (*Gateway, error) {
 	}
 	g.router, err = route.New(route.Config{Caller: g.link, Nodes: cfg.Nodes,
 		Region: g.self.Region, Trust: g.link.Trust, KeyGrace: cfg.KeyGrace,
-		Limits: cfg.Limits.Route, Weights: cfg.Weights, Now: cfg.Now, Logger: cfg.Logger,
-		Registerer: cfg.Registry})
+		Limits: cfg.Limits.Route, Weights: cfg.Weights, Now: cfg.Now, Uptime: cfg.Uptime,
+		Logger: cfg.Logger, Registerer: cfg.Registry})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

@@ -251,8 +251,8 @@ func (s *Standing) Fields(c *codec.Codec) {
 	codec.Bool(c, 5, &s.Leaving)
 }
 
-// Agrees reports whether a log's word about a code is the standing's, of region self's log: the same
-// epoch and, since an epoch alone says nothing, the same owner.
+// Agrees reports whether what the log of region self has of a code is what the standing says: the
+// same epoch and, since an epoch alone says nothing, the same owner.
 func (s *Standing) Agrees(own Ownership, self RegionID) bool {
 	switch {
 	case own.Epoch != s.Epoch:

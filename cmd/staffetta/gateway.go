@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/gateway"
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -87,8 +88,8 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
-		Weights: f.institutionWeights(), Now: f.clock.now(), AcceptUnserved: f.acceptUnserved,
-		Contact: f.contact}
+		Weights: f.institutionWeights(), Now: f.clock.now(), Uptime: node.Uptime,
+		AcceptUnserved: f.acceptUnserved, Contact: f.contact}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}

@@ -40,7 +40,10 @@ type Config struct {
 	// too, 1 to 100. Institutions that it lacks get one.
 	Weights map[wire.InstitutionID]int
 	// Now is the wall clock that ids of messages are minted by. nil: time.Now.
-	Now    func() time.Time
+	Now func() time.Time
+	// Uptime measures how long ago the federation was heard: the time since some moment, also while
+	// the machine is suspended. nil: the process's own clock, which stands still then.
+	Uptime func() time.Duration
 	Limits Limits
 	// Trust is told, with every map, whom the federation believes. nil: nobody wants to know.
 	Trust func(*wire.Trust)
@@ -143,6 +146,10 @@ func (c *Config) setDefaults() {
 	c.OwnerWait = orDefault(c.OwnerWait, wire.OwnerWait)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Uptime == nil {
+		began := time.Now()
+		c.Uptime = func() time.Duration { return time.Since(began) }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

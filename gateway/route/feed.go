@@ -30,6 +30,9 @@ const (
 
 // feedState says how far the feed is and how fresh.
 type feedState struct {
+	// Set at construction.
+	uptime func() time.Duration
+
 	// Guarded by mu.
 	mu      sync.Mutex
 	node    wire.NodeID // whose feed runs; empty: none
@@ -37,15 +40,21 @@ type feedState struct {
 	began   bool              // a frame came, ever
 	frameAt time.Time         // the last frame's arrival
 	freshAt time.Time         // a home node's replica is known to have been in contact then
+	freshUp time.Duration     // the same moment by uptime
 	faults  map[string]string // by node: why its last session ended; empty while one runs
 }
 
 // fresh reports how long ago a home node was in contact with the federation's leader, and false
-// when no feed has said anything yet.
+// when no feed has said anything yet. The process's own clock stands still while its machine is
+// suspended, and what is decided by contact must not.
 func (s *feedState) fresh(now time.Time) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(0, now.Sub(s.freshAt)), s.began
+	return s.freshLocked(now), s.began
+}
+
+func (s *feedState) freshLocked(now time.Time) time.Duration {
+	return max(0, now.Sub(s.freshAt), s.uptime()-s.freshUp)
 }
 
 // follow keeps a session with a home node until ctx ends: the one in use, or the next one as
@@ -226,6 +235,7 @@ func (r *Router) take(f *wire.FeedFrame, start func(*owner)) time.Duration {
 	if at := now.Add(-contact); at.After(r.feed.freshAt) {
 		r.feed.freshAt = at
 	}
+	r.feed.freshUp = max(r.feed.freshUp, r.feed.uptime()-contact)
 	return contact
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -496,7 +497,13 @@ func TestKeyIsAskedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "lazio")
 		w.offer("01A", keyA)
-		r := w.router()
+		var suspended atomic.Int64 // which only the machine's uptime counts
+		began := time.Now()
+		r := w.router(func(c *Config) {
+			c.Uptime = func() time.Duration {
+				return time.Since(began) + time.Duration(suspended.Load())
+			}
+		})
 		ask := func() error { _, err := r.ServiceByKey(t.Context(), keyA); return err }
 		if err := ask(); err != nil {
 			t.Fatal(err)
@@ -507,9 +514,7 @@ func TestKeyIsAskedAnew(t *testing.T) {
 				t.Errorf("with news: %v, asked %d times", err, w.count(wire.MethodServiceByKey)-asked)
 			}
 		}
-		r.feed.mu.Lock()
-		r.feed.freshAt = time.Now().Add(-2 * time.Minute) // it was stopped
-		r.feed.mu.Unlock()
+		suspended.Store(int64(2 * time.Minute))
 		w.set(func() { delete(w.services, "01A") }) // and the feed has not said so yet
 		if err := ask(); !errors.Is(err, wire.NotFound) {
 			t.Errorf("a revoked key after two minutes without news: %v, want not found", err)

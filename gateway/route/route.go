@@ -100,7 +100,7 @@ func New(cfg Config) (*Router, error) {
 	if r.stats, err = newStats(cfg.Registerer, r); err != nil {
 		return nil, fmt.Errorf("route: %w", err)
 	}
-	r.feed.faults = make(map[string]string)
+	r.feed.faults, r.feed.uptime = make(map[string]string), cfg.Uptime
 	r.home = newHome(cfg.Caller, cfg.Nodes)
 	r.directory = newDirectory(cfg.Limits.DirectoryBytes)
 	r.resolver = newResolver(cfg.Limits.ResolveWaiting)

@@ -38,7 +38,7 @@ func (r *Router) Ready() error {
 	case now.Sub(r.feed.frameAt) > frameLate:
 		return wire.Errorf(wire.NotReady, "no home node has answered for %s%s",
 			now.Sub(r.feed.frameAt).Round(time.Second), why)
-	case now.Sub(r.feed.freshAt) > r.cfg.KeyGrace:
+	case r.feed.freshLocked(now) > r.cfg.KeyGrace:
 		return wire.Errorf(wire.NotReady, "keys were last confirmed longer than %s ago",
 			r.cfg.KeyGrace)
 	}
