@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -29,6 +30,9 @@ type Config struct {
 	// Link to the nodes. Its certificate says which gateway this is and its home region; logger
 	// and registerer are filled in, Listen must be false.
 	Link link.Config
+	// Renew are the files that the link's certificate is read from, which are renewed through the
+	// region's renewer before they expire; none: whoever writes them renews them.
+	Renew renewal.Files
 	// Nodes are addresses of home nodes, host:port, for the first contact. Required.
 	Nodes []string
 

@@ -11,6 +11,7 @@ import (
 	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/gateway/route"
 	"github.com/staffetta/staffetta/internal/adminhttp"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ type Gateway struct {
 	link   *link.Link
 	router *route.Router
 	edge   *edge
+	holder *renewal.Holder // of the gateway's certificate; nil: others renew it
 	// institutions is told to drain: its bulk requests do not end by themselves.
 	institutions *institution.API
 
@@ -65,6 +67,9 @@ func build(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if g.holder, err = g.newHolder(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	mux, err := g.routes()
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -73,6 +78,20 @@ func build(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	return g, nil
+}
+
+// newHolder makes what renews the gateway's own certificate; nil: others do.
+func (g *Gateway) newHolder() (*renewal.Holder, error) {
+	if g.cfg.Renew == (renewal.Files{}) {
+		return nil, nil
+	}
+	return renewal.NewHolder(renewal.Config{Files: g.cfg.Renew,
+		Certificate: g.cfg.Link.Certificate, Judge: g.link.Judge, Logger: g.cfg.Logger,
+		Registerer: g.cfg.Registry,
+		Ask: func(ctx context.Context, a *wire.AskRenewal) (*wire.Renewal, error) {
+			r := new(wire.Renewal)
+			return r, g.router.CallRegion(ctx, g.self.Region, wire.MethodAskRenewal, a, r)
+		}})
 }
 
 // routes registers every public path.
@@ -111,6 +130,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return ended(inner, "the link")
 	})
 	group.Go(func() error { return g.router.Run(inner) })
+	if g.holder != nil {
+		group.Go(func() error { return g.holder.Run(inner) })
+	}
 	if g.cfg.Admin != nil {
 		admin := adminhttp.New(g.Health, func() any { return g.Status() }, g.cfg.Registry)
 		group.Go(func() error {
@@ -153,6 +175,11 @@ func (g *Gateway) Health() adminhttp.Health {
 	}
 	reasons, degraded := g.link.Concerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
+	if g.holder != nil {
+		if late := g.holder.Concern(); late != "" {
+			h.Degraded = append(h.Degraded, late)
+		}
+	}
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -42,6 +43,10 @@ type Config struct {
 	Roots func() []*x509.Certificate
 	// Problem says why those files can not be used as they are now; nil: there are none.
 	Problem func() error
+
+	// Renew are the files that Certificate is read from, which are renewed through the region's
+	// renewer before they expire; none: whoever writes them renews them.
+	Renew renewal.Files
 
 	// EraseAfter is how long refused content may stay in its block, at most 30 days; default
 	// 24 hours.

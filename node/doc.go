@@ -30,6 +30,7 @@
 //	join_token.go   the join token
 //	join_seed.go    copies of the states are fetched and installed
 //	trust.go        certificates: whom the federation believes, and who is connected
+//	renewals.go     certificates that are renewed unattended, on the region's leader
 //	bugs.go         where known bugs go in a build for tests
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages

@@ -56,5 +56,13 @@ func (n *Node) troubles() (list []string) {
 		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
 			"member is away or runs an older program", regionGroup(n.cfg.Region), have, allowed))
 	}
+	if late := n.renewals.concern(); late != "" {
+		list = append(list, late)
+	}
+	if n.holder != nil {
+		if late := n.holder.Concern(); late != "" {
+			list = append(list, late)
+		}
+	}
 	return list
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/node/region"
@@ -65,7 +66,9 @@ type Node struct {
 	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
 	disk            *disk
 	seeds           *seeds
-	addrs           sync.Map // of wire.NodeID to the last address known, a string
+	renewals        *renewals
+	holder          *renewal.Holder // of this node's certificate; nil: others renew it
+	addrs           sync.Map        // of wire.NodeID to the last address known, a string
 	backups         *backups
 	probing         chan struct{} // holds one token per probe under way
 
@@ -161,7 +164,9 @@ func (n *Node) openLink() error {
 	n.handleTrust()
 	n.handleBackups()
 	n.handleRestores()
-	return nil
+	n.renewals = newRenewals(n)
+	n.handleRenewals()
+	return n.openHolder()
 }
 
 // resetKey is the node's stateless reset key: kept, so that peers notice a restart at once.
@@ -273,6 +278,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.federationQueue.run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.followTrust(ctx) })
+	g.Go(func() error { return n.keepCertificate(ctx) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
 	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
 	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.tendRegion) })

@@ -82,6 +82,8 @@ var demands = map[wire.Method]demand{
 	// Not of who takes copies: whoever has a recovery key set reads those that are taken then.
 	wire.MethodSetRecoveryKey: {link.RightMember, asked(
 		func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID { return just(s.Region) })},
+	wire.MethodListRenewals:  {link.RightMember, here},
+	wire.MethodSettleRenewal: {link.RightMember, here},
 
 	// What is a citizen's.
 	wire.MethodBackup: {link.RightData, asked(

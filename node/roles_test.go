@@ -85,6 +85,10 @@ var callers = map[string]string{
 	"ListPending":  "O",
 	"SetApprovals": "O",
 
+	"AskRenewal":    "NG", // for itself only
+	"ListRenewals":  "O",
+	"SettleRenewal": "O",
+
 	"NoteRead":  "N",
 	"ListReads": "O",
 

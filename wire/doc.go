@@ -41,6 +41,7 @@
 //	directory.go   the federation's map, services, keys and directory
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
+//	renew.go       certificates that are renewed unattended
 //	relay.go       the calls of the relay protocol
 //	attest.go      what a node says of its data directory
 //	backup.go      copies of groups, restored groups, reconciled ownership

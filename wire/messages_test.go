@@ -61,7 +61,8 @@ func messages() []codec.Message {
 		new(RootBound), new(Whoami), new(May),
 		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals),
 		new(ReadNote), new(deadlined),
-		new(SetRecoveryKey), new(CopyKey), new(SealedKey)}
+		new(SetRecoveryKey), new(CopyKey), new(SealedKey),
+		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal)}
 }
 
 // fill sets every field of v to something that is not zero.

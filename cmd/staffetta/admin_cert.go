@@ -32,7 +32,7 @@ func newCertCommand() *cobra.Command {
 		Short: "Request, sign and install certificates, for a federation without an authority of its own",
 	}
 	cmd.AddCommand(newCertRequestCommand(), newCertSignCommand(), newCertInstallCommand(),
-		newCertIssueCommand(), newCertRenewCommand())
+		newCertIssueCommand(), newCertRenewCommand(), newCertServeCommand())
 	return cmd
 }
 

@@ -3,11 +3,27 @@ package main
 import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
 // certFlags name a process's certificate.
 type certFlags struct{ cert, key, ca string }
+
+// registerRenew adds the flag of processes whose certificate is renewed while they run.
+func registerRenew(cmd *cobra.Command, renew *bool) {
+	cmd.Flags().BoolVar(renew, "renew", true, "have the certificate renewed by the region's renewer "+
+		"(admin cert serve) when a third of its life is left; =false where something else writes "+
+		"its files")
+}
+
+// renewed are the files that a process renews itself; none unless it is to.
+func (f *certFlags) renewed(renew bool) renewal.Files {
+	if !renew {
+		return renewal.Files{}
+	}
+	return renewal.Files{Cert: f.cert, Key: f.key}
+}
 
 func (f *certFlags) register(cmd *cobra.Command) {
 	f.registerOptional(cmd)

@@ -46,6 +46,7 @@ type gatewayFlags struct {
 	capacity         int
 	acceptUnserved   bool
 	contact          string
+	renew            bool
 	weights          map[string]int
 }
 
@@ -76,6 +77,7 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"region can take while others want it too, 1 to 100, as code=3; default 1; may be repeated")
 	cmd.MarkFlagRequired("node")
 	f.pki.register(cmd)
+	registerRenew(cmd, &f.renew)
 	f.log.register(cmd)
 	f.clock.register(cmd)
 }
@@ -117,6 +119,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	defer conn.Close()
 	cfg.Link = link.Config{Federation: certs.Identity.Federation, PacketConn: conn,
 		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem}
+	cfg.Renew = f.pki.renewed(f.renew)
 	cfg.Logger = logger.With("gateway", certs.Identity.Name)
 	if cfg.HTTP, err = net.Listen("tcp", f.http); err != nil {
 		return fmt.Errorf("--http: %w", err)

@@ -52,6 +52,7 @@ type nodeFlags struct {
 	eraseAfter, keepMoved                    time.Duration
 	joinFile                                 string
 	seedRate                                 size
+	renew                                    bool
 }
 
 func (f *nodeFlags) register(cmd *cobra.Command) {
@@ -75,6 +76,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"a second; 0: as fast as it goes")
 	cmd.MarkFlagRequired("dir")
 	f.pki.registerOptional(cmd)
+	registerRenew(cmd, &f.renew)
 	f.log.register(cmd)
 	f.clock.register(cmd)
 	f.disk.register(cmd)
@@ -136,8 +138,9 @@ func (f *nodeFlags) config(o *origin, conn net.PacketConn, logger *slog.Logger,
 	return node.Config{Program: version(), ID: o.id, Region: o.region, Founding: o.founding,
 		Joined: o.joined, Founds: o.founds, DirectoryKey: o.key, Dir: f.dir,
 		LogStore: f.logStore, PacketConn: conn, Certificate: o.certs.Certificate,
-		Roots: o.certs.Roots, Problem: o.certs.Problem, EraseAfter: f.eraseAfter,
-		KeepMoved: f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
+		Roots: o.certs.Roots, Problem: o.certs.Problem, Renew: o.files.renewed(f.renew),
+		EraseAfter: f.eraseAfter,
+		KeepMoved:  f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
 		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(), Uptime: node.Uptime,
 		Logger: logger.With("node", string(o.id)), Registerer: registry}
 }

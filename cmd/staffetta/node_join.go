@@ -25,6 +25,7 @@ type origin struct {
 	joined, founds bool
 	key            wire.DirectoryKey
 	certs          *link.Credentials
+	files          certFlags // that certs are from
 }
 
 // origin reads what a founding node was given; nil when the node joins, or joined.
@@ -56,7 +57,7 @@ func (f *nodeFlags) origin() (*origin, error) {
 		return nil, err
 	}
 	return &origin{id: wire.NodeID(f.id), region: wire.RegionID(f.region), founding: m, key: key,
-		certs: certs}, nil
+		certs: certs, files: f.pki}, nil
 }
 
 // join brings the node into the federation, or goes on with what it has. The node's certificate is
@@ -90,7 +91,7 @@ func (f *nodeFlags) join(ctx context.Context, conn net.PacketConn, logger *slog.
 		return nil, err
 	}
 	return &origin{id: j.ID, region: j.Region, founding: j.Map, joined: true, founds: j.Founds,
-		key: j.DirectoryKey, certs: certs}, nil
+		key: j.DirectoryKey, certs: certs, files: pki}, nil
 }
 
 // healthOf is the health of a node that may not run yet.

@@ -23,10 +23,12 @@ func readOnly(m wire.Method) bool {
 
 // repeatable says which calls are sent again after an unknown outcome. Reads are, and so are
 // Logout (a session that is gone stays gone) and Login (nobody can know the session's token
-// before the answer, and the same session twice is one session). The others are not: between two
+// before the answer, and the same session twice is one session), and AskRenewal, which one request
+// is as often as it is asked. The others are not: between two
 // copies another change may come in, which the second copy would undo or stumble over.
 func repeatable(m wire.Method) bool {
-	return readOnly(m) || m == wire.MethodLogin || m == wire.MethodLogout
+	return readOnly(m) || m == wire.MethodLogin || m == wire.MethodLogout ||
+		m == wire.MethodAskRenewal
 }
 
 // CallRegion makes a call to a region's leader and decodes its answer into resp, which may be
@@ -49,8 +51,11 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 	}
 	c := link.Ask{Method: m, Req: wire.Encode(req), Again: repeatable(m),
 		Wait: link.AttemptWait, Failed: r.stats.failed}
-	if m == wire.MethodLogin {
+	switch m {
+	case wire.MethodLogin:
 		c.Wait = 0 // a first login claims the code, with two other groups to ask
+	case wire.MethodAskRenewal:
+		c.Wait = 0 // somebody else decides, and the leader keeps the question meanwhile
 	}
 	answer, _, err := o.Ask(ctx, c)
 	if errors.Is(err, wire.OutcomeUnknown) && readOnly(m) {

@@ -68,7 +68,7 @@ var onlyRules = []only{
 	{module + "/internal/openapitest", "a test's checker stays out of the product", nil,
 		[]string{"..."}},
 	{module + "/internal/ca", "certificates are an operator's, and a node's that asks for its own",
-		[]string{"testcluster/...", "cmd/staffetta", "internal/operator", "node"},
+		[]string{"testcluster/...", "cmd/staffetta", "internal/operator", "internal/renewal", "node"},
 		[]string{"..."}},
 	{module + "/internal/synthetic", "invented citizens are for local federations and load",
 		[]string{"testcluster/process", "internal/load", "internal/scale"}, []string{"..."}},

@@ -15,6 +15,7 @@ import (
 	"github.com/staffetta/staffetta/gateway"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -191,7 +192,8 @@ func registries(t *testing.T) []*prometheus.Registry {
 	l := of(link.RoleNode, "lazio-1")
 	n, err := node.New(node.Config{ID: "lazio-1", Region: "lazio", Founding: m,
 		DirectoryKey: wire.DirectoryKey{1}, Dir: t.TempDir(), PacketConn: conn,
-		Certificate: l.Certificate, Roots: l.Roots, Registerer: nodes})
+		Certificate: l.Certificate, Roots: l.Roots, Registerer: nodes,
+		Renew: renewal.Files{Cert: "node.crt", Key: "node.key"}})
 	if err != nil {
 		t.Fatal(err)
 	}

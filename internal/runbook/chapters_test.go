@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The founding members, in the document's order.
@@ -29,6 +30,7 @@ const (
 	moves        = "Citizens who move"
 	gateways     = "Gateways"
 	certificates = "Certificates"
+	renewed      = "Renewed unattended"
 	spool        = "Store and forward"
 	copies       = "Copies and restore"
 	upgrades     = "Upgrades"
@@ -48,6 +50,7 @@ func TestRunbooks(t *testing.T) {
 	w.firstInstitution()
 	w.loseRegion()
 	w.replaceAuthority()
+	w.renewUnattended()
 	w.gatewayComesAndGoes()
 	w.nodesComeAndGo()
 	w.regionComes()
@@ -331,6 +334,47 @@ func (w *world) replaceAuthority() {
 			w.t.Errorf("whoever has the old authority's key is told by %s: %v\n%s%s", n, err, out, errs)
 		}
 	})
+}
+
+// renewUnattended starts a renewer, and has a node and a gateway renewed that are due.
+func (w *world) renewUnattended() {
+	w.t.Helper()
+	aged := time.Now().AddDate(0, 0, -5).UTC().Format(time.RFC3339)
+	for _, member := range []string{"node/lazio-2", "gateway/lazio-edge"} {
+		_, name, _ := strings.Cut(member, "/")
+		w.sh(operator, "staffetta admin cert issue --days 1 --valid-from "+aged+
+			" --identity spiffe://italia/region/lazio/"+member+" --ca-cert ca.crt --ca-key "+
+			"italia/pki/ca.key --cert aged.crt --key aged.key; mv aged.key ../"+name+"/"+name+
+			".key; mv aged.crt ../"+name+"/"+name+".crt")
+	}
+	w.run(renewed)
+	for _, name := range []string{"lazio-2", "lazio-edge"} {
+		w.await(name+" has a certificate for longer than a day", operator, "openssl x509 -checkend "+
+			"864000 -noout -in ../"+name+"/"+name+".crt", func(string) bool { return true })
+	}
+	w.await("and shows it", operator, "staffetta admin status $OP --json", func(out string) bool {
+		var r struct {
+			Nodes []struct {
+				Node   string
+				Status struct {
+					Certificate struct {
+						NotAfter int64 `json:"not_after_ms"`
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, n := range r.Nodes {
+			if n.Node == "lazio-2" {
+				end := time.UnixMilli(n.Status.Certificate.NotAfter)
+				return time.Until(end) > 24*time.Hour
+			}
+		}
+		return false
+	})
+	w.stop(operator)
 }
 
 func (w *world) gatewayComesAndGoes() {

@@ -151,7 +151,7 @@ func (w *world) try(host, command string) (stdout, stderr string, err error) {
 // start starts the node or gateway of a machine.
 func (w *world) start(host, command string) {
 	w.t.Helper()
-	if !strings.Contains(command, "--admin") {
+	if !strings.Contains(command, "--admin") && !strings.Contains(command, " admin ") {
 		command += " --admin 127.0.0.1:0"
 	}
 	if strings.Contains(command, "staffetta node") {
@@ -268,7 +268,8 @@ func (w *world) lines(b *block, as ...string) (outputs []string) {
 			text := strings.Trim(strings.TrimPrefix(command, "OP="), `"`)
 			w.env = append(w.env, "OP="+w.here(text))
 		case strings.HasPrefix(command, "staffetta node"),
-			strings.HasPrefix(command, "staffetta gateway"):
+			strings.HasPrefix(command, "staffetta gateway"),
+			strings.HasPrefix(command, "staffetta admin cert serve"):
 			w.start(host, command)
 		case strings.HasPrefix(command, "staffetta admin doctor"):
 			// What it finds may be an election that a busy machine has just caused.

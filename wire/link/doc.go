@@ -34,6 +34,7 @@
 //	grants.go       what an operator may do, by its certificate and the bounds of its authority
 //	tls.go          verification, both ways
 //	trust.go        authorities and revocations that change; connections that they end
+//	judge.go        a certificate that nobody shows yet, judged as a handshake would
 //	expiry.go       warnings before a certificate's end
 //	link.go         Link: construction, registration of handlers
 //	run.go          serving until the end
