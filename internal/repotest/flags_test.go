@@ -35,11 +35,6 @@ func commandLines(document, text string) []commandLine {
 				if strings.HasPrefix(a, "#") || strings.ContainsAny(a[:1], "|>&") {
 					break
 				}
-				if a == "$OP" { // stands for the operator's flags
-					args = append(args, "--cert", "ada.crt", "--key", "ada.key", "--ca", "ca.crt",
-						"--node", "10.12.0.1:7400")
-					continue
-				}
 				if a != "…" && a != "..." {
 					args = append(args, strings.Trim(a, `"'`))
 				}

@@ -279,7 +279,7 @@ func (w *world) loseRegion() {
 	for _, n := range lazio {
 		w.startNode(n)
 	}
-	w.await("lazio serves again", operator, "staffetta admin restore status $OP --json",
+	w.await("lazio serves again", operator, "staffetta admin restore status --json",
 		func(out string) bool {
 			var r struct{ Groups []struct{ Done bool } }
 			return json.Unmarshal([]byte(out), &r) == nil && len(r.Groups) == 1 && r.Groups[0].Done
@@ -299,13 +299,13 @@ func (w *world) replaceAuthority() {
 	var list struct {
 		Authorities []struct{ Fingerprint, Subject string }
 	}
-	if err := json.Unmarshal([]byte(w.sh(operator, "staffetta admin ca list $OP --json")),
+	if err := json.Unmarshal([]byte(w.sh(operator, "staffetta admin ca list --json")),
 		&list); err != nil || len(list.Authorities) != 2 {
 		w.t.Fatalf("%v: %+v", err, list)
 	}
 	old := list.Authorities[0].Fingerprint[:16]
 	w.run(certificates, "FINGERPRINT", old)
-	if _, errs, err := w.try(operator, "staffetta admin ca remove "+old+" $OP"); err == nil {
+	if _, errs, err := w.try(operator, "staffetta admin ca remove "+old); err == nil {
 		w.t.Error("the old authority is removed while eight nodes need it")
 	} else if !strings.Contains(errs, "renew them first") {
 		w.t.Errorf("ca remove says %s", errs)
@@ -320,7 +320,7 @@ func (w *world) replaceAuthority() {
 		"--signed signed.crt --cert ada.crt --key ada.key --ca ca.crt --with-ca new-ca.crt; "+
 		"staffetta admin ca forget "+old+" --ca ca.crt --cert ada.crt")
 	w.await("nobody needs the old authority", operator, "staffetta admin ca remove "+old+
-		" $OP --dry-run", func(string) bool { return true })
+		" --dry-run", func(string) bool { return true })
 	w.run(certificates, "FINGERPRINT", old)
 
 	w.sh(operator, "staffetta admin cert issue --identity spiffe://italia/operator/mallory "+
@@ -390,9 +390,9 @@ func (w *world) nodesComeAndGo() {
 	w.t.Helper()
 	w.run(join)
 	w.votes("lazio-4", true)
-	w.sh(operator, "staffetta admin node demote lazio-4 $OP")
+	w.sh(operator, "staffetta admin node demote lazio-4")
 	w.votes("lazio-4", false)
-	w.sh(operator, "staffetta admin node promote lazio-4 $OP")
+	w.sh(operator, "staffetta admin node promote lazio-4")
 	w.votes("lazio-4", true)
 	w.run(replace)
 	w.run(maintenance)
@@ -407,7 +407,7 @@ type member struct {
 func (w *world) regionComes() {
 	w.t.Helper()
 	w.run(growth)
-	w.await("umbria-1 follows the federation", operator, "staffetta admin node list $OP --json",
+	w.await("umbria-1 follows the federation", operator, "staffetta admin node list --json",
 		func(out string) bool {
 			var list []member
 			return json.Unmarshal([]byte(out), &list) == nil && slices.ContainsFunc(list,
@@ -420,7 +420,7 @@ func (w *world) regionComes() {
 func (w *world) votes(node string, want bool) {
 	w.t.Helper()
 	var list []member
-	out := w.sh(operator, "staffetta admin node list $OP --json")
+	out := w.sh(operator, "staffetta admin node list --json")
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		w.t.Fatalf("node list: %v\n%s", err, out)
 	}

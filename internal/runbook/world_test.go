@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -141,7 +142,8 @@ func (w *world) try(host, command string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-euc", w.here(command))
-	cmd.Dir, cmd.Env = w.mkdir(host), w.env
+	cmd.Dir = w.mkdir(host)
+	cmd.Env = append(slices.Clip(w.env), "XDG_CONFIG_HOME="+filepath.Join(cmd.Dir, "config"))
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
@@ -264,9 +266,6 @@ func (w *world) lines(b *block, as ...string) (outputs []string) {
 		host, command := names.Replace(l.host), names.Replace(l.command)
 		w.t.Logf("%s: %s", host, command)
 		switch {
-		case strings.HasPrefix(command, "OP="):
-			text := strings.Trim(strings.TrimPrefix(command, "OP="), `"`)
-			w.env = append(w.env, "OP="+w.here(text))
 		case strings.HasPrefix(command, "staffetta node"),
 			strings.HasPrefix(command, "staffetta gateway"),
 			strings.HasPrefix(command, "staffetta admin cert serve"):
