@@ -114,7 +114,7 @@ func steady(t *testing.T, h *testcluster.History, citizens []fiscalcode.Code,
 						t.Errorf("a submission failed: %v", err)
 						return
 					}
-					time.Sleep(250 * time.Millisecond)
+					time.Sleep(400 * time.Millisecond)
 				}
 			})
 		}
