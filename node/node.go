@@ -76,7 +76,7 @@ type Node struct {
 	admission atomic.Pointer[admission]
 }
 
-// New opens the data directory, both states and both groups, or says why it can not: an Ending.
+// New opens the data directory, both states and both groups, or says why it cannot: an Ending.
 // Nothing is served before Run. A Node that was made must be Run, which also closes it.
 func New(cfg Config) (*Node, error) {
 	cfg.setDefaults()
@@ -253,7 +253,7 @@ func (n *Node) openGroups() (err error) {
 	return nil
 }
 
-// Run serves until ctx ends (nil) or the node can not go on (why, an Ending). It returns after
+// Run serves until ctx ends (nil) or the node cannot go on (why, an Ending). It returns after
 // everything that it started has ended and all files are closed.
 func (n *Node) Run(ctx context.Context) error {
 	// The groups and the link outlive the duties, which need them to end well.

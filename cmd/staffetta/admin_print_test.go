@@ -34,7 +34,7 @@ func TestNotDoneIsNoSuccess(t *testing.T) {
 	broken := errors.New("broken pipe")
 	if err := printReport(io.Discard, false, struct{}{},
 		func(io.Writer) error { return broken }); !errors.Is(err, broken) {
-		t.Errorf("a report that can not be written: %v", err)
+		t.Errorf("a report that cannot be written: %v", err)
 	}
 }
 

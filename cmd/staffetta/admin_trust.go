@@ -260,7 +260,7 @@ func newCARemoveCommand() *cobra.Command {
 			fmt.Sprint(fingerprintMin) + ` digits of it,
 are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate
 comes from it alone, while a node's --ca file names it, and for the last one: when the command
-succeeds, no node believes it. The files of gateways and operators can not be seen from here.`,
+succeeds, no node believes it. The files of gateways and operators cannot be seen from here.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestWrongClock: the file is read once a period at most, and what can not be read changes nothing.
+// TestWrongClock: the file is read once a period at most, and what cannot be read changes nothing.
 func TestWrongClock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offset")
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ var knownDifferences = map[string][]string{
 	// another day than the institution wrote.
 	"a day that no month has": {`"2026-02-29T00:00:00Z"`, `"2026-02-30T00:00:00Z"`,
 		`"2026-02-31T00:00:00Z"`, `"2026-04-31T00:00:00Z"`},
-	// Years that can not be written with four digits once the offset is applied.
+	// Years that cannot be written with four digits once the offset is applied.
 	"a year out of bounds": {`"0000-01-01T00:00:00+00:01"`, `"9999-12-31T23:59:59-00:01"`},
 	// No effect in either: we take any text.
 	"an e-mail without effect": {`"x"`, `""`, `" "`, `"foo@bar"`, `"a@b..it"`, `"nobody"`,

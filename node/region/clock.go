@@ -15,7 +15,7 @@ type clock struct {
 	// Now is the latest time of any entry. Once a time was confirmed it is at most
 	// wire.TimeStepMax ahead of that one, and only another confirmed one sets it back.
 	Now wire.Time
-	// Expiry follows Now by at most an hour per entry: one leader with a wrong clock can not make
+	// Expiry follows Now by at most an hour per entry: one leader with a wrong clock cannot make
 	// everything expire at once.
 	Expiry wire.Time
 	// NewestID is the latest time in any message id, for the filter of recent ids.

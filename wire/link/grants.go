@@ -99,7 +99,7 @@ func (gs Grants) Strings() (texts []string) {
 	return texts
 }
 
-// GrantsOf reads the grants of a certificate. One that can not be read spoils them all: what an
+// GrantsOf reads the grants of a certificate. One that cannot be read spoils them all: what an
 // authority meant to limit must not be left unlimited.
 func GrantsOf(cert *x509.Certificate) (Grants, error) {
 	var gs Grants
