@@ -114,6 +114,7 @@ func takes(usage, command []string) bool {
 		switch {
 		case len(usage) > i && slices.Contains(strings.Split(usage[i], "|"), word):
 		case len(usage) > i && argument(usage[i]):
+		case alternative(usage, word):
 		case i > 0 && len(usage) >= i && strings.HasSuffix(usage[i-1], "…"):
 			return true
 		default:
@@ -121,6 +122,17 @@ func takes(usage, command []string) bool {
 		}
 	}
 	return true
+}
+
+// alternative reports whether a usage has, as in "NAME | spiffe://…", what a word begins with.
+func alternative(usage []string, word string) bool {
+	for i := 1; i < len(usage); i++ {
+		start, open := strings.CutSuffix(usage[i], "…")
+		if usage[i-1] == "|" && open && start != "" && strings.HasPrefix(word, start) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestFlagTables: the tables of docs/operating.md have every flag of their command, and no other.
