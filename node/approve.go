@@ -3,10 +3,18 @@ package node
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
+)
+
+const (
+	// orderedWait is how long a region's leader waits for the approval of an order, orderedPoll how
+	// often it looks.
+	orderedWait = time.Second
+	orderedPoll = 50 * time.Millisecond
 )
 
 // hurting are the calls that can hurt a region, or make one operator two, and so need a second
@@ -18,6 +26,9 @@ var hurting = map[wire.Method]func(*Node, []byte) (keep []byte, hurts bool, err 
 	wire.MethodFenceRegion: when(func(m *wire.Map, f *wire.FenceRegion) bool {
 		r, _ := m.RegionByID(f.Region)
 		return r.Incarnation != f.Incarnation // otherwise it is fenced already
+	}),
+	wire.MethodOrderRegion: when(func(_ *wire.Map, o *wire.RegionOrder) bool {
+		return o.Kind == wire.OrderDiscard
 	}),
 	wire.MethodForgoReport: when(func(*wire.Map, *wire.ForgoReport) bool { return true }),
 	wire.MethodAddRoot:     when(func(*wire.Map, *wire.Root) bool { return true }),
@@ -97,6 +108,11 @@ func (n *Node) second(ctx context.Context, from link.Identity, action string,
 	if err != nil || !hurts {
 		return err
 	}
+	if o.method == wire.MethodOrderRegion { // approving it has done nothing yet but let it through
+		if done, err := n.federation.Approved(o.method, keep, n.clockNow()); done || err != nil {
+			return err
+		}
+	}
 	p := &wire.PendingRequest{Method: o.method, Request: keep, Kind: kind, Operator: from.String(),
 		Action: action, Subject: n.auditSubject(m)}
 	result, err := n.logAudited(ctx, from, action, wire.CmdAsk, p)
@@ -112,6 +128,25 @@ func (n *Node) second(ctx context.Context, from link.Identity, action string,
 	}
 	return wire.Errorf(wire.AwaitsApproval, "waits for a second operator: staffetta admin approve "+
 		"%s, until %s", p.ID, p.Expires)
+}
+
+// ordered returns nil when an order that this region's leader is to carry out has had its second
+// operator, where it needs one. It is asked of the leader too, who can be called without a word to
+// the federation; and waits for its replica, which may not have the approval of a moment ago.
+func (n *Node) ordered(ctx context.Context, o *wire.RegionOrder) error {
+	if n.currentMap().OperatorsNeeded() < 2 {
+		return nil
+	}
+	for end := time.Now().Add(orderedWait); ; {
+		done, err := n.federation.Approved(wire.MethodOrderRegion, wire.Encode(o), n.clockNow())
+		switch {
+		case done || err != nil:
+			return err
+		case time.Now().After(end) || !link.Pause(ctx, orderedPoll):
+			return wire.Errorf(wire.AwaitsApproval, "%s in region %s takes two operators, and the "+
+				"second one has not approved it", o.Kind.Action(), o.Region)
+		}
+	}
 }
 
 // pending is the request that a call of an operator with the right to make it names.

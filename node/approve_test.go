@@ -9,14 +9,13 @@ import (
 )
 
 // alone is what one operator may change, even where two are needed for what hurts a region: what is
-// undone by the same command, refuses by itself to take a majority or a citizen's data, is an order
-// that the region's own leader carries out, or has to be done at once.
+// undone by the same command, refuses by itself to take a majority or a citizen's data, is looked
+// up by the region's leader (TestDiscardSpooled), or has to be done at once.
 var alone = []wire.Method{
 	wire.MethodPutInstitution, wire.MethodPutService, wire.MethodSetKey, wire.MethodFinalise,
 	wire.MethodMove, wire.MethodAbortMove, wire.MethodOrderMove, wire.MethodChangeMembers,
 	wire.MethodPutToken, wire.MethodSign, wire.MethodHandOver, wire.MethodReleaseBallast,
-	wire.MethodRotateRegionKey, wire.MethodPublishRegionKey, wire.MethodOrderRegion,
-	wire.MethodDiscardSpooled,
+	wire.MethodRotateRegionKey, wire.MethodPublishRegionKey, wire.MethodDiscardSpooled,
 }
 
 // TestHurting: of every call of operators that changes something it is decided whether it takes

@@ -18,7 +18,7 @@ const fetchFor = time.Second
 
 // handleCopies registers the calls about that, and about operators' orders to regions.
 func (n *Node) handleCopies() {
-	n.link.Handle(wire.MethodOrderRegion, n.orderRegion, link.RoleOperator)
+	n.handleChange(wire.MethodOrderRegion, n.orderRegion, link.RoleOperator)
 	n.link.Handle(wire.MethodFetchMoved, n.fetchMoved, link.RoleOperator)
 	n.link.Handle(wire.MethodListMoved, n.listMoved, link.RoleNode)
 	n.link.Handle(wire.MethodCopyMoved, n.copyMoved, link.RoleNode)

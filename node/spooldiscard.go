@@ -23,6 +23,13 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, req []byte) 
 	if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
+	if !d.DryRun {
+		err := n.ordered(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: n.cfg.Region,
+			Other: d.Owner})
+		if err != nil {
+			return nil, err
+		}
+	}
 	answer := new(wire.DiscardedSpooled)
 	var commands []wire.Command
 	seqs := n.spool.unreadable(&d, answer)

@@ -57,8 +57,8 @@ func newApproveCommand() *cobra.Command {
 "approvals set"), what hurts a region waits for a second operator, for ` +
 			wire.ApprovalWait.String() + `: the slots of a
 lost region taken by force or written off, a fence, a report that a restore goes on without, an
-authority added or removed, an identity revoked, another recovery key in place of one. The second
-one needs the same right as the first, and a certificate of another name. What is looked at when
+authority added or removed, an identity revoked, another recovery key in place of one. A spool
+discard, once approved, is given again by who asked, within that time. The second one needs the same right as the first, and a certificate of another name. What is looked at when
 such a command is given is looked at again.
 
 --list shows what waits. --withdraw, by who asked or might approve, has it wait no more.`,

@@ -185,6 +185,21 @@ func (s *State) Pending(id string) (*wire.PendingRequest, error) {
 	return p, nil
 }
 
+// Approved reports whether a request had its second operator, and has not expired at a time.
+func (s *State) Approved(m wire.Method, request []byte, now wire.Time) (found bool, err error) {
+	var list []wire.PendingRequest
+	err = s.db.View(func(r pebble.Reader) error {
+		list, err = listPending(r)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("federation: pending requests: %w", err)
+	}
+	return slices.ContainsFunc(list, func(p wire.PendingRequest) bool {
+		return p.Approved != "" && now <= p.Expires && p.Method == m && bytes.Equal(p.Request, request)
+	}), nil
+}
+
 // ListPending are the requests that wait at a time, oldest first.
 func (s *State) ListPending(now wire.Time) (list []wire.PendingRequest, err error) {
 	err = s.db.View(func(r pebble.Reader) error {

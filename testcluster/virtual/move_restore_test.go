@@ -250,6 +250,10 @@ func TestDiscardSpooled(t *testing.T) {
 		if v := s.status(t, s.Gateway, c, lost); v.Status != wire.Throttled {
 			t.Errorf("before the order: %v", v)
 		}
+		s.secondDiscard(t)
+		if v := s.status(t, s.Gateway, c, lost); v.Status != wire.Throttled {
+			t.Errorf("approved and not carried out: %v", v)
+		}
 		if d := discard(false); d.Blocks != 1 || d.Records != 1 {
 			t.Errorf("discarded %+v", d)
 		}
@@ -260,10 +264,43 @@ func TestDiscardSpooled(t *testing.T) {
 			t.Errorf("discarded again: %+v", d)
 		}
 		s.AwaitEmptySpools()
-		if lines := s.audited(t, "spool discard"); lines != 3 {
-			t.Errorf("%d lines of the audit, want 3", lines)
+		if lines := s.audited(t, "spool discard"); lines != 5 { // one asks, one approves
+			t.Errorf("%d lines of the audit, want 5", lines)
 		}
 	})
+}
+
+// secondDiscard has two operators needed for an order to discard: one alone gets nowhere, not at
+// the region's leader either; then the second one approves it.
+func (s *scene) secondDiscard(t *testing.T) {
+	t.Helper()
+	ada, bice := s.OperatorOf(s.ca, "ada", link.AllGrants()),
+		s.OperatorOf(s.ca, "bice", link.AllGrants())
+	if err := ada.SetApprovals(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if _, err := ada.DiscardSpooled(t.Context(), "lazio", "sicilia", false); !errors.Is(err,
+		wire.AwaitsApproval) {
+		t.Errorf("one operator: %v", err)
+	}
+	var nodes []wire.NodeID
+	for _, n := range s.Nodes("lazio") {
+		nodes = append(nodes, n.ID)
+	}
+	err := s.callAs(link.Identity{Federation: federationName, Role: link.RoleOperator, Name: "ada"},
+		10*time.Second, "region/lazio", nodes, wire.MethodDiscardSpooled,
+		&wire.DiscardSpooled{Owner: "sicilia"}, nil)
+	if !errors.Is(err, wire.AwaitsApproval) {
+		t.Errorf("one operator, at the region's leader: %v", err)
+	}
+	list, err := bice.Pending(t.Context())
+	if err != nil || len(list.List) != 1 {
+		t.Fatalf("%d wait, %v", len(list.List), err)
+	}
+	if err := bice.Approve(t.Context(), list.List[0].ID); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // catch waits for a moment that may pass within milliseconds.
