@@ -352,7 +352,7 @@ func (w *world) renewUnattended() {
 		w.await(name+" has a certificate for longer than a day", operator, "openssl x509 -checkend "+
 			"864000 -noout -in ../"+name+"/"+name+".crt", func(string) bool { return true })
 	}
-	w.await("and shows it", operator, "staffetta admin status $OP --json", func(out string) bool {
+	w.await("and shows it", operator, "staffetta admin status --json", func(out string) bool {
 		var r struct {
 			Nodes []struct {
 				Node   string
