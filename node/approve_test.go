@@ -16,6 +16,7 @@ var alone = []wire.Method{
 	wire.MethodMove, wire.MethodAbortMove, wire.MethodOrderMove, wire.MethodChangeMembers,
 	wire.MethodPutToken, wire.MethodSign, wire.MethodHandOver, wire.MethodReleaseBallast,
 	wire.MethodRotateRegionKey, wire.MethodPublishRegionKey, wire.MethodDiscardSpooled,
+	wire.MethodListRenewals, wire.MethodSettleRenewal,
 }
 
 // TestHurting: of every call of operators that changes something it is decided whether it takes

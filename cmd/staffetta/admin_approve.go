@@ -55,11 +55,12 @@ func newApproveCommand() *cobra.Command {
 		Short: "Carry out what another operator asked for and what takes two",
 		Long: `Carry out what another operator asked for. Where the federation is set so (see
 "approvals set"), what hurts a region waits for a second operator, for ` +
-			wire.ApprovalWait.String() + `: the slots of a
-lost region taken by force or written off, a fence, a report that a restore goes on without, an
+			wire.ApprovalWait.String() + `: the slots of a lost
+region taken by force or written off, a fence, a report that a restore goes on without, an
 authority added or removed, an identity revoked, another recovery key in place of one. A spool
-discard, once approved, is given again by who asked, within that time. The second one needs the same right as the first, and a certificate of another name. What is looked at when
-such a command is given is looked at again.
+discard, once approved, is given again by who asked, within that time. The second one needs the
+same right as the first, and a certificate of another name. What is looked at when such a command
+is given is looked at again.
 
 --list shows what waits. --withdraw, by who asked or might approve, has it wait no more.`,
 		Args: cobra.MaximumNArgs(1),
