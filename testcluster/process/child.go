@@ -86,6 +86,12 @@ func (c *child) release() {
 	}
 }
 
+func (c *child) isHeld() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held != nil
+}
+
 // more adds arguments for the next start.
 func (c *child) more(args ...string) {
 	c.mu.Lock()
@@ -149,7 +155,9 @@ func (c *child) run(ctx context.Context) error {
 		if !c.restart {
 			return nil
 		}
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == relay.ExitFinal {
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) &&
+			exit.ExitCode() == relay.ExitFinal && !c.isHeld() {
+			// One that is held is started again by who mends its cause.
 			c.event("%s must not be started again; see %s", c.id, c.logPath)
 			return nil
 		}

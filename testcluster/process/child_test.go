@@ -73,6 +73,43 @@ func TestHeldChild(t *testing.T) {
 	}
 }
 
+// TestHeldChildEndsForGood: whoever holds a process mends why it ended for good, and has it started
+// again; nobody else does.
+func TestHeldChildEndsForGood(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		began, ended := make(chan int, 9), make(chan error, 9)
+		c := &child{id: "x", binary: "/bin/sh", args: []string{"-c", "exit 3"}, restart: true,
+			logPath: filepath.Join(t.TempDir(), "log"), event: t.Logf}
+		if held {
+			c.hold()
+		}
+		c.changed = func() {
+			if pid := c.PID(); pid != 0 {
+				began <- pid
+			}
+		}
+		c.ended = func(err error) { ended <- err }
+		done := make(chan error, 1)
+		go func() { done <- c.run(ctx) }()
+		<-began
+		<-ended
+		if held {
+			c.release()
+			select {
+			case <-began:
+			case err := <-done:
+				t.Errorf("a process that was mended is not started again: %v", err)
+				done <- err
+			}
+		}
+		if err := <-done; err != nil { // the second time, or at once, nobody holds it
+			t.Errorf("held %t: %v", held, err)
+		}
+		cancel()
+	}
+}
+
 // TestSockets: with Indirect nothing is at an address that the map has.
 func TestSockets(t *testing.T) {
 	nodes := []founding.Node{{Addr: "127.0.0.1:20001"}, {Addr: "127.0.0.1:20002"}}
