@@ -31,6 +31,7 @@
 //	reconcile.go  log against state, before the library starts
 //	restore.go    what a group that was restored from a backup begins with
 //	stores.go     opening the log stores
+//	files.go      which file of a log is damaged, before and while the stores use it
 //	mark.go       where the log ended, in a second place
 //	memory.go     a log store in memory, for virtual time
 //	disk.go       the guard around both stores

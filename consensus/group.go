@@ -82,7 +82,9 @@ func open(c Config, stores *Stores) (*Group, error) {
 	}
 	rec := reconciler{config: &c, log: stores.log, mark: stores.mark, pos: pos,
 		stable: markedStable{stores.stable, stores.mark}}
-	if err := rec.run(); err != nil {
+	if err := rec.run(); err != nil && stores.dir != "" {
+		return nil, fmt.Errorf("the log in %s: %w", stores.dir, err)
+	} else if err != nil {
 		return nil, err
 	}
 	g := &Group{

@@ -54,7 +54,8 @@ var keyMark = []byte("staffetta/mark")
 // mark is the second place for the end of a log: where neither log store can tell an end from
 // damage, it can. It lies beside the log's directory. All methods may be called concurrently.
 type mark struct {
-	file  *os.File      // nil in memory
+	path  string        // empty in memory
+	file  *os.File      // nil in memory, and before the mark is made; set before others use it
 	found bool          // the file was there; owned by who opens the group
 	dirty chan struct{} // holds a token when something is to be synced
 
@@ -71,16 +72,17 @@ type mark struct {
 // newMark is a mark in memory.
 func newMark() *mark { return &mark{found: true, dirty: make(chan struct{}, 1)} }
 
-// openMark opens the mark at path, or makes one that holds nothing.
+// openMark opens the mark at path. Where there is none it holds nothing, and is made by make, once
+// it is known that there was none.
 func openMark(path string) (*mark, error) {
 	m := newMark()
+	m.found, m.path = false, path
 	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
-	m.found = false
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, m.create(path)
+		return m, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, refused(path, err)
 	}
 	m.file = f
 	if err := m.load(); err != nil {
@@ -89,21 +91,25 @@ func openMark(path string) (*mark, error) {
 	return m, nil
 }
 
-// create makes the file with its full size, so that later syncs change no metadata.
-func (m *mark) create(path string) error {
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+// make makes the file with its full size, so that later syncs change no metadata. It does nothing
+// when the file is there, or in memory.
+func (m *mark) make() error {
+	if m.file != nil || m.path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(m.path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	m.file = f
 	_, err = f.WriteAt(make([]byte, markSlots*markSlotBytes), 0)
 	if err = errors.Join(err, m.update(func(*Held) {}), f.Sync()); err != nil {
-		return errors.Join(err, f.Close())
+		return err
 	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return errors.Join(err, f.Close())
+	if err := os.Rename(m.path+".tmp", m.path); err != nil {
+		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(m.path))
 }
 
 func syncDir(path string) error {
@@ -126,7 +132,7 @@ func (m *mark) load() error {
 		}
 	}
 	if !m.found {
-		return corrupt("%s, which knows where the log ends, can not be read", m.file.Name())
+		return corrupt("%s, which knows where the log ends, cannot be read", m.path)
 	}
 	return nil
 }

@@ -266,7 +266,7 @@ func TestMarkIsNotSyncedByAppends(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.close()
-	if err := m.sync(); err != nil {
+	if err := errors.Join(m.make(), m.sync()); err != nil {
 		t.Fatal(err)
 	}
 	durable, err := os.ReadFile(path)

@@ -104,10 +104,13 @@ func (r *reconciler) marked() error {
 	}
 	m := r.mark.now()
 	if !r.config.guards.on(guardShortLog) {
-		return nil
+		return r.mark.make()
 	}
 	if has > 0 && !r.mark.found {
-		return corrupt("the file that knows where the log ends is missing")
+		return corrupt("%s, which knows where the log ends, is missing", r.mark.path)
+	}
+	if err := r.mark.make(); err != nil {
+		return fmt.Errorf("make mark: %w", err)
 	}
 	voted, err := r.uint64(keyVoteTerm)
 	if err != nil {

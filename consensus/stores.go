@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,7 +20,6 @@ import (
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // segmentBytes is the size of raft-wal's files. Each is reserved whole when it is begun, so it is
@@ -83,31 +83,33 @@ func openStores(c *Config) (*Stores, error) {
 		return NewMemoryStores(), nil
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, fmt.Errorf("open log: %w", refused(c.Dir, err))
 	}
-	unlock, err := lockDir(filepath.Join(c.Dir, lockFile))
+	lock := filepath.Join(c.Dir, lockFile)
+	unlock, err := lockDir(lock)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("open log: %s is in use by another process", c.Dir)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open log: %s is in use by another process: %w", c.Dir, err)
+		return nil, fmt.Errorf("open log: %w", refused(lock, err))
 	}
 	s, err := openMarked(c)
-	if damaged(err) {
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log in %s: %w", c.Dir, err), unlock())
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), unlock())
 	}
 	closeFiles := s.close
 	s.dir, s.close = c.Dir, func() error { return errors.Join(closeFiles(), unlock()) }
 	return s, nil
 }
 
-// openMarked opens the mark before the log, which is made when it is missing.
+// openMarked opens the mark before the log, which is made when it is missing and the mark knows of
+// none.
 func openMarked(c *Config) (*Stores, error) {
 	m, err := openMark(filepath.Clean(c.Dir) + markSuffix)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openFiles(c)
+	s, err := openFiles(c, m.now() != (Held{}))
 	if err != nil {
 		return nil, errors.Join(err, m.close())
 	}
@@ -116,15 +118,19 @@ func openMarked(c *Config) (*Stores, error) {
 	return s, nil
 }
 
-func openFiles(c *Config) (*Stores, error) {
+func openFiles(c *Config, used bool) (*Stores, error) {
+	other, otherFile := LogBolt, boltFile
 	if c.LogStore == LogBolt {
-		if exists(filepath.Join(c.Dir, metadb.FileName)) {
-			return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogWAL)
-		}
-		return openBolt(filepath.Join(c.Dir, boltFile))
+		other, otherFile = LogWAL, metadb.FileName
 	}
-	if exists(filepath.Join(c.Dir, boltFile)) {
-		return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, LogBolt)
+	if exists(filepath.Join(c.Dir, otherFile)) {
+		return nil, fmt.Errorf("%w: it holds a %s log", ErrForeign, other)
+	}
+	if err := checkFiles(c, used); err != nil {
+		return nil, err
+	}
+	if c.LogStore == LogBolt {
+		return openBolt(c.Dir)
 	}
 	return walParts{dir: c.Dir, files: walfs.New(), meta: &metadb.BoltMetaDB{},
 		segment: segmentBytes, logger: newHclog(c.Logger)}.open()
@@ -140,32 +146,39 @@ type walParts struct {
 }
 
 func (p walParts) open() (*Stores, error) {
-	w, err := wal.Open(p.dir, wal.WithLogger(p.logger), wal.WithSegmentSize(p.segment),
-		wal.WithMetaStore(p.meta), wal.WithSegmentFiler(segment.NewFiler(p.dir, p.files)))
-	if err != nil {
-		return nil, err
+	files, meta := &namedFiles{VFS: p.files}, filepath.Join(p.dir, metadb.FileName)
+	var w *wal.WAL
+	err := survive(meta, func() (err error) {
+		w, err = wal.Open(p.dir, wal.WithLogger(p.logger), wal.WithSegmentSize(p.segment),
+			wal.WithMetaStore(p.meta), wal.WithSegmentFiler(segment.NewFiler(p.dir, files)))
+		return err
+	})
+	if err == nil {
+		return &Stores{log: fileLog{w, p.dir, meta}, stable: fileStable{w, meta}, close: w.Close}, nil
 	}
-	return &Stores{log: w, stable: w, close: w.Close}, nil
-}
-
-func openBolt(path string) (*Stores, error) {
-	b, err := raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true,
-		BoltOptions: &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType}})
-	if err != nil {
-		return nil, err
-	}
-	return &Stores{log: b, stable: b, close: b.Close}, nil
-}
-
-// damaged reports whether a store refused its own files.
-func damaged(err error) bool {
-	for _, known := range []error{wal.ErrCorrupt, bbolterrors.ErrInvalid,
-		bbolterrors.ErrChecksum, bbolterrors.ErrVersionMismatch} {
-		if errors.Is(err, known) {
-			return true
+	if damaged(err) {
+		// Before it opens a segment it reads the list of them.
+		path := meta
+		if last := files.last.Load(); last != nil {
+			path = *last
 		}
+		err = damagedFile(path, err)
 	}
-	return false
+	return nil, errors.Join(err, p.meta.Close())
+}
+
+func openBolt(dir string) (*Stores, error) {
+	path := filepath.Join(dir, boltFile)
+	var b *raftboltdb.BoltStore
+	err := survive(path, func() (err error) {
+		b, err = raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true,
+			BoltOptions: &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType}})
+		return err
+	})
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	return &Stores{log: fileLog{b, dir, path}, stable: fileStable{b, path}, close: b.Close}, nil
 }
 
 func exists(path string) bool {

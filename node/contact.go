@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
 
@@ -13,7 +12,8 @@ import (
 )
 
 const (
-	contactFile = "contact"
+	contactFile  = "contact"
+	contactBytes = 8 // before its checksum
 	// contactPeriod is how often the time of the last contact is noted, contactWritePeriod how
 	// often it is written: a restart makes a node at most that much younger than it is.
 	contactPeriod      = time.Second
@@ -42,21 +42,26 @@ func newContact(uptime func() time.Duration, ago time.Duration) *contact {
 // after it, which restarts must not stretch. A node that never wrote it begins now.
 func (n *Node) openContact() error {
 	n.contact, n.deals = newContact(n.cfg.Uptime, 0), newContact(n.cfg.Uptime, longAgo)
-	b, err := os.ReadFile(n.dir.sub(contactFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	b, err := n.dir.read(contactFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && missing(n.dir.sub(foundedFile)):
 		return nil
-	}
-	if err != nil {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if len(b) != 8 { // half a disk's worth of damage is no reason to trust old keys for longer
-		n.log.Warn("the time of the last contact with the federation is damaged",
-			"bytes", len(b))
+	at, sound := unsealed(b)
+	if len(b) == contactBytes { // of a program that did not seal it
+		at, sound = b, true
+	}
+	if !sound || len(at) != contactBytes {
+		// Half a disk's worth of damage is no reason to trust old keys for longer.
+		n.log.Warn("the time of the last contact with the federation is lost: keys of services "+
+			"are believed when it is heard again", "file", n.dir.sub(contactFile), "bytes", len(b))
 		n.contact = newContact(n.cfg.Uptime, longAgo)
 		return nil
 	}
 	// A clock that was set back in between must not make the contact younger than the process.
-	if away := n.clockNow().Sub(wire.Time(binary.LittleEndian.Uint64(b))); away > 0 {
+	if away := n.clockNow().Sub(wire.Time(binary.LittleEndian.Uint64(at))); away > 0 {
 		n.contact = newContact(n.cfg.Uptime, away)
 	}
 	return nil
@@ -113,7 +118,8 @@ func (n *Node) keepContact(ctx context.Context) error {
 // writeContact is best effort: a disk that takes no byte stops the node elsewhere.
 func (n *Node) writeContact(ago time.Duration) {
 	at := n.clockNow().Add(-ago)
-	err := writeSynced(n.dir.path, contactFile, binary.LittleEndian.AppendUint64(nil, uint64(at)))
+	err := writeSynced(n.dir.path, contactFile,
+		sealed(binary.LittleEndian.AppendUint64(nil, uint64(at))))
 	if err != nil {
 		n.log.Warn("the time of the last contact with the federation was not written",
 			"reason", err.Error())

@@ -3,15 +3,18 @@ package node
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -59,7 +62,7 @@ func lockDataDir(path string) (*dataDir, error) {
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, store.FileFault(filepath.Join(path, lockFile), err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
@@ -78,12 +81,12 @@ func (d *dataDir) checkOwner(o owner) error {
 // ownedBy makes the directory o's, or refuses it when it is somebody else's.
 func (d *dataDir) ownedBy(o owner) error {
 	name := filepath.Join(d.path, ownerFile)
-	b, err := os.ReadFile(name)
+	b, err := d.read(ownerFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return d.claim(o)
 	}
 	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return err
 	}
 	var have owner
 	if err := json.Unmarshal(b, &have); err != nil {
@@ -94,8 +97,9 @@ func (d *dataDir) ownedBy(o owner) error {
 	}
 	if have.Format = o.Format; have != o {
 		return fmt.Errorf("data directory %s belongs to node %s of region %s in federation %s "+
-			"(format %d), not to node %s of region %s in federation %s (format %d)", d.path,
-			have.Node, have.Region, have.Federation, have.Format,
+			"(format %d), as its file %s says, not to node %s of region %s in federation %s "+
+			"(format %d)", d.path,
+			have.Node, have.Region, have.Federation, have.Format, ownerFile,
 			o.Node, o.Region, o.Federation, o.Format)
 	}
 	if !missing(d.sub(removedFile)) {
@@ -144,24 +148,44 @@ func (d *dataDir) founded() error {
 }
 
 // diskID is the directory's random name, made when it is missing: with a directory, or in one of a
-// program that knew of none.
+// program that knew of none. A directory with a mark beside its logs was given one before it.
 func (d *dataDir) diskID() (id wire.DiskID, err error) {
-	b, err := os.ReadFile(d.sub(diskFile))
+	b, err := d.read(diskFile)
 	switch {
+	case errors.Is(err, os.ErrNotExist) && d.marked():
+		return id, store.FileFault(d.sub(diskFile), err)
 	case errors.Is(err, os.ErrNotExist):
 		rand.Read(id[:])
-		err = writeSynced(d.path, diskFile, []byte(hex.EncodeToString(id[:])+"\n"))
-	case err == nil:
-		var raw []byte
-		raw, err = hex.DecodeString(string(bytes.TrimSpace(b)))
-		if copy(id[:], raw); err != nil || len(raw) != len(id) {
-			err = fmt.Errorf("%s is damaged", d.sub(diskFile))
+		err = writeSynced(d.path, diskFile, []byte(hex.EncodeToString(sealed(id[:]))+"\n"))
+		if err != nil {
+			err = fmt.Errorf("data directory: %w", err)
 		}
+		return id, err
+	case err != nil:
+		return id, err
 	}
-	if err != nil {
-		return id, fmt.Errorf("data directory: %w", err)
+	raw, err := hex.DecodeString(string(bytes.TrimSpace(b)))
+	raw, sound := unsealed(raw)
+	if err != nil || !sound || len(raw) != len(id) {
+		return id, store.FileFault(d.sub(diskFile), nil)
 	}
-	return id, nil
+	return wire.DiskID(raw), nil
+}
+
+// marked reports whether a group of the directory was open once, in a program that marks where its
+// log ends.
+func (d *dataDir) marked() bool {
+	return !missing(d.sub("region", "log.mark")) || !missing(d.sub("federation", "log.mark"))
+}
+
+// read reads a small file of the directory. One that is missing is os.ErrNotExist; one that cannot
+// be read is a fault.
+func (d *dataDir) read(name string) ([]byte, error) {
+	b, err := os.ReadFile(d.sub(name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		err = store.FileFault(d.sub(name), err)
+	}
+	return b, err
 }
 
 // unowned refuses a directory that holds anything but what a fresh one may.
@@ -174,8 +198,11 @@ func (d *dataDir) unowned() error {
 		switch n := e.Name(); n {
 		case lockFile, ownerFile + ".tmp", identityDir, "lost+found":
 		default:
+			if !missing(d.sub(foundedFile)) {
+				return store.FileFault(d.sub(ownerFile), os.ErrNotExist)
+			}
 			return fmt.Errorf("data directory %s has %s but no %s: not a node's directory, or "+
-				"one that was half written", d.path, n, ownerFile)
+				"one that was half written; give the node an empty one", d.path, n, ownerFile)
 		}
 	}
 	return nil
@@ -224,3 +251,19 @@ func (d *dataDir) sub(elem ...string) string {
 
 // close releases the lock; nil-safe, for nodes without a directory on disk.
 func (d *dataDir) close() error { return d.lock.Close() }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sealed is the content of a small file with its checksum, of which no file of zeros has one.
+func sealed(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(bytes.Clone(b), ^crc32.Checksum(b, castagnoli))
+}
+
+// unsealed is the content of a file that was sealed, if it is what was written.
+func unsealed(b []byte) (content []byte, sound bool) {
+	if len(b) < 4 {
+		return nil, false
+	}
+	content, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	return content, sum == ^crc32.Checksum(content, castagnoli)
+}

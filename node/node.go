@@ -173,8 +173,11 @@ func (n *Node) openLink() error {
 func (n *Node) resetKey() (*[32]byte, error) {
 	const name = "reset.key"
 	key := new([32]byte)
-	b, err := os.ReadFile(n.dir.sub(name))
-	if err == nil && len(b) == len(key) {
+	b, err := n.dir.read(name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if len(b) == len(key) {
 		copy(key[:], b)
 		return key, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -72,16 +73,17 @@ func newWitness(n *Node, disk wire.DiskID) (*witness, error) {
 		greeted: make(chan struct{}),
 		known:   map[wire.NodeID]*sighting{}, met: map[wire.NodeID]bool{},
 		meeting: map[wire.NodeID]bool{}, doubt: map[wire.RegionID]bool{}}
-	b, err := os.ReadFile(n.dir.sub(witnessFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return w, nil
+	b, err := n.dir.read(witnessFile)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !n.dir.marked():
+		return w, w.write()
+	case err != nil:
+		return nil, store.FileFault(n.dir.sub(witnessFile), err)
 	}
+	b, sound := unsealed(b)
 	var all wire.Sightings
-	if err == nil {
-		err = wire.Decode(b, &all)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("data directory: %s is damaged: %w", n.dir.sub(witnessFile), err)
+	if !sound || wire.Decode(b, &all) != nil {
+		return nil, store.FileFault(n.dir.sub(witnessFile), nil)
 	}
 	for _, s := range all.List {
 		w.known[s.Node] = &sighting{last: s.Last}
@@ -175,7 +177,7 @@ func (w *witness) write() error {
 		all.List = append(all.List, wire.Sighting{Node: id, Last: k.last})
 	}
 	w.dirty = false
-	return writeSynced(w.n.dir.path, witnessFile, wire.Encode(&all))
+	return writeSynced(w.n.dir.path, witnessFile, sealed(wire.Encode(&all)))
 }
 
 // attest answers MethodAttest.

@@ -81,6 +81,15 @@ func newFault(file string, err error) *Fault {
 	return f
 }
 
+// FileFault judges what went wrong with a file that lies beside the stores: an Err of nil is a file
+// whose content is not what was written.
+func FileFault(file string, err error) error {
+	if err == nil {
+		return damaged(file, "it does not hold what was written to it")
+	}
+	return newFault(file, err)
+}
+
 func damaged(file, format string, args ...any) *Fault {
 	return &Fault{File: file, Kind: ErrDamaged, Err: fmt.Errorf(format, args...)}
 }
@@ -115,6 +124,13 @@ func oneLine(err error) string {
 
 // saidFile is how Pebble names a file of which a block does not match its checksum.
 var saidFile = regexp.MustCompile(`pebble: file ([0-9]{6,20})\b`)
+
+// namedFile is a file of a database in what Pebble says when it cannot open it.
+var namedFile = regexp.MustCompile(
+	`\b[0-9]{6,20}\.(sst|blob|log)\b|\b(MANIFEST|OPTIONS)-[0-9]{6,20}\b|\bLOCK\b`)
+
+// missingTable is the number of a table that the manifest lists and nobody finds.
+var missingTable = regexp.MustCompile(`\b0[0-9]{5,19}\b`)
 
 // reader is a reader of a database whose failures stop the store, whatever becomes of the error.
 type reader struct {
@@ -154,6 +170,15 @@ func (d *DB) culprit(dir string, err error) string {
 			}
 		}
 	}
+	if name := namedFile.FindString(strings.ReplaceAll(err.Error(), dir, "")); name != "" {
+		return d.cfg.FS.PathJoin(dir, name)
+	}
+	if m := missingTable.FindString(err.Error()); m != "" && errors.Is(err, fs.ErrNotExist) {
+		return d.cfg.FS.PathJoin(dir, m+".sst")
+	}
+	if strings.Contains(err.Error(), "key=value syntax") {
+		return d.cfg.FS.PathJoin(dir, "OPTIONS-*")
+	}
 	return dir
 }
 
@@ -161,6 +186,12 @@ func (d *DB) culprit(dir string, err error) string {
 // nor a newer program's format is a file that does not hold what was written to it.
 func (d *DB) openFault(number uint64, err error) error {
 	dir := d.at.path(dbName(number))
+	switch {
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return damaged(dir, "its file marker.manifest.* is missing")
+	case errors.Is(err, pebble.ErrDBNotPristine):
+		return damaged(dir, "its file marker.format-version.* is missing")
+	}
 	f := newFault(d.culprit(dir, err), err)
 	if errno := syscall.Errno(0); f.Kind == nil && !errors.As(err, &errno) &&
 		!strings.Contains(err.Error(), "format major version") {

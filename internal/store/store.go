@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -91,7 +92,12 @@ func (d *DB) open() error {
 		return err
 	}
 	var err error
-	if d.lock, err = d.cfg.FS.Lock(d.at.path(lockName)); err != nil {
+	lock := d.at.path(lockName)
+	d.lock, err = d.cfg.FS.Lock(lock)
+	if opening := (*fs.PathError)(nil); errors.As(err, &opening) {
+		return newFault(lock, err)
+	}
+	if err != nil {
 		return fmt.Errorf("in use by another process: %w", err)
 	}
 	there, err := d.at.scan()

@@ -31,7 +31,7 @@ func (r *refused) directory(t *testing.T) {
 	})
 	t.Run("owner missing", func(t *testing.T) {
 		r.damage(t, sub("owner.json"), nil)
-		r.node(t, "no owner.json")
+		r.node(t, "owner.json is damaged: it is missing")
 	})
 	t.Run("owner cut", func(t *testing.T) {
 		r.damage(t, sub("owner.json"), []byte(`{"format":1,"feder`))
@@ -61,7 +61,7 @@ func (r *refused) directory(t *testing.T) {
 			})
 			t.Run("log missing", func(t *testing.T) {
 				r.damage(t, sub(group, "log"), nil)
-				r.node(t, "log is lost")
+				r.node(t, "wal-meta.db is missing")
 			})
 			t.Run("log empty", func(t *testing.T) {
 				r.damage(t, sub(group, "log", "wal-meta.db"), nil)
