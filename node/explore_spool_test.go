@@ -53,7 +53,7 @@ func (r *exploredRegion) admit(rec *wire.Record) bool {
 func (w *explored) submit(p *exploredPlot) {
 	r := w.someRegion()
 	rec := w.record(p, w.someRegion())
-	if !r.serves() || !r.admit(&rec) {
+	if !r.serves() || !r.admit(&rec) || p.kept[rec.ID] {
 		return
 	}
 	p.tried[rec.ID] = true
@@ -102,6 +102,7 @@ func (w *explored) spool(p *exploredPlot) {
 	}
 	m := wire.Spool{BytesMax: 1 << 30, Block: wire.SpoolBlock{Sealed: *sealed,
 		Stubs: []wire.Record{rec.ToDigest(w.hasher)}}}
+	p.kept[rec.ID] = true
 	if p.tried[rec.ID] {
 		m.Block.Offered = []uint8{0}
 	}

@@ -80,6 +80,9 @@ type exploredPlot struct {
 	sent  []wire.Record
 	// tried are those that a gateway brought to a region that might have decided them.
 	tried map[wire.MessageID]bool
+	// kept are those that a gateway brought to a spool. It asks there until it has an answer, or
+	// nobody waits for one: past the spool they go to nobody.
+	kept  map[wire.MessageID]bool
 	trace []string
 }
 
@@ -95,7 +98,8 @@ func newExplored(t testing.TB, seed uint64) *explored {
 	w.found([]wire.RegionID{"lazio", "sicilia", "umbria"})
 	for i, codes := range exploredPool(w.hasher) {
 		w.plots = append(w.plots, &exploredPlot{slot: w.recipient(codes[0]).Slot(), codes: codes,
-			late: 1 << (2 * (i % 4)), tried: make(map[wire.MessageID]bool)})
+			late: 1 << (2 * (i % 4)), tried: make(map[wire.MessageID]bool),
+			kept: make(map[wire.MessageID]bool)})
 	}
 	return w
 }
