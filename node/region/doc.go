@@ -31,7 +31,8 @@
 //	reads.go     what operators read
 //	state.go     opening, closing, positions, snapshots
 //	apply.go     entries to changes
-//	clock.go     the state's time, and what was dated in the future
+//	clock.go     the state's time
+//	redate.go    what was dated in the future, when it goes back
 //	change.go    the uncommitted changes of one Apply, readable, and their digest
 //	block.go     applying a block
 //	expected.go  blocks that the leader has decoded already

@@ -64,7 +64,7 @@ func (s *State) noteRead(c *change, n *wire.ReadNote) (wire.Result, error) {
 			return wire.Result{}, err
 		}
 		if last.Operator == n.Operator && last.Action == n.Action && last.Subject == n.Subject &&
-			c.clock.Now < last.Time+repeatedWithin {
+			last.Time <= c.clock.Now && c.clock.Now < last.Time+repeatedWithin {
 			return wire.OK(nil), nil
 		}
 	}

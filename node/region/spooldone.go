@@ -128,7 +128,7 @@ func dropSpooled(c *change, seq uint64, row *spoolBlockRow) error {
 // waited since the old block came. What was offered stays so: the old owner may have decided it
 // before the code went on, and the new one has that then.
 func replaceSpooled(c *change, m *wire.Resealed, old *spoolBlockRow, offered bool) error {
-	row := spoolBlockRow{Sealed: m.Sealed, At: old.At}
+	row := spoolBlockRow{Sealed: m.Sealed, At: min(old.At, c.clock.Now)} // see redate.go
 	for _, p := range m.Positions {
 		k := old.message(int(p))
 		row.Messages = append(row.Messages, k[1:]...)
