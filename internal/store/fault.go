@@ -135,18 +135,14 @@ var missingTable = regexp.MustCompile(`\b0[0-9]{5,19}\b`)
 // reader is a reader of a database whose failures stop the store, whatever becomes of the error.
 type reader struct {
 	pebble.Reader
-	db  *DB
-	dir string // of the database
-}
-
-func (d *DB) reader(h *handle, r pebble.Reader) reader {
-	return reader{Reader: r, db: d, dir: d.at.path(dbName(h.number))}
+	db     *DB
+	number uint64 // of the database
 }
 
 // readFailed passes on what a read met, to the store first when it is one of its readers.
 func readFailed(r pebble.Reader, err error) error {
 	if own, ok := r.(reader); ok {
-		return own.db.readFailed(own.dir, err)
+		return own.db.readFailed(own.db.at.path(dbName(own.number)), err)
 	}
 	return err
 }

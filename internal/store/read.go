@@ -19,7 +19,7 @@ func (d *DB) GetTo(dst, key []byte) (value []byte, ok bool, err error) {
 	}
 	defer d.release(h)
 	err = d.guarded(func() error {
-		value, ok, err = GetFrom(d.reader(h, h.DB), dst, key)
+		value, ok, err = GetFrom(h.reader, dst, key)
 		return err
 	})
 	return value, ok, err
@@ -89,8 +89,10 @@ func (d *DB) View(f func(pebble.Reader) error) error {
 		return err
 	}
 	defer d.release(h)
-	return d.guarded(func() error { return f(d.reader(h, h.DB)) })
+	return d.guarded(func() error { return f(h.reader) })
 }
 
 // Reading is a batch as a reader, for GetFrom and IterateFrom: a read that fails ends the store.
-func (d *DB) Reading(b *pebble.Batch) pebble.Reader { return d.reader(d.handleForBatch(), b) }
+func (d *DB) Reading(b *pebble.Batch) pebble.Reader {
+	return reader{Reader: b, db: d, number: d.handleForBatch().number}
+}

@@ -51,12 +51,18 @@ type handle struct {
 	*pebble.DB
 	number uint64
 	// Set before the handle is shared.
+	reader      pebble.Reader // of what reads it; one for all, since each read needs it
 	incarnation uint32
 	origin      Origin
 	refs        int           // guarded by DB.mu; one belongs to DB.live
 	drop        bool          // guarded by DB.mu: the directory goes with the last user
 	gone        chan struct{} // closed when the database is
 	err         error         // of closing, set before gone is closed
+}
+
+func (d *DB) newHandle(db *pebble.DB, number uint64) *handle {
+	return &handle{DB: db, number: number, refs: 1, gone: make(chan struct{}),
+		reader: reader{Reader: db, db: d, number: number}}
 }
 
 // Open opens the store in cfg.Dir, or makes one when the directory is empty or absent. It
@@ -168,8 +174,8 @@ func (d *DB) create() error {
 	if err != nil {
 		return err
 	}
-	h := &handle{DB: db, number: 1, refs: 1, gone: make(chan struct{}),
-		incarnation: d.cfg.Identity.Incarnation}
+	h := d.newHandle(db, 1)
+	h.incarnation = d.cfg.Identity.Incarnation
 	err = d.putIdentity(h)
 	if err == nil {
 		err = d.at.setCurrent(1)
@@ -202,7 +208,7 @@ func (d *DB) openDatabase(number uint64) (*handle, *applied, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &handle{DB: db, number: number, refs: 1, gone: make(chan struct{})}
+	h := d.newHandle(db, number)
 	a, err := d.check(h)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
