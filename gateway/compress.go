@@ -79,8 +79,11 @@ func (all codings) negotiate(accept []string) *coding {
 // long enough and wanted so.
 func (a *answer) compress() {
 	h := a.Header()
-	length, err := strconv.Atoi(h.Get("Content-Length"))
-	if err != nil || length < compressBytesMin || h.Get("Content-Encoding") != "" {
+	announced := h.Get("Content-Length") // short answers have none
+	if announced == "" || h.Get("Content-Encoding") != "" {
+		return
+	}
+	if length, err := strconv.Atoi(announced); err != nil || length < compressBytesMin {
 		return
 	}
 	h.Add("Vary", "Accept-Encoding")

@@ -179,8 +179,9 @@ type answer struct {
 	status   int
 	replaced bool
 
-	body    incoming // the request's, where it is watched
-	lingers bool     // the rest of body is heard behind the answer
+	watched http.Request // the request, where its body is watched
+	body    incoming     // that one
+	lingers bool         // the rest of body is heard behind the answer
 
 	codings    codings // that there are
 	coding     *coding // of the body; nil: none

@@ -46,10 +46,10 @@ func (a *answer) watch(r *http.Request) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		return
 	}
-	watched := *r
 	a.body.ReadCloser = r.Body
-	watched.Body = &a.body
-	a.request = &watched
+	a.watched = *r
+	a.watched.Body = &a.body
+	a.request = &a.watched
 }
 
 // EnableFullDuplex is http.ResponseController's: who reads while it answers ends its connection
