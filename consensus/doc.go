@@ -36,6 +36,7 @@
 //	memory.go     a log store in memory, for virtual time
 //	disk.go       the guard around both stores
 //	transport.go  the library's transport over ours
+//	parked.go     dialled streams that lie idle, closed until they are used
 //	pipeline.go   a pipeline that can not block
 //	digest.go     digests of the state, compared between replicas
 //	peers.go      what the leader knows of the others: progress

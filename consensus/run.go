@@ -132,6 +132,7 @@ func (g *Group) tick() {
 		} else {
 			g.stats.stalled.Set(0)
 		}
+		g.layer.park(streamIdleMax)
 		g.LastContact() // so that a suspension is noticed before the next contact
 		clockOff = g.checkClock(clockOff)
 		alone = g.checkRemoved(alone)

@@ -61,7 +61,9 @@ func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	tracked, ok := s.track(conn, false)
+	tracked, ok := s.track(newParkable(conn, timeout, func(timeout time.Duration) (net.Conn, error) {
+		return s.Transport.Dial(wire.NodeID(to), timeout)
+	}), false)
 	if !ok {
 		conn.Close()
 		return nil, net.ErrClosed
@@ -95,6 +97,19 @@ func (c *stream) Close() error {
 		}
 	})
 	return c.err
+}
+
+// park closes the dialled streams that have lain unused for long, until they are used again.
+func (s *streams) park(idle time.Duration) {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	before := time.Now().Add(-idle)
+	for _, c := range conns {
+		if p, ok := c.Conn.(*parkable); ok {
+			p.park(before)
+		}
+	}
 }
 
 // Close ends the listener and every stream. The library notices, and closes them too.

@@ -84,6 +84,9 @@ const (
 	// was withdrawn ends; ageGrace is what its last calls get to finish.
 	connAgeDefault = 12 * time.Hour
 	ageGrace       = 30 * time.Second
+	// connIdleMax is how long a connection may lie without a call or stream before who dialled it
+	// closes it. Each is kept alive every second; a new one costs a handshake.
+	connIdleMax = time.Minute
 	// refusalKeep is how long it is told that a peer refused this process's certificate: one that
 	// is needed is dialled more often.
 	refusalKeep = time.Minute

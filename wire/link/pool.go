@@ -65,6 +65,7 @@ type outConn struct {
 
 	// Guarded by the pool's mutex.
 	uses    int
+	idle    time.Time // since when uses is 0
 	retired bool
 	timer   *time.Timer // retires the connection, then closes it
 }
@@ -171,7 +172,7 @@ func (p *pool) startDial(key peerKey, r *peer) {
 
 // adopt takes a new connection into the pool. Called with mu.
 func (p *pool) adopt(r *peer, c *outConn) {
-	r.conn = c
+	r.conn, c.idle = c, time.Now()
 	p.live[c] = struct{}{}
 	p.link.stats.began(c.conn, outbound, c.key.proto, c.id.Role)
 	state := c.conn.ConnectionState()
@@ -241,16 +242,23 @@ func (p *pool) refusals() (n int) {
 // lost takes a connection out of use. A peer that never answered on it has refused us, or is not
 // well: that counts as a failed dial. Called with mu.
 func (p *pool) lost(c *outConn, cause error) {
+	if r := p.leave(c); r != nil && !c.proven.Load() {
+		p.failed(r, errLost(c, cause), refusedByPeer(cause))
+	}
+}
+
+// leave keeps new calls off a connection, and forgets the failures before one that was good. It
+// returns the peer's entry when this was its connection, else nil. Called with mu.
+func (p *pool) leave(c *outConn) *peer {
 	r := p.peers[c.key]
 	if r == nil || r.conn != c {
-		return
+		return nil
 	}
 	r.conn = nil
 	if c.proven.Load() {
 		r.failures, r.retryAt, r.refused = 0, time.Time{}, false
-		return
 	}
-	p.failed(r, errLost(c, cause), refusedByPeer(cause))
+	return r
 }
 
 // ended runs when the connection has ended, for whatever reason.
@@ -274,9 +282,7 @@ func (c *outConn) ended() {
 func (c *outConn) retire() {
 	p := c.pool
 	p.mu.Lock()
-	if r := p.peers[c.key]; r != nil && r.conn == c {
-		r.conn = nil
-	}
+	p.leave(c)
 	c.retired = true
 	idle := c.uses == 0
 	if !idle {
@@ -288,12 +294,32 @@ func (c *outConn) retire() {
 	}
 }
 
+// closeIdle closes the connections that nobody has used for connIdleMax: those of a leadership that
+// was lost, and of calls that came once.
+func (p *pool) closeIdle() {
+	p.mu.Lock()
+	var idle []*outConn
+	for c := range p.live {
+		if c.uses > 0 || c.retired || time.Since(c.idle) < connIdleMax {
+			continue
+		}
+		p.leave(c)
+		c.retired = true
+		idle = append(idle, c)
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.conn.CloseWithError(closeIdle, "idle")
+	}
+}
+
 func (c *outConn) closeAged() { c.conn.CloseWithError(closeAged, "too old") }
 
 // release gives back what get gave.
 func (c *outConn) release() {
 	c.pool.mu.Lock()
 	c.uses--
+	c.idle = time.Now()
 	last := c.retired && c.uses == 0
 	c.pool.mu.Unlock()
 	if last {

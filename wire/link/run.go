@@ -21,6 +21,7 @@ const (
 	closeSurplus  quic.ApplicationErrorCode = 3 // more than connsPerPeerMax
 	closeUnused   quic.ApplicationErrorCode = 4 // came too late to be used
 	closeRevoked  quic.ApplicationErrorCode = 5 // the peer's certificate is revoked
+	closeIdle     quic.ApplicationErrorCode = 6 // nobody has used it for connIdleMax
 )
 
 // Why a stream is given up, for the peer.

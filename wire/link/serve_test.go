@@ -189,8 +189,10 @@ func TestConnectionsAreReplacedByAge(t *testing.T) {
 		})
 		gateway := w.join(idGateway, 2, func(c *Config) { c.ConnAgeMax = time.Hour })
 		to := Peer{Addr: node.addr}
-		mustEcho(t, gateway, to)
-		time.Sleep(50 * time.Minute)
+		for range 100 { // fifty minutes, never idle for long
+			mustEcho(t, gateway, to)
+			time.Sleep(connIdleMax / 2)
+		}
 		var wg sync.WaitGroup
 		wg.Go(func() { // in progress when the connection is replaced
 			if _, err := gateway.Call(context.Background(), to, methodFail, nil); err != nil {

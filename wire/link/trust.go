@@ -105,12 +105,14 @@ func (l *Link) checkBelieved(chain, roots []*x509.Certificate, usage x509.ExtKey
 	return id, err
 }
 
-// watch reviews what may change without anybody telling: files, and the time.
+// watch reviews what may change without anybody telling: files, and the time. It also closes what
+// lies idle.
 func (l *Link) watch() {
 	tick := time.NewTicker(reviewPeriod)
 	defer tick.Stop()
 	for {
 		l.review()
+		l.pool.closeIdle()
 		select {
 		case <-tick.C:
 		case <-l.stopping:
