@@ -73,6 +73,7 @@ func TestForceNeedsALoss(t *testing.T) {
 // TestWithdrawnWithoutAMajority: an operator's change that finds no majority ends after its time
 // with an error, and is not carried out when there is a majority again.
 func TestWithdrawnWithoutAMajority(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		op := s.Operator()
 		if _, err := op.Map(t.Context()); err != nil {

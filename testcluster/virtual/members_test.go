@@ -58,6 +58,7 @@ func (s *scene) node(t *testing.T, id wire.NodeID) *Node {
 // TestGrowAndShrink: a region of one node becomes one of three, of five, and of three again, of
 // which none is the first, under load; the federation's voters follow.
 func TestGrowAndShrink(t *testing.T) {
+	long(t)
 	alone(t, func(t *testing.T, s *scene) {
 		stop := s.load(t, 1, s.Gateway)
 		s.progress(t, 10)
@@ -408,6 +409,7 @@ func TestSeedIsResumed(t *testing.T) {
 // TestOldSeed: a copy that the group's log does not reach back to any more is replaced by Raft's
 // own.
 func TestOldSeed(t *testing.T) {
+	long(t)
 	often := func(string) consensus.Timing {
 		timing := consensus.RegionTiming()
 		timing.SnapshotThreshold, timing.SnapshotInterval = 64, time.Second
@@ -510,6 +512,7 @@ func TestTokens(t *testing.T) {
 // TestStaleMapTakesNobodyOut: a leader whose replica of the map is old takes out nobody who came in
 // meanwhile.
 func TestStaleMapTakesNobodyOut(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		s.MustChange(&wire.MemberChange{Voters: []wire.NodeID{"sicilia-1", "sicilia-2", "sicilia-3"}})
 		s.AwaitVoters("federation", "sicilia-1", "sicilia-2", "sicilia-3")

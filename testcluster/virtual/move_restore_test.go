@@ -24,6 +24,7 @@ func (s *scene) settler(t *testing.T, seed uint64) fiscalcode.Code {
 // TestFederationForgetsAMove restores the federation's group from a copy that is older than a move
 // which is half way: fenced, and not arrived. It ends as it would have.
 func TestFederationForgetsAMove(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		c := s.settler(t, 7)
 		r := s.Hasher().Recipient(c)

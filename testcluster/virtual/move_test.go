@@ -156,6 +156,7 @@ func TestMoveUnderLoad(t *testing.T) {
 // TestMoveSurvivesCrashes kills the leader of either side at each step of a move. Whoever leads
 // then goes on from there, under load.
 func TestMoveSurvivesCrashes(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		c := s.citizens[0]
 		r := s.Hasher().Recipient(c)
@@ -205,6 +206,7 @@ func (s *scene) abort(c fiscalcode.Code, region wire.RegionID) (m wire.Move, err
 // TestMoveToIsland orders a move to a region that is cut off. The citizen stays, and is served;
 // the move can be aborted, or waits.
 func TestMoveToIsland(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		stays, waits := s.citizens[0], s.citizens[1]
 		s.Island("sicilia")
@@ -242,6 +244,7 @@ func TestMoveToIsland(t *testing.T) {
 // TestAbortBehindTheFence cuts the new owner off once the old one has given the code up. Until the
 // new one is back nobody can abort: it may have the code.
 func TestAbortBehindTheFence(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		for i, when := range []int{fenced, arrived} {
 			c := s.citizens[i]

@@ -12,6 +12,7 @@ import (
 // TestNewRegion: a region is added, founded by its first node, given citizens, and removed when it
 // is empty again, not before.
 func TestNewRegion(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		put := &wire.MemberChange{PutRegion: &wire.RegionChange{ID: "umbria", Tag: 10}}
 		s.MustChange(put)

@@ -23,6 +23,7 @@ func (w *World) loseFederation(t *testing.T) {
 // TestRestoreOfTheFederation restores the federation's group alone, from a copy that knows neither
 // of claims nor of moves that came after it. The regions, which live, do.
 func TestRestoreOfTheFederation(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		invent := synthetic.NewCitizens(4)
 		moves, stays := invent.Next().FiscalCode, invent.Next().FiscalCode
@@ -76,6 +77,7 @@ func TestRestoreOfTheFederation(t *testing.T) {
 // TestAwaitedReports: while a region has not reported to a restored federation, nothing is claimed,
 // since the code may be that region's; an operator may go on without it.
 func TestAwaitedReports(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		invent := synthetic.NewCitizens(6)
 		c := newCopies(t, s.World)
@@ -126,6 +128,7 @@ func TestAwaitedReports(t *testing.T) {
 // TestRestoreOfEverything destroys every disk there is, and restores the federation and then each
 // region, from copies of different moments.
 func TestRestoreOfEverything(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		invent := synthetic.NewCitizens(5)
 		moves, stays := invent.Next().FiscalCode, invent.Next().FiscalCode

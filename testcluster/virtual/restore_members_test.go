@@ -10,6 +10,7 @@ import (
 // TestRestoredMapRemovesNobody restores the federation from a copy that is older than a node: that
 // the map does not name it does not say that anybody removed it. It keeps its vote and its data.
 func TestRestoredMapRemovesNobody(t *testing.T) {
+	long(t)
 	threeRegions(t, func(t *testing.T, s *scene) {
 		c := newCopies(t, s.World)
 		c.take(t, "federation")

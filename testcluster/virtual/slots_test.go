@@ -116,6 +116,7 @@ func TestSlotsAreDealt(t *testing.T) {
 // TestSlotsAreTakenByForce loses a region. Its slots are taken over without it after two minutes,
 // by when it has stopped deciding by itself, and what it knew arrives when it is back.
 func TestSlotsAreTakenByForce(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		inside := s.World.Gateway("sicilia")
 		nobody, other := s.unclaimed(42, "sicilia"), s.unclaimed(43, "sicilia")

@@ -128,6 +128,7 @@ func steady(t *testing.T, h *testcluster.History, citizens []fiscalcode.Code,
 // TestAuthorityIsReplaced replaces the authority of a whole federation as operators do, while
 // institutions submit, of which nobody notices anything.
 func TestAuthorityIsReplaced(t *testing.T) {
+	long(t)
 	inOffice(t, func(t *testing.T, s *scene, o *office) {
 		successor, err := ca.New(federationName, certificateAge)
 		if err != nil {

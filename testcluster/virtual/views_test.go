@@ -32,6 +32,7 @@ func (s *scene) findings(t *testing.T, op *operator.Client) string {
 
 // TestDoctorTellsCuts breaks ways and nodes, one after the other, and asks a doctor.
 func TestDoctorTellsCuts(t *testing.T) {
+	long(t)
 	inScene(t, func(t *testing.T, s *scene) {
 		op := s.Operator()
 		if got := s.findings(t, op); got != "" {
