@@ -19,6 +19,7 @@
 //	serve.go     the public HTTP server and its bounds
 //	edge.go      around every request: id, headers, bounds, panics, access metrics
 //	compress.go  answers compressed for who asks for it
+//	rooms.go     file descriptors, watched as a node's are
 //	status.go    whether calls are answered here now
 //	linger.go    a body that nobody read, heard so that its sender sees the answer
 //	openapi.go   the documents of package api

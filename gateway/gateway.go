@@ -12,6 +12,7 @@ import (
 	"github.com/staffetta/staffetta/gateway/route"
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/renewal"
+	"github.com/staffetta/staffetta/internal/room"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type Gateway struct {
 	holder *renewal.Holder // of the gateway's certificate; nil: others renew it
 	// institutions is told to drain: its bulk requests do not end by themselves.
 	institutions *institution.API
+	descriptors  *room.Room // file descriptors of the process
 
 	draining atomic.Bool
 }
@@ -51,7 +53,7 @@ func build(cfg Config) (*Gateway, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg}
+	g := &Gateway{cfg: cfg, descriptors: room.Descriptors()}
 	cfg.Link.Logger, cfg.Link.Registerer = cfg.Logger, cfg.Registry
 	var err error
 	if g.link, err = link.New(cfg.Link); err != nil {
@@ -72,6 +74,9 @@ func build(cfg Config) (*Gateway, error) {
 	}
 	mux, err := g.routes()
 	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if err = g.registerRooms(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.edge, err = newEdge(mux, cfg.Limits.Requests, cfg.Logger, cfg.Registry); err != nil {
@@ -130,6 +135,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return ended(inner, "the link")
 	})
 	group.Go(func() error { return g.router.Run(inner) })
+	group.Go(func() error {
+		g.watchDescriptors(inner)
+		return nil
+	})
 	if g.holder != nil {
 		group.Go(func() error { return g.holder.Run(inner) })
 	}
@@ -174,6 +183,8 @@ func (g *Gateway) Health() adminhttp.Health {
 		h.Ready, h.Reasons = false, []string{wire.AsError(err).Detail}
 	}
 	reasons, degraded := g.link.Concerns()
+	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
+	reasons, degraded = g.roomConcerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
 	if g.holder != nil {
 		if late := g.holder.Concern(); late != "" {

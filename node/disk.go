@@ -90,7 +90,7 @@ type disk struct {
 	// Set at construction.
 	limits DiskLimits
 	space  func() (free, total uint64, err error)
-	rooms  []*room
+	rooms  []nodeRoom
 
 	free, total atomic.Uint64
 	last        atomic.Uint32 // wire.DiskLevel
@@ -114,7 +114,7 @@ func newDisk(cfg *Config) *disk {
 func (d *disk) look() (level, before wire.DiskLevel) {
 	before = d.level()
 	for _, r := range d.rooms {
-		r.look()
+		r.Look()
 	}
 	if free, total, err := d.space(); err == nil {
 		d.free.Store(free)
@@ -128,17 +128,17 @@ func (d *disk) look() (level, before wire.DiskLevel) {
 func (d *disk) level() wire.DiskLevel {
 	level := wire.DiskLevel(d.last.Load())
 	if r := d.scarcest(); r != nil {
-		level = r.level()
+		level = r.Level()
 	}
 	return level
 }
 
 // scarcest is the room of which less is left than of disk space; nil: none.
-func (d *disk) scarcest() (scarcest *room) {
+func (d *disk) scarcest() (scarcest *nodeRoom) {
 	worst := max(wire.DiskLevel(d.last.Load()), wire.DiskAmple)
-	for _, r := range d.rooms {
-		if l := r.level(); l > worst {
-			scarcest, worst = r, l
+	for i, r := range d.rooms {
+		if l := r.Level(); l > worst {
+			scarcest, worst = &d.rooms[i], l
 		}
 	}
 	return scarcest
@@ -286,10 +286,10 @@ func (n *Node) diskMetrics() []prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_disk_" + name,
 			Help: help}, value)
 	}
-	left := func(r *room, name string) prometheus.Collector {
+	left := func(r nodeRoom, name string) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_" + name,
-			Help: "How many " + r.name + " are left to the node."},
-			func() float64 { return float64(r.free.Load()) })
+			Help: "How many " + r.Name + " are left to the node."},
+			func() float64 { return float64(r.Left()) })
 	}
 	return []prometheus.Collector{
 		left(n.disk.rooms[0], "inodes_left"),

@@ -118,11 +118,6 @@ func Final(err error) bool {
 	return final
 }
 
-// exhausted reports whether an operation failed because there are no file descriptors left.
-func exhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
 // errDirectoryVoid says that a directory was found not to be trusted, before this start.
 var errDirectoryVoid = errors.New("it must not be used again")
 
