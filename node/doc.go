@@ -20,6 +20,7 @@
 //	node.go         New and Run: opening, duties, stopping
 //	peers.go        who the other nodes are and where
 //	witness.go      whose data directory a peer has, and whether it went back
+//	witness_recall.go   what the others of the region know of who is met for the first time
 //	queue.go        commands of one moment share one log entry
 //	members.go      an operator's change of the map, judged by how the groups are
 //	members_tend.go     a leader brings its group's membership into line with the map

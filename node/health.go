@@ -19,6 +19,7 @@ const slowDisk = 100 * time.Millisecond
 func (n *Node) handleHealth() {
 	n.link.Handle(wire.MethodReplica, n.replica, link.RoleNode)
 	n.link.Handle(wire.MethodAttest, n.attest, link.RoleNode)
+	n.link.Handle(wire.MethodRecall, n.sightings, link.RoleNode)
 	n.link.Handle(wire.MethodUpgrade, n.upgrade, link.RoleOperator)
 	n.link.Handle(wire.MethodFinalise, n.finalise, link.RoleOperator)
 	n.link.Handle(wire.MethodReleaseBallast, n.ballast, link.RoleOperator)

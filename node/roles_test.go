@@ -79,6 +79,7 @@ var callers = map[string]string{
 	"May":    "O",
 
 	"Attest": "N",
+	"Recall": "N", // of the same region
 
 	"Approve":      "O",
 	"Withdraw":     "O",

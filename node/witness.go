@@ -128,7 +128,8 @@ func heldOf(a *wire.Attestation, group string) (consensus.Held, bool) {
 }
 
 // judge compares what a node says with what is known of it. It answers why the node is refused, or
-// nothing, and then the node's directory is known here, durably.
+// nothing, and then the node's directory is known here, durably. Who may vote with this node was
+// introduced.
 func (w *witness) judge(from wire.NodeID, a *wire.Attestation) (refusal string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,6 +149,10 @@ func (w *witness) judge(from wire.NodeID, a *wire.Attestation) (refusal string, 
 		return "", wire.Errorf(wire.Conflict, "%s is of incarnation %d of its region, and was of %d",
 			from, a.Incarnation, k.last.Incarnation)
 	}
+	if k.last.Disk == (wire.DiskID{}) {
+		return fmt.Sprintf("others know two data directories of %s, and one of them has forgotten",
+			from), nil
+	}
 	if a.Disk != k.last.Disk {
 		return fmt.Sprintf("%s has another data directory than it had: %x, and before %x", from,
 			a.Disk[:4], k.last.Disk[:4]), nil
@@ -155,12 +160,9 @@ func (w *witness) judge(from wire.NodeID, a *wire.Attestation) (refusal string, 
 	if a.Boot == k.last.Boot && a.Seq <= k.last.Seq && time.Since(k.at) < attestLate {
 		return "", nil // overtaken
 	}
-	for _, was := range k.last.Groups {
-		before, _ := heldOf(&k.last, was.Group)
-		if now, there := heldOf(a, was.Group); there && now.Before(before) {
-			return fmt.Sprintf("%s has gone back in time: of group %s its disk holds %s, and held %s",
-				from, was.Group, describe(now), describe(before)), nil
-		}
+	if group, now, before := wentBack(a, &k.last); group != "" {
+		return fmt.Sprintf("%s has gone back in time: of group %s its disk holds %s, and held %s",
+			from, group, describe(now), describe(before)), nil
 	}
 	k.last, k.at, w.dirty = *a, time.Now(), true
 	return "", nil
@@ -176,12 +178,13 @@ func (w *witness) write() error {
 	for id, k := range w.known {
 		all.List = append(all.List, wire.Sighting{Node: id, Last: k.last})
 	}
-	w.dirty = false
-	return writeSynced(w.n.dir.path, witnessFile, sealed(wire.Encode(&all)))
+	err := writeSynced(w.n.dir.path, witnessFile, sealed(wire.Encode(&all)))
+	w.dirty = err != nil
+	return err
 }
 
 // attest answers MethodAttest.
-func (n *Node) attest(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
+func (n *Node) attest(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
 	var a wire.Attestation
 	if err := wire.Decode(req, &a); err != nil {
 		return nil, err
@@ -191,9 +194,12 @@ func (n *Node) attest(_ context.Context, from link.Identity, req []byte) ([]byte
 			wire.AttestGroupsMax)
 	}
 	w, answer := n.witness, wire.Attested{}
-	var err error
 	if a.Refusal != "" {
 		w.refused(from.Region, a.Refusal)
+	}
+	err := w.introduce(ctx, from.Node())
+	if err != nil {
+		return nil, err
 	}
 	if answer.Refusal, err = w.judge(from.Node(), &a); err != nil {
 		return nil, err
@@ -229,6 +235,9 @@ func (w *witness) tell(ctx context.Context, to wire.NodeID, refusal string) erro
 	if answer.Refusal != "" {
 		w.refused(region, answer.Refusal)
 		return fmt.Errorf("%w: %s", ErrForgot, answer.Refusal)
+	}
+	if err := w.introduce(ctx, to); err != nil {
+		return err
 	}
 	why, err := w.judge(to, &answer.Own)
 	if err != nil {
@@ -351,10 +360,17 @@ func (n *Node) attestAll(ctx context.Context) error {
 	for {
 		if held := w.attestation().Groups; !slices.Equal(held, told) {
 			var all sync.WaitGroup
+			var recalled error
+			if told == nil { // who is away now may come when nobody is left who knows it
+				all.Go(func() { recalled = w.recall(ctx) })
+			}
 			for _, id := range n.witnesses() {
 				all.Go(func() { w.tell(ctx, id, "") }) // who is away hears the next one
 			}
 			all.Wait()
+			if recalled != nil {
+				return recalled
+			}
 			if told == nil && ctx.Err() == nil && len(w.forgot) == 0 {
 				close(w.greeted)
 			}

@@ -6,6 +6,10 @@ import "github.com/staffetta/staffetta/internal/codec"
 // the other, and whenever it has more on its disk.
 const MethodAttest Method = 130
 
+// MethodRecall is empty → Sightings; node to node of the same region, before one judges a node that
+// it sees for the first time.
+const MethodRecall Method = 180
+
 // DiskID names a data directory: random, made with it, and never given to another one.
 type DiskID [16]byte
 
@@ -60,7 +64,7 @@ func (a *Attested) Fields(c *codec.Codec) {
 	codec.String(c, 2, &a.Refusal)
 }
 
-// Sightings is what a node keeps of the attestations of others.
+// Sightings is what a node keeps of the attestations of others, and tells its region's.
 type Sightings struct{ List []Sighting }
 
 // Fields declares the message.

@@ -137,6 +137,46 @@ func TestEarlierCopyIsHeldBack(t *testing.T) {
 	})
 }
 
+// A node that joined while another one was down knows that one's directory from who of its region
+// was there: a second directory under the name is no other half of a majority.
+func TestNewcomerKnowsWhoWasDown(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		absent := s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		s.leave(t, "lazio-1")
+		s.AwaitVoters("region/lazio", "lazio-2", "lazio-3", "lazio-4")
+		absent.Crash()
+		newcomer := s.Join("lazio", "lazio-5")
+		s.AwaitVoters("region/lazio", "lazio-2", "lazio-3", "lazio-4", "lazio-5")
+		s.leave(t, "lazio-2")
+		s.AwaitVoters("region/lazio", "lazio-3", "lazio-4", "lazio-5")
+		newcomer.Crash()
+		absent.Start()
+		stop := s.load(t, 4, s.Gateway)
+		s.progress(t, 30)
+		stop()
+		last := s.node(t, "lazio-3")
+		last.Crash()
+		absent.Crash()
+		absent.Wipe()
+		s.Island("lazio") // nobody else says what they know
+		newcomer.Start()
+		absent.Start()
+		s.refusedForGood(t, absent)
+		s.Mend()
+		last.Start()
+		s.AwaitReady()
+	})
+}
+
+// leave removes a node, and waits until it is gone.
+func (s *scene) leave(t *testing.T, id wire.NodeID) {
+	t.Helper()
+	n := s.node(t, id)
+	s.MustChange(removal(id))
+	s.AwaitRemoved(n)
+}
+
 // Crashes of any kind take no node back, and nothing refuses one: power fails everywhere, again and
 // again, while messages come.
 func TestCrashesForgetNothing(t *testing.T) {
