@@ -22,9 +22,9 @@ func newRestoreFenceCommand() *cobra.Command {
 		Use:   "fence --region R --incarnation N",
 		Short: "End a region's present incarnation, before it is restored",
 		Long: `Make N the region's incarnation in the map: one more than the present one, which
---dry-run shows. Every node of the region that still runs stops when it hears of it, for good, and
-what it says to the directory is refused. The region serves again when it is restored as
-incarnation N.
+--dry-run shows. When it is N already, nothing changes. Every node of the region that still runs
+stops when it hears of it, for good, and what it says to the directory is refused. The region serves
+again when it is restored as incarnation N.
 
 Nodes of the region that vote in the federation's group lose that vote to others, since on a new
 disk they have forgotten what they voted for: the command waits until that is done. Refused when
@@ -60,10 +60,11 @@ the federation would have no majority without the region's nodes, and for a regi
 
 // fenceReport is what `restore fence` says.
 type fenceReport struct {
-	Done        bool          `json:"done"`
-	Region      wire.RegionID `json:"region"`
-	Before      uint32        `json:"incarnation_before"`
-	Incarnation uint32        `json:"incarnation"`
+	Done   bool          `json:"done"`
+	Region wire.RegionID `json:"region"`
+	// Before is the incarnation that the command found: the same when it was fenced already.
+	Before      uint32 `json:"incarnation_before"`
+	Incarnation uint32 `json:"incarnation"`
 	// Voters are the federation's from now on, when they are others than before.
 	Voters []wire.NodeID `json:"federation_voters,omitempty"`
 	// Keep are nodes of the region that keep their vote: there is nobody to take it.
@@ -123,6 +124,10 @@ func (r fenceReport) text(out io.Writer) error {
 	}
 	what := fmt.Sprintf("region %s %s of incarnation %d, after %d\n", r.Region, verb,
 		r.Incarnation, r.Before)
+	if r.Before == r.Incarnation {
+		what = fmt.Sprintf("region %s is of incarnation %d already: it was fenced before\n",
+			r.Region, r.Incarnation)
+	}
 	if len(r.Voters) > 0 {
 		what += fmt.Sprintf("in the federation group vote %s; when the region is back, give its "+
 			"nodes votes again: staffetta admin voters NODE…\n", joinIDs(r.Voters))
