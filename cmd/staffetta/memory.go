@@ -8,7 +8,7 @@ import (
 const (
 	// gcPercent lets garbage grow to four times what lives before it is collected: a busy process
 	// spends a sixth less processor time on each message than with Go's 100. What lives is small
-	// beside what a server has; an idle process stays small, since it makes no garbage.
+	// beside what a server has; an idle process makes little garbage, collected every two minutes.
 	gcPercent = 400
 	// nodeMemory and gatewayMemory are where collecting sets in earlier, so that a process with
 	// full caches does not take five times their size.
