@@ -25,6 +25,7 @@
 //	members.go      an operator's change of the map, judged by how the groups are
 //	members_tend.go     a leader brings its group's membership into line with the map
 //	members_run.go      who founds a group; a node that was removed
+//	members_replace.go  whether a node can take another one's place
 //	members_enrol.go    certificates for nodes that join
 //	members_seed.go     copies of the states for nodes that join
 //	join.go         a node that joins: key, certificate, directory key, map

@@ -60,13 +60,13 @@ func (n *Node) handOverCall(ctx context.Context, from link.Identity, req []byte)
 	if _, err := g.Progress(); err != nil {
 		return nil, err
 	}
+	if h.To == n.cfg.ID {
+		return nil, wire.Errorf(wire.Conflict, "node %s leads group %s already", h.To, h.Group)
+	}
 	n.log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
 		"operator", from.String())
 	if h.To == "" {
 		return nil, g.TransferLeadership(ctx)
-	}
-	if h.To == n.cfg.ID {
-		return nil, nil
 	}
 	return nil, g.TransferTo(ctx, h.To)
 }
@@ -105,8 +105,17 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, req []byte
 	if err := n.federationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
+	if c.Successor != "" {
+		m, there, err := n.mayReplace(c)
+		if err != nil {
+			return nil, err
+		}
+		if there && c.DryRun {
+			return wire.Encode(m), nil
+		}
+	}
 	dry := c.DryRun
-	c.DryRun = false
+	c.DryRun, c.Successor = false, ""
 	if err := n.prepare(ctx, from, c, dry); err != nil {
 		return nil, err
 	}

@@ -65,6 +65,9 @@ type MemberChange struct {
 	RemoveGateway GatewayID
 	// DryRun asks for the map as it would become. It is never logged.
 	DryRun bool
+	// Successor is the node that takes the place of RemoveNode; empty: nobody does. With DryRun it
+	// may have to join yet, and the map that is answered is the present one. It is never logged.
+	Successor NodeID
 }
 
 // Fields declares the message.
@@ -77,6 +80,7 @@ func (m *MemberChange) Fields(c *codec.Codec) {
 	codec.Optional(c, 6, &m.PutGateway)
 	codec.String(c, 7, &m.RemoveGateway)
 	codec.Bool(c, 8, &m.DryRun)
+	codec.String(c, 9, &m.Successor)
 }
 
 // parts are the verbs and subjects of the parts that are set.
@@ -112,10 +116,20 @@ func (m *MemberChange) parts() (list [][2]string) {
 	return list
 }
 
-// Validate refuses a change that is not exactly one.
+// Validate refuses a change that is not exactly one, and a node in its own place.
 func (m *MemberChange) Validate() *Error {
 	if n := len(m.parts()); n != 1 {
 		return Malformedf("%d changes of members in one, exactly one allowed", n)
+	}
+	switch {
+	case m.Successor == "":
+	case m.RemoveNode == nil:
+		return Malformedf("node %.40q takes nobody's place", m.Successor)
+	case m.Successor == m.RemoveNode.ID:
+		return Malformedf("node %.40q does not replace itself", m.Successor)
+	case !m.Successor.Valid():
+		return Malformedf("%.40q is no name of a node: 1-%d of [a-z0-9-] are needed", m.Successor,
+			NameBytesMax)
 	}
 	return nil
 }

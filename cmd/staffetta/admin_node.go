@@ -271,6 +271,9 @@ func newNodeHandOverCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, func(ctx context.Context, op *operator.Client) error {
 				id := wire.NodeID(args[0])
+				if to == args[0] {
+					return fmt.Errorf("node %s does not hand over to itself", id)
+				}
 				m, err := op.Map(ctx)
 				if err != nil {
 					return err
@@ -278,6 +281,9 @@ func newNodeHandOverCommand() *cobra.Command {
 				n, ok := m.Node(id)
 				if !ok {
 					return fmt.Errorf("no node %s on the map", id)
+				}
+				if o, ok := m.Node(wire.NodeID(to)); to != "" && (!ok || o.Region != n.Region) {
+					return fmt.Errorf("--to: no node %s of region %s on the map", to, n.Region)
 				}
 				groups := []string{link.RegionGroup(n.Region), link.FederationGroup}
 				switch group {

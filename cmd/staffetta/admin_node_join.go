@@ -368,11 +368,11 @@ func (f *tokenFlags) replace(ctx context.Context, progress io.Writer, op *operat
 		return r, err
 	}
 	was, there := m.Node(old)
-	if n, came := m.Node(id); !there && came { // done already, or a node that never was
-		leaves := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}, DryRun: true}
-		if _, err := op.ChangeMembers(ctx, leaves); err != nil {
-			return r, fmt.Errorf("node replace %s: %w", old, err)
-		}
+	n, came := m.Node(id)
+	if err := f.mayReplace(ctx, op, old, id, there && came); err != nil {
+		return r, fmt.Errorf("node replace %s %s: %w", old, id, err)
+	}
+	if !there && came { // done already
 		return joined{Node: id, Region: n.Region, Signed: true, Votes: true, Removed: old}, nil
 	}
 	if !there {
@@ -381,7 +381,7 @@ func (f *tokenFlags) replace(ctx context.Context, progress io.Writer, op *operat
 	if f.wait <= 0 {
 		return r, errors.New("--wait is to be positive: every step waits for the one before")
 	}
-	if _, came := m.Node(id); !came && (f.addr == "" || f.out == "") {
+	if !came && (f.addr == "" || f.out == "") {
 		return r, fmt.Errorf("give --addr and --out, for the token of %s", id)
 	}
 	if r, err = f.admit(ctx, progress, op, id, was.Region); err != nil {
@@ -395,10 +395,29 @@ func (f *tokenFlags) replace(ctx context.Context, progress io.Writer, op *operat
 		return r, err
 	}
 	r.Votes = true
-	leaves := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}}
+	leaves := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}, Successor: id}
 	if _, err = op.ChangeMembers(ctx, leaves); err != nil {
 		return r, fmt.Errorf("node remove %s: %w", old, err)
 	}
 	tellOfCertificate(progress, m, leaves)
 	return r, awaitLeft(ctx, progress, op, old)
+}
+
+// mayReplace refuses before anything is made what would be refused in the end. Who is on the map
+// already is the node that this command has let in, before it was interrupted, when the token of
+// --out is that node's; any other one has a place of its own.
+func (f *tokenFlags) mayReplace(ctx context.Context, op *operator.Client, old, id wire.NodeID,
+	both bool) error {
+	c := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}, Successor: id, DryRun: true}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if both {
+		if t, err := node.ReadToken(f.out); err != nil || t.Node != id {
+			return wire.Errorf(wire.Conflict, "node %s is on the map already, and --out is not the "+
+				"token that it joined with", id)
+		}
+	}
+	_, err := op.ChangeMembers(ctx, c)
+	return err
 }

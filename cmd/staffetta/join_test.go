@@ -174,6 +174,17 @@ func TestJoinByCommands(t *testing.T) {
 	f.refused("two voters left", "node", "remove", "lazio-1")
 	f.refused("two voters left", "node", "demote", "lazio-1")
 	f.refused("no node", "node", "remove", "lazio-9")
+	placed := func(words, old, id string) { // whoever has a place, or had one, takes nobody's
+		t.Helper()
+		args := append([]string{"node", "replace", old, id, "--addr", "127.0.0.1:7", "--out",
+			filepath.Join(dir, "no.token")}, signer...)
+		f.refused(words, args...)
+		f.refused(words, append(args, "--dry-run")...)
+	}
+	placed("does not replace itself", "lazio-1", "lazio-1")
+	placed("is on the map already", "lazio-2", "lazio-3")
+	placed("no name of a node", "lazio-2", "Lazio 3")
+	f.refused("hand over to itself", "node", "handover", "lazio-1", "--to", "lazio-1")
 	f.refused("no region", "gateway", "add", "lazio-2", "--region", "umbria")
 
 	// A node that was stopped starts with nothing but its directory.
@@ -227,6 +238,7 @@ func TestJoinByCommands(t *testing.T) {
 	}
 	f.flag = append(f.flag[:6:6], "--node", second)
 	f.admin(replace...) // again: it is done
+	placed("was removed", "lazio-2", "lazio-1")
 	voters := 0
 	for id, n := range f.nodes() {
 		if n.Now.Federation == "leader" || n.Now.Federation == "voter" {

@@ -85,6 +85,47 @@ func TestGrowAndShrink(t *testing.T) {
 	})
 }
 
+// TestNobodyIsReplacedByWhoHasAPlace: the federation's leader lets no node be replaced by itself, by
+// one with a place of its own, or by one that was removed, and asks before anything is done whether
+// enough would vote.
+func TestNobodyIsReplacedByWhoHasAPlace(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		s.Join("lazio", "lazio-4")
+		s.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
+		n := s.node(t, "lazio-4")
+		s.MustChange(removal("lazio-4"))
+		s.AwaitRemoved(n)
+		version := s.Map().Version
+		for _, c := range []struct{ old, successor, words string }{
+			{"lazio-1", "lazio-1", "does not replace itself"},
+			{"lazio-1", "lazio-3", "not to take another one's place"},
+			{"lazio-1", "sicilia-1", "in region sicilia"},
+			{"lazio-1", "lazio-4", "was removed"},
+			{"lazio-9", "lazio-7", "no node"},
+		} {
+			for _, dry := range []bool{true, false} {
+				r := removal(wire.NodeID(c.old))
+				r.Successor, r.DryRun = wire.NodeID(c.successor), dry
+				if _, err := s.Change(r); err == nil || dry && !strings.Contains(err.Error(), c.words) {
+					t.Errorf("%s by %s, dry run %t: %v", c.old, c.successor, dry, err)
+				}
+			}
+		}
+		r := removal("lazio-1")
+		r.Successor = "lazio-7"
+		if _, err := s.Change(r); err == nil {
+			t.Error("replaced by one that has not joined")
+		}
+		r.DryRun = true
+		if _, err := s.Change(r); err != nil {
+			t.Errorf("lazio-1 by a new one: %v", err)
+		}
+		if got := s.Map(); got.Version != version || len(got.Nodes) != 6 {
+			t.Errorf("version %d of the map after %d, %d nodes", got.Version, version, len(got.Nodes))
+		}
+	})
+}
+
 // TestRemovedNodeStaysAway: neither its directory nor its name is used again.
 func TestRemovedNodeStaysAway(t *testing.T) {
 	inScene(t, func(t *testing.T, s *scene) {
