@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,44 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	if err := checkCommand(args); err != nil {
+		return err
+	}
 	return root.ExecuteContext(ctx)
+}
+
+// checkCommand refuses a word after a group of commands that names none of them. The library takes
+// it for a wish for help, with or without the word help, and a script would go on. It parses by
+// commands of its own: flags that may be repeated would have twice what is given.
+func checkCommand(args []string) error {
+	root := newRootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	help := len(args) > 0 && args[0] == "help"
+	if help {
+		args = args[1:]
+	}
+	cmd, rest, err := root.Find(args)
+	if err != nil && help {
+		return err
+	}
+	if err != nil || !cmd.HasAvailableSubCommands() {
+		return nil // said when the command runs
+	}
+	cmd.InitDefaultHelpFlag() // else it is an unknown one
+	if err := cmd.ParseFlags(rest); err != nil || cmd.Flags().NArg() == 0 {
+		return nil
+	}
+	if cmd.Runnable() {
+		return cmd.ValidateArgs(cmd.Flags().Args())
+	}
+	word := cmd.Flags().Arg(0)
+	message := fmt.Sprintf("unknown command %q for %q", word, cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2 // the library's default, which it sets where it uses it
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(message)
 }
 
 func newRootCommand() *cobra.Command {
