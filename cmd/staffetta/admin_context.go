@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,8 +85,8 @@ func addContext(out io.Writer, f namedContext, replace bool) error {
 		}
 	}
 	for _, n := range f.nodes {
-		if host, port, err := net.SplitHostPort(n); err != nil || host == "" || port == "" {
-			return fmt.Errorf("--node %q is not host:port", n)
+		if err := link.CheckAddr(n); err != nil {
+			return fmt.Errorf("--node: %w", err)
 		}
 	}
 	who, err := f.identity()
@@ -195,7 +194,7 @@ func printContexts(out io.Writer, all *contexts, asJSON bool) error {
 		return e.Encode(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(out, "no context: make one with staffetta admin context add")
+		_, err := fmt.Fprintln(out, "no context: make one with `staffetta admin context add`")
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -22,11 +22,12 @@ import (
 
 // initFlags describe a federation that is to be founded.
 type initFlags struct {
-	out, federation, operator string
-	spec, requests            string
-	regions, nodes, gateways  []string
-	days                      int
-	asJSON, dryRun            bool
+	out, federation          string
+	operators                []string
+	spec, requests           string
+	regions, nodes, gateways []string
+	days                     int
+	asJSON, dryRun           bool
 }
 
 func newInitCommand() *cobra.Command {
@@ -61,7 +62,8 @@ Certificates are no secret; "cert install" puts them beside their keys.`,
 		"--region, --node and --gateway; without voters they are chosen")
 	flags.StringVar(&f.requests, "requests", "", "directory with a request NAME.csr of every node, "+
 		"gateway and operator; without it their keys are made here")
-	flags.StringVar(&f.operator, "operator", "operator", "the first operator's name")
+	flags.StringArrayVar(&f.operators, "operator", []string{"operator"}, "a first operator's name; "+
+		"may be repeated")
 	flags.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
 		"may be repeated")
 	flags.StringArrayVar(&f.nodes, "node", nil, "a node, its region and where it is to be reached, "+
@@ -114,9 +116,10 @@ func (f *initFlags) run() (initialised, error) {
 	if f.days < 1 || f.days > int(ca.LifeMax/day) {
 		return r, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
 	}
-	if !wire.NodeID(f.operator).Valid() {
-		return r, fmt.Errorf("--operator %q is not 1-%d of [a-z0-9-]", f.operator,
-			wire.NameBytesMax)
+	for _, o := range f.operators {
+		if !wire.NodeID(o).Valid() {
+			return r, fmt.Errorf("--operator %q is not 1-%d of [a-z0-9-]", o, wire.NameBytesMax)
+		}
 	}
 	file, err := f.file()
 	if err != nil {
@@ -128,6 +131,12 @@ func (f *initFlags) run() (initialised, error) {
 	}
 	if _, err := file.Map(); err != nil {
 		return r, err
+	}
+	// Checked here and not where nodes read the file: one that is there must not keep them down.
+	for _, n := range file.Nodes {
+		if err := link.CheckAddr(n.Addr); err != nil {
+			return r, fmt.Errorf("address of node %s: %w", n.ID, err)
+		}
 	}
 	for _, n := range file.Nodes {
 		if n.Voter {
@@ -242,7 +251,10 @@ func (f *initFlags) files(file *founding.File) ([]newFile, error) {
 			newFile{"pki/" + id.Name + ".key", key})
 		return err
 	}
-	ids := []link.Identity{{Federation: f.federation, Role: link.RoleOperator, Name: f.operator}}
+	var ids []link.Identity
+	for _, o := range f.operators {
+		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleOperator, Name: o})
+	}
 	for _, n := range file.Nodes {
 		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleNode,
 			Region: n.Region, Name: string(n.ID)})

@@ -419,6 +419,9 @@ func newNodeAddressCommand() *cobra.Command {
 		Short: "Say where a node is to be reached from now on",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := link.CheckAddr(args[1]); err != nil {
+				return err
+			}
 			return f.change(cmd, &wire.MemberChange{Node: &wire.NodeChange{
 				ID: wire.NodeID(args[0]), Addr: args[1]}}, nil)
 		},

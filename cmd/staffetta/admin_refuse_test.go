@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +25,9 @@ func TestRefusedBeforeAnythingIsAsked(t *testing.T) {
 	op := func(node string, args ...string) []string {
 		return append(args, "--cert", "@ada.pem", "--key", "@ada.key", "--ca", "@ca.pem", "--node", node)
 	}
+	out := filepath.Join(t.TempDir(), "out")
+	spec := file(t, "spec.json", `{"federation": "italia", "regions": [{"id": "lazio", "tag": 12}],
+		"nodes": [{"id": "a", "region": "lazio", "addr": "10.0.0.1"}]}`)
 	for _, c := range []struct {
 		args []string
 		want string
@@ -30,12 +36,52 @@ func TestRefusedBeforeAnythingIsAsked(t *testing.T) {
 		{op("127.0.0.1:0", "status"), `is not host:port`},
 		{op(":7400", "doctor"), `is not host:port`},
 		{op("127.0.0.1:udp", "audit"), `is not host:port`},
+		{op("127.0.0.1:1", "node", "address", "lazio-1", "10.0.0.1"), `"10.0.0.1" is not host:port`},
+		{[]string{"init", "--out", out, "--spec", spec}, `address of node a: "10.0.0.1" is not`},
+		{[]string{"context", "add", "x", "--cert", "@ada.pem", "--key", "@ada.key", "--ca", "@ca.pem",
+			"--node", "relay.example:99999"}, `"relay.example:99999" is not host:port`},
 		{op("127.0.0.1:1", "institution", "put", "--file", institution),
 			`scope "ApiMessagesWrite" is none of the contract's`},
 	} {
 		out, err := admin(c.args...)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %q, %v, want one line with %q", c.args, out, err, c.want)
+		}
+	}
+}
+
+// initialise runs `admin init` with one node.
+func initialise(t *testing.T, out, addr string, more ...string) error {
+	args := append([]string{"admin", "init", "--out", out, "--federation", "italia", "--region",
+		"lazio=12", "--node", "a=lazio@" + addr}, more...)
+	return run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard)
+}
+
+// TestInitAddresses: no federation is founded with a node that cannot be reached.
+func TestInitAddresses(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	for _, addr := range []string{"10.0.0.1", "relay.example:99999", "relay.example:0", ":7400"} {
+		err := initialise(t, out, addr)
+		if err == nil || !strings.Contains(err.Error(), `address of node a: "`+addr+
+			`" is not host:port`) {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if err := initialise(t, out, "relay.example:7400"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInitOperators: each of the operators that are named has a certificate.
+func TestInitOperators(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	err := initialise(t, out, "10.0.0.1:7400", "--operator", "ada", "--operator", "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ada.crt", "bob.key"} {
+		if _, err := os.Stat(filepath.Join(out, "pki", name)); err != nil {
+			t.Error(err)
 		}
 	}
 }
