@@ -177,7 +177,7 @@ func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
 		if list := differing(agreed, r.Digests); len(list) > 0 {
 			different[id] = list
 			nodes = append(nodes, id)
-			n.log.Error("a replica differs from the majority", "group", name, "node", id,
+			n.log.Error("a replica differs from the majority", "group", name, "member", id,
 				"index", list[0].Index)
 		}
 	}

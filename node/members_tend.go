@@ -122,7 +122,7 @@ func (t *tender) round(ctx context.Context) error {
 	if err := change(ctx, node); err != nil {
 		return err
 	}
-	t.n.log.Info("the group's membership changed", "group", t.group.Status().Group, "node", node,
+	t.n.log.Info("the group's membership changed", "group", t.group.Status().Group, "member", node,
 		"change", what)
 	return nil
 }

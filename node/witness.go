@@ -266,7 +266,7 @@ func (w *witness) refuse(id wire.NodeID, why string) {
 	delete(w.met, id)
 	w.mu.Unlock()
 	w.n.log.Error("a node is refused, since it has forgotten what it had acknowledged",
-		"node", id, "reason", why)
+		"member", id, "reason", why)
 }
 
 // refused ends this node when one of its own region refuses it, or nodes of two other regions. One
@@ -284,8 +284,8 @@ func (w *witness) refused(by wire.RegionID, why string) {
 	}
 	select {
 	case w.forgot <- fmt.Errorf("%w: %s. If its disk is not mounted, mount it; else replace the "+
-		"node under another name: staffetta admin node replace %s NEW-NAME --addr ADDR", ErrForgot,
-		why, w.n.cfg.ID):
+		"node under another name: staffetta admin node replace %s NEW-NAME --addr HOST:PORT "+
+		"--out FILE --ca-cert FILE --ca-key FILE", ErrForgot, why, w.n.cfg.ID):
 	default:
 	}
 }

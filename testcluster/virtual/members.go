@@ -125,7 +125,7 @@ func (n *Node) Enrol(ctx context.Context, t *node.Token, seedRate uint64) error 
 	h := n.w.net.plug(n.addr)
 	defer h.unplug()
 	joined, err := node.Join(ctx, node.JoinConfig{Dir: n.dir, Token: t, PacketConn: h.conn,
-		SeedRate: seedRate, FS: n.fs, Logger: n.w.logger.With("node", n.ID)})
+		SeedRate: seedRate, FS: n.fs, Logger: n.w.logger})
 	if err != nil {
 		return err
 	}

@@ -112,8 +112,8 @@ func newWorld(t *testing.T, w *World, nodes int, regions []wire.RegionID) *World
 		t.Fatal(err)
 	}
 	w.t, w.net, w.ca, w.key = t, newNetwork(), authority, wire.DirectoryKey{1, 2, 3}
-	w.logger = slog.New(slog.NewTextHandler(t.Output(),
-		&slog.HandlerOptions{Level: slog.LevelWarn}))
+	w.logger = slog.New(onceKeys{t: t, Handler: slog.NewTextHandler(t.Output(),
+		&slog.HandlerOptions{Level: slog.LevelWarn})})
 	file := founding.File{Federation: federationName, Version: w.version}
 	for i, r := range regions {
 		file.Regions = append(file.Regions, founding.Region{ID: r, Tag: wire.RegionTag(i + 1)})

@@ -34,7 +34,7 @@ func (l *Link) dial(ctx context.Context, key peerKey) (_ *outConn, refused bool,
 		}
 		l.stats.dials.WithLabelValues(key.proto, "failed").Inc()
 		e := errDial(key, err)
-		l.log.Debug("dial failed", "node", key.node, "addr", key.addr, "protocol", key.proto,
+		l.log.Debug("dial failed", "to", key.node, "addr", key.addr, "protocol", key.proto,
 			"reason", e)
 		return nil, refusedByPeer(err), e
 	}

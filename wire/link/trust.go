@@ -246,7 +246,7 @@ func (l *Link) toldRevoked(by Identity) {
 	defer l.trust.mu.Unlock()
 	if l.trust.told == "" && by.Role == RoleNode {
 		l.trust.told = by.Name
-		l.log.Error("a node says that this process's certificate is revoked", "node", by.Name)
+		l.log.Error("a node says that this process's certificate is revoked", "by", by.Name)
 	}
 }
 
