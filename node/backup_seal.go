@@ -88,7 +88,8 @@ func (b *backups) copyKeyFor(ctx context.Context, q *wire.OpenBackup) (*wire.Cop
 		return nil, nil, nil
 	default:
 		return nil, nil, wire.Errorf(wire.Conflict, "region %s has no recovery key to seal a copy to: "+
-			"staffetta admin region recovery-key, or take one in clear with --unsealed", r.ID)
+			"staffetta admin region recovery-key --region %s --out FILE, or take one in clear with "+
+			"--unsealed", r.ID, r.ID)
 	}
 	k, err := b.copyKey(ctx, wire.RecoveryIDOf(r.Recovery), q.Stale)
 	return k, r.Recovery, err

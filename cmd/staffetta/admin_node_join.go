@@ -36,15 +36,14 @@ func (f *signerFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.caKey, "ca-key", "", "file with the authority's key (PEM, PKCS #8)")
 	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the node's certificate is "+
 		"valid, 1-%d", int(ca.LifeMax/day)))
+	cmd.MarkFlagsRequiredTogether("ca-cert", "ca-key")
+	cmd.MarkFlagsOneRequired("ca-cert", "dir")
 }
 
 func (f *signerFlags) authority() (*ca.CA, error) {
 	if f.dir != "" && f.caCert == "" && f.caKey == "" {
 		f.caCert = filepath.Join(f.dir, "pki", "ca.crt")
 		f.caKey = filepath.Join(f.dir, "pki", "ca.key")
-	}
-	if f.caCert == "" || f.caKey == "" {
-		return nil, errors.New("give --ca-cert and --ca-key, or --dir")
 	}
 	return (&issuerFlags{caCert: f.caCert, caKey: f.caKey, days: f.days}).authority()
 }
@@ -105,8 +104,8 @@ func (j joined) text(out io.Writer) error {
 	case j.Signed:
 		fmt.Fprintf(&b, "%s has its certificate, and is on the map\n", j.Node)
 	case !j.DryRun:
-		fmt.Fprintf(&b, "%s is to be signed when it has asked: staffetta admin node sign %s\n",
-			j.Node, j.Node)
+		fmt.Fprintf(&b, "%s is to be signed when it has asked: staffetta admin node sign %s "+
+			"--ca-cert FILE --ca-key FILE\n", j.Node, j.Node)
 	}
 	if j.Votes {
 		fmt.Fprintf(&b, "%s votes in its region's group\n", j.Node)

@@ -78,8 +78,8 @@ takes two to set another key in place of one. Copies that are there open with th
 before; the next copy shares nothing with them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (f.out == "") == (f.public == "") || f.public != "" && f.region == "" {
-				return errors.New("give --out, --region and --out, or --region and --public")
+			if f.public != "" && f.region == "" {
+				return errors.New("--public needs --region: whose copies are sealed to the key?")
 			}
 			report := &recoveryReport{Region: wire.RegionID(f.region), Out: f.out, DryRun: f.dryRun}
 			public, err := f.half(report)
@@ -107,6 +107,8 @@ before; the next copy shares nothing with them.`,
 		"beside it")
 	cmd.Flags().StringVar(&f.public, "public", "", "file with the public half of a key that the "+
 		"custodian has made")
+	cmd.MarkFlagsOneRequired("out", "public")
+	cmd.MarkFlagsMutuallyExclusive("out", "public")
 	return cmd
 }
 

@@ -135,7 +135,7 @@ func (c *contexts) write() (err error) {
 // String is the file's content.
 func (c *contexts) String() string {
 	var b strings.Builder
-	b.WriteString("# Written by staffetta admin context.\n")
+	b.WriteString("# Written by `staffetta admin context`.\n")
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "%s = %s\n", name, quoteSetting(value))

@@ -50,9 +50,9 @@ var explanations = map[string]explanation{
 	"admin backup verify": {"", "admin backup verify --target /srv/copies --key-file backup.key " +
 		"--all --scratch /var/tmp/v --recovery-key lazio-recovery.key"},
 	"admin node token": {"", "admin node token lazio-4 --region lazio --addr 10.12.0.4:7400 " +
-		"--out lazio-4.token"},
+		"--out lazio-4.token --ca-cert ca.crt --ca-key ca.key"},
 	"admin node replace": {"", "admin node replace lazio-1 lazio-5 --addr 10.12.0.5:7400 " +
-		"--out lazio-5.token"},
+		"--out lazio-5.token --ca-cert ca.crt --ca-key ca.key"},
 
 	"admin backup list": {"List the copies that lie at a target: of which group, from when, up to " +
 		"which entry.", "admin backup list --target /srv/copies --key-file backup.key"},

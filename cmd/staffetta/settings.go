@@ -325,7 +325,7 @@ func newSettingsTopic() *cobra.Command {
      is refused;
   3. the file that --config or STAFFETTA_CONFIG names. Without one no file is read;
   4. for the flags that say where a federation is and who you are there (--dir, --cert, --key,
-     --ca, --node): a context, see staffetta admin context. --context names one with the strength
+     --ca, --node): a context, see 'staffetta admin context'. --context names one with the strength
      of the place where it stands; the current one comes last;
   5. its default.
 

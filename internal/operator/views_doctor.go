@@ -237,8 +237,8 @@ func (d *doctor) groups() {
 		}
 	}
 	if len(versions) > 1 {
-		d.say(Warning, "", "", "finish the upgrade: one version on all nodes, then `admin upgrade "+
-			"finalise`", "%d versions of the program run", len(versions))
+		d.say(Warning, "", "", "finish the upgrade: one version on all nodes, then `staffetta admin "+
+			"upgrade finalise`", "%d versions of the program run", len(versions))
 	}
 }
 

@@ -42,7 +42,7 @@ func (d *doctor) node(v *NodeView) {
 		d.say(Wrong, v.Node, "", "see “Is it well?” in docs/operating.md", "not ready: %s", r)
 	}
 	for _, r := range s.Degraded {
-		d.say(Warning, v.Node, "", "see “Is it well?” in docs/operating.md", "degraded: %s", r)
+		d.say(Warning, v.Node, "", "see “Looking closer” in docs/operating.md", "degraded: %s", r)
 	}
 	if s.Maintenance != "" {
 		d.say(Warning, v.Node, "", "end the maintenance when it is over",
@@ -119,7 +119,8 @@ func (d *doctor) recovery() {
 	}
 	for _, r := range d.Map.Regions {
 		if len(r.Recovery) == 0 {
-			d.say(Warning, "", "", "staffetta admin region recovery-key --region "+string(r.ID),
+			d.say(Warning, "", "", "staffetta admin region recovery-key --region "+string(r.ID)+
+				" --out FILE",
 				"region %s has no recovery key: its copies are taken in clear, or not at all", r.ID)
 		}
 	}
