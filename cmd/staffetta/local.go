@@ -60,7 +60,8 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 	f.StringVar(&cfg.LogLevel, "log-level", "info", "of the processes' logs")
 	f.StringArrayVar(&cfg.GatewayFlags, "gateway-flag", nil, "another flag of every gateway, as "+
 		"name=value; may be repeated")
-	f.BoolVar(&demo, "demo", true, "send a first message to each citizen and show their inboxes")
+	f.BoolVar(&demo, "demo", true, "on the first start, send a message to each citizen and show "+
+		"their inboxes")
 	return cmd
 }
 
@@ -98,7 +99,7 @@ func runLocal(ctx context.Context, cfg process.Config, demo bool, out io.Writer)
 		fmt.Fprintf(out, "Ready after %.1f s: %d nodes, %d gateways, described in %s\n\n",
 			time.Since(started).Seconds(), len(file.Nodes), len(file.Gateways),
 			filepath.Join(f.Dir(), localfile.Name))
-		if demo {
+		if demo && f.Fresh() {
 			if err := runDemo(ctx, file, out); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("the demonstration failed: %w", err)
 			}

@@ -51,6 +51,9 @@ type gateway struct {
 	file           localfile.Gateway
 }
 
+// Fresh reports whether the directory was made by New, and not by one before.
+func (f *Federation) Fresh() bool { return f.layout.fresh }
+
 // New prepares the directory and locks it; nothing runs before Run, which unlocks it.
 func New(cfg Config) (_ *Federation, err error) {
 	cfg.setDefaults()
