@@ -17,6 +17,15 @@ func (n *Node) currentMap() *wire.Map {
 	return n.cfg.Founding
 }
 
+// mapKnown reports whether currentMap is the federation's own, and not the founding file's.
+func (n *Node) mapKnown() bool {
+	if n.federation == nil {
+		return false
+	}
+	_, ok := n.federation.Map()
+	return ok
+}
+
 // addr is where a node listens. One that left the map is still spoken to, where it was, until its
 // groups have let go of it.
 func (n *Node) addr(id wire.NodeID) (string, bool) {

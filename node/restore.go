@@ -87,6 +87,9 @@ func (n *Node) serves() error {
 			"of incarnation %d", n.cfg.Region, r.Incarnation, own)
 	case own == 0:
 		return nil
+	case !n.mapKnown():
+		return wire.Errorf(wire.NotReady, "region %s is restored as incarnation %d, and the "+
+			"federation's map is not known yet", n.cfg.Region, own)
 	case r.Incarnation < own:
 		return wire.Errorf(wire.NotReady, "region %s is restored as incarnation %d, and the map "+
 			"has %d: fence the region", n.cfg.Region, own, r.Incarnation)

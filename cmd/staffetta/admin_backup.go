@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -45,6 +46,9 @@ func (f *repositoryFlags) open(ctx context.Context) (*backup.Repository, error) 
 		return nil, err
 	}
 	key, err := backup.ReadKeyFile(f.keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: `staffetta admin backup init` makes it with a new repository", err)
+	}
 	if err != nil {
 		return nil, err
 	}

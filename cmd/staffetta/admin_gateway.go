@@ -120,6 +120,7 @@ type mapReport struct {
 	Federation    string        `json:"federation"`
 	Version       uint64        `json:"version"`
 	ActiveVersion uint32        `json:"active_version"`
+	Approvals     uint32        `json:"approvals"` // operators that it takes to do what hurts
 	Regions       []regionLine  `json:"regions"`
 	Nodes         []nodeLine    `json:"nodes"`
 	Gateways      []gatewayLine `json:"gateways"`
@@ -143,11 +144,13 @@ func newMapCommand() *cobra.Command {
 					return err
 				}
 				nodes := nodeLines(m)
+				needed := wire.Approvals{Operators: m.OperatorsNeeded()}
 				r := mapReport{Federation: m.Federation, Version: m.Version, Nodes: nodes,
-					ActiveVersion: m.ActiveVersion, Regions: regionLines(m),
+					ActiveVersion: m.ActiveVersion, Approvals: needed.Operators, Regions: regionLines(m),
 					Gateways: gatewayLines(m)}
 				return printReport(cmd.OutOrStdout(), f.asJSON, r, func(out io.Writer) error {
-					fmt.Fprintf(out, "federation %s, map version %d\n\n", m.Federation, m.Version)
+					fmt.Fprintf(out, "federation %s, map version %d; what hurts a region takes %s\n\n",
+						m.Federation, m.Version, needed.AuditSubject())
 					if err := writeRegions(out, r.Regions); err != nil {
 						return err
 					}

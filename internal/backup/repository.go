@@ -86,7 +86,8 @@ func Open(ctx context.Context, target Target, key Key) (*Repository, error) {
 			f.Format, repositoryFormat)
 	}
 	if !hmac.Equal([]byte(f.check(&key)), []byte(f.Check)) {
-		return nil, fmt.Errorf("the key is not that of the repository in %s", target)
+		return nil, fmt.Errorf("the key is not that of the repository in %s, or its file %s is "+
+			"damaged", target, repositoryName)
 	}
 	return &Repository{target: target, key: key}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -79,6 +80,10 @@ func Read(path string) (*File, error) {
 		path = filepath.Join(path, Name)
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read local federation: %w: start it with `staffetta local` and its --dir",
+			err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read local federation: %w", err)
 	}

@@ -45,7 +45,8 @@ func FromWire(err error) Problem {
 	switch e.Code {
 	case wire.OutcomeUnknown:
 		p.Detail = "It is not known whether the request took effect. " +
-			"Repeat it under the same idempotency key."
+			"If it had an idempotency key, repeat it under the same one; without one, a repeat may " +
+			"make it twice."
 	case wire.Overloaded:
 		p.RetryAfter = retryOverloaded
 		p.Detail = "Too much work is queued. Nothing was recorded; try again."
