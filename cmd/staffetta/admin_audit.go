@@ -44,7 +44,8 @@ func newAuditCommand() *cobra.Command {
 		Use:   "audit [--since DURATION|TIME]",
 		Short: "Show what operators did, and what they were refused",
 		Long: `Show what operators did, and what they were refused, oldest first: who, what, to whom, and
-what became of it. The line is in the same entry of the federation's log as the change. The last
+what became of it. The line is in the same entry of the federation's log as the change. A call that
+its certificate does not allow, or that is refused before it is logged, has no line. The last
 ` + fmt.Sprint(wire.AuditLinesMax) + ` lines are kept.
 
 With --region it shows instead what operators read of a region's citizens: copies, explanations, and

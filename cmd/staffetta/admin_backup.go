@@ -164,6 +164,11 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
 					if dryRun {
 						report := plannedBackup{Would: groupsOf(m, group)}
+						for _, g := range report.Would {
+							if err := op.MayCopy(ctx, g); err != nil {
+								return fmt.Errorf("backup of %s: %w", g, err)
+							}
+						}
 						return printReport(cmd.OutOrStdout(), asJSON, report, report.text)
 					}
 					b := &backingUp{r: r, op: op, rate: rate << 20, stale: stale, unsealed: clear,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -105,7 +106,7 @@ func (f *serveFlags) keepOwn(ctx context.Context, r *renewal.Renewer, files rene
 }
 
 // check refuses what could only refuse later: an authority that nobody believes or that does not
-// speak for a region, and a region that there is not.
+// speak for a region, a region that there is not, and a renewer without the right.
 func (f *serveFlags) check(ctx context.Context, op *operator.Client, authority *ca.CA) error {
 	ctx, cancel := context.WithTimeout(ctx, adminWait)
 	defer cancel()
@@ -130,6 +131,10 @@ func (f *serveFlags) check(ctx context.Context, op *operator.Client, authority *
 			if b.Root == print && !slices.Contains(b.Regions, region) {
 				return fmt.Errorf("--ca-cert: this authority speaks for %v, not for %s", b.Regions, name)
 			}
+		}
+		err := op.MayRenew(ctx, region)
+		if errors.Is(err, wire.Forbidden) || err != nil && f.dryRun { // a leader may yet be elected
+			return fmt.Errorf("--region %s: %w", name, err)
 		}
 	}
 	return nil

@@ -203,12 +203,13 @@ func putInstitution(ctx context.Context, cmd *cobra.Command, op *operator.Client
 	default:
 		report.Changed = differ(reportInstitution(before), reportInstitution(&i))
 	}
-	if !f.dryRun {
-		if err := op.PutInstitution(ctx, i); err != nil {
-			return fmt.Errorf("put institution %s: %w", i.ID, err)
-		}
-		report.Done = true
+	if f.dryRun {
+		ctx = operator.Rehearse(ctx)
 	}
+	if err := op.PutInstitution(ctx, i); err != nil {
+		return fmt.Errorf("put institution %s: %w", i.ID, err)
+	}
+	report.Done = !f.dryRun
 	return printReport(cmd.OutOrStdout(), f.asJSON, report, report.text)
 }
 

@@ -105,7 +105,11 @@ func (f *serviceKeyFlags) run(cmd *cobra.Command, verb string) error {
 	return f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
 		r := changedKey{Service: f.service, Name: f.name, Out: f.out, verb: verb}
 		if f.dryRun {
-			if _, err := op.Service(ctx, service); err != nil {
+			_, err := op.Service(ctx, service)
+			if err == nil {
+				err = op.RevokeKey(operator.Rehearse(ctx), service, which)
+			}
+			if err != nil {
 				return fmt.Errorf("%s the %s key of %s: %w", verb, f.name, f.service, err)
 			}
 			return printReport(cmd.OutOrStdout(), f.asJSON, r, r.text)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -184,7 +185,8 @@ func planMove(ctx context.Context, op *operator.Client, r wire.Recipient, to wir
 	case m.State == wire.MoveNone && m.Region != to:
 		m.To = to
 	}
-	return m, nil
+	_, err = op.OrderMove(operator.Rehearse(ctx), r, cmp.Or(to, m.To))
+	return m, err
 }
 
 // awaitMove tells each change of a move's state until it is over.

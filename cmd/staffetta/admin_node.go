@@ -304,12 +304,13 @@ func newNodeHandOverCommand() *cobra.Command {
 					if members.Leader != id {
 						continue
 					}
-					if r.Groups = append(r.Groups, g); f.dryRun {
-						continue
+					r.Groups = append(r.Groups, g)
+					if f.dryRun {
+						ctx = operator.Rehearse(ctx)
 					}
 					what, _, _ := strings.Cut(g, "/")
-					_, err = op.ChangeMembers(ctx, &wire.MemberChange{Node: &wire.NodeChange{ID: id,
-						HandOver: what}}) // for the audit
+					_, err = op.ChangeMembers(ctx, &wire.MemberChange{DryRun: f.dryRun,
+						Node: &wire.NodeChange{ID: id, HandOver: what}}) // for the audit
 					if err != nil {
 						return fmt.Errorf("node handover %s: %w", id, err)
 					}

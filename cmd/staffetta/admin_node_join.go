@@ -193,12 +193,12 @@ func (f *tokenFlags) admit(ctx context.Context, progress io.Writer, op *operator
 	}
 	r.Expires = t.Expires.Format(time.RFC3339)
 	if f.dryRun {
-		return r, nil
+		ctx = operator.Rehearse(ctx)
 	}
 	if err := op.PutToken(ctx, t.Known()); err != nil {
 		return r, fmt.Errorf("token of %s: %w", id, err)
 	}
-	if f.wait == 0 {
+	if f.wait == 0 || f.dryRun {
 		return r, nil
 	}
 	fmt.Fprintf(progress, "token written to %s; waiting for %s\n", f.out, id)
@@ -301,6 +301,12 @@ func newNodeSignCommand() *cobra.Command {
 				}
 				r := joined{Node: k.Node, Region: k.Region, DryRun: f.dryRun,
 					Signed: len(k.Certificate) > 0}
+				if f.dryRun {
+					_, err := op.Sign(operator.Rehearse(ctx), authority, k.Hash, 0)
+					if err != nil {
+						return fmt.Errorf("node sign %s: %w", k.Node, err)
+					}
+				}
 				if !f.dryRun && !r.Signed {
 					err := awaitSigned(ctx, cmd.ErrOrStderr(), op, authority, k.Hash, k.Node,
 						time.Duration(f.days)*day)

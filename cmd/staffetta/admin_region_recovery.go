@@ -28,7 +28,7 @@ func (f *recoveryFlags) keys() (backup.RecoveryKeys, error) {
 // recoveryReport is what `region recovery-key` says.
 type recoveryReport struct {
 	Region wire.RegionID `json:"region,omitempty"`
-	Key    string        `json:"key"`    // its fingerprint
+	Key    string        `json:"key"`    // its fingerprint; empty: it would have to be made
 	Before string        `json:"before"` // that of the region's key of before
 	Set    bool          `json:"set"`    // it is on the map now and was not, or would be
 	Made   bool          `json:"made"`
@@ -45,6 +45,12 @@ func (r *recoveryReport) text(out io.Writer) error {
 	verb := map[bool]string{false: "are", true: "would be"}[r.DryRun]
 	var err error
 	switch {
+	case r.Key == "":
+		_, err = fmt.Fprintf(out, "nothing done: a recovery key would be made in %s\n", r.Out)
+		if r.Region != "" && err == nil {
+			_, err = fmt.Fprintf(out, "copies of region %s would be sealed to it from then on\n",
+				r.Region)
+		}
 	case r.Region == "":
 	case r.Set:
 		_, err = fmt.Fprintf(out, "copies of region %s %s sealed to recovery key %s from now on\n",
@@ -120,6 +126,7 @@ func (f *recoveryKey) half(report *recoveryReport) ([]byte, error) {
 		return public, err
 	}
 	key, err := backup.ReadRecoveryKeyFile(f.out)
+	unmade := f.dryRun && errors.Is(err, fs.ErrNotExist)
 	if errors.Is(err, fs.ErrNotExist) {
 		if f.dryRun { // some key, that is in no file
 			key, err = wire.NewRecoveryKey()
@@ -131,7 +138,9 @@ func (f *recoveryKey) half(report *recoveryReport) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	report.Key = key.ID().String()
+	if !unmade { // of a key that is in no file there is nothing to say
+		report.Key = key.ID().String()
+	}
 	return key.Public(), nil
 }
 

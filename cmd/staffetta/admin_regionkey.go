@@ -141,11 +141,12 @@ func rotateRegionKey(ctx context.Context, op *operator.Client, region wire.Regio
 	if !given {
 		after = before.ID
 	}
-	info := before
-	if !dryRun {
-		if info, err = op.RotateRegionKey(ctx, region, after); err != nil {
-			return nil, err
-		}
+	if dryRun {
+		ctx = operator.Rehearse(ctx)
+	}
+	info, err := op.RotateRegionKey(ctx, region, after)
+	if err != nil {
+		return nil, err
 	}
 	return &regionKeyReport{Region: region, Key: info.ID, Made: info.At, Published: info.Published,
 		Rotated: before.ID <= after}, nil

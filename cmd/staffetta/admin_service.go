@@ -174,12 +174,13 @@ func (f *servicePut) put(ctx context.Context, cmd *cobra.Command, op *operator.C
 				"%d given)", old.Recipients, after.Recipients))
 		}
 	}
-	if !f.dryRun {
-		if err := op.PutService(ctx, spec); err != nil {
-			return fmt.Errorf("put service %q: %w", spec.Service.ID, err)
-		}
-		report.Done = true
+	if f.dryRun { // whom it may write to is not needed for that
+		ctx, spec.Recipients = operator.Rehearse(ctx), nil
 	}
+	if err := op.PutService(ctx, spec); err != nil {
+		return fmt.Errorf("put service %q: %w", spec.Service.ID, err)
+	}
+	report.Done = !f.dryRun
 	return printReport(cmd.OutOrStdout(), f.asJSON, report, report.text)
 }
 

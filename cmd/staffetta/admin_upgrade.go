@@ -146,10 +146,13 @@ func finaliseUpgrade(ctx context.Context, op *operator.Client, dryRun bool) (upg
 	if r.Ready < r.Active {
 		return r, errors.New(r.next())
 	}
-	if r.Ready == r.Active || dryRun {
+	if r.Ready == r.Active && !dryRun {
 		return r, nil
 	}
-	if err := op.Finalise(ctx, r.Ready); err != nil {
+	if dryRun {
+		ctx = operator.Rehearse(ctx)
+	}
+	if err := op.Finalise(ctx, r.Ready); err != nil || dryRun {
 		return r, err
 	}
 	r.Active, r.Finalised = r.Ready, true
@@ -198,12 +201,11 @@ start, if there is room for it above the low watermark. Again it changes nothing
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
 				r := releasedBallast{Node: args[0], Done: !flags.dryRun}
-				m, err := op.Map(ctx)
-				if err == nil && flags.dryRun {
-					if _, there := m.Node(wire.NodeID(args[0])); !there {
-						err = fmt.Errorf("no such node on the map")
-					}
-				} else if err == nil {
+				_, err := op.Map(ctx)
+				if flags.dryRun {
+					ctx = operator.Rehearse(ctx)
+				}
+				if err == nil {
 					r.Bytes, err = op.ReleaseBallast(ctx, wire.NodeID(args[0]))
 				}
 				if err != nil {

@@ -225,6 +225,11 @@ func CopyOf(ctx context.Context, l Linker, nodes []wire.NodeID, q wire.OpenBacku
 	return nil, fmt.Errorf("no node gives a copy of %s: %w", q.Group, errors.Join(reasons...))
 }
 
+// MayCopy refuses who may not take copies of a group.
+func (c *Client) MayCopy(ctx context.Context, group string) error {
+	return c.call(Rehearse(ctx), wire.MethodBackup, &wire.OpenBackup{Group: group})
+}
+
 // SetRecoveryKey makes a public half the recovery key of a region.
 func (c *Client) SetRecoveryKey(ctx context.Context, region wire.RegionID, public []byte) error {
 	return c.call(ctx, wire.MethodSetRecoveryKey, &wire.SetRecoveryKey{Region: region,

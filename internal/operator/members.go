@@ -91,9 +91,9 @@ func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers,
 
 // HandOver has the leader of a group hand leadership over: to a node, or to whoever is furthest.
 func (c *Client) HandOver(ctx context.Context, group string, to wire.NodeID) error {
-	_, err := c.callLeader(ctx, group, wire.MethodHandOver,
-		wire.Encode(&wire.HandOver{Group: group, To: to}))
-	return err
+	m, req, dry := rehearsed(ctx, wire.MethodHandOver, &wire.HandOver{Group: group, To: to})
+	_, err := c.callLeader(ctx, group, m, wire.Encode(req))
+	return unrehearsed(dry, err)
 }
 
 // PutToken makes a join token known.
@@ -113,6 +113,9 @@ func (c *Client) Tokens(ctx context.Context) ([]wire.JoinToken, error) {
 // it is.
 func (c *Client) Sign(ctx context.Context, authority *ca.CA, hash [32]byte,
 	validity time.Duration) (signed bool, err error) {
+	if rehearsing(ctx) {
+		return false, c.askFederation(ctx, wire.MethodSign, &wire.Enrolment{Hash: hash}, nil)
+	}
 	tokens, err := c.Tokens(ctx)
 	if err != nil {
 		return false, err
@@ -147,13 +150,17 @@ func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp cod
 	if err != nil {
 		return err
 	}
+	dry := false
+	if resp == nil { // it changes something
+		m, req, dry = rehearsed(ctx, m, req)
+	}
 	var body []byte
 	if req != nil {
 		body = wire.Encode(req)
 	}
 	answer, err := c.callUntil(ctx, votersOf(view), m, body)
 	if err != nil || resp == nil {
-		return err
+		return unrehearsed(dry, err)
 	}
 	return wire.Decode(answer, resp)
 }

@@ -23,7 +23,7 @@ func (c *Client) Move(ctx context.Context, r wire.Recipient) (*wire.Move, error)
 func (c *Client) OrderMove(ctx context.Context, r wire.Recipient, to wire.RegionID) (*wire.Move,
 	error) {
 	err := c.call(ctx, wire.MethodOrderMove, &wire.MoveOrder{Recipient: r, To: to})
-	if err != nil {
+	if err != nil || rehearsing(ctx) {
 		return nil, err
 	}
 	return c.askOwner(ctx, wire.MethodMove, r, &wire.MoveIntent{Recipient: r, To: to})

@@ -16,10 +16,15 @@ func Rehearse(ctx context.Context) context.Context {
 	return context.WithValue(ctx, rehearsalKey{}, true)
 }
 
+func rehearsing(ctx context.Context) bool {
+	dry, _ := ctx.Value(rehearsalKey{}).(bool)
+	return dry
+}
+
 // rehearsed is the call to make instead of m.
 func rehearsed(ctx context.Context, m wire.Method, req codec.Message) (wire.Method, codec.Message,
 	bool) {
-	if dry, _ := ctx.Value(rehearsalKey{}).(bool); !dry {
+	if !rehearsing(ctx) {
 		return m, req, false
 	}
 	may := &wire.May{Method: m}

@@ -25,6 +25,13 @@ func (c *Client) Renewals(ctx context.Context, region wire.RegionID) ([]wire.Pen
 	return list.List, wire.Decode(answer, &list)
 }
 
+// MayRenew refuses who may not be a region's renewer.
+func (c *Client) MayRenew(ctx context.Context, region wire.RegionID) error {
+	m, req, dry := rehearsed(Rehearse(ctx), wire.MethodListRenewals, nil)
+	_, err := c.callLeader(ctx, link.RegionGroup(region), m, wire.Encode(req))
+	return unrehearsed(dry, err)
+}
+
 // Settle brings a region's leader what became of a renewal.
 func (c *Client) Settle(ctx context.Context, region wire.RegionID, s *wire.SettleRenewal) error {
 	ctx, cancel := context.WithTimeout(ctx, nodeWait)

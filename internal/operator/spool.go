@@ -18,17 +18,21 @@ func (c *Client) RegionKey(ctx context.Context, region wire.RegionID) (*wire.Reg
 // second.
 func (c *Client) RotateRegionKey(ctx context.Context, region wire.RegionID, after uint32) (
 	*wire.RegionKeyInfo, error) {
-	info, err := c.rotateRegionKey(ctx, &wire.RotateRegionKey{Region: region, After: after})
+	info, err := c.rotateRegionKey(ctx, &wire.RotateRegionKey{Region: region, After: after,
+		DryRun: rehearsing(ctx)})
 	if err != nil {
 		return nil, err
 	}
 	err = c.call(ctx, wire.MethodPublishRegionKey, &wire.PublishRegionKey{Region: region,
 		Key: wire.RegionKey{ID: info.ID, Public: info.Public}})
 	if err != nil {
+		if rehearsing(ctx) {
+			return nil, err
+		}
 		return info, fmt.Errorf("key %d is made and will be published by the region: %w", info.ID,
 			err)
 	}
-	info.Published = true
+	info.Published = info.Published || !rehearsing(ctx)
 	return info, nil
 }
 
@@ -82,7 +86,7 @@ func (c *Client) orderRegion(ctx context.Context, m *wire.Map, o *wire.RegionOrd
 		return wire.Malformedf("two regions are needed, not region %q twice", o.Region)
 	}
 	if dry {
-		return nil
+		ctx = Rehearse(ctx)
 	}
 	return c.call(ctx, wire.MethodOrderRegion, o)
 }

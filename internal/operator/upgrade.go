@@ -30,6 +30,10 @@ func (c *Client) ReleaseBallast(ctx context.Context, node wire.NodeID) (bytes ui
 		return 0, wire.Errorf(wire.NotFound, "no node %q on the map", string(node))
 	}
 	var b wire.Ballast
-	err = c.one(ctx, node, wire.MethodReleaseBallast, &wire.Ballast{}, &b)
+	method, req, dry := rehearsed(ctx, wire.MethodReleaseBallast, &wire.Ballast{})
+	if dry {
+		return 0, unrehearsed(dry, c.one(ctx, node, method, req, new(wire.Ballast)))
+	}
+	err = c.one(ctx, node, method, req, &b)
 	return b.Bytes, err
 }

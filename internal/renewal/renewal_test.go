@@ -375,3 +375,20 @@ func foreign(t *testing.T, authority *ca.CA, id *url.URL) []*tls.Certificate {
 	}
 	return all
 }
+
+// forbidding is a desk that a renewer has no right at.
+type forbidding struct{ Desk }
+
+func (forbidding) Renewals(context.Context, wire.RegionID) ([]wire.PendingRenewal, error) {
+	return nil, wire.Errorf(wire.Forbidden, "not for you")
+}
+
+// TestRenewerWithoutTheRight ends: the right does not come by waiting.
+func TestRenewerWithoutTheRight(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r := &Renewer{Region: "lazio", Desk: forbidding{}, Logger: slog.New(slog.DiscardHandler)}
+	if err := r.Run(ctx); !errors.Is(err, wire.Forbidden) {
+		t.Errorf("got %v, want the refusal", err)
+	}
+}

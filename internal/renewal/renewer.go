@@ -52,11 +52,15 @@ type given struct {
 	at        time.Time
 }
 
-// Run signs what is asked for and in order, and refuses the rest, until ctx ends.
+// Run signs what is asked for and in order, and refuses the rest, until ctx ends or it is
+// told that this is not its to do, which is the error.
 func (r *Renewer) Run(ctx context.Context) error {
 	told := ""
 	for ctx.Err() == nil {
 		err := r.round(ctx)
+		if errors.Is(err, wire.Forbidden) { // which waiting does not change
+			return fmt.Errorf("renewals of region %s: %w", r.Region, err)
+		}
 		problem := ""
 		if err != nil {
 			problem = err.Error()
