@@ -52,7 +52,9 @@ func TestRenewedUnattended(t *testing.T) {
 		}
 		w := newWorld(t, began, 3, []wire.RegionID{"lazio"})
 		nodes := w.Nodes("lazio")
-		left := func(n *Node) time.Duration { return n.Node.View().Certificate.NotAfter.Std().Sub(time.Now()) }
+		left := func(n *Node) time.Duration {
+			return time.Until(n.Node.View().Certificate.NotAfter.Std())
+		}
 
 		time.Sleep(11 * time.Minute)
 		leader := w.Leader("lazio")
