@@ -92,6 +92,7 @@ func TestMoveOutlivesItsArrival(t *testing.T) {
 func TestStrandedImport(t *testing.T) {
 	threeRegions(t, func(t *testing.T, s *scene) {
 		c := s.settler(t, 9)
+		copies := newCopies(t, s.World) // while every node is reached
 		r := s.Hasher().Recipient(c)
 		s.mustOrder(t, c, "lazio", "sicilia")
 		half := func() bool {
@@ -104,7 +105,6 @@ func TestStrandedImport(t *testing.T) {
 		if !half() {
 			t.Fatal("everything has arrived: the test is wrong")
 		}
-		copies := newCopies(t, s.World)
 		copies.take(t, "region/sicilia")
 		s.Mend()
 		s.awaitMoved(c, "lazio", "sicilia", 2)
