@@ -186,14 +186,10 @@ func (s *State) Pending(id string) (*wire.PendingRequest, error) {
 }
 
 // Approved reports whether a request had its second operator, and has not expired at a time.
-func (s *State) Approved(m wire.Method, request []byte, now wire.Time) (found bool, err error) {
-	var list []wire.PendingRequest
-	err = s.db.View(func(r pebble.Reader) error {
-		list, err = listPending(r)
-		return err
-	})
+func (s *State) Approved(m wire.Method, request []byte, now wire.Time) (bool, error) {
+	list, err := s.requests()
 	if err != nil {
-		return false, fmt.Errorf("federation: pending requests: %w", err)
+		return false, err
 	}
 	return slices.ContainsFunc(list, func(p wire.PendingRequest) bool {
 		return p.Approved != "" && now <= p.Expires && p.Method == m && bytes.Equal(p.Request, request)
@@ -202,12 +198,8 @@ func (s *State) Approved(m wire.Method, request []byte, now wire.Time) (found bo
 
 // ListPending are the requests that wait at a time, oldest first.
 func (s *State) ListPending(now wire.Time) (list []wire.PendingRequest, err error) {
-	err = s.db.View(func(r pebble.Reader) error {
-		list, err = listPending(r)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("federation: pending requests: %w", err)
+	if list, err = s.requests(); err != nil {
+		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(p wire.PendingRequest) bool {
 		return p.Approved != "" || now > p.Expires
@@ -215,6 +207,19 @@ func (s *State) ListPending(now wire.Time) (list []wire.PendingRequest, err erro
 	slices.SortStableFunc(list, func(a, b wire.PendingRequest) int {
 		return cmp.Compare(a.Asked, b.Asked)
 	})
+	return list, nil
+}
+
+// requests are all that are kept: those that wait, those that had their second operator, and those
+// that have expired.
+func (s *State) requests() (list []wire.PendingRequest, err error) {
+	err = s.db.View(func(r pebble.Reader) error {
+		list, err = listPending(r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("federation: pending requests: %w", err)
+	}
 	return list, nil
 }
 
