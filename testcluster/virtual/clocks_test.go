@@ -185,6 +185,7 @@ func TestSuspendedAnchor(t *testing.T) {
 			}
 			return out.List[0]
 		}
+		time.Sleep(dealsAsked) // before it has asked, it decides nothing, and the block is never made
 		suspended.Store(true)
 		if got := submit(); got.Kind != wire.NotOwner {
 			t.Errorf("an anchor that was suspended told what it decided: %+v", got)
