@@ -68,6 +68,9 @@ func (c *RestoreConfig) validate() error {
 	return errors.Join(errs...)
 }
 
+// ErrRestoredOver is RestoreGroup's error for a directory that is there already, without Replace.
+var ErrRestoredOver = errors.New("it is there already")
+
 // RestoreGroup makes a group's part of a node's data directory of a copy. On return it is durable,
 // and the node can be started on it. A directory that is there is not touched, unless Replace
 // moves it aside, which comes last: a copy that cannot be read changes nothing. After a crash the
@@ -103,7 +106,7 @@ func (d *dataDir) restore(c *RestoreConfig) error {
 	}
 	there := !missing(d.sub(sub))
 	if there && !c.Replace {
-		return fmt.Errorf("%s is there already: move it away, or have it replaced", d.sub(sub))
+		return fmt.Errorf("%s: %w", d.sub(sub), ErrRestoredOver)
 	}
 	// A copy that turns out to be damaged leaves what is there as it is.
 	making := d.sub(sub + ".restoring")

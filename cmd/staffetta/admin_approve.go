@@ -72,10 +72,18 @@ is given is looked at again.
 				if list {
 					return listPending(ctx, cmd, op, flags.asJSON)
 				}
-				done := trustChange{Action: "approve", Subjects: args, Done: !flags.dryRun}
+				done := trustChange{Action: "approve", Done: !flags.dryRun}
 				do := op.Approve
 				if withdraw {
 					done.Action, do = "withdraw", op.Withdraw
+				}
+				what, err := whatWaits(ctx, op, args[0])
+				if err != nil {
+					return fmt.Errorf("%s: %w", done.Action, err)
+				}
+				done.Subjects = []string{what}
+				if !withdraw {
+					done.Note = "who asked may give the command again, and is told what came of it"
 				}
 				if flags.dryRun {
 					ctx = operator.Rehearse(ctx)
@@ -93,6 +101,20 @@ is given is looked at again.
 	return cmd
 }
 
+// whatWaits says in words what a request asks for: an approval is no more than its ID otherwise.
+func whatWaits(ctx context.Context, op *operator.Client, id string) (string, error) {
+	pending, err := op.Pending(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range pending.List {
+		if p.ID == id {
+			return fmt.Sprintf("%s: %s, %s, asked by %s", id, p.Action, p.Subject, p.Operator), nil
+		}
+	}
+	return id, nil // approved before, or unknown: the answer to the call says which
+}
+
 func listPending(ctx context.Context, cmd *cobra.Command, op *operator.Client, asJSON bool) error {
 	pending, err := op.Pending(ctx)
 	if err != nil {
@@ -105,6 +127,11 @@ func listPending(ctx context.Context, cmd *cobra.Command, op *operator.Client, a
 			Subject: p.Subject, Asked: p.Asked.String(), Expires: p.Expires.String()})
 	}
 	return printReport(cmd.OutOrStdout(), asJSON, r, r.text)
+}
+
+// approvalsReport is what `approvals` says.
+type approvalsReport struct {
+	Operators uint32 `json:"operators_needed"`
 }
 
 func newApprovalsCommand() *cobra.Command {
@@ -122,9 +149,16 @@ certificate.`,
 				return fmt.Errorf("approvals set: %q is not 1 or 2", args[0])
 			}
 			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
+				pending, err := op.Pending(ctx)
+				if err != nil {
+					return fmt.Errorf("approvals set: %w", err)
+				}
 				a := wire.Approvals{Operators: uint32(n)}
 				done := trustChange{Action: "what hurts a region takes", Done: !flags.dryRun,
 					Subjects: []string{a.AuditSubject()}}
+				if pending.Approvals == a.Operators {
+					done.Done, done.Note = false, "it takes as many already"
+				}
 				if flags.dryRun {
 					ctx = operator.Rehearse(ctx)
 				}
@@ -136,10 +170,28 @@ certificate.`,
 		},
 	}
 	flags.register(set)
+	var shown viewFlags
 	cmd := &cobra.Command{
 		Use:   "approvals",
-		Short: "Set how many operators it takes to do what hurts a region",
+		Short: "Show how many operators it takes to do what hurts a region",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return shown.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
+				pending, err := op.Pending(ctx)
+				if err != nil {
+					return fmt.Errorf("approvals: %w", err)
+				}
+				warnStale(cmd.ErrOrStderr(), pending.Fresh)
+				a := wire.Approvals{Operators: pending.Approvals}
+				return printReport(cmd.OutOrStdout(), shown.asJSON, approvalsReport{a.Operators},
+					func(out io.Writer) error {
+						_, err := fmt.Fprintln(out, a.AuditSubject())
+						return err
+					})
+			})
+		},
 	}
+	shown.register(cmd)
 	cmd.AddCommand(set)
 	return cmd
 }

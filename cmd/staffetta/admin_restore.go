@@ -189,6 +189,9 @@ func (f *restoreFlags) run(ctx context.Context, r *backup.Repository, at time.Ti
 			Files: func(write func(string, int64, io.Reader) error) error {
 				return opened.Files(ctx, p.tell, write)
 			}}})
+	if errors.Is(err, node.ErrRestoredOver) {
+		err = fmt.Errorf("%w: --replace moves it aside", err)
+	}
 	report.Done = err == nil
 	return report, err
 }
