@@ -12,7 +12,7 @@ import (
 // TestDemands: every call that operators can make says which right it takes, and for what.
 func TestDemands(t *testing.T) {
 	answered := made(t).link.Methods()
-	for name, m := range methods(t) {
+	for name, m := range methods() {
 		_, demanded := demands[m]
 		if operators := slices.Contains(answered[m], link.RoleOperator); operators != demanded {
 			t.Errorf("Method%s: answered for operators is %t, demanded of them is %t", name,

@@ -3,12 +3,7 @@ package node
 import (
 	"crypto/tls"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +130,7 @@ var callers = map[string]string{
 // TestCallers holds what a node answers, and for whom, against the table above: a new call needs a
 // line there, which somebody has thought about.
 func TestCallers(t *testing.T) {
-	named := methods(t)
+	named := methods()
 	answered := made(t).link.Methods()
 	letters := map[link.Role]string{link.RoleNode: "N", link.RoleGateway: "G",
 		link.RoleOperator: "O", link.RoleJoiner: "J"}
@@ -167,51 +162,13 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// methods reads the names and numbers of all calls from the sources of package wire.
-func methods(t *testing.T) map[string]wire.Method {
-	t.Helper()
-	entries, err := os.ReadDir("../wire")
-	if err != nil {
-		t.Fatal(err)
+// methods are the names and numbers of all calls.
+func methods() map[string]wire.Method {
+	named := map[string]wire.Method{}
+	for m, call := range wire.Methods() {
+		named[call.Name] = m
 	}
-	found, taken := map[string]wire.Method{}, map[wire.Method]string{}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), "../wire/"+e.Name(), nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			spec, ok := n.(*ast.ValueSpec)
-			if !ok {
-				return true
-			}
-			if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Method" {
-				return true
-			}
-			name := strings.TrimPrefix(spec.Names[0].Name, "Method")
-			value, ok := spec.Values[0].(*ast.BasicLit)
-			if !ok {
-				t.Fatalf("Method%s has no plain number", name)
-			}
-			number, err := strconv.ParseUint(value.Value, 10, 16)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := wire.Method(number)
-			if other, dup := taken[m]; dup {
-				t.Errorf("Method%s and Method%s are both %d", name, other, m)
-			}
-			found[name], taken[m] = m, name
-			return true
-		})
-	}
-	if len(found) < 20 {
-		t.Fatalf("found %d calls, the sources were not read", len(found))
-	}
-	return found
+	return named
 }
 
 // made is a node that never serves.

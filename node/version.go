@@ -16,10 +16,15 @@ import (
 const versionPeriod = 500 * time.Millisecond
 
 // gate refuses commands of a version that the group is not at yet: a replica with an older
-// program would stop at them, or, worse, not know that it should.
+// program would stop at them, or, worse, not know that it should. What this program does not know
+// itself is of no version, and is refused in any.
 func gate(commands []wire.Command, active uint32) error {
 	for i := range commands {
-		if v := needs(&commands[i]); v > active {
+		v := needs(&commands[i])
+		if v == 0 {
+			return commands[i].Kind.Unknown()
+		}
+		if v > active {
 			return wire.Errorf(wire.NotReady, "command kind %d needs active version %d of the "+
 				"group, it is %d; see `staffetta admin upgrade`", commands[i].Kind, v, active)
 		}
@@ -27,8 +32,8 @@ func gate(commands []wire.Command, active uint32) error {
 	return nil
 }
 
-// needs is the active version that a command's group must have. What raises it is logged before,
-// once every member knows the new version.
+// needs is the active version that a command's group must have; 0: it is not known. What raises it
+// is logged before, once every member knows the new version.
 func needs(c *wire.Command) uint32 {
 	switch c.Kind {
 	case wire.CmdRaiseVersion, wire.CmdFinalise:
@@ -40,6 +45,9 @@ func needs(c *wire.Command) uint32 {
 		}
 		if a.Command.Kind == wire.CmdFinalise {
 			return wire.VersionMin
+		}
+		if a.Command.Kind.Since() == 0 {
+			return 0
 		}
 		return max(c.Kind.Since(), a.Command.Kind.Since())
 	}

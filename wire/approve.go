@@ -6,21 +6,6 @@ import (
 	"github.com/staffetta/staffetta/internal/codec"
 )
 
-// Commands of the federation about requests that wait for a second operator.
-const (
-	CmdAsk          CommandKind = 186 // PendingRequest → the same, with its id
-	CmdWithdraw     CommandKind = 187 // PendingRef → empty
-	CmdSetApprovals CommandKind = 188 // Approvals → empty
-)
-
-// Calls of operators about them.
-const (
-	MethodApprove      Method = 150 // PendingRef → empty; operator to the federation's leader
-	MethodWithdraw     Method = 151 // PendingRef → empty; the same
-	MethodListPending  Method = 152 // empty → PendingList; any node
-	MethodSetApprovals Method = 153 // Approvals → empty; operator to the federation's leader
-)
-
 // The bounds of requests that wait.
 const (
 	// ApprovalWait is how long a request waits, by the log's time: long enough to ring somebody up,

@@ -2,14 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// MethodAttest is Attestation → Attested; node to node, before either takes part in a group with
-// the other, and whenever it has more on its disk.
-const MethodAttest Method = 130
-
-// MethodRecall is empty → Sightings; node to node of the same region, before one judges a node that
-// it sees for the first time.
-const MethodRecall Method = 180
-
 // DiskID names a data directory: random, made with it, and never given to another one.
 type DiskID [16]byte
 

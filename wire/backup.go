@@ -14,26 +14,6 @@ import (
 //	region restored       Reconcile, in its own log: what the directory knows better, page by page
 //	federation restored   OwnershipReport, in its log: what each region knows better, page by page
 
-// Commands of restored groups.
-const (
-	CmdReconcile   CommandKind = 55  // Reconcile → empty; region
-	CmdFenceRegion CommandKind = 140 // FenceRegion → empty; federation
-	CmdReport      CommandKind = 141 // OwnershipReport → empty; federation
-	CmdForgo       CommandKind = 142 // ForgoReport → empty; federation
-)
-
-// Calls about backups and restored groups.
-const (
-	MethodBackup       Method = 95  // OpenBackup → BackupFrame, …; operator to any node of the group
-	MethodReadBackup   Method = 96  // ReadBackup → the bytes; operator to the same node
-	MethodIncarnations Method = 97  // empty → Incarnations; node to node
-	MethodFenceRegion  Method = 98  // FenceRegion → Map; operator to the federation's leader
-	MethodReport       Method = 99  // OwnershipReport → empty; node to the federation's leader
-	MethodForgoReport  Method = 100 // ForgoReport → empty; operator to the federation's leader
-	MethodRestores     Method = 101 // empty → Restores; operator to any node
-	MethodReadIndex    Method = 102 // GroupRef → ReadIndex; node to the group's leader
-)
-
 // The bounds of backups.
 const (
 	// PieceBytes is the size of the pieces that files of a backup are cut into, all but the last.

@@ -187,7 +187,7 @@ func TestHostileBlocksAreRefused(t *testing.T) {
 // change.
 func TestBlockGolden(t *testing.T) {
 	c := newCoder(t)
-	b := readHex(t, "testdata/block-v1.golden")
+	b := readHex(t, "testdata/logged/block-v1.golden")
 	got, err := c.Decode(b)
 	if err != nil {
 		t.Fatal(err)

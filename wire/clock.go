@@ -2,13 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// A group's time is that of its entries, which is its leader's. One that says how late it is
-// beyond TimeStepMax is taken at its word only after a majority confirmed it.
-const (
-	CmdConfirmTime           CommandKind = 65  // ConfirmTime → TimeConfirmed; region
-	CmdConfirmFederationTime CommandKind = 155 // ConfirmTime → TimeConfirmed; federation
-)
-
 // ConfirmTime says that At was the time by the clocks of a majority of the group's voters, which
 // answered messages that were sent after the leader had taken it. It sets the group's time, also
 // back; entries move it on from there by their own word, TimeStepMax at most. What was dated in the

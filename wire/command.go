@@ -2,35 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// CommandKind says what a command's body is. The list is closed and append-only; an unknown kind
-// in the log stops a replica.
-type CommandKind uint8
-
-// Commands of a region group.
-const (
-	CmdLogin         CommandKind = 1 + iota // Login → Session
-	CmdLogout                               // Logout → empty
-	CmdSetProfile                           // SetProfile → Profile
-	CmdSetPreference                        // SetPreference → Preference
-	CmdGrantSlots                           // GrantSlots → empty
-	CmdClaimIntent                          // ClaimIntent → Ownership
-	CmdClaimAbort                           // ClaimAbort → empty
-	CmdRelease                              // Release → Handover
-	CmdImport                               // Import → empty
-	CmdNoted                                // Noted → empty
-	CmdErase                                // EraseBlock → empty
-	CmdExpire                               // Expire → empty
-)
-
-// Commands of the federation group.
-const (
-	CmdFound          CommandKind = 101 + iota // Map → empty
-	CmdPutInstitution                          // Institution → empty
-	CmdPutService                              // Service → empty
-	CmdSetKey                                  // SetKey → empty
-	CmdDirectory                               // DirectoryOps → DirectoryResults
-)
-
 // Command is one change of a group's state, decided at apply.
 type Command struct {
 	Kind CommandKind

@@ -24,13 +24,15 @@
 //	record.go      one submission
 //	block.go       up to 128 records, compressed once
 //	evidence.go    salts, leaves, Merkle roots, erasure of a record
+//	kinds.go       every kind of entry and command: number, version, what goes in and comes out
+//	methods.go     every call: number, what goes in and comes out, what a second copy does
 //	entry.go       the envelope of a Raft log entry
-//	version.go     which version brought which kind of entry and command
+//	version.go     the versions of logs, and what else they brought
 //	replica.go     what keeps the replicas of a group alike
 //	outcome.go     what the owner decided about a record
 //	approve.go     what waits for a second operator
 //	clock.go       a group's time, confirmed by a majority
-//	command.go     batches of commands and their results
+//	command.go     a command, batches of them, their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	claim.go       ownership: claim, release, import
 //	move.go        ownership: a citizen's move to another region
@@ -42,7 +44,7 @@
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
 //	renew.go       certificates that are renewed unattended
-//	relay.go       the calls of the relay protocol
+//	relay.go       what most calls of the relay protocol carry
 //	attest.go      what a node says of its data directory
 //	backup.go      copies of groups, restored groups, reconciled ownership
 //	recovery.go    recovery keys of regions, and the keys of copies sealed to them

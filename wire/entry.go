@@ -5,17 +5,6 @@ import (
 	"hash/crc32"
 )
 
-// EntryKind says what an entry's body is.
-type EntryKind uint8
-
-// The kinds of entries. A kind that a replica does not know stops it.
-const (
-	// BlockEntry holds a block's frame, region groups only.
-	BlockEntry EntryKind = 1
-	// CommandsEntry holds an encoded Commands.
-	CommandsEntry EntryKind = 2
-)
-
 // An entry's envelope, little endian.
 const (
 	entryMagic     = "Se"

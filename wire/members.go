@@ -14,26 +14,6 @@ import (
 // A node joins with a token: the operator puts one (PutToken), the node proves that it has it and
 // asks for a certificate (Enrol), the operator signs (Sign), which puts the node on the map.
 
-// Commands of members, all of the federation group.
-const (
-	CmdMembers CommandKind = 110 // MemberChange → empty
-	CmdToken   CommandKind = 111 // JoinToken → empty
-	CmdEnrol   CommandKind = 112 // Enrolment → JoinToken
-)
-
-// Calls about members.
-const (
-	MethodMembers       Method = 70 // GroupRef → GroupMembers; to the group's leader
-	MethodChangeMembers Method = 71 // MemberChange → Map; operator to the federation's leader
-	MethodHandOver      Method = 72 // HandOver → empty; operator to the node that leads
-	MethodPutToken      Method = 73 // JoinToken → empty; operator to the federation's leader
-	MethodTokens        Method = 74 // empty → JoinTokens; the same
-	MethodEnrol         Method = 75 // EnrolRequest → JoinToken; joiner to any node
-	MethodSign          Method = 76 // Enrolment → empty; operator to the federation's leader
-	MethodConfirmMap    Method = 77 // empty → MapVersion; node to the federation's leader
-	MethodSeed          Method = 78 // Seed → SeedFrame, SeedFrame, …; node to another
-)
-
 // The bounds of members.
 const (
 	// MaintenanceBytesMax bounds the reason of a node's maintenance.

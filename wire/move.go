@@ -24,47 +24,6 @@ import (
 //	directory    OpMoveAborted: A owns at e+2
 //	A's log      MoveUndo: A decides again, at e+2
 
-// Commands of moves, in a region's log.
-const (
-	CmdMoveIntent CommandKind = 30 // MoveIntent → Move
-	CmdMoveAbort  CommandKind = 31 // MoveRef → Move
-	CmdMoveFence  CommandKind = 32 // MoveStep → empty
-	CmdMoveDone   CommandKind = 33 // MoveStep → empty
-	CmdMoveUndo   CommandKind = 34 // MoveStep → empty
-	CmdMovePage   CommandKind = 35 // MovePage → MoveProgress
-	CmdMoveRefuse CommandKind = 36 // MoveStep → MoveProgress
-	CmdMoveErase  CommandKind = 37 // MoveErase → MoveErased
-)
-
-// Commands of moves, in the federation's log.
-const (
-	// CmdMoveDirectory is CmdDirectory that may hold every operation.
-	CmdMoveDirectory CommandKind = 145 // DirectoryOps → DirectoryResults
-	// CmdMoveOrder checks an operator's order against map and directory and changes neither: it
-	// is what the operators' log shows of it.
-	CmdMoveOrder CommandKind = 146 // MoveOrder → DirectoryEntry
-)
-
-// Commands of owners, in a region's log, of version 3.
-const (
-	// CmdTakeBack makes the region the owner again of a code that the directory has with it, at a
-	// later epoch than its own log gave it up, while no move is under way.
-	CmdTakeBack CommandKind = 70 // Standing → empty
-	// CmdMoveForget drops what is kept of a refused move, once the directory knows its end.
-	CmdMoveForget CommandKind = 71 // MoveStep → empty
-)
-
-// Calls about moves.
-const (
-	MethodMove       Method = 60 // MoveIntent → Move; gateway or operator to the owner's leader
-	MethodGetMove    Method = 61 // MoveRef → Move; the same
-	MethodAbortMove  Method = 62 // MoveRef → Move; operator to the owner's leader
-	MethodMoveOffer  Method = 63 // MoveStep → MoveProgress; node to the new owner's leader
-	MethodMovePage   Method = 64 // MovePage → MoveProgress; the same
-	MethodMoveRefuse Method = 65 // MoveStep → MoveProgress; the same
-	MethodOrderMove  Method = 66 // MoveOrder → DirectoryEntry; operator to the federation's leader
-)
-
 const (
 	// MoveRowsMax bounds the rows of a page, MovePageBytes, roughly, their size: one entry's
 	// worth together with a block.

@@ -35,18 +35,6 @@ func DeadlineOf(req []byte) Time {
 	return d.At
 }
 
-// Calls about operators themselves.
-const (
-	MethodWhoami Method = 145 // empty → Whoami; any node
-	MethodMay    Method = 146 // May → empty; whom the call would go to
-
-	MethodNoteRead  Method = 147 // ReadNote → empty; node to its region's leader
-	MethodListReads Method = 148 // ListAudit → AuditPage; any node of the region
-)
-
-// CmdNoteRead is a command of a region: an operator reads what is a citizen's.
-const CmdNoteRead CommandKind = 85 // ReadNote → empty
-
 // Whoami answers MethodWhoami: who the operator is to the node that was asked.
 type Whoami struct {
 	Identity string // the spiffe:// URI

@@ -5,28 +5,6 @@ import "github.com/staffetta/staffetta/internal/codec"
 // What operators order of a region's leader after a loss: to give up what nobody can read, and to
 // fetch what another region still has. The federation's log has a line of each order first.
 
-// CmdRegionOrder is a command of the federation group. It holds an order against the map and
-// changes nothing: it is what the operators' log shows.
-const CmdRegionOrder CommandKind = 147 // RegionOrder → empty
-
-// CmdMoveCopy is a command of a region group: a page of what an earlier owner still has of a
-// citizen whom this region owns, for what the region has not.
-const CmdMoveCopy CommandKind = 38 // MovePage → MoveProgress
-
-// Calls about such orders.
-const (
-	// MethodDiscardSpooled: DiscardSpooled → DiscardedSpooled; operator to the home region's leader.
-	MethodDiscardSpooled Method = 57
-	// MethodFetchMoved: FetchMoved → FetchedMoved; operator to a restored region's leader.
-	MethodFetchMoved Method = 67
-	// MethodListMoved: ListMoved → MovedList; node to the earlier owner's leader.
-	MethodListMoved Method = 68
-	// MethodCopyMoved: CopyMoved → MovePage; the same.
-	MethodCopyMoved Method = 69
-	// MethodOrderRegion: RegionOrder → empty; operator to the federation's leader.
-	MethodOrderRegion Method = 109
-)
-
 const (
 	// DiscardReasonsMax bounds the reasons that a DiscardedSpooled tells.
 	DiscardReasonsMax = 8

@@ -14,17 +14,6 @@ import (
 // the map. Pieces are sealed with a copy key, a secret of the region's state, that goes into each
 // copy's head sealed to the recovery key; see sealcopy.go.
 
-// CmdSetRecoveryKey is a command of the federation group: it puts a recovery key on the map.
-const CmdSetRecoveryKey CommandKind = 190 // SetRecoveryKey → empty
-
-// CmdCopyKey is a command of a region group: it keeps the copy key of a recovery key.
-const CmdCopyKey CommandKind = 86 // CopyKey → empty
-
-// MethodSetRecoveryKey puts a recovery key on the map.
-//
-//	SetRecoveryKey → empty; operator to the federation's leader
-const MethodSetRecoveryKey Method = 164
-
 // RecoveryID is a recovery key's fingerprint: the first bytes of the SHA-256 of its public half.
 // The zero value is no key's.
 type RecoveryID [8]byte

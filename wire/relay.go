@@ -2,50 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// Method names a call of the relay protocol. A call is one request frame and one answer frame,
-// except Feed, whose answer is a sequence of frames.
-type Method uint16
-
-// Calls that any node answers from its replica of the federation group.
-const (
-	MethodHello        Method = 1 // Hello → Welcome
-	MethodResolve      Method = 2 // Resolve → Resolved
-	MethodServiceByKey Method = 3 // ServiceByKey → ServiceAccess
-	MethodServiceByID  Method = 4 // ServiceByID → ServiceAccess
-	MethodFeed         Method = 5 // Feed → FeedFrame, FeedFrame, …
-)
-
-// Calls of gateways to the leader of the owner region. NotLeader names the leader.
-const (
-	MethodSubmit        Method = 10 // block frame → Outcomes
-	MethodFindMessage   Method = 11 // FindMessage → MessageView
-	MethodSenderProfile Method = 12 // SenderProfileQuery → SenderProfile
-
-	MethodLogin         Method = 20 // Login → Session
-	MethodLogout        Method = 21 // Logout → empty
-	MethodGetSession    Method = 22 // SessionRef → Session
-	MethodGetProfile    Method = 23 // SessionRef → Profile
-	MethodSetProfile    Method = 24 // SetProfile → Profile
-	MethodGetPreference Method = 25 // GetPreference → Preference
-	MethodSetPreference Method = 26 // SetPreference → Preference
-	MethodListInbox     Method = 27 // ListInbox → InboxPage
-	MethodGetInbox      Method = 28 // GetInbox → InboxMessage
-)
-
-// Calls between nodes.
-const (
-	MethodRelease    Method = 30 // ReleaseBatch → Results of Handover; to an anchor's leader
-	MethodFederation Method = 31 // DirectoryOps → DirectoryResults; to the federation's leader
-)
-
-// Calls of operators, to any node; it forwards to the federation's leader.
-const (
-	MethodPutInstitution Method = 40 // Institution → empty
-	MethodPutService     Method = 41 // ServiceSpec → empty
-	MethodSetKey         Method = 42 // SetKey → empty
-	MethodGetMap         Method = 43 // empty → Map
-)
-
 // ProtocolVersion is the relay protocol's, in Hello and Welcome.
 const ProtocolVersion = 1
 

@@ -6,14 +6,6 @@ import (
 	"github.com/staffetta/staffetta/internal/codec"
 )
 
-// Calls by which certificates are renewed unattended. All go to the leader of the holder's region,
-// which keeps what was asked in memory.
-const (
-	MethodAskRenewal    Method = 172 // AskRenewal → Renewal; node or gateway, for itself
-	MethodListRenewals  Method = 173 // empty → Renewals; the region's renewer, an operator
-	MethodSettleRenewal Method = 174 // SettleRenewal → empty; the same
-)
-
 // The bounds of renewals.
 const (
 	// RenewalWait is how long the leader keeps a question that it cannot answer yet.

@@ -2,18 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// Calls that keep the replicas of a group alike.
-const (
-	// MethodReplica is ReplicaQuery → Replica; a group's leader asks its members.
-	MethodReplica Method = 105
-	// MethodUpgrade is empty → Upgrade; an operator asks the federation's leader.
-	MethodUpgrade Method = 106
-	// MethodFinalise is RaiseVersion → empty; an operator asks the federation's leader.
-	MethodFinalise Method = 107
-	// MethodReleaseBallast is empty → Ballast; an operator asks the node itself.
-	MethodReleaseBallast Method = 108
-)
-
 // DigestsMax bounds the digests of one answer: they reach some minutes back on a busy group.
 const DigestsMax = 64
 

@@ -19,21 +19,6 @@ import (
 // A forced deal does without the old holder, which is lost: the new one waits SlotForceWait, by
 // when the old one has stopped by itself, and learns from the directory which codes are claimed.
 
-// Commands of anchor slots.
-const (
-	CmdFenceSlot   CommandKind = 40  // FenceSlot → empty; region
-	CmdImportSlot  CommandKind = 41  // ImportSlot → empty; region
-	CmdDealSlots   CommandKind = 120 // DealSlots → empty; federation
-	CmdSettleSlots CommandKind = 121 // SettleSlots → empty; federation
-)
-
-// Calls about anchor slots.
-const (
-	MethodHandOverSlot Method = 110 // HandOverSlot → SlotPage; node to the old holder's leader
-	MethodDealSlots    Method = 111 // DealSlots → empty; operator to the federation's leader
-	MethodSettleSlots  Method = 112 // SettleSlots → empty; the same, and from nodes
-)
-
 const (
 	// SlotForceWait is how long the new holder of a forced slot waits: twice the time after which
 	// an anchor without contact to the federation stops deciding.

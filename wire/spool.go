@@ -11,39 +11,6 @@ import (
 // records to that region's public key and brings them to its home region, whose log keeps them,
 // unreadable to it, until the owner takes them.
 
-// Calls of the spool.
-const (
-	// MethodSpool: SpoolBlock → Spooled; a gateway to its home region's leader.
-	MethodSpool Method = 50
-	// MethodFindSpooled: FindMessage → SpooledView; to the leader of the region that the id's tag
-	// names. NotFound when its spool never had the message.
-	MethodFindSpooled Method = 51
-	// MethodRelay: Relay → Relayed; a home region's leader to the owner's.
-	MethodRelay Method = 52
-	// MethodProbeRegion: empty → empty; answered by a region's leader that can decide.
-	MethodProbeRegion Method = 53
-	// MethodRotateRegionKey: RotateRegionKey → RegionKeyInfo; an operator to a region's leader.
-	MethodRotateRegionKey Method = 54
-	// MethodCountSpooled: CountSpooled → SpoolStatus; a node to a region's leader.
-	MethodCountSpooled Method = 55
-	// MethodPublishRegionKey: PublishRegionKey → empty; a region's leader, or an operator, to the
-	// federation's leader.
-	MethodPublishRegionKey Method = 56
-)
-
-// Commands of a region group.
-const (
-	CmdRegionKey   CommandKind = 20 // PrivateRegionKey → empty
-	CmdSpool       CommandKind = 21 // Spool → Spooled
-	CmdSpoolDone   CommandKind = 22 // SpoolDone → empty
-	CmdSpoolExpire CommandKind = 23 // SpoolExpire → empty
-	// CmdSpoolOffer is logged before blocks go to their owner for the first time.
-	CmdSpoolOffer CommandKind = 100 // SpoolOffer → empty
-)
-
-// CmdPublishRegionKey is a command of the federation group.
-const CmdPublishRegionKey CommandKind = 125 // PublishRegionKey → empty
-
 const (
 	// SpoolAfter is how long a region may leave a block without an answer before what is for it
 	// is spooled: longer than most elections, and well within OwnerWait.

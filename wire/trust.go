@@ -10,21 +10,6 @@ import (
 	"github.com/staffetta/staffetta/internal/codec"
 )
 
-// Commands of the federation group about whom it believes. All may be repeated.
-const (
-	CmdAddRoot    CommandKind = 130 // Root → empty
-	CmdRemoveRoot CommandKind = 131 // RootRef → empty
-	CmdRevoke     CommandKind = 132 // Revocation → empty
-)
-
-// Calls of operators about certificates.
-const (
-	MethodIdentities Method = 80 // empty → Identities; any node, for itself
-	MethodAddRoot    Method = 81 // Root → empty; the federation's leader
-	MethodRemoveRoot Method = 82 // RootRef → empty; the federation's leader
-	MethodRevoke     Method = 83 // Revocation → empty; the federation's leader
-)
-
 // The bounds of trust. The map, which holds it, goes to every gateway at every change.
 const (
 	// RootsMax bounds the federation's authorities: one for each of Italy's regions that has its

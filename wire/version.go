@@ -48,52 +48,6 @@ const VersionRecovery = 3
 // grants; the command that raises the version is refused to who has no other.
 const VersionGrants = 3
 
-// introduced says which version brought a range of command kinds. The ranges of a version are
-// those that its parts were given; append, and never change a row that was released.
-var introduced = [...]struct {
-	version     uint32
-	first, last CommandKind
-}{
-	{1, CmdLogin, CmdExpire},    // of a region
-	{1, CmdFound, CmdDirectory}, // of the federation
-	{2, 20, 64},                 // of a region: spool, moves, slots, versions, backups, members
-	{2, 110, 154},               // of the federation: the same, trust, audit
-	{3, 65, 100},                // of a region: what a hostile month asked for
-	{3, 155, 255},               // of the federation: the same
-}
-
-// Since is the version that introduced the kind; 0 for one that this program does not know.
-func (k CommandKind) Since() uint32 {
-	for i := range introduced {
-		if in := &introduced[i]; k >= in.first && k <= in.last {
-			return in.version
-		}
-	}
-	return 0
-}
-
-// Unknown is why a replica stops at a command of this kind.
-func (k CommandKind) Unknown() *Error {
-	return Errorf(UnknownKind, "command kind %d is of a version above %d, the newest that this "+
-		"program knows", k, Version)
-}
-
-// Since is the version that introduced the kind; 0 for one that this program does not know.
-func (k EntryKind) Since() uint32 {
-	switch k {
-	case BlockEntry, CommandsEntry:
-		return 1
-	}
-	return 0
-}
-
-// Commands that raise a group's active version. They are the first that an older program does not
-// know, and are logged only once every member of the group knows them.
-const (
-	CmdRaiseVersion CommandKind = 50  // RaiseVersion → empty, of a region
-	CmdFinalise     CommandKind = 135 // RaiseVersion → empty, of the federation: the map's version
-)
-
 // RaiseVersion makes Version a group's active version. One that is not above the present one
 // changes nothing.
 type RaiseVersion struct{ Version uint32 }

@@ -2,21 +2,6 @@ package wire
 
 import "github.com/staffetta/staffetta/internal/codec"
 
-// CmdAudit is the command of the federation group that an operator's change travels in.
-const CmdAudit CommandKind = 150 // Audited → the result of the command within
-
-// Calls of operators about what is there. They change nothing. Any node answers, those of the
-// federation's registry from its replica.
-const (
-	MethodListAudit        Method = 85 // ListAudit → AuditPage
-	MethodStatus           Method = 86 // StatusQuery → NodeStatus
-	MethodProbe            Method = 87 // Probe → ProbeReport
-	MethodListInstitutions Method = 88 // ListRegistry → InstitutionPage
-	MethodListServices     Method = 89 // ListRegistry → ServicePage
-	MethodExplain          Method = 90 // Explain → Explanation, of the node's region
-	MethodFindRecipients   Method = 91 // FindRecipients → FoundRecipients, of the node's region
-)
-
 // The bounds of the audit.
 const (
 	// AuditLinesMax is how many lines the federation keeps; the oldest go first. An operator who

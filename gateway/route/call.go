@@ -10,27 +10,6 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// readOnly says which calls change nothing.
-func readOnly(m wire.Method) bool {
-	switch m {
-	case wire.MethodFindMessage, wire.MethodFindSpooled, wire.MethodSenderProfile,
-		wire.MethodGetSession, wire.MethodGetProfile, wire.MethodGetPreference,
-		wire.MethodListInbox, wire.MethodGetInbox, wire.MethodGetMove:
-		return true
-	}
-	return false
-}
-
-// repeatable says which calls are sent again after an unknown outcome. Reads are, and so are
-// Logout (a session that is gone stays gone) and Login (nobody can know the session's token
-// before the answer, and the same session twice is one session), and AskRenewal, which one request
-// is as often as it is asked. The others are not: between two
-// copies another change may come in, which the second copy would undo or stumble over.
-func repeatable(m wire.Method) bool {
-	return readOnly(m) || m == wire.MethodLogin || m == wire.MethodLogout ||
-		m == wire.MethodAskRenewal
-}
-
 // CallRegion makes a call to a region's leader and decodes its answer into resp, which may be
 // nil. It finds the leader and goes on until ctx ends, at most OwnerWait when ctx has no
 // deadline. Errors are the leader's own; Unavailable when surely nothing was appended;
@@ -49,7 +28,7 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 		ctx, cancel = context.WithTimeout(ctx, r.cfg.OwnerWait)
 		defer cancel()
 	}
-	c := link.Ask{Method: m, Req: wire.Encode(req), Again: repeatable(m),
+	c := link.Ask{Method: m, Req: wire.Encode(req), Again: m.Repeatable(),
 		Wait: link.AttemptWait, Failed: r.stats.failed}
 	switch m {
 	case wire.MethodLogin:
@@ -58,7 +37,7 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 		c.Wait = 0 // somebody else decides, and the leader keeps the question meanwhile
 	}
 	answer, _, err := o.Ask(ctx, c)
-	if errors.Is(err, wire.OutcomeUnknown) && readOnly(m) {
+	if errors.Is(err, wire.OutcomeUnknown) && m.ReadOnly() {
 		err = wire.Errorf(wire.Unavailable, "region %s: the answer was lost", region)
 	}
 	if err != nil || resp == nil {

@@ -167,3 +167,18 @@ func kindsSince(version uint32) (list []wire.CommandKind) {
 	slices.Sort(list)
 	return list
 }
+
+// TestStateAppliesItsKinds: the state applies the kinds that the table has for the federation.
+func TestStateAppliesItsKinds(t *testing.T) {
+	for k, kind := range wire.CommandKinds() {
+		applied := kinds[k] != nil || k == wire.CmdAudit // which holds one of them
+		if want := kind.Group == wire.OfFederation; applied != want {
+			t.Errorf("command kind %d: applied: %t, in the table: %t", k, applied, want)
+		}
+	}
+	for k := range kinds {
+		if k.Since() == 0 {
+			t.Errorf("command kind %d is applied and not in the table", k)
+		}
+	}
+}

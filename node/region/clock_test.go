@@ -11,7 +11,6 @@ const day = 24 * time.Hour
 
 func init() {
 	corpora["v3-clock"] = (*writer).version3Clock
-	corpusKinds = append(corpusKinds, wire.CmdConfirmTime)
 }
 
 // confirm has a majority confirm the fixture's time, as often as it takes.

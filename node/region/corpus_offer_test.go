@@ -3,7 +3,6 @@ package region
 import "github.com/staffetta/staffetta/wire"
 
 func init() {
-	corpusKinds = append(corpusKinds, wire.CmdSpoolOffer)
 	corpora["v3-offers"] = (*writer).version3Offers
 	corpora["v3-offers-restored"] = (*writer).version3OffersRestored
 }

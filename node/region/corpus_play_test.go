@@ -13,18 +13,16 @@ import (
 
 var writeCorpus = flag.Bool("write-corpus", false, "write the logs of the corpus that are missing")
 
-// corpusKinds are the kinds of commands that logs of the corpus have to hold.
-var corpusKinds = []wire.CommandKind{wire.CmdLogin, wire.CmdLogout, wire.CmdSetProfile,
-	wire.CmdSetPreference, wire.CmdGrantSlots, wire.CmdClaimIntent, wire.CmdClaimAbort,
-	wire.CmdRelease, wire.CmdImport, wire.CmdNoted, wire.CmdErase, wire.CmdExpire,
-	// Version 2.
-	wire.CmdRegionKey, wire.CmdSpool, wire.CmdSpoolDone, wire.CmdSpoolExpire,
-	wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone, wire.CmdMoveUndo,
-	wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase, wire.CmdMoveCopy,
-	wire.CmdFenceSlot, wire.CmdImportSlot, wire.CmdRaiseVersion, wire.CmdReconcile,
-	// Version 3.
-	wire.CmdTakeBack, wire.CmdMoveForget, wire.CmdNoteRead,
-	wire.CmdCopyKey}
+// corpusKinds are the kinds of commands that logs of the corpus have to hold: every one that a region
+// knows.
+var corpusKinds = func() (list []wire.CommandKind) {
+	for k, kind := range wire.CommandKinds() {
+		if kind.Group == wire.OfRegion {
+			list = append(list, k)
+		}
+	}
+	return list
+}()
 
 // commands adds an entry of commands.
 func (c *writer) commands(list ...wire.Command) []wire.Result {
