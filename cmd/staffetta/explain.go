@@ -94,6 +94,8 @@ var explanations = map[string]explanation{
 		"admin node list"},
 	"admin node sign": {"Sign the request of a node that joins, where the authority's key is.",
 		"admin node sign lazio-4 --ca-cert pki/ca.crt --ca-key pki/ca.key"},
+	"admin approvals": {"Show the setting: 1 operator, or 2, does what hurts a region.",
+		"admin approvals"},
 	"admin approve":       {"", "admin approve 3f2a90c1"},
 	"admin approvals set": {"", "admin approvals set 2"},
 	"admin region list": {"List the regions of the map, and which are closed.",
