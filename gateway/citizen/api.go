@@ -8,11 +8,10 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/codec"
-	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -63,49 +62,42 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// Register adds every path of operations.go to mux, and has what else the contract has answered
-// that it is not served. Other methods on these paths, and other paths, are mux's.
+// Register serves the API's operations on mux.
 func (a *API) Register(mux *http.ServeMux) {
-	served := map[string]bool{}
-	for op, work := range map[*operation]func(context.Context, *call) (any, error){
-		opTestLogin:     a.testLogin,
-		opSession:       a.session,
-		opLogout:        a.logout,
-		opGetProfile:    a.getProfile,
-		opSetProfile:    a.setProfile,
-		opGetPreference: a.getPreference,
-		opSetPreference: a.setPreference,
-		opGetHome:       a.getHome,
-		opSetHome:       a.setHome,
-		opListMessages:  a.listMessages,
-		opGetMessage:    a.getMessage,
-	} {
-		for _, path := range op.paths {
-			served[op.method+" "+path] = true
-			mux.Handle(op.method+" "+path, a.handler(op, work))
-		}
+	api := operation.API[*call]{
+		Begin:  func(c operation.Call) *call { return &call{Call: c, api: a} },
+		Admit:  (*call).admit,
+		Refuse: (*call).refuse,
 	}
-	for i := range contract.Citizens {
-		if pattern := contract.Citizens[i].Pattern(); !served[pattern] {
-			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
-				problem.Write(w, problem.NotServed)
-			})
-		}
-	}
+	api.Register(mux, rows())
 }
 
 // call is one request with the session that it names.
 type call struct {
+	operation.Call
 	api    *API
-	w      http.ResponseWriter // to bound the body; the handler answers
-	r      *http.Request
 	token  wire.TokenHash
 	region wire.RegionID // of the token
 }
 
+// admit finds the region of a session that the operation needs. What nobody serves is answered
+// without anything.
+func (c *call) admit() error {
+	switch {
+	case !c.Op.Served():
+		return nil
+	case c.api.relay.Hasher() == nil:
+		// Without its map the gateway knows no region: every token would look foreign.
+		return refuse(problemUnavailable, "This gateway has not yet met its federation.")
+	case c.Op.By == operation.Session:
+		return c.authenticate()
+	}
+	return nil
+}
+
 // ask calls the region of the session, and whereto the citizen moved from there.
-func (c *call) ask(ctx context.Context, m wire.Method, req, resp codec.Message) error {
-	return c.follow(ctx, m, req, resp)
+func (c *call) ask(m wire.Method, req, resp codec.Message) error {
+	return c.follow(c.R.Context(), m, req, resp)
 }
 
 // in calls a region.
@@ -117,51 +109,6 @@ func (a *API) in(ctx context.Context, region wire.RegionID, m wire.Method,
 	}
 	defer leave()
 	return a.relay.CallRegion(ctx, region, m, req, resp)
-}
-
-func (a *API) handler(op *operation,
-	work func(context.Context, *call) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := a.serve(op, w, r, work)
-		if err != nil {
-			a.fail(w, r, op, err)
-			return
-		}
-		body, err := json.Marshal(answer, json.Deterministic(true))
-		if err != nil {
-			a.fail(w, r, op, fmt.Errorf("citizen: encode answer: %w", err))
-			return
-		}
-		problem.WriteJSONBytes(w, op.success(), body)
-	})
-}
-
-// serve does one request and returns the body of its success.
-func (a *API) serve(op *operation, w http.ResponseWriter, r *http.Request,
-	work func(context.Context, *call) (any, error)) (any, error) {
-	if a.relay.Hasher() == nil {
-		// Without its map the gateway knows no region: every token would look foreign.
-		return nil, refuse(problemUnavailable, "This gateway has not yet met its federation.")
-	}
-	c := &call{api: a, w: w, r: r}
-	if !op.open {
-		if err := c.authenticate(); err != nil {
-			return nil, err
-		}
-	}
-	answer, err := work(r.Context(), c)
-	var local problem.Problem
-	if op.open || !errors.As(err, &local) {
-		return answer, err
-	}
-	// The refusal was found here, without the region. A dead session comes first; whether it is
-	// dead only the region knows. If it can not be asked, the refusal is true anyhow.
-	var s wire.Session
-	dead := c.ask(r.Context(), wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s)
-	if errors.Is(dead, wire.Unauthenticated) {
-		return nil, dead
-	}
-	return nil, err
 }
 
 // enter takes a place among those who wait for a region of the map, until leave is called. Each
@@ -185,7 +132,11 @@ func (c *call) object() (*object, error) {
 		return nil, err
 	}
 	defer leave()
-	return readObject(c.w, c.r)
+	body, err := c.ReadBody(nil)
+	if err != nil { // whatever it is, the contract has 400 only
+		return nil, refuse(problemBody, "%s", problem.From(err).Detail)
+	}
+	return parseObject(body)
 }
 
 func take(places chan struct{}, otherwise string) (leave func(), err error) {
@@ -200,7 +151,7 @@ func take(places chan struct{}, otherwise string) (leave func(), err error) {
 // authenticate finds the region of the request's token. Whether the session exists is the
 // region's to say, in the call that follows.
 func (c *call) authenticate() error {
-	token := bearer(c.r.Header)
+	token := bearer(c.R.Header)
 	tag, ok := parseToken(token)
 	if !ok {
 		return refuse(problemSession, "The request needs a session's bearer token.")
@@ -213,15 +164,32 @@ func (c *call) authenticate() error {
 	return nil
 }
 
-// fail answers a problem.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, op *operation, err error) {
-	p := problemOf(op, err)
-	if p.Status >= 500 && r.Context().Err() == nil {
-		a.log.Warn("citizen request failed", "operation", op.id, "problem", p.Type,
+// refuse answers an error.
+func (c *call) refuse(err error) {
+	err = c.deadFirst(err)
+	p := problemOf(c.Op, err)
+	if p.Status >= 500 && c.Op.Served() && c.R.Context().Err() == nil {
+		c.api.log.Warn("citizen request failed", "operation", c.Op.ID, "problem", p.Type,
 			"error", wire.AsError(err).Code.String())
 	}
 	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
+		c.W.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	problem.Write(w, p)
+	problem.Write(c.W, p)
+}
+
+// deadFirst is the refusal to tell. One that was found here, without the region, comes after a dead
+// session, and whether it is dead only the region knows. If it can not be asked, the refusal is
+// true anyhow.
+func (c *call) deadFirst(err error) error {
+	var local problem.Problem
+	if c.region == "" || !errors.As(err, &local) {
+		return err
+	}
+	var s wire.Session
+	dead := c.ask(wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s)
+	if errors.Is(dead, wire.Unauthenticated) {
+		return dead
+	}
+	return err
 }

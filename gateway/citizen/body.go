@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -28,17 +26,8 @@ type object struct {
 	faults  *[]string
 }
 
-// readObject reads a request body that must be one JSON object (RFC 8259, no duplicate names,
-// valid UTF-8, nothing after it) within its bounds. Any failure is a problem of status 400: the
-// contract has no 413.
-func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
-	body, err := problem.ReadBody(w, r, nil, problem.BodyBytesMax)
-	if err != nil {
-		return nil, refuse(problemBody, "%s", problem.From(err).Detail)
-	}
-	return parseObject(body)
-}
-
+// parseObject reads a body that must be one JSON object (RFC 8259, no duplicate names, valid UTF-8,
+// nothing after it). Any failure is a problem of status 400.
 func parseObject(body []byte) (*object, error) {
 	if !shallow(body) {
 		return nil, refuse(problemBody, "The body nests deeper than %d levels.", bodyDepthMax)

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -142,33 +141,6 @@ func equal(a, b any) bool {
 	x, _ := json.Marshal(a, json.Deterministic(true))
 	y, _ := json.Marshal(b, json.Deterministic(true))
 	return bytes.Equal(x, y)
-}
-
-func TestDocumentMatchesOperations(t *testing.T) {
-	documented := openapitest.Load(t, "../../api/citizens.yaml").Operations()
-	for _, op := range operations {
-		for _, path := range op.paths {
-			name := op.method + " " + path
-			var want []string
-			for _, s := range op.statuses {
-				want = append(want, http.StatusText(s))
-			}
-			var got []string
-			for _, s := range documented[name] {
-				got = append(got, http.StatusText(atoi(t, s)))
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				t.Errorf("%s: the document has %v, the code %v", name, got, want)
-			}
-			delete(documented, name)
-		}
-	}
-	delete(documented, "GET /status") // the gateway's
-	for name := range documented {
-		t.Errorf("%s is documented, not served", name)
-	}
 }
 
 func TestProblemsAreDocumented(t *testing.T) {

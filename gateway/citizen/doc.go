@@ -20,7 +20,7 @@
 //
 //	config.go       Config, Relay and the limits
 //	api.go          from a request to its answer: authentication, bounds, errors
-//	operations.go   the operations, their paths and statuses
+//	operations.go   the operations
 //	problems.go     the problem types and the table from wire codes
 //	body.go         strict JSON objects with a complete report of their faults
 //	query.go        the parameters of the query

@@ -1,8 +1,6 @@
 package citizen
 
 import (
-	"context"
-
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -51,19 +49,19 @@ type category struct {
 
 // listMessages lists the inbox, newest first. With minimum_id the page holds the newest ids above
 // it; when there are more than fit, next leads to the others.
-func (a *API) listMessages(ctx context.Context, c *call) (any, error) {
+func (c *call) listMessages() error {
 	req, enrich, err := listOf(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var got wire.InboxPage
-	if err := c.ask(ctx, wire.MethodListInbox, req, &got); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodListInbox, req, &got); err != nil {
+		return err
 	}
 	out := page{Items: make([]any, 0, len(got.Items))}
 	var senders map[wire.ServiceID]sender
 	if enrich {
-		senders = a.senders(ctx, got.Items)
+		senders = c.api.senders(c.R.Context(), got.Items)
 	}
 	for i := range got.Items {
 		item := &got.Items[i]
@@ -81,12 +79,12 @@ func (a *API) listMessages(ctx context.Context, c *call) (any, error) {
 			out.Next = got.Items[n-1].ID.String()
 		}
 	}
-	return out, nil
+	return c.Answer(out)
 }
 
 // listOf reads the query of a list.
 func listOf(c *call) (req *wire.ListInbox, enrich bool, err error) {
-	q, err := query(c.r)
+	q, err := query(c.R)
 	if err != nil {
 		return nil, false, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -366,41 +367,39 @@ func TestRegionErrors(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t)
 			token := b.login(codeA)
-			for _, op := range operations {
+			for _, op := range served {
 				b.fed.fault = nil
-				if op != opTestLogin {
+				if op.By == operation.Session {
 					token = b.login(codeA)
 				}
 				b.fed.fault = func(wire.Method, bool) error { return wire.Errorf(code, "injected") }
 				want := table[code]
-				if code == wire.Moved && op == opTestLogin || !op.answers(want) {
+				if code == wire.Moved && op.By == operation.Anyone || !op.Has(want) {
 					want = 500
 				}
-				if code == wire.Conflict && op == opTestLogin {
+				if code == wire.Conflict && op.By == operation.Anyone {
 					want = 500 // a claim that never ends
 				}
-				for _, path := range op.paths {
-					path = strings.NewReplacer("{id}", idOf(1).String(), "{service_id}",
-						string(serviceA)).Replace(path)
-					got := b.do(op.method, path, token, validBody(op), want)
-					if code == wire.Conflict && want == 409 && got["detail"] != "injected" {
-						t.Errorf("%s: the region's detail is lost: %v", op.id, got)
-					}
+				path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}",
+					string(serviceA)).Replace(op.Path)
+				got := b.do(op.Method, path, token, validBody(op.ID), want)
+				if code == wire.Conflict && want == 409 && got["detail"] != "injected" {
+					t.Errorf("%s: the region's detail is lost: %v", op.ID, got)
 				}
 			}
 		})
 	}
 }
 
-func validBody(op *operation) string {
-	switch op {
-	case opTestLogin:
+func validBody(id string) string {
+	switch id {
+	case "testLogin", "testLoginUnderAuth":
 		return `{"username":"` + string(codeA) + `","password":"test"}`
-	case opSetProfile:
+	case "updateProfile":
 		return `{"version":0}`
-	case opSetHome:
+	case "moveToRegion":
 		return `{"region":"sicilia"}`
-	case opSetPreference:
+	case "upsertServicePreferences":
 		return `{"is_inbox_enabled":true,"is_email_enabled":true,"is_webhook_enabled":true,` +
 			`"settings_version":0}`
 	}
@@ -434,10 +433,9 @@ func TestNotReady(t *testing.T) {
 	b := newBench(t)
 	token := b.login(codeA)
 	b.fed.hasher, b.fed.regions = nil, nil
-	for _, op := range operations {
-		path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}", "x").
-			Replace(op.paths[0])
-		got := b.do(op.method, path, token, validBody(op), 500)
+	for _, op := range served {
+		path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}", "x").Replace(op.Path)
+		got := b.do(op.Method, path, token, validBody(op.ID), 500)
 		b.want(got, map[string]any{"type": problemUnavailable.Type.URN()})
 	}
 }
@@ -464,7 +462,7 @@ func TestInFlightBound(t *testing.T) {
 			t.Error("429 without Retry-After")
 		}
 		// Where the contract has no 429.
-		got := b.do("POST", "/test-login", "", validBody(opTestLogin), 500)
+		got := b.do("POST", "/test-login", "", validBody("testLogin"), 500)
 		b.want(got, map[string]any{"type": problemUnavailable.Type.URN()})
 		close(leave)
 		<-done

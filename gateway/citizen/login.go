@@ -23,36 +23,36 @@ type tokenAnswer struct {
 
 // testLogin opens a session for a listed citizen without an identity provider. The first login of
 // a citizen claims the code for the home region.
-func (a *API) testLogin(ctx context.Context, c *call) (any, error) {
-	if a.cfg.TestLogin == nil {
-		return nil, refuse(problemMissing, "%s", opTestLogin.missing)
+func (c *call) testLogin() error {
+	if c.api.cfg.TestLogin == nil {
+		return refuse(problemMissing, "%s", c.Op.Missing)
 	}
-	code, home, err := a.credentials(c)
+	code, home, err := c.credentials()
 	if err != nil {
-		a.logins.WithLabelValues("refused").Inc()
-		return nil, err
+		c.api.logins.WithLabelValues("refused").Inc()
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loginWait)
+	ctx, cancel := context.WithTimeout(c.R.Context(), loginWait)
 	defer cancel()
-	token, err := a.open(ctx, code, home)
+	token, err := c.open(ctx, code, home)
 	var refused problem.Problem
 	switch {
 	case errors.As(err, &refused) && refused.Status < 500:
-		a.logins.WithLabelValues("refused").Inc()
+		c.api.logins.WithLabelValues("refused").Inc()
 	case err != nil:
-		a.logins.WithLabelValues("failed").Inc()
+		c.api.logins.WithLabelValues("failed").Inc()
 	default:
-		a.logins.WithLabelValues("opened").Inc()
+		c.api.logins.WithLabelValues("opened").Inc()
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return tokenAnswer{token}, nil
+	return c.Answer(tokenAnswer{token})
 }
 
 // credentials reads the body {username, password, home_region?} and checks who it is. home is
 // empty when the citizen names none.
-func (a *API) credentials(c *call) (code fiscalcode.Code, home wire.RegionID, err error) {
+func (c *call) credentials() (code fiscalcode.Code, home wire.RegionID, err error) {
 	o, err := c.object()
 	if err != nil {
 		return "", "", err
@@ -68,12 +68,13 @@ func (a *API) credentials(c *call) (code fiscalcode.Code, home wire.RegionID, er
 	if err := o.err(); err != nil {
 		return "", "", err
 	}
-	_, listed := a.cfg.TestLogin.Codes[code]
-	given, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(a.cfg.TestLogin.Password))
-	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 || !listed && !a.cfg.TestLogin.Any {
+	login := c.api.cfg.TestLogin
+	_, listed := login.Codes[code]
+	given, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(login.Password))
+	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 || !listed && !login.Any {
 		return "", "", refuse(problemCredentials, "Unknown citizen, or wrong password.")
 	}
-	if _, ok := a.relay.RegionByID(wire.RegionID(region)); !ok && region != "" {
+	if _, ok := c.api.relay.RegionByID(wire.RegionID(region)); !ok && region != "" {
 		return "", "", refuse(problemRegion, "This federation has no region %q.", region)
 	}
 	return code, wire.RegionID(region), nil
@@ -81,13 +82,14 @@ func (a *API) credentials(c *call) (code fiscalcode.Code, home wire.RegionID, er
 
 // open opens a session in the region that owns the code: named, or found. It follows the code
 // where it moved, unless a region was named.
-func (a *API) open(ctx context.Context, code fiscalcode.Code, named wire.RegionID) (string, error) {
-	region, err := a.homeOf(ctx, code, named)
+func (c *call) open(ctx context.Context, code fiscalcode.Code, named wire.RegionID) (string,
+	error) {
+	region, err := c.homeOf(ctx, code, named)
 	if err != nil {
 		return "", err
 	}
 	for range 1 + movesMax {
-		token, err := a.openIn(ctx, code, region)
+		token, err := c.api.openIn(ctx, code, region)
 		if err == nil {
 			return token, nil
 		}
@@ -96,9 +98,9 @@ func (a *API) open(ctx context.Context, code fiscalcode.Code, named wire.RegionI
 			return "", err
 		}
 		if named != "" && e.Region != named {
-			return "", refuse(problemOtherRegion, "%s", opTestLogin.conflict)
+			return "", refuse(problemOtherRegion, "%s", c.Op.Conflict)
 		}
-		if _, ok := a.relay.RegionByID(e.Region); !ok || e.Region == region {
+		if _, ok := c.api.relay.RegionByID(e.Region); !ok || e.Region == region {
 			break
 		}
 		region = e.Region
@@ -108,18 +110,18 @@ func (a *API) open(ctx context.Context, code fiscalcode.Code, named wire.RegionI
 
 // homeOf picks the region to log in at: the owner of a claimed code, else the named region, else
 // the gateway's own. Without the directory the region asked decides, in its log.
-func (a *API) homeOf(ctx context.Context, code fiscalcode.Code,
+func (c *call) homeOf(ctx context.Context, code fiscalcode.Code,
 	named wire.RegionID) (wire.RegionID, error) {
-	owner, claimed, err := a.relay.RegionOf(ctx, code)
+	owner, claimed, err := c.api.relay.RegionOf(ctx, code)
 	switch {
 	case err == nil && claimed && named != "" && named != owner:
-		return "", refuse(problemOtherRegion, "%s", opTestLogin.conflict)
+		return "", refuse(problemOtherRegion, "%s", c.Op.Conflict)
 	case err == nil && claimed:
 		return owner, nil
 	case named != "":
 		return named, nil
 	}
-	return a.relay.Home().ID, nil
+	return c.api.relay.Home().ID, nil
 }
 
 // openIn opens a session in one region. It retries with the same bytes until the context ends: a
@@ -172,17 +174,17 @@ var fieldsPattern = regexp.MustCompile(`^\(([a-zA-Z]{1,32}(,[a-zA-Z]{1,32}){0,31
 
 // session tells a citizen's client about its session: everything, or the fields that it names.
 // A name that is not known here is one that has no value here.
-func (a *API) session(ctx context.Context, c *call) (any, error) {
+func (c *call) session() error {
 	names := map[string]bool{"spidLevel": true, "expirationDate": true}
-	q, err := query(c.r)
+	q, err := query(c.R)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if fields, ok, err := q.one("fields"); err != nil {
-		return nil, err
+		return err
 	} else if ok {
 		if !fieldsPattern.MatchString(fields) {
-			return nil, refuse(problemParameter,
+			return refuse(problemParameter,
 				"value at fields is not a valid [list of names in parentheses]")
 		}
 		clear(names)
@@ -191,8 +193,8 @@ func (a *API) session(ctx context.Context, c *call) (any, error) {
 		}
 	}
 	var s wire.Session
-	if err := c.ask(ctx, wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
+		return err
 	}
 	var answer publicSession
 	if names["spidLevel"] {
@@ -201,7 +203,7 @@ func (a *API) session(ctx context.Context, c *call) (any, error) {
 	if names["expirationDate"] {
 		answer.ExpirationDate = s.ExpiresAt.String()
 	}
-	return answer, nil
+	return c.Answer(answer)
 }
 
 // success is the contract's SuccessResponse.
@@ -211,16 +213,16 @@ type success struct {
 
 // logout ends the session. The region would accept the end of a session that does not exist; the
 // contract wants 401 for it, so it is looked up first.
-func (a *API) logout(ctx context.Context, c *call) (any, error) {
+func (c *call) logout() error {
 	var s wire.Session
-	if err := c.ask(ctx, wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
+		return err
 	}
-	err := c.ask(ctx, wire.MethodLogout, &wire.Logout{Token: c.token}, &empty{})
+	err := c.ask(wire.MethodLogout, &wire.Logout{Token: c.token}, &empty{})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return success{"ok"}, nil
+	return c.Answer(success{"ok"})
 }
 
 // empty is the answer of a call that answers nothing.

@@ -1,8 +1,6 @@
 package citizen
 
 import (
-	"context"
-
 	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -21,28 +19,28 @@ type publicMessage struct {
 }
 
 // getMessage reads one message of the citizen's; reading it this way does not mark it as read.
-func (a *API) getMessage(ctx context.Context, c *call) (any, error) {
-	id, ok := parseID(c.r.PathValue("id"))
+func (c *call) getMessage() error {
+	id, ok := parseID(c.R.PathValue("id"))
 	if !ok {
-		return nil, badParameter("id", "MessageId")
+		return badParameter("id", "MessageId")
 	}
-	q, err := query(c.r)
+	q, err := query(c.R)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	public, err := q.boolean("public_message")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var got wire.InboxMessage
 	req := &wire.GetInbox{Token: c.token, ID: id}
-	if err := c.ask(ctx, wire.MethodGetInbox, req, &got); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodGetInbox, req, &got); err != nil {
+		return err
 	}
 	head, body := headOf(&got.Item, got.FiscalCode), contract.ContentOf(&got.Content)
 	if !public {
-		return messageWithContent{head, body}, nil
+		return c.Answer(messageWithContent{head, body})
 	}
-	from := a.senders(ctx, []wire.InboxItem{got.Item})[got.Item.Service]
-	return publicMessage{head, enrichmentOf(&got.Item, from), body}, nil
+	from := c.api.senders(c.R.Context(), []wire.InboxItem{got.Item})[got.Item.Service]
+	return c.Answer(publicMessage{head, enrichmentOf(&got.Item, from), body})
 }

@@ -25,37 +25,37 @@ func homeIn(m *wire.Move) home {
 }
 
 // getHome tells where the citizen lives.
-func (a *API) getHome(ctx context.Context, c *call) (any, error) {
+func (c *call) getHome() error {
 	var m wire.Move
-	err := c.ask(ctx, wire.MethodGetMove, &wire.MoveRef{Token: c.token}, &m)
+	err := c.ask(wire.MethodGetMove, &wire.MoveRef{Token: c.token}, &m)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return homeIn(&m), nil
+	return c.Answer(homeIn(&m))
 }
 
 // setHome begins the citizen's move to a region. It takes a moment, in which messages wait; the
 // session stays what it is.
-func (a *API) setHome(ctx context.Context, c *call) (any, error) {
+func (c *call) setHome() error {
 	o, err := c.object()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	to := wire.RegionID(o.text("region", "name of a region", true, func(s string) bool {
 		return wire.RegionID(s).Valid()
 	}))
 	if err := o.err(); err != nil {
-		return nil, err
+		return err
 	}
-	if _, ok := a.relay.RegionByID(to); !ok {
-		return nil, refuse(problemRegion, "This federation has no region %q.", to)
+	if _, ok := c.api.relay.RegionByID(to); !ok {
+		return refuse(problemRegion, "This federation has no region %q.", to)
 	}
 	var m wire.Move
-	err = c.ask(ctx, wire.MethodMove, &wire.MoveIntent{Token: c.token, To: to}, &m)
+	err = c.ask(wire.MethodMove, &wire.MoveIntent{Token: c.token, To: to}, &m)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return homeIn(&m), nil
+	return c.Answer(homeIn(&m))
 }
 
 // follow makes a call to the region of the session, and follows the citizen who moved away from

@@ -1,7 +1,6 @@
 package citizen
 
 import (
-	"context"
 	"errors"
 
 	"github.com/staffetta/staffetta/wire"
@@ -23,39 +22,39 @@ func preferenceOf(p *wire.Preference) servicePreference {
 
 // getPreference reads what the citizen receives of a service: what was chosen, or what the mode
 // says where nothing was.
-func (a *API) getPreference(ctx context.Context, c *call) (any, error) {
-	service, err := a.service(ctx, c)
+func (c *call) getPreference() error {
+	service, err := c.service()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var p wire.Preference
 	req := &wire.GetPreference{Token: c.token, Service: service}
-	if err := c.ask(ctx, wire.MethodGetPreference, req, &p); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodGetPreference, req, &p); err != nil {
+		return err
 	}
-	return preferenceOf(&p), nil
+	return c.Answer(preferenceOf(&p))
 }
 
 // setPreference stores what the citizen wants of a service, under the settings version that the
 // citizen has seen.
-func (a *API) setPreference(ctx context.Context, c *call) (any, error) {
+func (c *call) setPreference() error {
 	o, err := c.object()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p, err := parsePreference(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if p.Service, err = a.service(ctx, c); err != nil {
-		return nil, err
+	if p.Service, err = c.service(); err != nil {
+		return err
 	}
 	var stored wire.Preference
 	req := &wire.SetPreference{Token: c.token, Preference: *p}
-	if err := c.ask(ctx, wire.MethodSetPreference, req, &stored); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodSetPreference, req, &stored); err != nil {
+		return err
 	}
-	return preferenceOf(&stored), nil
+	return c.Answer(preferenceOf(&stored))
 }
 
 func parsePreference(o *object) (*wire.Preference, error) {
@@ -71,14 +70,14 @@ func parsePreference(o *object) (*wire.Preference, error) {
 
 // service returns the service of the path, which must exist. What can not be an id exists as
 // little as one that nobody has.
-func (a *API) service(ctx context.Context, c *call) (wire.ServiceID, error) {
-	id := wire.ServiceID(c.r.PathValue("service_id"))
+func (c *call) service() (wire.ServiceID, error) {
+	id := wire.ServiceID(c.R.PathValue("service_id"))
 	if !id.Valid() {
-		return "", refuse(problemMissing, "%s", opGetPreference.missing)
+		return "", refuse(problemMissing, "%s", c.Op.Missing)
 	}
-	_, err := a.relay.ServiceByID(ctx, id)
+	_, err := c.api.relay.ServiceByID(c.R.Context(), id)
 	if errors.Is(err, wire.NotFound) {
-		return "", refuse(problemMissing, "%s", opGetPreference.missing)
+		return "", refuse(problemMissing, "%s", c.Op.Missing)
 	}
 	return id, err
 }

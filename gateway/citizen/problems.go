@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -44,7 +45,7 @@ func refuse(p problem.Problem, format string, args ...any) problem.Problem {
 }
 
 // problemOf turns any error of an operation into a problem that the operation may answer.
-func problemOf(op *operation, err error) problem.Problem {
+func problemOf(op *operation.Operation, err error) problem.Problem {
 	var p problem.Problem
 	switch {
 	case errors.As(err, &p):
@@ -54,7 +55,7 @@ func problemOf(op *operation, err error) problem.Problem {
 		p = fromWire(op, wire.AsError(err))
 	}
 	switch {
-	case op.answers(p.Status):
+	case op.Has(p.Status):
 		return p
 	case p.Type == problemBusy.Type:
 		return problemUnavailable.With(p.Detail)
@@ -64,15 +65,15 @@ func problemOf(op *operation, err error) problem.Problem {
 
 // fromWire is the table from what a region answers. The contract has no 503: what is away now is
 // 500 with Retry-After, and a full queue is 429.
-func fromWire(op *operation, e *wire.Error) problem.Problem {
+func fromWire(op *operation.Operation, e *wire.Error) problem.Problem {
 	switch e.Code {
 	case wire.Unauthenticated, wire.Moved: // Moved: of a login that found no end
 		return problemSession.With("The session does not exist or has ended.")
 	case wire.NotFound:
-		return problemMissing.With(op.missing)
+		return problemMissing.With(op.Missing)
 	case wire.Conflict:
 		if e.Detail == "" {
-			return problemConflict.With(op.conflict)
+			return problemConflict.With(op.Conflict)
 		}
 		return problemConflict.With(e.Detail)
 	case wire.Malformed, wire.TooLarge:

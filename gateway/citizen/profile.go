@@ -1,7 +1,6 @@
 package citizen
 
 import (
-	"context"
 	"slices"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -38,31 +37,31 @@ type preferencesSettings struct {
 }
 
 // getProfile reads the profile, which every citizen with a session has.
-func (a *API) getProfile(ctx context.Context, c *call) (any, error) {
+func (c *call) getProfile() error {
 	var p wire.Profile
-	if err := c.ask(ctx, wire.MethodGetProfile, &wire.SessionRef{Token: c.token}, &p); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodGetProfile, &wire.SessionRef{Token: c.token}, &p); err != nil {
+		return err
 	}
-	return profileOf(&p), nil
+	return c.Answer(profileOf(&p))
 }
 
 // setProfile changes the profile whose version the body names. Accepting the terms for the first
 // time is the activation; the region makes it so.
-func (a *API) setProfile(ctx context.Context, c *call) (any, error) {
+func (c *call) setProfile() error {
 	o, err := c.object()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	update, err := parseProfile(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var p wire.Profile
 	req := &wire.SetProfile{Token: c.token, Update: *update}
-	if err := c.ask(ctx, wire.MethodSetProfile, req, &p); err != nil {
-		return nil, err
+	if err := c.ask(wire.MethodSetProfile, req, &p); err != nil {
+		return err
 	}
-	return profileOf(&p), nil
+	return c.Answer(profileOf(&p))
 }
 
 func profileOf(p *wire.Profile) initializedProfile {

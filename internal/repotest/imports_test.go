@@ -86,7 +86,8 @@ var neverRules = []never{
 		"consensus replicates any state, over any transport"},
 	{[]string{"wire"}, []string{"net", "net/http", "os/exec"},
 		"wire is bytes in, bytes out"},
-	{[]string{"gateway/institution", "gateway/citizen"}, []string{"gateway/route", "wire/link"},
+	{[]string{"gateway/institution", "gateway/citizen", "gateway/operation"},
+		[]string{"gateway/route", "wire/link"},
 		"the APIs know what they ask for, not how it is found"},
 	{[]string{"internal/..."}, []string{"node/...", "gateway/...", "consensus", "cmd/..."},
 		"internal holds mechanism, which does not know who uses it"},
@@ -97,6 +98,8 @@ var nothingElseRules = []nothingElse{
 		[]string{"internal/codec", "internal/fiscalcode"}},
 	{"wire/link", "the link carries bytes of wire", []string{"wire"}},
 	{"consensus", "consensus knows entries, and nothing of what they say", []string{"wire"}},
+	{"gateway/operation", "a declaration knows no API and no federation",
+		[]string{"internal/contract", "internal/problem"}},
 	{"internal/codec", "the lowest layer", nil},
 	{"internal/fiscalcode", "the lowest layer", nil},
 }
