@@ -20,7 +20,7 @@
 //	edge.go      around every request: id, headers, bounds, panics, access metrics
 //	compress.go  answers compressed for who asks for it
 //	rooms.go     file descriptors, watched as a node's are
-//	status.go    whether calls are answered here now
+//	status.go    whether calls are answered here now: the operations of no API
 //	linger.go    a body that nobody read, heard so that its sender sees the answer
 //	openapi.go   the documents of package api
 //	stats.go     metrics

@@ -116,7 +116,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	citizens.Register(mux)
-	registerStatus(mux, g.Ready)
+	own.Register(mux, statuses(g.Ready))
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }
 

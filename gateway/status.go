@@ -3,23 +3,35 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
 )
 
-// registerStatus serves /status to clients, beside either API: whether calls are answered here
-// now, and nothing else. The operator's /status says how the gateway is, elsewhere.
-func registerStatus(mux *http.ServeMux, ready func() error) {
+// statuses serve /status to clients, beside either API: whether calls are answered here now, and
+// nothing else. The operator's /status says how the gateway is, elsewhere.
+func statuses(ready func() error) []operation.Row[*operation.Call] {
+	var list []operation.Row[*operation.Call]
 	for _, path := range []string{"/status", "/api/v1/status"} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-			if err := ready(); err != nil {
-				problem.Write(w, problem.FromWire(err))
-				return
-			}
-			problem.WriteJSON(w, http.StatusOK, publicStatus{"ready"})
-		})
+		list = append(list, operation.Row[*operation.Call]{
+			Operation: operation.Operation{ID: "getStatus", Method: http.MethodGet, Path: path,
+				Answers: []int{200, 503}},
+			Serve: func(c *operation.Call) error {
+				if err := ready(); err != nil {
+					return err
+				}
+				return c.Answer(publicStatus{"ready"})
+			}})
 	}
+	return list
 }
 
 type publicStatus struct {
 	Status string `json:"status"`
+}
+
+// own are the operations that belong to no API: everybody may call them.
+var own = operation.API[*operation.Call]{
+	Begin:  func(c operation.Call) *operation.Call { return &c },
+	Admit:  func(*operation.Call) error { return nil },
+	Refuse: func(c *operation.Call, err error) { problem.Write(c.W, problem.From(err)) },
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/problem"
@@ -45,10 +47,10 @@ func knownScope(s string) bool {
 	return false
 }
 
-// call is one request that came with a valid key, on its way through the checks.
+// call is one request on its way through the checks.
 type call struct {
-	w           http.ResponseWriter
-	r           *http.Request
+	operation.Call
+	api         *API
 	service     *wire.Service
 	institution *wire.Institution
 	hasher      *wire.Hasher
@@ -63,7 +65,7 @@ const waitedLittle = 10 * time.Millisecond
 // away costs five seconds, whatever else was asked before. The relay ends each call after that
 // time by itself, so a timer is set only for what comes after another wait.
 func wait[T any](c *call, f func(context.Context) (T, error)) (T, error) {
-	ctx := c.r.Context()
+	ctx := c.R.Context()
 	if c.waited > waitedLittle {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wire.OwnerWait-c.waited)
@@ -75,28 +77,14 @@ func wait[T any](c *call, f func(context.Context) (T, error)) (T, error) {
 	return v, err
 }
 
-// handler admits a request, serves it, and answers the error that either returns.
-func (a *API) handler(serve func(*call) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{w: w, r: r}
-		err := a.admit(c)
-		if err == nil {
-			err = serve(c)
-		}
-		if err != nil {
-			a.refuse(c, err)
-		}
-	})
-}
-
-// admit checks key and rate.
-func (a *API) admit(c *call) error {
-	keys := c.r.Header[KeyHeader]
+// admit checks key and rate, and what else the operation asks of who calls.
+func (c *call) admit() error {
+	keys := c.R.Header[KeyHeader]
 	if len(keys) == 0 || keys[0] == "" {
 		return keyMissing
 	}
 	access, err := wait(c, func(ctx context.Context) (*wire.ServiceAccess, error) {
-		return a.relay.ServiceByKey(ctx, wire.HashKey(keys[0]))
+		return c.api.relay.ServiceByKey(ctx, wire.HashKey(keys[0]))
 	})
 	if errors.Is(err, wire.NotFound) {
 		return keyInvalid
@@ -105,36 +93,41 @@ func (a *API) admit(c *call) error {
 		return relayFault(err)
 	}
 	c.service, c.institution = &access.Service, &access.Institution
-	left := a.rates.take(c.institution)
-	left.tell(c.w.Header(), a.rates.window)
+	left := c.api.rates.take(c.institution)
+	left.tell(c.W.Header(), c.api.rates.window)
 	if left.refused {
 		return left.refusal()
 	}
-	if c.hasher = a.relay.Hasher(); c.hasher == nil {
+	if c.hasher = c.api.relay.Hasher(); c.hasher == nil {
 		return wire.Errorf(wire.NotReady, "no directory key yet")
 	}
-	return nil
+	if c.Op.Metered {
+		if _, ok := c.api.capacity.take(c.institution.ID, 0); !ok {
+			return overCapacity
+		}
+	}
+	return c.checkScopes()
 }
 
 // refuse answers err.
-func (a *API) refuse(c *call, err error) {
+func (c *call) refuse(err error) {
 	var g gatewayRefusal
 	if errors.As(err, &g) {
 		if g.Status == http.StatusUnauthorized {
-			c.w.Header().Set("WWW-Authenticate", `ApiKey name="`+KeyHeader+`", in="header"`)
+			c.W.Header().Set("WWW-Authenticate", `ApiKey name="`+KeyHeader+`", in="header"`)
 		}
-		a.stats.refusals.WithLabelValues(string(g.Type)).Inc()
-		g.write(c.w, c.r)
+		c.api.stats.refusals.WithLabelValues(string(g.Type)).Inc()
+		g.write(c.W, c.R)
 		return
 	}
 	p := problem.From(err)
 	if p.Status == http.StatusInternalServerError {
-		a.log.LogAttrs(c.r.Context(), slog.LevelError, "call failed",
-			slog.String("operation", c.r.Pattern), slog.String("problem", string(p.Type)),
+		c.api.log.LogAttrs(c.R.Context(), slog.LevelError, "call failed",
+			slog.String("operation", c.R.Pattern), slog.String("problem", string(p.Type)),
 			slog.String("code", wire.AsError(err).Code.String()))
 	}
-	a.stats.refusals.WithLabelValues(string(p.Type)).Inc()
-	problem.Write(c.w, p)
+	c.api.stats.refusals.WithLabelValues(string(p.Type)).Inc()
+	problem.Write(c.W, p)
 }
 
 // relayFault is an error of the relay on a call that was well-formed: the client may learn that
@@ -147,29 +140,29 @@ func relayFault(err error) error {
 	return &wire.Error{Code: wire.Internal}
 }
 
-// needScope requires one of the scopes.
-func (c *call) needScope(oneOf ...string) error {
-	known := false
-	for _, s := range c.institution.Scopes {
-		known = known || knownScope(s)
+// checkScopes requires one of the operation's scopes.
+func (c *call) checkScopes() error {
+	if c.Op.Bars != "" && c.institution.HasScope(c.Op.Bars) {
+		return scopeMissing
 	}
-	if !known {
+	if len(c.Op.Scopes) == 0 {
+		return nil
+	}
+	if !slices.ContainsFunc(c.institution.Scopes, knownScope) {
 		return noValidScope
 	}
-	for _, s := range oneOf {
-		if c.institution.HasScope(s) {
-			return nil
-		}
+	if !slices.ContainsFunc(c.Op.Scopes, c.institution.HasScope) {
+		return scopeMissing
 	}
-	return scopeMissing
+	return nil
 }
 
 // checkSource requires a client address that the service has authorized.
-func (a *API) checkSource(c *call) error {
+func (c *call) checkSource() error {
 	if len(c.service.AuthorizedCIDRs) == 0 {
 		return nil
 	}
-	addr, ok := a.clientAddr(c.r)
+	addr, ok := c.api.clientAddr(c.R)
 	if !ok {
 		return addressUnknown
 	}
@@ -182,7 +175,7 @@ func (a *API) checkSource(c *call) error {
 
 // pathCode reads the fiscal code in the path.
 func (c *call) pathCode() (fiscalcode.Code, error) {
-	code, err := fiscalcode.Parse(c.r.PathValue("fiscal_code"))
+	code, err := fiscalcode.Parse(c.R.PathValue("fiscal_code"))
 	if err != nil {
 		return "", invalidFiscalCode
 	}

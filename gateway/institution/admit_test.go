@@ -309,23 +309,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The document lists what is served, and docs/problems.md every problem.
-func TestDocuments(t *testing.T) {
-	b := newBench(t)
-	for op := range b.doc.Operations() {
-		method, path, _ := strings.Cut(op, " ")
-		if path == "/status" {
-			continue // the gateway's
-		}
-		path = strings.NewReplacer("{fiscal_code}", active, "{id}", "1").Replace(path)
-		r := httptest.NewRequest(method, "/api/v1"+path, nil)
-		if _, pattern := b.mux.Handler(r); pattern == "" {
-			t.Errorf("%s is documented and not served", op)
-		}
-	}
-	if got, want := len(b.doc.Operations())-1, 6; got != want {
-		t.Errorf("%d operations documented, %d served", got, want)
-	}
+// docs/problems.md lists every problem.
+func TestProblems(t *testing.T) {
 	openapitest.CheckProblems(t, "../../docs/problems.md", "Institutions", Problems())
 	seen := map[string]bool{}
 	for _, p := range Problems() {

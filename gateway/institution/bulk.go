@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"os"
 	"sync"
@@ -87,14 +86,15 @@ type told struct {
 }
 
 // submitBulk answers a bulk request. Once the answer has begun, errors are answered as lines.
-func (a *API) submitBulk(c *call) error {
+func (c *call) submitBulk() error {
+	a := c.api
 	if err := c.bulkAllowed(); err != nil {
 		return err
 	}
-	s := &stream{api: a, call: c, http: http.NewResponseController(c.w),
-		key: wire.HashKey(c.r.Header.Get(KeyHeader)), institution: c.institution.ID,
+	s := &stream{api: a, call: c, http: http.NewResponseController(c.W),
+		key: wire.HashKey(c.R.Header.Get(KeyHeader)), institution: c.institution.ID,
 		bytes: semaphore.NewWeighted(bulkBytesMax), taken: make(chan taken, bulkLinesMax),
-		told: make(chan told, bulkToldMax), checked: time.Now(), source: a.checkSource(c)}
+		told: make(chan told, bulkToldMax), checked: time.Now(), source: c.checkSource()}
 	if err := a.streams.open(s); err != nil {
 		return err
 	}
@@ -106,21 +106,14 @@ func (a *API) submitBulk(c *call) error {
 
 // bulkAllowed makes the checks of a whole request.
 func (c *call) bulkAllowed() error {
-	if err := c.needScope(scopeMessageWrite, scopeLimitedMessageWrite); err != nil {
+	if err := c.CheckBody(); err != nil {
 		return err
 	}
-	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	if err != nil || kind != bulkType {
-		return unsupportedType
-	}
-	if err := problem.CheckEncoding(c.w, c.r); err != nil {
-		return err
-	}
-	if len(c.r.Header[idempotencyHeader]) > 0 {
+	if len(c.R.Header[idempotencyHeader]) > 0 {
 		return invalidIdempotencyKey.With("A bulk request has no key of its own: each line has " +
 			"one, in its member idempotency_key.")
 	}
-	return misplacedKey(c.r)
+	return misplacedKey(c.R)
 }
 
 // serve runs the stream to its end. Servers that can not do what the controller asks for are
@@ -128,11 +121,11 @@ func (c *call) bulkAllowed() error {
 func (s *stream) serve() {
 	s.http.EnableFullDuplex()
 	s.touch()
-	h := s.call.w.Header()
+	h := s.call.W.Header()
 	h.Set("Content-Type", bulkType)
 	h.Set("Cache-Control", "no-store")
-	s.call.w.WriteHeader(http.StatusOK)
-	if s.call.r.Header.Get("Expect") == "" {
+	s.call.W.WriteHeader(http.StatusOK)
+	if s.call.R.Header.Get("Expect") == "" {
 		s.http.Flush() // some clients send nothing before they have seen the status
 	}
 	var answering sync.WaitGroup
@@ -156,7 +149,7 @@ func (s *stream) read() bulkEnd {
 	s.decoder = s.api.decoders.Get().(*decoder)
 	defer func() { s.decoder.reset(); s.api.decoders.Put(s.decoder) }()
 	// What was taken is decided even when the client leaves.
-	relayed := context.WithoutCancel(s.call.r.Context())
+	relayed := context.WithoutCancel(s.call.R.Context())
 	for {
 		line, err := s.in.next()
 		switch {
@@ -204,7 +197,7 @@ func (s *stream) record(line []byte) (*wire.Record, error) {
 	if err := d.decodeMessage(m); err != nil {
 		return nil, err
 	}
-	return s.api.record(s.call, m, "", m.key, s.source)
+	return s.call.record(m, "", m.key, s.source)
 }
 
 // refuse makes the next line the stream's last, whatever is in it.
@@ -219,7 +212,7 @@ func (s *stream) recheck() error {
 	if time.Since(s.checked) < bulkRecheck {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.call.r.Context(), wire.OwnerWait)
+	ctx, cancel := context.WithTimeout(s.call.R.Context(), wire.OwnerWait)
 	defer cancel()
 	access, err := s.api.relay.ServiceByKey(ctx, s.key)
 	if errors.Is(err, wire.NotFound) {
@@ -230,13 +223,13 @@ func (s *stream) recheck() error {
 	}
 	c := s.call
 	c.service, c.institution = &access.Service, &access.Institution
-	s.checked, s.source = time.Now(), s.api.checkSource(c)
-	return c.needScope(scopeMessageWrite, scopeLimitedMessageWrite)
+	s.checked, s.source = time.Now(), c.checkSource()
+	return c.checkScopes()
 }
 
 // Read is the request's body.
 func (s *stream) Read(b []byte) (int, error) {
-	n, err := s.call.r.Body.Read(b)
+	n, err := s.call.R.Body.Read(b)
 	if n > 0 {
 		s.touch()
 	}
@@ -276,13 +269,13 @@ func (s *stream) isDraining() bool {
 // hangUp ends a connection in whose requests nobody knows where the next one begins. All answers
 // were written.
 func (s *stream) hangUp(end bulkEnd) {
-	if end == endWhole || end == endFault || s.call.r.ProtoMajor > 1 {
+	if end == endWhole || end == endFault || s.call.R.ProtoMajor > 1 {
 		return
 	}
 	if end != endBroken {
 		// The client has been told, and closing now could destroy what it has not read yet.
 		s.http.SetReadDeadline(time.Now().Add(bulkLinger))
-		if _, err := io.CopyN(io.Discard, s.call.r.Body, bulkLingerBytes); err == io.EOF {
+		if _, err := io.CopyN(io.Discard, s.call.R.Body, bulkLingerBytes); err == io.EOF {
 			return
 		}
 	}

@@ -62,7 +62,7 @@ func (s *stream) flush(buf []byte) []byte {
 	if len(buf) == 0 || s.broken.Load() {
 		return buf[:0]
 	}
-	_, err := s.call.w.Write(buf)
+	_, err := s.call.W.Write(buf)
 	if err == nil {
 		if err = s.http.Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil
@@ -97,8 +97,8 @@ func (s *stream) appendProblem(b []byte, err error) []byte {
 	p := problem.From(err)
 	if p.Status == http.StatusInternalServerError && !s.faulted {
 		s.faulted = true // the metric counts them; a line in the log for each could fill the disk
-		s.api.log.LogAttrs(s.call.r.Context(), slog.LevelError, "call failed",
-			slog.String("operation", s.call.r.Pattern), slog.String("problem", string(p.Type)),
+		s.api.log.LogAttrs(s.call.R.Context(), slog.LevelError, "call failed",
+			slog.String("operation", s.call.R.Pattern), slog.String("problem", string(p.Type)),
 			slog.String("code", wire.AsError(err).Code.String()))
 	}
 	s.api.stats.refusals.WithLabelValues(string(p.Type)).Inc()

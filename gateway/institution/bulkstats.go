@@ -54,7 +54,7 @@ func (t *streams) open(s *stream) error {
 		return wire.Errorf(wire.NotReady, "the gateway stops")
 	case t.of[s.institution] >= streamsOfOneMax:
 		retry := []string{strconv.Itoa(seconds(streamsRetry))}
-		h := s.call.w.Header()
+		h := s.call.W.Header()
 		h["X-Rate-Limit-Retry-After"], h["Retry-After"] = retry, retry
 		return gatewayRefusal{streamsExceeded.With("Too many bulk requests at a time. Try again " +
 			"in " + retry[0] + " seconds.")}

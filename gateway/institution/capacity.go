@@ -106,16 +106,6 @@ func (c *capacity) turn(now time.Time) {
 var overCapacity = problem.FromWire(wire.Overloaded).With(
 	"The gateway takes no more submissions now. Nothing was recorded; try again.")
 
-// withCapacity is serve for a single submission: within the gateway's capacity, or refused.
-func (a *API) withCapacity(serve func(*call) error) func(*call) error {
-	return func(c *call) error {
-		if _, ok := a.capacity.take(c.institution.ID, 0); !ok {
-			return overCapacity
-		}
-		return serve(c)
-	}
-}
-
 // waitCapacity waits until the gateway's capacity has room for one more bulk submission of an
 // institution, and takes it. Single submissions, whose clients wait for each, come first: a bulk
 // one takes what they leave of the bucket's upper half, or of the institution's share. The error

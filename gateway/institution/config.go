@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/staffetta/staffetta/internal/contract"
+	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
-	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -123,30 +122,16 @@ func New(c Config) (*API, error) {
 	return a, nil
 }
 
-// Register serves the API's paths on mux, each with and without a trailing slash. What else the
-// contract has is answered that it is not served.
+// Register serves the API's operations on mux, each with and without a trailing slash.
 func (a *API) Register(mux *http.ServeMux) {
-	operations := map[string]func(*call) error{
-		"POST /api/v1/messages":                   a.withCapacity(a.submitByBody),
-		"POST /api/v1/messages/bulk":              a.submitBulk,
-		"POST /api/v1/messages/{fiscal_code}":     a.withCapacity(a.submitByPath),
-		"GET /api/v1/messages/{fiscal_code}/{id}": a.readMessage,
-		"POST /api/v1/profiles":                   a.profileByBody,
-		"GET /api/v1/profiles/{fiscal_code}":      a.profileByPath,
+	api := operation.API[*call]{
+		Begin:  func(c operation.Call) *call { return &call{Call: c, api: a} },
+		Admit:  (*call).admit,
+		Refuse: (*call).refuse,
+		Slash:  true,
 	}
-	for i := range contract.Institutions {
-		if pattern := contract.Institutions[i].Pattern(); operations[pattern] == nil {
-			operations[pattern] = notServed
-		}
-	}
-	for pattern, serve := range operations {
-		h := a.handler(serve)
-		mux.Handle(pattern, h)
-		mux.Handle(pattern+"/{$}", h)
-	}
+	api.Register(mux, rows())
 }
-
-func notServed(*call) error { return problem.NotServed }
 
 // Drain ends the bulk requests under way, and refuses new ones: each is answered up to the lines
 // that it has read, and one more that says so. It returns at once.

@@ -41,7 +41,8 @@
 //
 // Map of the files:
 //
-//	config.go      API: construction and routes
+//	config.go      API: construction
+//	operations.go  the operations
 //	admit.go       key, rate limit, scopes, source address: what comes before every call
 //	address.go     the client's address, behind proxies or not
 //	rate.go        calls per institution and window

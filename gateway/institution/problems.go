@@ -94,9 +94,6 @@ func Problems() []problem.Problem {
 		keyMissing.Problem, keyInvalid.Problem, rateExceeded, streamsExceeded}
 }
 
-var unsupportedType = problem.UnsupportedMediaType.With("A bulk request has the Content-Type " +
-	bulkType + ".")
-
 // typeFiscalCode is the contract's name of the type.
 const typeFiscalCode = `string that matches the pattern "` + fiscalcode.Pattern + `"`
 

@@ -3,15 +3,11 @@ package institution
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
-
-// profileBodyBytesMax is ample for one fiscal code; unknown members are tolerated within it.
-const profileBodyBytesMax = 16 << 10
 
 // limitedProfile is the contract's LimitedProfile.
 type limitedProfile struct {
@@ -19,33 +15,27 @@ type limitedProfile struct {
 	PreferredLanguages []string `json:"preferred_languages,omitempty"`
 }
 
-func (a *API) profileByBody(c *call) error {
-	if err := c.needScope(scopeLimitedProfileRead); err != nil {
-		return err
-	}
-	code, err := a.profileCode(c)
+func (c *call) profileByBody() error {
+	code, err := c.profileCode()
 	if err != nil {
 		return err
 	}
-	return a.profile(c, code)
+	return c.profile(code)
 }
 
-func (a *API) profileByPath(c *call) error {
-	if err := c.needScope(scopeLimitedProfileRead); err != nil {
-		return err
-	}
+func (c *call) profileByPath() error {
 	code, err := c.pathCode()
 	if err != nil {
 		return err
 	}
-	return a.profile(c, code)
+	return c.profile(code)
 }
 
 // profileCode reads the body {"fiscal_code": …}.
-func (a *API) profileCode(c *call) (fiscalcode.Code, error) {
-	d := a.decoders.Get().(*decoder)
-	defer func() { d.reset(); a.decoders.Put(d) }()
-	body, err := problem.ReadBody(c.w, c.r, d.body, profileBodyBytesMax)
+func (c *call) profileCode() (fiscalcode.Code, error) {
+	d := c.api.decoders.Get().(*decoder)
+	defer func() { d.reset(); c.api.decoders.Put(d) }()
+	body, err := c.ReadBody(d.body)
 	if err != nil {
 		return "", err
 	}
@@ -85,8 +75,8 @@ func (d *decoder) decodeProfile() (fiscalcode.Code, error) {
 
 // profile runs the contract's checks, all of which come before anything is looked up, so that
 // nobody can learn who is registered without the right to write to them.
-func (a *API) profile(c *call, code fiscalcode.Code) error {
-	if err := a.checkSource(c); err != nil {
+func (c *call) profile(code fiscalcode.Code) error {
+	if err := c.checkSource(); err != nil {
 		return err
 	}
 	limited := c.institution.HasScope(scopeLimitedMessageWrite)
@@ -97,7 +87,7 @@ func (a *API) profile(c *call, code fiscalcode.Code) error {
 		return recipientForbidden
 	}
 	p, err := wait(c, func(ctx context.Context) (*wire.SenderProfile, error) {
-		return a.relay.SenderProfile(ctx, code, c.service.ID)
+		return c.api.relay.SenderProfile(ctx, code, c.service.ID)
 	})
 	if errors.Is(err, wire.NotFound) {
 		return profileNotFound
@@ -105,7 +95,5 @@ func (a *API) profile(c *call, code fiscalcode.Code) error {
 	if err != nil {
 		return relayFault(err)
 	}
-	problem.WriteJSON(c.w, http.StatusOK,
-		limitedProfile{SenderAllowed: p.Allowed, PreferredLanguages: p.Languages})
-	return nil
+	return c.Answer(limitedProfile{SenderAllowed: p.Allowed, PreferredLanguages: p.Languages})
 }

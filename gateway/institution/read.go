@@ -3,10 +3,8 @@ package institution
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/staffetta/staffetta/internal/contract"
-	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -29,24 +27,21 @@ type createdMessage struct {
 	Content          *contract.Content `json:"content,omitzero"`
 }
 
-func (a *API) readMessage(c *call) error {
-	if err := c.needScope(scopeMessageRead); err != nil {
-		return err
-	}
+func (c *call) readMessage() error {
 	code, err := c.pathCode()
 	if err != nil {
 		return err
 	}
-	if err := a.checkSource(c); err != nil {
+	if err := c.checkSource(); err != nil {
 		return err
 	}
 	// The contract takes any text for an id: one that never was an id is not found.
-	id, err := wire.ParseMessageID(c.r.PathValue("id"))
+	id, err := wire.ParseMessageID(c.R.PathValue("id"))
 	if err != nil {
 		return messageNotFound
 	}
 	view, err := wait(c, func(ctx context.Context) (*wire.MessageView, error) {
-		return a.relay.FindMessage(ctx, code, id)
+		return c.api.relay.FindMessage(ctx, code, id)
 	})
 	if errors.Is(err, wire.NotFound) {
 		return messageNotFound
@@ -62,15 +57,14 @@ func (a *API) readMessage(c *call) error {
 		SenderServiceID: string(view.Service), TimeToLive: view.TimeToLive,
 		FeatureLevelType: view.FeatureLevel.String(), Content: contract.ContentOf(view.Content)}}
 	c.tellVerdict(view.Verdict)
-	if c.prefersRepresentation() && view.Verdict.Status == wire.Rejected {
+	if c.Prefers(PreferVerdict) && view.Verdict.Status == wire.Rejected {
 		answer.RejectionReason = reason(view.Verdict)
 	}
 	if view.Verdict.Status == wire.Processed && view.FeatureLevel == wire.Advanced &&
 		c.institution.HasScope(scopeMessageReadAdvanced) {
 		answer.ReadStatus = readStatus(view)
 	}
-	problem.WriteJSON(c.w, http.StatusOK, answer)
-	return nil
+	return c.Answer(answer)
 }
 
 func readStatus(v *wire.MessageView) string {

@@ -256,7 +256,7 @@ func TestProfileBody(t *testing.T) {
 		}
 	}
 	r := request("full", "POST", "/profiles", `{"fiscal_code":"`+active+`"}`)
-	r.ContentLength = profileBodyBytesMax + 1
+	r.ContentLength = profileBody.Max + 1
 	rec := httptest.NewRecorder()
 	b.mux.ServeHTTP(rec, r)
 	if rec.Code != http.StatusRequestEntityTooLarge {

@@ -2,7 +2,6 @@ package institution
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -14,34 +13,25 @@ import (
 // data and front matter can come near it.
 const contentBytesMax = wire.RecordBytesMax - 1<<10
 
-func (a *API) submitByBody(c *call) error { return a.submit(c, false) }
+func (c *call) submitByBody() error { return c.submit(false) }
 
-func (a *API) submitByPath(c *call) error {
-	// A rule of the contract's gateway, which comes before all others.
-	if c.institution.HasScope(scopeWriteEUCovidCert) {
-		return scopeMissing
-	}
-	return a.submit(c, true)
-}
+func (c *call) submitByPath() error { return c.submit(true) }
 
 // submit runs the contract's checks in their order, then has the owner decide.
-func (a *API) submit(c *call, inPath bool) error {
-	if err := c.needScope(scopeMessageWrite, scopeLimitedMessageWrite); err != nil {
-		return err
-	}
-	rec, err := a.requested(c, inPath)
+func (c *call) submit(inPath bool) error {
+	rec, err := c.requested(inPath)
 	if err != nil {
 		return err
 	}
-	return a.decide(c, rec)
+	return c.decide(rec)
 }
 
 // requested makes the record that the request asks for. It shares no memory with the decoder,
 // which goes back before the owner is asked: that may take seconds.
-func (a *API) requested(c *call, inPath bool) (*wire.Record, error) {
-	d := a.decoders.Get().(*decoder)
-	defer func() { d.reset(); a.decoders.Put(d) }()
-	body, err := problem.ReadBody(c.w, c.r, d.body, problem.BodyBytesMax)
+func (c *call) requested(inPath bool) (*wire.Record, error) {
+	d := c.api.decoders.Get().(*decoder)
+	defer func() { d.reset(); c.api.decoders.Put(d) }()
+	body, err := c.ReadBody(d.body)
 	if err != nil {
 		return nil, err
 	}
@@ -56,24 +46,24 @@ func (a *API) requested(c *call, inPath bool) (*wire.Record, error) {
 			return nil, err
 		}
 	}
-	key, err := headerKey(c.r)
+	key, err := headerKey(c.R)
 	if err == nil {
 		key, err = oneKey(key, m.key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return a.record(c, m, code, key, a.checkSource(c))
+	return c.record(m, code, key, c.checkSource())
 }
 
 // record makes the record of a message that is well-formed, and checks what else it must keep.
 // code is the recipient in the path, if any, key the idempotency key, if any, source the verdict
 // on the client's address. The record shares no memory with the message.
-func (a *API) record(c *call, m *newMessage, code fiscalcode.Code, key string, source error) (
+func (c *call) record(m *newMessage, code fiscalcode.Code, key string, source error) (
 	*wire.Record, error) {
 	code, err := c.checkMessage(m, code, source)
 	if err == nil {
-		err = a.checkUnserved(c, m)
+		err = c.checkUnserved(m)
 	}
 	if err != nil {
 		return nil, err
@@ -85,7 +75,7 @@ func (a *API) record(c *call, m *newMessage, code fiscalcode.Code, key string, s
 	if len(content) > contentBytesMax {
 		return nil, problem.BodyTooLarge.With("The message's content is too large.")
 	}
-	rec := &wire.Record{ID: a.relay.NewID(), Service: c.service.ID, FiscalCode: code,
+	rec := &wire.Record{ID: c.api.relay.NewID(), Service: c.service.ID, FiscalCode: code,
 		TimeToLive: m.timeToLive, FeatureLevel: m.level, Content: content}
 	if key != "" {
 		rec.Idempotency = wire.IdempotencyOf(c.service.ID, key)
@@ -150,25 +140,24 @@ func (c *call) payloadScopes(m *newMessage) error {
 }
 
 // decide hands the record to its owner and answers the verdict.
-func (a *API) decide(c *call, rec *wire.Record) error {
+func (c *call) decide(rec *wire.Record) error {
 	code := rec.FiscalCode // the record is the relay's from here on
 	out, err := wait(c, func(ctx context.Context) (wire.Outcome, error) {
-		return a.relay.Submit(ctx, rec, c.institution.ID)
+		return c.api.relay.Submit(ctx, rec, c.institution.ID)
 	})
 	if err := undecided(out, err); err != nil {
 		return err
 	}
-	a.stats.verdict(out.Verdict)
+	c.api.stats.verdict(out.Verdict)
 	id := out.ID.String()
 	c.tellVerdict(out.Verdict)
 	answer := append(append(make([]byte, 0, 128), `{"id":"`...), id...)
 	answer = append(answer, '"')
-	if c.prefersRepresentation() {
+	if c.Prefers(PreferVerdict) {
 		answer = appendVerdict(answer, out.Verdict)
 	}
-	c.w.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
-	problem.WriteJSONBytes(c.w, http.StatusCreated, append(answer, '}'))
-	return nil
+	c.W.Header().Set("Location", "/api/v1/messages/"+string(code)+"/"+id)
+	return c.AnswerJSON(append(answer, '}'))
 }
 
 // undecided says why there is no verdict in what the relay returned; nil when there is one.

@@ -26,10 +26,10 @@ func (m *newMessage) unserved() (parts []string) {
 var unservedParts = [...]string{"payment_data", "third_party_data"}
 
 // checkUnserved refuses a message that has such a part, or notes it for the answer, as is set.
-func (a *API) checkUnserved(c *call, m *newMessage) error {
+func (c *call) checkUnserved(m *newMessage) error {
 	parts := m.unserved()
 	c.unserved = strings.Join(parts, ", ")
-	if len(parts) > 0 && !a.acceptUnserved {
+	if len(parts) > 0 && !c.api.acceptUnserved {
 		return problem.NotServed.With("The message has " + strings.Join(parts, " and ") +
 			", which nothing here can serve yet. It was not taken.")
 	}

@@ -1,10 +1,6 @@
 package institution
 
-import (
-	"strings"
-
-	"github.com/staffetta/staffetta/wire"
-)
+import "github.com/staffetta/staffetta/wire"
 
 // A verdict stands in headers of ours. The contract's answers have no place for it: strict
 // clients, Jackson's default among them, throw on a member that they do not know, after the
@@ -29,7 +25,7 @@ var statusValues = func() (list [256][]string) { // whatever a newer owner may s
 
 // tellVerdict sets the headers that tell a verdict.
 func (c *call) tellVerdict(v wire.Verdict) {
-	h := c.w.Header()
+	h := c.W.Header()
 	h[StatusHeader] = statusValues[v.Status]
 	if v.Status == wire.Rejected {
 		h[ReasonHeader] = []string{reason(v)}
@@ -37,23 +33,6 @@ func (c *call) tellVerdict(v wire.Verdict) {
 	if c.unserved != "" {
 		h[UnservedHeader] = []string{c.unserved}
 	}
-}
-
-// prefersRepresentation reports whether the client asks for members that the contract's answer
-// does not have, and says in the answer that it gets them. Other preferences are not for us.
-func (c *call) prefersRepresentation() bool {
-	for _, line := range c.r.Header[PreferHeader] {
-		for preference := range strings.SplitSeq(line, ",") {
-			preference, _, _ = strings.Cut(preference, ";") // its parameters, of which it has none
-			name, value, _ := strings.Cut(preference, "=")
-			if strings.EqualFold(strings.TrimSpace(name), "return") &&
-				strings.Trim(value, " \t\"") == "representation" {
-				c.w.Header()["Preference-Applied"] = []string{PreferVerdict}
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // appendVerdict appends the members of an answer that tell a verdict.
