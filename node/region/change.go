@@ -214,7 +214,7 @@ func (c *change) scan(lower, upper []byte, reverse bool, limit int) ([]wire.Row,
 			rows = append(rows, wire.Row{Key: []byte(k), Value: bytes.Clone(v)})
 		}
 	}
-	if lower[0] >= inboxPrefix && lower[0] <= idempotencyPrefix {
+	if wideKinds[lower[0]] {
 		for k, v := range c.wide {
 			if v != nil && within(k[:]) {
 				rows = append(rows, wire.Row{Key: bytes.Clone(k[:]), Value: bytes.Clone(v)})

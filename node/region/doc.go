@@ -27,6 +27,7 @@
 //
 //	config.go    what a caller gives, and every bound of the state
 //	keys.go      the key layout
+//	rowkinds.go  the kinds of rows, and what becomes of each when its citizen moves
 //	rows.go      the values
 //	reads.go     what operators read
 //	state.go     opening, closing, positions, snapshots

@@ -7,7 +7,7 @@ import (
 )
 
 // The first byte of a key says what it holds. All numbers are big endian, so keys sort as they
-// count. No key holds a fiscal code.
+// count. No key holds a fiscal code. What becomes of each kind of row is in rowkinds.go.
 //
 //	a <slot 2>                           anchor slot: epoch, and whether it is held
 //	b <index 8>                          block: its frame, as it travelled
@@ -88,7 +88,7 @@ func (k *wideKey) tail() [16]byte { return [16]byte(k[17:]) }
 
 // isWide reports whether key has the form of a wideKey of messages.
 func isWide(key []byte) bool {
-	return len(key) == len(wideKey{}) && key[0] >= inboxPrefix && key[0] <= idempotencyPrefix
+	return len(key) == len(wideKey{}) && wideKinds[key[0]]
 }
 
 func recipientKey(prefix byte, r wire.Recipient) []byte {

@@ -363,14 +363,6 @@ func TestRemains(t *testing.T) {
 			t.Errorf("%q stands in %d rows and records", text, n)
 		}
 	}
-	for _, prefix := range []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix,
-		preferencePrefix, profilePrefix, currentPrefix} {
-		for k := range lazio.rows() {
-			if k[0] == prefix && wire.Recipient([]byte(k[1:17])) == r {
-				t.Errorf("a row of kind %q is left", prefix)
-			}
-		}
-	}
 	for index, root := range roots {
 		if lazio.block(index).Root() != root {
 			t.Errorf("the root of block %d changed", index)

@@ -66,44 +66,29 @@ func (p *pageCheck) row(row *wire.Row) (*wire.Error, error) {
 	if len(row.Key) < 17 {
 		return wire.Malformedf("row of a move without citizen"), nil
 	}
-	kind := row.Key[0]
-	ok := kind == sessionPrefix || wire.Recipient(row.Key[1:17]) == p.r
-	var err error
-	switch {
-	case !ok:
-	case kind == rejectedPrefix:
-		ok = p.rejection(row)
-	case kind == idempotencyPrefix:
-		ok, err = p.idempotency(row)
-	case kind == preferencePrefix:
-		ok = p.preference(row)
-	case kind == profilePrefix:
-		ok = p.profile(row)
-	case kind == sessionPrefix:
-		ok = p.session(row)
-	default:
-		ok = false
-	}
-	if ok || err != nil {
-		return nil, err
+	k := kindOf(row.Key)
+	if k != nil && k.check != nil && (k.byToken || wire.Recipient(row.Key[1:17]) == p.r) {
+		if ok, err := k.check(p, row); ok || err != nil {
+			return nil, err
+		}
 	}
 	return wire.Malformedf("row of kind %q of a move is not the citizen's, or not in order",
 		row.Key[:1]), nil
 }
 
-func (p *pageCheck) rejection(row *wire.Row) bool {
+func (p *pageCheck) rejection(row *wire.Row) (ok bool, err error) {
 	rej, ok := decodeRejection(row.Value)
 	if !ok || !isWide(row.Key) {
-		return false
+		return false, nil
 	}
 	id := wire.MessageID(row.Key[17:])
 	p.decided[id], p.uses[id] = true, rej.Idempotency
-	return true
+	return true, nil
 }
 
 // idempotency accepts a key whose message is here, or comes with the page: apply looks it up. One
 // of a rejection must be the rejection's own, or it would outlive it.
-func (p *pageCheck) idempotency(row *wire.Row) (bool, error) {
+func (p *pageCheck) idempotency(row *wire.Row) (ok bool, err error) {
 	if !isWide(row.Key) || len(row.Value) != len(idempotencyRow{}) {
 		return false, nil
 	}
@@ -136,26 +121,26 @@ func (c *change) rejection(r wire.Recipient, id wire.MessageID) (row rejectedRow
 	return row, true, decodeRow(key[:], value, &row)
 }
 
-func (p *pageCheck) preference(row *wire.Row) bool {
+func (p *pageCheck) preference(row *wire.Row) (ok bool, err error) {
 	var pref wire.Preference
 	return len(row.Key) > 25 && wire.Decode(row.Value, &pref) == nil &&
 		pref.Service.Valid() && string(pref.Service) == string(row.Key[25:]) &&
 		pref.SettingsVersion == int64(binary.BigEndian.Uint64(row.Key[17:])) &&
-		pref.ReadStatus <= wire.No
+		pref.ReadStatus <= wire.No, nil
 }
 
-func (p *pageCheck) profile(row *wire.Row) bool {
+func (p *pageCheck) profile(row *wire.Row) (ok bool, err error) {
 	var v profileRow
 	return len(row.Key) == 17 && wire.Decode(row.Value, &v) == nil &&
 		v.Profile.FiscalCode.Valid() && p.s.cfg.Hasher.Recipient(v.Profile.FiscalCode) == p.r &&
 		v.Profile.Mode <= wire.Manual && v.Preferences <= preferencesMax &&
-		len(v.Profile.Blocked) <= blockedMax && len(v.Profile.Languages) <= languagesMax
+		len(v.Profile.Blocked) <= blockedMax && len(v.Profile.Languages) <= languagesMax, nil
 }
 
-func (p *pageCheck) session(row *wire.Row) bool {
+func (p *pageCheck) session(row *wire.Row) (ok bool, err error) {
 	var t wire.Session
 	return len(row.Key) == 33 && wire.Decode(row.Value, &t) == nil &&
 		t.Token == wire.TokenHash(row.Key[1:]) && t.Token != wire.TokenHash{} &&
 		t.FiscalCode.Valid() && p.s.cfg.Hasher.Recipient(t.FiscalCode) == p.r &&
-		(p.c.version >= wire.VersionOwners || t.ExpiresAt <= p.c.clock.Now.Add(SessionMax))
+		(p.c.version >= wire.VersionOwners || t.ExpiresAt <= p.c.clock.Now.Add(SessionMax)), nil
 }

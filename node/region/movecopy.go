@@ -34,11 +34,6 @@ func (r *copyRow) Fields(c *codec.Codec) {
 	codec.Bool(c, 5, &r.Done)
 }
 
-// copyStages are moveStages in the order of a copy: a preference is nothing without its profile,
-// and whether that is taken is decided with the first page.
-var copyStages = []byte{profilePrefix, inboxPrefix, rejectedPrefix, idempotencyPrefix,
-	preferencePrefix}
-
 // ExportCopy is ExportMove of what remains here of a citizen who moved to a region at an epoch.
 // NotFound when nothing does, or not for that region.
 func (s *State) ExportCopy(r wire.Recipient, to wire.RegionID, epoch wire.Epoch, at []byte) (
@@ -150,9 +145,12 @@ func (s *State) fillGaps(c *change, m *wire.MovePage, block *wire.Block, in *cop
 			return err
 		}
 	}
+	t := &taking{s: s, c: c, r: m.Recipient, person: in.Person}
 	for i := range m.Rows {
-		if err := s.fillRow(c, m.Recipient, &m.Rows[i], in); err != nil {
-			return err
+		if k := kindOf(m.Rows[i].Key); k.fill != nil {
+			if err := k.fill(t, &m.Rows[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -186,50 +184,40 @@ func (s *State) fillMessages(c *change, r wire.Recipient, frame []byte, block *w
 	return c.setRow(erasureKey(c.index), &erasureRow{Positions: known})
 }
 
-// fillRow takes one row, unless the region has its own. A session is not taken: its citizen logs in
-// again, as after any restore.
-func (s *State) fillRow(c *change, r wire.Recipient, row *wire.Row, in *copyRow) error {
-	switch row.Key[0] {
-	case rejectedPrefix:
-		id := wire.MessageID(row.Key[17:])
-		if _, known, err := lookUp(r, id, c.getWide); err != nil || known {
-			return err
-		}
-		return s.importRow(c, r, row)
-	case idempotencyPrefix:
-		return s.importRow(c, r, row) // its message was looked up with the page
-	case preferencePrefix:
-		if _, there, err := c.get(row.Key); err != nil || there || !in.Person {
-			return err
-		}
-		var p wire.Preference
-		if err := wire.Decode(row.Value, &p); err != nil {
-			return err
-		}
-		return s.putPreference(c, r, &p)
-	case profilePrefix:
-		return s.fillProfile(c, r, row)
+// unlessKnown stores a rejection of a message that the region has not decided.
+func (t *taking) unlessKnown(row *wire.Row) error {
+	_, known, err := lookUp(t.r, wire.MessageID(row.Key[17:]), t.c.getWide)
+	if err != nil || known {
+		return err
 	}
-	return nil
+	return t.unlessHere(row)
 }
 
-// fillProfile takes the profile of a citizen who has none here, and has the directory told.
-func (s *State) fillProfile(c *change, r wire.Recipient, row *wire.Row) error {
-	if _, there, err := c.get(row.Key); err != nil || there {
+// missingPreference stores one that the region has not, for a citizen whose profile is the old one.
+func (t *taking) missingPreference(row *wire.Row) error {
+	if _, there, err := t.c.get(row.Key); err != nil || there || !t.person {
+		return err
+	}
+	return t.preference(row)
+}
+
+// missingProfile stores the profile of a citizen who has none here, and has the directory told.
+func (t *taking) missingProfile(row *wire.Row) error {
+	if _, there, err := t.c.get(row.Key); err != nil || there {
 		return err
 	}
 	var p profileRow
 	if err := wire.Decode(row.Value, &p); err != nil {
 		return err
 	}
-	if err := s.putProfile(c, r, &p); err != nil {
+	if err := t.s.putProfile(t.c, t.r, &p); err != nil {
 		return err
 	}
-	own, err := c.ownership(r)
+	own, err := t.c.ownership(t.r)
 	if err != nil {
 		return err
 	}
-	return c.setPending(r, wire.Owned, own.Epoch, p.active())
+	return t.c.setPending(t.r, wire.Owned, own.Epoch, p.active())
 }
 
 // wellFormed checks what every page of a move has.
@@ -240,11 +228,12 @@ func (s *State) wellFormed(m *wire.MovePage) bool {
 }
 
 // stageOf is where in a list of stages a cursor stands.
-func stageOf(stages []byte, at []byte) (stage int, key []byte, err error) {
+func stageOf(stages []*rowKind, at []byte) (stage int, key []byte, err error) {
 	if len(at) == 0 {
 		return 0, nil, nil
 	}
-	stage, key = slices.Index(stages, at[0]), at[1:]
+	stage = slices.IndexFunc(stages, func(k *rowKind) bool { return k.prefix == at[0] })
+	key = at[1:]
 	if stage < 0 || at[0] == inboxPrefix && len(key) != 0 && len(key) != 9 {
 		return 0, nil, wire.Malformedf("no cursor of a move")
 	}

@@ -100,6 +100,26 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestLoginWhileCopying: the first page has the profile, so who logs in behind it has the old one,
+// which the preferences belong to.
+func TestLoginWhileCopying(t *testing.T) {
+	sicilia, lazio, p, m := lostArrival(t, 70)
+	page := sicilia.copyPage(m, nil)
+	if lazio.must(wire.CmdMoveCopy, page); page.Last {
+		t.Fatal("one page has everything: the test is wrong")
+	}
+	login := lazio.loginAs(p.code, tokenOf("after the restore"))
+	lazio.must(wire.CmdLogin, &login)
+	copyAll(sicilia, lazio, m)
+	profile, err := lazio.Profile(login.Session.Token, lazio.now)
+	if err != nil || profile.Mode != wire.Auto || profile.AcceptedTos != 1 {
+		t.Errorf("profile %+v, %v; want the old one", profile, err)
+	}
+	if n := lazio.count(preferencePrefix); n != 1 {
+		t.Errorf("%d preferences, want the old one", n)
+	}
+}
+
 // TestCopyReplacesNothing: what the restored region decided since holds.
 func TestCopyReplacesNothing(t *testing.T) {
 	sicilia, lazio, p, m := lostArrival(t, 3)

@@ -7,19 +7,12 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// A cursor of an export is a stage, and where in it the page before ended. The order matters: the
-// new owner takes an idempotency key only once it has its message, and the last page ends the move.
-//
-//	i <block 8> <position 1>   messages, in log order
-//	j, k, p <key>              rejections, idempotency keys, preferences, in order of their keys
-//	r                          session and profile
+// export makes one page. Its cursor is a stage, named by the prefix of its kind of row, and where
+// in it the page before ended: the block and position of a message, since messages go in log order,
+// or the key of the last row.
 //
 // Whoever exports the same code again, from the same fenced state, finds the same rows behind a
 // cursor, so a page may be made by another leader than the one before it.
-var moveStages = []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix, preferencePrefix,
-	profilePrefix}
-
-// export makes one page.
 type export struct {
 	s    *State
 	r    wire.Recipient
@@ -34,14 +27,14 @@ func (s *State) ExportMove(r wire.Recipient, at []byte) (*wire.MovePage, error) 
 	return s.export(r, at, moveStages)
 }
 
-func (s *State) export(r wire.Recipient, at, stages []byte) (*wire.MovePage, error) {
+func (s *State) export(r wire.Recipient, at []byte, stages []*rowKind) (*wire.MovePage, error) {
 	e := &export{s: s, r: r, page: &wire.MovePage{Recipient: r, At: at}}
 	stage, key, err := stageOf(stages, at)
 	if err != nil {
 		return nil, err
 	}
 	for ; stage < len(stages); stage++ {
-		full, err := e.add(stages[stage], key)
+		full, err := stages[stage].export(e, stages[stage], key)
 		if err != nil || full {
 			return e.page, err
 		}
@@ -51,18 +44,8 @@ func (s *State) export(r wire.Recipient, at, stages []byte) (*wire.MovePage, err
 	return e.page, nil
 }
 
-func (e *export) add(stage byte, key []byte) (full bool, err error) {
-	switch stage {
-	case inboxPrefix:
-		return e.messages(key)
-	case profilePrefix:
-		return false, e.person()
-	}
-	return e.rows(stage, key)
-}
-
 // messages adds an excerpt of the blocks that hold the citizen's messages.
-func (e *export) messages(key []byte) (full bool, err error) {
+func (e *export) messages(k *rowKind, key []byte) (full bool, err error) {
 	list, err := e.s.Messages(e.r)
 	if err != nil {
 		return false, err
@@ -86,7 +69,7 @@ func (e *export) messages(key []byte) (full bool, err error) {
 		}
 		if !x.Add(b, p.Position) {
 			last := list[i-1]
-			next := binary.BigEndian.AppendUint64([]byte{inboxPrefix}, last.Block)
+			next := binary.BigEndian.AppendUint64(k.begins(), last.Block)
 			e.page.Next, full = append(next, byte(last.Position)), true
 			break
 		}
@@ -98,22 +81,22 @@ func (e *export) messages(key []byte) (full bool, err error) {
 }
 
 // rows adds the citizen's rows of one kind above a key.
-func (e *export) rows(kind byte, above []byte) (full bool, err error) {
-	lower := recipientKey(kind, e.r)
+func (e *export) rows(k *rowKind, above []byte) (full bool, err error) {
+	lower := k.key(e.r)
 	upper := after(lower)
 	if len(above) > 0 {
 		lower = append(append([]byte(nil), above...), 0)
 	}
-	err = e.s.db.Iterate(lower, upper, false, func(k, v []byte) (bool, error) {
+	err = e.s.db.Iterate(lower, upper, false, func(key, v []byte) (bool, error) {
 		if len(e.page.Rows) >= wire.MoveRowsMax-2 || e.size >= wire.MovePageBytes {
 			full = true
 			return false, nil
 		}
-		above = e.put(k, v)
+		above = e.put(key, v)
 		return true, nil
 	})
 	if full {
-		e.page.Next = append([]byte{kind}, above...)
+		e.page.Next = append(k.begins(), above...)
 	}
 	return full, err
 }
@@ -126,24 +109,26 @@ func (e *export) put(key, value []byte) []byte {
 	return row.Key
 }
 
-// person adds session and profile, for which every page has room.
-func (e *export) person() error {
-	profile := recipientKey(profilePrefix, e.r)
-	v, ok, err := e.s.db.Get(profile)
-	if err != nil {
-		return err
+// one adds the citizen's only row of a kind. Every page has room for it.
+func (e *export) one(k *rowKind, _ []byte) (full bool, err error) {
+	key := k.key(e.r)
+	v, ok, err := e.s.db.Get(key)
+	if err == nil && ok {
+		e.put(key, v)
 	}
-	if ok {
-		e.put(profile, v)
-	}
+	return false, err
+}
+
+// session adds what the fence turned into a forward.
+func (e *export) session(*rowKind, []byte) (full bool, err error) {
 	token, ok, err := e.s.db.Get(recipientKey(currentPrefix, e.r))
 	if err != nil || !ok || len(token) != len(wire.TokenHash{}) {
-		return err
+		return false, err
 	}
 	var f forwardRow
 	if ok, err = e.s.getRow(forwardKey(wire.TokenHash(token)), &f); err != nil || !ok {
-		return err
+		return false, err
 	}
 	e.put(sessionKey(f.Session.Token), wire.Encode(&f.Session))
-	return nil
+	return false, nil
 }

@@ -150,8 +150,9 @@ func (s *State) takePage(c *change, m *wire.MovePage, block *wire.Block) error {
 			return err
 		}
 	}
+	t := &taking{s: s, c: c, r: m.Recipient}
 	for i := range m.Rows {
-		if err := s.takeRow(c, m.Recipient, &m.Rows[i]); err != nil {
+		if err := kindOf(m.Rows[i].Key).take(t, &m.Rows[i]); err != nil {
 			return err
 		}
 	}
@@ -199,49 +200,57 @@ func (s *State) takeMessage(c *change, r wire.Recipient, rec *wire.Record, posit
 	return nil
 }
 
-// takeRow stores one row. Rejections that are here already stay, the region was the anchor then;
-// of anything else the old owner's word is the newer one.
-func (s *State) takeRow(c *change, r wire.Recipient, row *wire.Row) error {
-	switch row.Key[0] {
-	case rejectedPrefix:
-		return s.importRow(c, r, row)
-	case preferencePrefix:
-		var p wire.Preference
-		if err := wire.Decode(row.Value, &p); err != nil {
-			return err
-		}
-		return s.putPreference(c, r, &p)
-	case sessionPrefix:
-		return c.takeSession(r, row)
-	case idempotencyPrefix:
-		if c.version >= wire.VersionOwners {
-			return s.importKey(c, r, row)
-		}
-	}
-	return c.set(row.Key, row.Value)
+// taking stores the rows of a page that was checked.
+type taking struct {
+	s      *State
+	c      *change
+	r      wire.Recipient
+	person bool // of a copy: the profile is the old owner's
 }
 
-// takeSession stores the citizen's session, unless it has ended, or the token is another's here.
-func (c *change) takeSession(r wire.Recipient, row *wire.Row) error {
-	var t wire.Session
-	if err := wire.Decode(row.Value, &t); err != nil {
+func (t *taking) asItIs(row *wire.Row) error { return t.c.set(row.Key, row.Value) }
+
+// unlessHere stores a rejection or an idempotency key. What is here already stays: of a rejection,
+// the region was the anchor then.
+func (t *taking) unlessHere(row *wire.Row) error { return t.s.importRow(t.c, t.r, row) }
+
+func (t *taking) idempotency(row *wire.Row) error {
+	if t.c.version < wire.VersionOwners {
+		return t.asItIs(row)
+	}
+	return t.s.importKey(t.c, t.r, row)
+}
+
+func (t *taking) preference(row *wire.Row) error {
+	var p wire.Preference
+	if err := wire.Decode(row.Value, &p); err != nil {
 		return err
 	}
-	if t.ExpiresAt <= c.clock.Now {
+	return t.s.putPreference(t.c, t.r, &p)
+}
+
+// session stores the citizen's session, unless it has ended, or the token is another's here.
+func (t *taking) session(row *wire.Row) error {
+	c := t.c
+	var s wire.Session
+	if err := wire.Decode(row.Value, &s); err != nil {
+		return err
+	}
+	if s.ExpiresAt <= c.clock.Now {
 		return nil
 	}
 	if c.version >= wire.VersionOwners { // the old owner's clock may be ahead of this region's
-		t.ExpiresAt = min(t.ExpiresAt, c.clock.Now.Add(SessionMax))
+		s.ExpiresAt = min(s.ExpiresAt, c.clock.Now.Add(SessionMax))
 	}
 	var there wire.Session
-	taken, err := c.getRow(sessionKey(t.Token), &there)
-	if err != nil || taken && there.FiscalCode != t.FiscalCode {
+	taken, err := c.getRow(sessionKey(s.Token), &there)
+	if err != nil || taken && there.FiscalCode != s.FiscalCode {
 		return err
 	}
-	if err := c.delIfThere(forwardKey(t.Token)); err != nil { // the citizen is back
+	if err := c.delIfThere(forwardKey(s.Token)); err != nil { // the citizen is back
 		return err
 	}
-	return c.beginSession(r, &t)
+	return c.beginSession(t.r, &s)
 }
 
 // MoveProgress says how far the move of r to here, for an epoch, is.

@@ -52,22 +52,14 @@ func (s *State) moveErase(c *change, m *wire.MoveErase) (wire.Result, error) {
 	case own.State == wire.Owned:
 		return failf(wire.Conflict, "the fiscal code is this region's")
 	}
-	left := remainsRowsMax
-	kinds := []byte{inboxPrefix, rejectedPrefix, idempotencyPrefix, preferencePrefix}
-	if c.version >= wire.VersionOwners {
-		// Keys before what they lead to: a copy that is made in the middle has none that leads nowhere.
-		kinds = []byte{idempotencyPrefix, inboxPrefix, rejectedPrefix, preferencePrefix}
-	}
-	for _, kind := range kinds {
-		if err := s.eraseRows(c, kind, r, &left); err != nil {
+	e := &erasure{s: s, c: c, r: r, left: remainsRowsMax}
+	for _, k := range eraseStages(c.version) {
+		if err := k.erase(e, k); err != nil {
 			return wire.Result{}, err
 		}
-		if left == 0 {
+		if e.left == 0 {
 			return wire.OK(&wire.MoveErased{More: true}), s.eraseOn(c, r, &in, remains)
 		}
-	}
-	if err := c.erasePerson(r); err != nil {
-		return wire.Result{}, err
 	}
 	if in.begun() {
 		if err := c.del(moveInKey(r)); err != nil {
@@ -95,29 +87,62 @@ func (s *State) eraseOn(c *change, r wire.Recipient, in *moveInRow, remains bool
 	return c.setRemains(r, 0)
 }
 
-// eraseRows removes rows of one kind, as many as are left to remove.
-func (s *State) eraseRows(c *change, kind byte, r wire.Recipient, left *int) error {
-	lower := recipientKey(kind, r)
-	rows, err := c.scan(lower, after(lower), false, *left)
+// erasure removes what remains of a citizen, kind by kind.
+type erasure struct {
+	s    *State
+	c    *change
+	r    wire.Recipient
+	left int // rows that this step may still remove
+}
+
+// rows removes rows of one kind, as many as are left to remove.
+func (e *erasure) rows(k *rowKind) error {
+	return e.each(k, func(wire.Row) error { return nil })
+}
+
+func (e *erasure) messages(k *rowKind) error { return e.each(k, e.c.eraseRecord) }
+
+func (e *erasure) preferences(k *rowKind) error {
+	return e.each(k, func(row wire.Row) error {
+		e.s.forgetChoice(e.r, row.Key)
+		return nil
+	})
+}
+
+// each is rows, and calls f with a row before it goes.
+func (e *erasure) each(k *rowKind, f func(wire.Row) error) error {
+	lower := k.key(e.r)
+	rows, err := e.c.scan(lower, after(lower), false, e.left)
 	if err != nil {
 		return err
 	}
-	*left -= len(rows)
+	e.left -= len(rows)
 	for _, row := range rows {
-		switch kind {
-		case inboxPrefix:
-			err = c.eraseRecord(row)
-		case preferencePrefix:
-			s.forgetChoice(r, row.Key)
-		}
-		if err != nil {
+		if err := f(row); err != nil {
 			return err
 		}
-		if err := c.del(row.Key); err != nil {
+		if err := e.c.del(row.Key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// one removes the only row of a kind, if there is one.
+func (e *erasure) one(k *rowKind) error { return e.c.delIfThere(k.key(e.r)) }
+
+// forward empties the forward of the citizen's session: it stays until its time, with the token's
+// hash and the citizen's.
+func (e *erasure) forward(*rowKind) error {
+	token, ok, err := e.c.tokenOf(e.r)
+	if err != nil || !ok {
+		return err
+	}
+	var f forwardRow
+	if ok, err = e.c.getRow(forwardKey(token), &f); err != nil || !ok {
+		return err
+	}
+	return e.c.setRow(forwardKey(token), &forwardRow{Recipient: f.Recipient})
 }
 
 // eraseRecord has the record of an inbox row leave its block, at the next look for due work: the
@@ -134,35 +159,6 @@ func (c *change) eraseRecord(row wire.Row) error {
 	due.At = 0
 	due.Positions.add(int(at.Position))
 	return c.setRow(erasureKey(at.Block), &due)
-}
-
-// erasePerson removes profile and session. Of the session the forward stays until its time, with
-// the token's hash and the citizen's, and nothing that names anybody.
-func (c *change) erasePerson(r wire.Recipient) error {
-	token, ok, err := c.tokenOf(r)
-	if err != nil {
-		return err
-	}
-	if ok {
-		var f forwardRow
-		there, err := c.getRow(forwardKey(token), &f)
-		if err != nil {
-			return err
-		}
-		if there {
-			err := c.setRow(forwardKey(token), &forwardRow{Recipient: f.Recipient})
-			if err != nil {
-				return err
-			}
-		}
-		if err := c.del(recipientKey(currentPrefix, r)); err != nil {
-			return err
-		}
-	}
-	if err := c.delIfThere(moveCopyKey(r)); err != nil {
-		return err
-	}
-	return c.delIfThere(recipientKey(profilePrefix, r))
 }
 
 // Remains reports whether something of r has to be erased here before a move of epoch may begin.

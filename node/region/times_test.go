@@ -3,13 +3,8 @@ package region
 import (
 	"encoding/binary"
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"maps"
 	"path/filepath"
 	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,19 +14,6 @@ import (
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
-
-// stored are the kinds of rows, by what their keys begin with: an empty row of each, or nil where
-// a value is bytes that hold no time.
-var stored = map[string]codec.Message{
-	"a": nil, "b": nil, "c": &wire.CopyKey{}, "dj": nil, "dm": nil, "ds": nil, "dy": nil,
-	"dx": &erasureRow{}, "e": &wire.AuditLine{}, "g": &restoreRow{}, "i": &inboxRow{},
-	"j": &rejectedRow{}, "k": nil, "mc": &copyRow{}, "mi": &moveInRow{}, "mo": &wire.Move{},
-	"mr": &remainsRow{}, "mt": &forwardRow{}, "n": &clock{}, "o": &ownerRow{},
-	"p": &wire.Preference{}, "r": &profileRow{}, "s": &wire.Session{}, "t": nil, "v": nil,
-	"w": &pendingRow{}, "xb": &spoolBlockRow{}, "xk": &wire.PrivateRegionKey{},
-	"xn": &spoolCounter{}, "xq": &spoolQueueRow{}, "xt": &spoolTotalRow{}, "y": &stubRow{},
-	"z": nil,
-}
 
 // dated says of a stored time what becomes of it when the state goes back to an earlier one.
 type dated struct {
@@ -64,14 +46,6 @@ var times = map[string]dated{
 	"y.RelayedAt":          {stays: "told to operators; when the stub goes, dy says"},
 }
 
-// kindOf is what a row's key begins with.
-func kindOf(key string) string {
-	if _, ok := stored[key[:1]]; !ok && len(key) > 1 {
-		return key[:2]
-	}
-	return key[:1]
-}
-
 // timesIn calls f for every time in v.
 func timesIn(v reflect.Value, path string, f func(path string, at wire.Time)) {
 	switch {
@@ -99,7 +73,7 @@ func timesIn(v reflect.Value, path string, f func(path string, at wire.Time)) {
 // timesOf calls f for every time of a row.
 func timesOf(t *testing.T, key, value string, f func(path string, at wire.Time)) {
 	t.Helper()
-	kind := kindOf(key)
+	kind := string(kindOf([]byte(key)).begins())
 	if row := decodeStored(t, key, value); row != nil {
 		timesIn(reflect.ValueOf(row), kind, f)
 	}
@@ -111,37 +85,32 @@ func timesOf(t *testing.T, key, value string, f func(path string, at wire.Time))
 // decodeStored is a row; nil for bytes.
 func decodeStored(t *testing.T, key, value string) codec.Message {
 	t.Helper()
-	empty, ok := stored[kindOf(key)]
-	if !ok {
-		t.Fatalf("a row of kind %q is not in the table", kindOf(key))
+	kind := kindOf([]byte(key))
+	if kind == nil {
+		t.Fatalf("a row %.2q is of no kind", key)
 	}
-	if empty == nil || key == string(readsKey()) {
+	if kind.value == nil || key == string(readsKey()) {
 		return nil
 	}
-	row := reflect.New(reflect.TypeOf(empty).Elem()).Interface().(codec.Message)
+	row := reflect.New(reflect.TypeOf(kind.value).Elem()).Interface().(codec.Message)
 	if err := wire.Decode([]byte(value), row); err != nil {
-		t.Fatalf("a row of kind %q is no %T: %v", kindOf(key), row, err)
+		t.Fatalf("a row of kind %q is no %T: %v", kind.begins(), row, err)
 	}
 	return row
 }
 
-// TestEveryStoredTime holds the tables above against the package: every prefix of a key, every row
-// that is declared, every time in a row.
+// TestEveryStoredTime holds the table above against the package: every row that is declared, every
+// time in a row.
 func TestEveryStoredTime(t *testing.T) {
-	kinds, rows := declared(t)
-	for name, kind := range kinds {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(stored)),
-			func(k string) bool { return strings.HasPrefix(k, kind) }) {
-			t.Errorf("%s: no row of kind %q is in the table", name, kind)
-		}
-	}
+	rows := declaredRows(t)
 	seen := map[string]bool{}
-	for kind, row := range stored {
-		if row == nil {
+	for _, k := range rowKinds {
+		if k.value == nil {
 			continue
 		}
-		types(reflect.TypeOf(row), func(of reflect.Type) { delete(rows, of.Name()) })
-		timesIn(reflect.ValueOf(row), kind, func(path string, _ wire.Time) {
+		row := reflect.ValueOf(k.value)
+		types(row.Type(), func(of reflect.Type) { delete(rows, of.Name()) })
+		timesIn(row, string(k.begins()), func(path string, _ wire.Time) {
 			seen[path] = true
 			if _, ok := times[path]; !ok {
 				t.Errorf("%s is a time: what becomes of it when the state goes back?", path)
@@ -171,66 +140,21 @@ func types(of reflect.Type, f func(reflect.Type)) {
 	}
 }
 
-// declared are the constants that keys begin with, and the types that have an encoding.
-func declared(t *testing.T) (kinds map[string]string, rows map[string]bool) {
+// declaredRows are the types that have an encoding.
+func declaredRows(t *testing.T) map[string]bool {
 	t.Helper()
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	kinds, rows = map[string]string{}, map[string]bool{}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		declaredIn(t, file, kinds, rows)
-	}
-	if len(kinds) < 30 || len(rows) < 15 {
-		t.Fatalf("found %d kinds of keys and %d of rows", len(kinds), len(rows))
-	}
-	return kinds, rows
-}
-
-// declaredIn adds what one file declares.
-func declaredIn(t *testing.T, file *ast.File, kinds map[string]string, rows map[string]bool) {
-	t.Helper()
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.FuncDecl:
-			if star, ok := receiver(n).(*ast.StarExpr); ok && n.Name.Name == "Fields" {
+	rows := map[string]bool{}
+	inspectSource(t, func(n ast.Node) {
+		if f, ok := n.(*ast.FuncDecl); ok && f.Name.Name == "Fields" {
+			if star, ok := receiver(f).(*ast.StarExpr); ok {
 				rows[star.X.(*ast.Ident).Name] = true
 			}
-		case *ast.ValueSpec:
-			for i, name := range n.Names {
-				if i >= len(n.Values) {
-					continue
-				}
-				lit, ok := n.Values[i].(*ast.BasicLit)
-				if !ok || lit.Kind != token.CHAR {
-					continue
-				}
-				c, err := strconv.Unquote(lit.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if strings.HasSuffix(name.Name, "Prefix") {
-					kinds[name.Name] = c
-					continue
-				}
-				for begins, first := range map[string]string{"due": "d", "move": "m",
-					"spool": "x"} {
-					if strings.HasPrefix(name.Name, begins) {
-						kinds[name.Name] = first + c
-					}
-				}
-			}
 		}
-		return true
 	})
+	if len(rows) < 15 {
+		t.Fatalf("found %d kinds of rows", len(rows))
+	}
+	return rows
 }
 
 func receiver(f *ast.FuncDecl) ast.Expr {
@@ -258,16 +182,17 @@ func TestStoredRowsAreWhatTheTableSays(t *testing.T) {
 				continue
 			}
 			for k, v := range f.rows() {
-				seen[kindOf(k)] = true
-				if row := decodeStored(t, k, v); row != nil && string(wire.Encode(row)) != v {
-					t.Errorf("%s: a row of kind %q is no %T", file, kindOf(k), row)
+				row := decodeStored(t, k, v)
+				kind := string(kindOf([]byte(k)).begins())
+				if seen[kind] = true; row != nil && string(wire.Encode(row)) != v {
+					t.Errorf("%s: a row of kind %q is no %T", file, kind, row)
 				}
 			}
 		}
 	}
-	for kind := range stored {
-		if !seen[kind] {
-			t.Errorf("no golden log makes a row of kind %q", kind)
+	for _, k := range rowKinds {
+		if !seen[string(k.begins())] {
+			t.Errorf("no golden log makes a row of kind %q", k.begins())
 		}
 	}
 }
