@@ -40,7 +40,7 @@
 //	bugs.go      where known bugs go in a build for tests
 //	verdict.go   the rules that accept or refuse a record
 //	standing.go  the cache of what a verdict needs
-//	citizens.go  its table of citizens
+//	standingtable.go its table: a standing of each citizen in 16 bytes
 //	warm.go      reading all standings into it, after a start
 //	recent.go    a filter that knows fresh ids without asking the disk
 //	claim.go     claims, releases, imports
@@ -54,7 +54,8 @@
 //	importkey.go idempotency keys that come from another region
 //	takeback.go  a code that the directory has with the region and its log has not
 //	remains.go   what is left of a citizen who moved away
-//	citizen.go   sessions and preferences
+//	sessions.go  logins, sessions, logouts
+//	preferences.go what a citizen chose for one service
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time
 //	erase.go     refused content leaves its block

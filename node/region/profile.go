@@ -18,6 +18,23 @@ func (s *State) makeProfile(c *change, r wire.Recipient, l *wire.Login) error {
 		UpdatedAt: c.clock.Now}})
 }
 
+// putProfile writes the profile, and its standing where verdicts read it.
+func (s *State) putProfile(c *change, r wire.Recipient, row *profileRow) error {
+	owner, err := c.owner(r)
+	if err != nil {
+		return err
+	}
+	st := row.standing()
+	s.remember(r, owner.Ownership, st)
+	if st != owner.Standing {
+		owner.Standing = st
+		if err := c.setRow(recipientKey(ownerPrefix, r), &owner); err != nil {
+			return err
+		}
+	}
+	return c.setRow(recipientKey(profilePrefix, r), row)
+}
+
 func (s *State) setProfile(c *change, m *wire.SetProfile) (wire.Result, error) {
 	u := &m.Update
 	if err := checkUpdate(u); err != nil {

@@ -45,7 +45,7 @@ type choiceKey struct {
 // state as of the last change: Apply fills it with what it reads and writes. Others only peek.
 type standings struct {
 	mu       sync.Mutex
-	citizens citizenTable
+	citizens standingTable
 	choices  generations[choiceKey, wire.Tri]
 	// turn counts warmings and clearings; changed are those whose standing was written since the
 	// warming under way began, nil when there is none.
@@ -54,7 +54,7 @@ type standings struct {
 }
 
 func newStandings(citizens, choices int64) *standings {
-	s := &standings{citizens: newCitizenTable(citizens)}
+	s := &standings{citizens: newStandingTable(citizens)}
 	s.choices.max = int(choices / preferenceBytes)
 	s.clear()
 	return s

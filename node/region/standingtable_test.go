@@ -14,19 +14,19 @@ import (
 // cachedKey is what the table keeps of a recipient.
 type cachedKey struct {
 	shard byte
-	key   [citizenKeyBytes]byte
+	key   [standingKeyBytes]byte
 }
 
 func keyOf(r wire.Recipient) cachedKey {
-	return cachedKey{r[citizenKeyBytes] % citizenShards, [citizenKeyBytes]byte(r[:])}
+	return cachedKey{r[standingKeyBytes] % standingShards, [standingKeyBytes]byte(r[:])}
 }
 
 // all are the table's entries.
-func (t *citizenTable) all() iter.Seq2[cachedKey, standing] {
+func (t *standingTable) all() iter.Seq2[cachedKey, standing] {
 	return func(yield func(cachedKey, standing) bool) {
 		for i := range t.shards {
-			for mem := t.shards[i].mem; len(mem) > 0; mem = mem[citizenBytes:] {
-				k := cachedKey{byte(i), [citizenKeyBytes]byte(mem)}
+			for mem := t.shards[i].mem; len(mem) > 0; mem = mem[standingBytes:] {
+				k := cachedKey{byte(i), [standingKeyBytes]byte(mem)}
 				if v := value(mem); v != 0 && !yield(k, unpackStanding(v)) {
 					return
 				}
@@ -35,15 +35,15 @@ func (t *citizenTable) all() iter.Seq2[cachedKey, standing] {
 	}
 }
 
-// TestCitizenTable holds the table against a map: what it has is right, what was dropped is gone,
+// TestStandingTable holds the table against a map: what it has is right, what was dropped is gone,
 // what was just put is there, and it never takes more than its bound.
-func TestCitizenTable(t *testing.T) {
+func TestStandingTable(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	const bound = 4 * citizensFirst * citizenShards
-	table := newCitizenTable(bound * citizenBytes)
+	const bound = 4 * standingsFirst * standingShards
+	table := newStandingTable(bound * standingBytes)
 	defer table.clear()
-	if table.max*citizenShards != bound {
-		t.Fatalf("%d entries in a shard at most, want %d", table.max, bound/citizenShards)
+	if table.max*standingShards != bound {
+		t.Fatalf("%d entries in a shard at most, want %d", table.max, bound/standingShards)
 	}
 	truth := map[wire.Recipient]standing{}
 	all := make([]wire.Recipient, 100_000)
@@ -83,7 +83,7 @@ func TestCitizenTable(t *testing.T) {
 				}
 			}
 		}
-		if s := table.shard(r); len(s.mem) > table.max*citizenBytes {
+		if s := table.shard(r); len(s.mem) > table.max*standingBytes {
 			t.Fatalf("%d bytes in a shard of at most %d entries", len(s.mem), table.max)
 		}
 	}
@@ -114,10 +114,10 @@ func TestCitizenTable(t *testing.T) {
 	table.drop(r)
 }
 
-// TestCitizenTableInOrder: keys that come in order, as a start reads them, find room as others do.
-func TestCitizenTableInOrder(t *testing.T) {
+// TestStandingTableInOrder: keys that come in order, as a start reads them, find room as others do.
+func TestStandingTableInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	table := newCitizenTable(64 << 20)
+	table := newStandingTable(64 << 20)
 	defer table.clear()
 	all := make([]wire.Recipient, 300_000)
 	for i := range all {

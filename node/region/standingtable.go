@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// citizenShards grow one by one: what an entry waits for is a shard's growth, milliseconds.
-	citizenShards = 64
-	// citizenWays entries make a set, in which the one used least recently goes first.
-	citizenWays = 8
-	// citizenBytes is what an entry takes: twelve bytes of the recipient and a packed standing.
-	citizenBytes    = 16
-	citizenKeyBytes = 12
-	citizenSetBytes = citizenWays * citizenBytes
-	// citizensFirst is how many entries a shard begins with, a page; it doubles when three
+	// standingShards grow one by one: what an entry waits for is a shard's growth, milliseconds.
+	standingShards = 64
+	// standingWays entries make a set, in which the one used least recently goes first.
+	standingWays = 8
+	// standingBytes is what an entry takes: twelve bytes of the recipient and a packed standing.
+	standingBytes    = 16
+	standingKeyBytes = 12
+	standingSetBytes = standingWays * standingBytes
+	// standingsFirst is how many entries a shard begins with, a page; it doubles when three
 	// quarters are used.
-	citizensFirst = 4096 / citizenBytes
+	standingsFirst = 4096 / standingBytes
 )
 
-// citizenTable holds standings by recipient in 16 bytes each: a region has millions of citizens,
+// standingTable holds standings by recipient in 16 bytes each: a region has millions of citizens,
 // and a miss costs a read of the disk's cache on every replica. Its memory is none of the garbage
 // collector's, which would let garbage grow to a multiple of it. It grows with use, up to a bound;
 // then each new entry takes the place of one of its set. It must be cleared before it is dropped.
@@ -29,105 +29,105 @@ const (
 // Recipients are keyed hashes, so their bits spread evenly, and nobody outside can aim at a set.
 // An entry has 102 bits of them, 96 and the shard's: that two of ten million citizens share these
 // has a chance of one in 10^17.
-type citizenTable struct {
+type standingTable struct {
 	max    int // entries of a shard
-	shards [citizenShards]citizenShard
+	shards [standingShards]standingShard
 }
 
-type citizenShard struct {
+type standingShard struct {
 	mem  []byte // sets of entries, each a key and a value; value zero: empty
 	used int
 }
 
-func newCitizenTable(bytes int64) citizenTable {
-	t := citizenTable{max: citizensFirst}
-	for int64(2*t.max)*citizenBytes*citizenShards <= bytes {
+func newStandingTable(bytes int64) standingTable {
+	t := standingTable{max: standingsFirst}
+	for int64(2*t.max)*standingBytes*standingShards <= bytes {
 		t.max *= 2
 	}
 	return t
 }
 
-func (t *citizenTable) clear() {
+func (t *standingTable) clear() {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.free()
-		*s = citizenShard{}
+		*s = standingShard{}
 	}
 }
 
 // full reports that there is no room for everybody else.
-func (t *citizenTable) full() bool {
+func (t *standingTable) full() bool {
 	used := 0
 	for i := range t.shards {
 		used += t.shards[i].used
 	}
-	return used*4 >= t.max*citizenShards*3
+	return used*4 >= t.max*standingShards*3
 }
 
-func (t *citizenTable) shard(r wire.Recipient) *citizenShard {
-	return &t.shards[r[citizenKeyBytes]%citizenShards]
+func (t *standingTable) shard(r wire.Recipient) *standingShard {
+	return &t.shards[r[standingKeyBytes]%standingShards]
 }
 
 // peek reads and leaves the order of use as it is.
-func (t *citizenTable) peek(r wire.Recipient) (standing, bool) {
-	set := t.shard(r).set(r[:citizenKeyBytes])
-	if at := find(set, r[:citizenKeyBytes]); at >= 0 {
+func (t *standingTable) peek(r wire.Recipient) (standing, bool) {
+	set := t.shard(r).set(r[:standingKeyBytes])
+	if at := find(set, r[:standingKeyBytes]); at >= 0 {
 		return unpackStanding(value(set[at:])), true
 	}
 	return standing{}, false
 }
 
-func (t *citizenTable) get(r wire.Recipient) (standing, bool) {
-	set := t.shard(r).set(r[:citizenKeyBytes])
-	at := find(set, r[:citizenKeyBytes])
+func (t *standingTable) get(r wire.Recipient) (standing, bool) {
+	set := t.shard(r).set(r[:standingKeyBytes])
+	at := find(set, r[:standingKeyBytes])
 	if at < 0 {
 		return standing{}, false
 	}
 	v := value(set[at:])
-	toFront(set, at, r[:citizenKeyBytes], v)
+	toFront(set, at, r[:standingKeyBytes], v)
 	return unpackStanding(v), true
 }
 
-func (t *citizenTable) put(r wire.Recipient, st standing) {
+func (t *standingTable) put(r wire.Recipient, st standing) {
 	v, ok := packStanding(st)
 	if !ok {
 		t.drop(r)
 		return
 	}
 	s := t.shard(r)
-	if s.used*citizenBytes*4 >= len(s.mem)*3 && len(s.mem) < t.max*citizenBytes {
+	if s.used*standingBytes*4 >= len(s.mem)*3 && len(s.mem) < t.max*standingBytes {
 		s.grow()
 	}
-	s.insert(r[:citizenKeyBytes], v)
+	s.insert(r[:standingKeyBytes], v)
 }
 
-func (t *citizenTable) drop(r wire.Recipient) {
+func (t *standingTable) drop(r wire.Recipient) {
 	s := t.shard(r)
-	set := s.set(r[:citizenKeyBytes])
-	at := find(set, r[:citizenKeyBytes])
+	set := s.set(r[:standingKeyBytes])
+	at := find(set, r[:standingKeyBytes])
 	if at < 0 {
 		return
 	}
-	copy(set[at:], set[at+citizenBytes:])
-	clear(set[citizenSetBytes-citizenBytes:])
+	copy(set[at:], set[at+standingBytes:])
+	clear(set[standingSetBytes-standingBytes:])
 	s.used--
 }
 
 // set is where the entries of a key's set are; empty when the shard has none. It goes by the key's
 // end, so that keys that come in order spread too.
-func (s *citizenShard) set(key []byte) []byte {
+func (s *standingShard) set(key []byte) []byte {
 	if len(s.mem) == 0 {
 		return nil
 	}
-	sets := uint32(len(s.mem) / citizenSetBytes)
-	return s.mem[binary.LittleEndian.Uint32(key[8:])&(sets-1)*citizenSetBytes:][:citizenSetBytes]
+	sets := uint32(len(s.mem) / standingSetBytes)
+	return s.mem[binary.LittleEndian.Uint32(key[8:])&(sets-1)*standingSetBytes:][:standingSetBytes]
 }
 
 // find answers where in a set a key's entry is, or -1.
 func find(set, key []byte) int {
 	head, tail := binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint32(key[8:])
-	for at := 0; at < len(set); at += citizenBytes {
-		e := set[at : at+citizenBytes]
+	for at := 0; at < len(set); at += standingBytes {
+		e := set[at : at+standingBytes]
 		if binary.LittleEndian.Uint64(e) == head && binary.LittleEndian.Uint32(e[8:]) == tail &&
 			value(e) != 0 {
 			return at
@@ -137,52 +137,52 @@ func find(set, key []byte) int {
 }
 
 // value is an entry's.
-func value(entry []byte) uint32 { return binary.LittleEndian.Uint32(entry[citizenKeyBytes:]) }
+func value(entry []byte) uint32 { return binary.LittleEndian.Uint32(entry[standingKeyBytes:]) }
 
 // toFront makes an entry the first of its set; what was before the place at moves up.
 func toFront(set []byte, at int, key []byte, v uint32) {
-	copy(set[citizenBytes:], set[:at])
+	copy(set[standingBytes:], set[:at])
 	copy(set, key)
-	binary.LittleEndian.PutUint32(set[citizenKeyBytes:], v)
+	binary.LittleEndian.PutUint32(set[standingKeyBytes:], v)
 }
 
-func (s *citizenShard) insert(key []byte, v uint32) {
+func (s *standingShard) insert(key []byte, v uint32) {
 	set := s.set(key)
 	if len(set) == 0 {
 		return // no memory was to be had
 	}
 	at := find(set, key)
-	for free := 0; at < 0 && free < len(set); free += citizenBytes {
+	for free := 0; at < 0 && free < len(set); free += standingBytes {
 		if value(set[free:]) == 0 {
 			at = free
 			s.used++
 		}
 	}
 	if at < 0 {
-		at = citizenSetBytes - citizenBytes
+		at = standingSetBytes - standingBytes
 	}
 	toFront(set, at, key, v)
 }
 
 // grow takes twice the memory, or stays as it is when there is none.
-func (s *citizenShard) grow() {
-	mem, err := unix.Mmap(-1, 0, max(2*len(s.mem), citizensFirst*citizenBytes),
+func (s *standingShard) grow() {
+	mem, err := unix.Mmap(-1, 0, max(2*len(s.mem), standingsFirst*standingBytes),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return
 	}
 	old := *s
-	*s = citizenShard{mem: mem}
-	for at := len(old.mem) - citizenBytes; at >= 0; at -= citizenBytes {
+	*s = standingShard{mem: mem}
+	for at := len(old.mem) - standingBytes; at >= 0; at -= standingBytes {
 		e := old.mem[at:] // what was used last comes last, and so to the front
 		if v := value(e); v != 0 {
-			s.insert(e[:citizenKeyBytes], v)
+			s.insert(e[:standingKeyBytes], v)
 		}
 	}
 	old.free()
 }
 
-func (s *citizenShard) free() {
+func (s *standingShard) free() {
 	if len(s.mem) > 0 {
 		unix.Munmap(s.mem)
 	}
