@@ -125,20 +125,6 @@ func (a *API) enter(region wire.RegionID) (leave func(), err error) {
 	return take(places, "The citizen's region is busy.")
 }
 
-// object reads the request's body. Places for that are bounded apart: a client may take its time.
-func (c *call) object() (*object, error) {
-	leave, err := take(c.api.bodies, "This gateway is busy.")
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	body, err := c.ReadBody(nil)
-	if err != nil { // whatever it is, the contract has 400 only
-		return nil, refuse(problemBody, "%s", problem.From(err).Detail)
-	}
-	return parseObject(body)
-}
-
 func take(places chan struct{}, otherwise string) (leave func(), err error) {
 	select {
 	case places <- struct{}{}:

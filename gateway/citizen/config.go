@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// bodyDepthMax bounds the nesting of a body; the contract's deepest is 3.
-	bodyDepthMax = 64
 	// tokenTextMax bounds an Authorization header that is looked at; a token has 96 characters.
 	tokenTextMax = 256
 	// blockedMax bounds the services that a LEGACY profile blocks, languagesMax its languages.

@@ -22,7 +22,7 @@
 //	api.go          from a request to its answer: authentication, bounds, errors
 //	operations.go   the operations
 //	problems.go     the problem types and the table from wire codes
-//	body.go         strict JSON objects with a complete report of their faults
+//	body.go         the body, and what is said of one that is none
 //	query.go        the parameters of the query
 //	token.go        session tokens
 //	login.go        test login, sessions, logout

@@ -17,6 +17,7 @@ import (
 
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -505,7 +506,7 @@ func TestRegionAwayShutsOutNobody(t *testing.T) {
 }
 
 // checkObject parses a body and holds the result against the JSON library's own reading.
-func checkObject(t *testing.T, body []byte) *object {
+func checkObject(t *testing.T, body []byte) *strictjson.Object {
 	t.Helper()
 	o, err := parseObject(body)
 	var generic any
@@ -523,8 +524,30 @@ func checkObject(t *testing.T, body []byte) *object {
 		}
 		return nil
 	}
-	if len(o.members) != len(generic.(map[string]any)) {
-		t.Fatalf("got %d members, want %d", len(o.members), len(generic.(map[string]any)))
+	if o.Len() != len(generic.(map[string]any)) {
+		t.Fatalf("got %d members, want %d", o.Len(), len(generic.(map[string]any)))
 	}
 	return o
+}
+
+// shallow reports whether brackets nest at most strictjson.DepthMax deep. What is inside strings
+// does not count.
+func shallow(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > strictjson.DepthMax {
+				return false
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return true
 }

@@ -57,15 +57,15 @@ func (c *call) credentials() (code fiscalcode.Code, home wire.RegionID, err erro
 	if err != nil {
 		return "", "", err
 	}
-	o.text("username", "FiscalCode", true, func(s string) bool {
+	o.Text("username", "FiscalCode", true, func(s string) bool {
 		code, err = fiscalcode.ParseLogin(s)
 		return err == nil
 	})
-	password := o.text("password", "string", true, func(string) bool { return true })
-	region := o.text("home_region", "name of a region", false, func(s string) bool {
+	password := o.Text("password", "string", true, func(string) bool { return true })
+	region := o.Text("home_region", "name of a region", false, func(s string) bool {
 		return wire.RegionID(s).Valid()
 	})
-	if err := o.err(); err != nil {
+	if err := bodyProblem(o.Err()); err != nil {
 		return "", "", err
 	}
 	login := c.api.cfg.TestLogin

@@ -91,11 +91,11 @@ func TestBodyReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, _ := o.strings("b", "string", 5, func(string) bool { return true })
-	if a := o.text("a", "string", true, func(string) bool { return true }); a != "\ufffd" ||
-		len(list) != 2 || o.text("c", "string", true, func(string) bool { return true }) != "y" ||
-		o.err() != nil {
-		t.Errorf("half a character: %q %q %v", a, list, o.err())
+	list, _ := o.Strings("b", "string", 5, func(string) bool { return true })
+	if a := o.Text("a", "string", true, func(string) bool { return true }); a != "\ufffd" ||
+		len(list) != 2 || o.Text("c", "string", true, func(string) bool { return true }) != "y" ||
+		bodyProblem(o.Err()) != nil {
+		t.Errorf("half a character: %q %q %v", a, list, bodyProblem(o.Err()))
 	}
 }
 

@@ -41,10 +41,10 @@ func (c *call) setHome() error {
 	if err != nil {
 		return err
 	}
-	to := wire.RegionID(o.text("region", "name of a region", true, func(s string) bool {
+	to := wire.RegionID(o.Text("region", "name of a region", true, func(s string) bool {
 		return wire.RegionID(s).Valid()
 	}))
-	if err := o.err(); err != nil {
+	if err := bodyProblem(o.Err()); err != nil {
 		return err
 	}
 	if _, ok := c.api.relay.RegionByID(to); !ok {

@@ -3,6 +3,7 @@ package citizen
 import (
 	"errors"
 
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -57,15 +58,15 @@ func (c *call) setPreference() error {
 	return c.Answer(preferenceOf(&stored))
 }
 
-func parsePreference(o *object) (*wire.Preference, error) {
+func parsePreference(o *strictjson.Object) (*wire.Preference, error) {
 	p := &wire.Preference{
-		Email:           o.boolean("is_email_enabled", true) == wire.Yes,
-		Inbox:           o.boolean("is_inbox_enabled", true) == wire.Yes,
-		Webhook:         o.boolean("is_webhook_enabled", true) == wire.Yes,
-		SettingsVersion: o.integer("settings_version"),
-		ReadStatus:      o.boolean("can_access_message_read_status", false),
+		Email:           tri(o.Bool("is_email_enabled", true)) == wire.Yes,
+		Inbox:           tri(o.Bool("is_inbox_enabled", true)) == wire.Yes,
+		Webhook:         tri(o.Bool("is_webhook_enabled", true)) == wire.Yes,
+		SettingsVersion: int64(o.Integer("settings_version", versionMax)),
+		ReadStatus:      tri(o.Bool("can_access_message_read_status", false)),
 	}
-	return p, o.err()
+	return p, bodyProblem(o.Err())
 }
 
 // service returns the service of the path, which must exist. What can not be an id exists as

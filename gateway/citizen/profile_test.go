@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -131,8 +132,8 @@ func TestProfileFaults(t *testing.T) {
 	}
 	got = b.doAny("POST", profilePath, token, `{"version":0,"blocked_inbox_or_channels":{`+
 		strings.ReplaceAll(manyServices(1000), "INBOX", "x")+`"z":[]}}`, 400)
-	if n := strings.Count(got["detail"].(string), "\n"); n != faultsMax-1 {
-		t.Errorf("got %d lines of report, want %d", n+1, faultsMax)
+	if n := strings.Count(got["detail"].(string), "\n"); n != strictjson.ObjectFaultsMax-1 {
+		t.Errorf("got %d lines of report, want %d", n+1, strictjson.ObjectFaultsMax)
 	}
 	if got := b.fed.citizens[codeA].profile; got.Version != before.Version {
 		t.Errorf("a refused update changed the profile: got version %d", got.Version)

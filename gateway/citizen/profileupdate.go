@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -30,56 +31,56 @@ const (
 // parseProfile reads the contract's Profile. Only version is required; null is no value for
 // anything. Members that are not the citizen's to change (name, fiscal_code, …) are ignored, as
 // the app sends the whole profile back.
-func parseProfile(o *object) (*wire.ProfileUpdate, error) {
+func parseProfile(o *strictjson.Object) (*wire.ProfileUpdate, error) {
 	u := &wire.ProfileUpdate{
-		Version:     uint64(o.integer("version")),
-		Email:       o.text("email", "EmailAddress", false, validEmail),
-		Inbox:       o.boolean("is_inbox_enabled", false),
-		Webhook:     o.boolean("is_webhook_enabled", false),
-		EmailOn:     o.boolean("is_email_enabled", false),
+		Version:     o.Integer("version", versionMax),
+		Email:       o.Text("email", "EmailAddress", false, validEmail),
+		Inbox:       tri(o.Bool("is_inbox_enabled", false)),
+		Webhook:     tri(o.Bool("is_webhook_enabled", false)),
+		EmailOn:     tri(o.Bool("is_email_enabled", false)),
 		AcceptedTos: parseTos(o),
-		PushContent: o.text("push_notifications_content_type", "FULL or ANONYMOUS", false,
+		PushContent: o.Text("push_notifications_content_type", "FULL or ANONYMOUS", false,
 			oneOf(pushFull, pushAnonymous)),
-		LastAppVersion: o.text("last_app_version", "AppVersion", false, func(s string) bool {
+		LastAppVersion: o.Text("last_app_version", "AppVersion", false, func(s string) bool {
 			return len(s) <= appVersionMax && appVersionPattern.MatchString(s)
 		}),
 	}
-	switch o.text("reminder_status", "ENABLED or DISABLED", false,
+	switch o.Text("reminder_status", "ENABLED or DISABLED", false,
 		oneOf(reminderOn, reminderOff)) {
 	case reminderOn:
 		u.Reminder = wire.Yes
 	case reminderOff:
 		u.Reminder = wire.No
 	}
-	u.Languages, u.SetLanguages = o.strings("preferred_languages", "PreferredLanguage",
+	u.Languages, u.SetLanguages = o.Strings("preferred_languages", "PreferredLanguage",
 		languagesMax, languagePattern.MatchString)
-	if s := o.child("service_preferences_settings", "ServicePreferencesSettings"); s != nil {
+	if s := o.Child("service_preferences_settings", "ServicePreferencesSettings"); s != nil {
 		u.Mode, u.SetMode = parseMode(s)
 	}
 	parseBlocked(o, u)
-	if err := o.err(); err != nil {
+	if err := bodyProblem(o.Err()); err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
 // parseTos reads accepted_tos_version, a number that may have decimals.
-func parseTos(o *object) float64 {
+func parseTos(o *strictjson.Object) float64 {
 	const name, want = "accepted_tos_version", "number >= 1 and <= 1048576"
-	v, ok := o.get(name, want, false, "0")
+	v, ok := o.Get(name, want, false, "0")
 	if !ok {
 		return 0
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || f < 1 || f > tosVersionMax {
-		o.fault(name, want)
+		o.Fault(name, want)
 		return 0
 	}
 	return f
 }
 
-func parseMode(o *object) (wire.Mode, bool) {
-	switch o.text("mode", "LEGACY, AUTO or MANUAL", true,
+func parseMode(o *strictjson.Object) (wire.Mode, bool) {
+	switch o.Text("mode", "LEGACY, AUTO or MANUAL", true,
 		oneOf(wire.Legacy.String(), wire.Auto.String(), wire.Manual.String())) {
 	case wire.Auto.String():
 		return wire.Auto, true
@@ -91,15 +92,15 @@ func parseMode(o *object) (wire.Mode, bool) {
 
 // parseBlocked reads blocked_inbox_or_channels: service ids with lists of channels. Services are
 // not looked up, since one may stay blocked after it is gone.
-func parseBlocked(o *object, u *wire.ProfileUpdate) {
+func parseBlocked(o *strictjson.Object, u *wire.ProfileUpdate) {
 	const name = "blocked_inbox_or_channels"
-	v, ok := o.get(name, "BlockedInboxOrChannels", false, "{")
+	v, ok := o.Get(name, "BlockedInboxOrChannels", false, "{")
 	if !ok {
 		return
 	}
 	u.SetBlocked = true
 	count := 0
-	each(v, func(service string, list jsontext.Value) {
+	strictjson.Each(v, func(service string, list jsontext.Value) {
 		place := name + "." + strconv.Itoa(count) // a key may be anything: not repeated
 		if count++; count > blockedMax {
 			return
@@ -107,15 +108,15 @@ func parseBlocked(o *object, u *wire.ProfileUpdate) {
 		set, ok := parseChannels(list)
 		switch id := wire.ServiceID(service); {
 		case !id.Valid():
-			o.fault(place, "ServiceId as a name")
+			o.Fault(place, "ServiceId as a name")
 		case !ok:
-			o.fault(place, "array of EMAIL, INBOX or WEBHOOK")
+			o.Fault(place, "array of EMAIL, INBOX or WEBHOOK")
 		case set != 0:
 			u.Blocked = append(u.Blocked, wire.Blocked{Service: id, Channels: set})
 		}
 	})
 	if count > blockedMax {
-		o.fault(name, "object of at most "+strconv.Itoa(blockedMax)+" services")
+		o.Fault(name, "object of at most "+strconv.Itoa(blockedMax)+" services")
 	}
 	// One order whatever the client's: equal updates have equal bytes.
 	slices.SortFunc(u.Blocked, func(a, b wire.Blocked) int {
@@ -128,8 +129,8 @@ func parseChannels(list jsontext.Value) (set wire.Channel, ok bool) {
 		return 0, false
 	}
 	ok = true
-	each(list, func(_ string, v jsontext.Value) {
-		bit, known := channelOf(unquote(v))
+	strictjson.Each(list, func(_ string, v jsontext.Value) {
+		bit, known := channelOf(strictjson.Unquote(v))
 		set, ok = set|bit, ok && known
 	})
 	return set, ok

@@ -53,8 +53,7 @@
 //	bulklines.go   lines, cut without a copy
 //	bulkanswer.go  how it answers
 //	bulkstats.go   streams under way, their bounds and metrics
-//	decode.go      a JSON decoder without a tree
-//	report.go      what it says of invalid values
+//	decode.go      bodies, and what is said of one that is none
 //	message.go     NewMessage, field for field
 //	rules.go       the values that fields may have
 //	unserved.go    what is accepted and cannot be served yet

@@ -49,7 +49,7 @@ func FuzzNewMessage(f *testing.F) {
 		switch {
 		case kind == "" && err != nil:
 			t.Fatalf("%q: accepted, the document says %v", body, err)
-		case kind != "" && err == nil && !strings.Contains(detail, timestampRule.name):
+		case kind != "" && err == nil && !strings.Contains(detail, timestampRule.Name):
 			t.Fatalf("%q: refused, the document does not: %s", body, detail)
 		case kind == "":
 			checkContent(t, &m, out)

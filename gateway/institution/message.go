@@ -2,6 +2,7 @@ package institution
 
 import (
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -39,25 +40,25 @@ func (d *decoder) decodeMessage(m *newMessage) error {
 		return err
 	}
 	*m = newMessage{timeToLive: timeToLiveDefault}
-	if d.enter("root", "NewMessage") {
+	if d.Enter("root", "NewMessage") {
 		d.messageMembers(m)
-		d.leave()
+		d.Leave()
 	}
-	return d.end()
+	return d.end(invalidMessage)
 }
 
 func (d *decoder) messageMembers(m *newMessage) {
 	content := false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "fiscal_code":
-			m.fiscalCode = fiscalcode.Code(d.text("fiscal_code", &fiscalCodeRule))
+			m.fiscalCode = fiscalcode.Code(d.Text("fiscal_code", &fiscalCodeRule))
 		case "time_to_live":
-			if !d.null() {
-				m.timeToLive = uint32(d.integer("time_to_live", 3600, 604800))
+			if !d.Null() {
+				m.timeToLive = uint32(d.Integer("time_to_live", 3600, 604800))
 			}
 		case "feature_level_type":
-			if !d.null() && d.text("feature_level_type", &levelRule) == "ADVANCED" {
+			if !d.Null() && d.Text("feature_level_type", &levelRule) == "ADVANCED" {
 				m.level = wire.Advanced
 			}
 		case "default_addresses":
@@ -72,13 +73,13 @@ func (d *decoder) messageMembers(m *newMessage) {
 		}
 	}
 	if !content {
-		d.missing("content", "MessageContent")
+		d.Missing("content", "MessageContent")
 	}
 }
 
 // idempotencyKey reads the member that names a message among a service's to one recipient.
 func (d *decoder) idempotencyKey() string {
-	value := d.value(idempotencyMember, &textRule)
+	value := d.Value(idempotencyMember, &textRule)
 	if value == nil {
 		return ""
 	}
@@ -92,45 +93,45 @@ func (d *decoder) idempotencyKey() string {
 // unknown passes over a member that the contract does not have, as the contract does; but not
 // over one that was meant to be the idempotency key.
 func (d *decoder) unknown() {
-	if namesKey(d.name) {
+	if namesKey(d.Name) {
 		d.keyFault = detailMisplacedKey
 	}
-	d.skip()
+	d.Skip()
 }
 
 // defaultAddresses checks the shape that the contract checks. What an address is, it says otherwise
 // than mail servers do; since it has no effect, any text is one.
 func (d *decoder) defaultAddresses() {
-	if !d.enter("default_addresses", "NewMessageDefaultAddresses") {
+	if !d.Enter("default_addresses", "NewMessageDefaultAddresses") {
 		return
 	}
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "email":
-			d.text("email", &textRule)
+			d.Text("email", &textRule)
 		default:
 			d.unknown()
 		}
 	}
-	d.leave()
+	d.Leave()
 }
 
 func (d *decoder) content(m *newMessage) {
-	if !d.enter("content", "MessageContent") {
+	if !d.Enter("content", "MessageContent") {
 		return
 	}
 	c := &m.content
 	subject, markdown := false, false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "subject":
 			subject = true
-			c.Subject = d.text("subject", &subjectRule)
+			c.Subject = d.Text("subject", &subjectRule)
 		case "markdown":
 			markdown = true
-			c.Markdown = d.text("markdown", &markdownRule)
+			c.Markdown = d.Text("markdown", &markdownRule)
 		case "require_secure_channels":
-			m.secure.Set = d.boolean("require_secure_channels")
+			m.secure.Set = d.Bool("require_secure_channels")
 			c.RequireSecureChannels = &m.secure
 		case "due_date":
 			m.due.At = d.timestamp("due_date")
@@ -146,32 +147,32 @@ func (d *decoder) content(m *newMessage) {
 		}
 	}
 	if !subject {
-		d.missing("subject", subjectRule.name)
+		d.Missing("subject", subjectRule.Name)
 	}
 	if !markdown {
-		d.missing("markdown", markdownRule.name)
+		d.Missing("markdown", markdownRule.Name)
 	}
-	d.leave()
+	d.Leave()
 }
 
 func (d *decoder) payment(m *newMessage) {
-	if !d.enter("payment_data", "PaymentData") {
+	if !d.Enter("payment_data", "PaymentData") {
 		return
 	}
 	p := &m.payment
 	m.content.Payment = p
 	amount, notice := false, false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "amount":
 			amount = true
-			p.Amount = d.integer("amount", 1, 9999999999)
+			p.Amount = d.Integer("amount", 1, 9999999999)
 		case "notice_number":
 			notice = true
-			p.NoticeNumber = d.text("notice_number", &noticeRule)
+			p.NoticeNumber = d.Text("notice_number", &noticeRule)
 		case "invalid_after_due_date":
-			if !d.null() {
-				p.InvalidAfterDueDate = d.boolean("invalid_after_due_date")
+			if !d.Null() {
+				p.InvalidAfterDueDate = d.Bool("invalid_after_due_date")
 			}
 		case "payee":
 			m.payeeGiven = true
@@ -181,92 +182,92 @@ func (d *decoder) payment(m *newMessage) {
 		}
 	}
 	if !amount {
-		d.missing("amount", integerType(1, 9999999999))
+		d.Missing("amount", strictjson.IntegerType(1, 9999999999))
 	}
 	if !notice {
-		d.missing("notice_number", noticeRule.name)
+		d.Missing("notice_number", noticeRule.Name)
 	}
-	d.leave()
+	d.Leave()
 }
 
 func (d *decoder) payee(p *wire.Payment) {
-	if !d.enter("payee", "Payee") {
+	if !d.Enter("payee", "Payee") {
 		return
 	}
 	code := false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "fiscal_code":
 			code = true
-			p.Payee = wire.InstitutionID(d.text("fiscal_code", &organizationRule))
+			p.Payee = wire.InstitutionID(d.Text("fiscal_code", &organizationRule))
 		default:
 			d.unknown()
 		}
 	}
 	if !code {
-		d.missing("fiscal_code", organizationRule.name)
+		d.Missing("fiscal_code", organizationRule.Name)
 	}
-	d.leave()
+	d.Leave()
 }
 
 func (d *decoder) thirdParty(m *newMessage) {
-	if !d.enter("third_party_data", "ThirdPartyData") {
+	if !d.Enter("third_party_data", "ThirdPartyData") {
 		return
 	}
 	t := &m.third
 	m.content.ThirdParty = t
 	id := false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "id":
 			id = true
-			t.ID = d.text("id", &nonEmptyRule)
+			t.ID = d.Text("id", &nonEmptyRule)
 		case "configuration_id":
-			t.ConfigurationID = d.text("configuration_id", &configurationRule)
+			t.ConfigurationID = d.Text("configuration_id", &configurationRule)
 		case "has_remote_content":
-			if !d.null() {
-				t.HasRemoteContent = d.boolean("has_remote_content")
+			if !d.Null() {
+				t.HasRemoteContent = d.Bool("has_remote_content")
 			}
 		case "has_attachments":
-			if !d.null() {
-				t.HasAttachments = d.boolean("has_attachments")
+			if !d.Null() {
+				t.HasAttachments = d.Bool("has_attachments")
 			}
 		case "has_precondition":
-			t.HasPrecondition = d.text("has_precondition", &preconditionRule)
+			t.HasPrecondition = d.Text("has_precondition", &preconditionRule)
 		case "original_sender":
-			t.OriginalSender = d.text("original_sender", &nonEmptyRule)
+			t.OriginalSender = d.Text("original_sender", &nonEmptyRule)
 		case "original_receipt_date":
 			m.receipt.At = d.timestamp("original_receipt_date")
 			t.OriginalReceiptDate = &m.receipt
 		case "summary":
-			t.Summary = d.text("summary", &nonEmptyRule)
+			t.Summary = d.Text("summary", &nonEmptyRule)
 		default:
 			d.unknown()
 		}
 	}
 	if !id {
-		d.missing("id", nonEmptyRule.name)
+		d.Missing("id", nonEmptyRule.Name)
 	}
-	d.leave()
+	d.Leave()
 }
 
 func (d *decoder) certificate(m *newMessage) {
-	if !d.enter("eu_covid_cert", "EUCovidCert") {
+	if !d.Enter("eu_covid_cert", "EUCovidCert") {
 		return
 	}
 	m.content.EUCovidCert = &m.certificate
 	code := false
-	for d.member() {
-		switch string(d.name) {
+	for d.Member() {
+		switch string(d.Name) {
 		case "auth_code":
 			code = true
-			m.certificate.AuthCode = d.text("auth_code", &textRule)
+			m.certificate.AuthCode = d.Text("auth_code", &textRule)
 		default:
 			d.unknown()
 		}
 	}
 	if !code {
-		d.missing("auth_code", textRule.name)
+		d.Missing("auth_code", textRule.Name)
 	}
-	d.leave()
+	d.Leave()
 }

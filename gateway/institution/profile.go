@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
-	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -49,28 +48,23 @@ func (d *decoder) decodeProfile() (fiscalcode.Code, error) {
 		return "", err
 	}
 	var code fiscalcode.Code
-	if d.enter("root", "GetLimitedProfileByPOSTPayload") {
+	if d.Enter("root", "GetLimitedProfileByPOSTPayload") {
 		given := false
-		for d.member() {
-			switch string(d.name) {
+		for d.Member() {
+			switch string(d.Name) {
 			case "fiscal_code":
 				given = true
-				code = fiscalcode.Code(d.text("fiscal_code", &fiscalCodeRule))
+				code = fiscalcode.Code(d.Text("fiscal_code", &fiscalCodeRule))
 			default:
-				d.skip()
+				d.Skip()
 			}
 		}
 		if !given {
-			d.missing("fiscal_code", typeFiscalCode)
+			d.Missing("fiscal_code", typeFiscalCode)
 		}
-		d.leave()
+		d.Leave()
 	}
-	err := d.end()
-	var p problem.Problem
-	if errors.As(err, &p) && p.Type == invalidMessage.Type {
-		return "", invalidPayload.With(p.Detail)
-	}
-	return code, err
+	return code, d.end(invalidPayload)
 }
 
 // profile runs the contract's checks, all of which come before anything is looked up, so that

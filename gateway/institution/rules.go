@@ -1,38 +1,34 @@
 package institution
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
 
-// rule is what a string must keep. Names are the contract's, which clients show to people.
-type rule struct {
-	name string
-	// secret: free text, or something that may be a person's: a report never repeats it.
-	secret bool
-	keeps  func(value []byte) bool
+var (
+	fiscalCodeRule = secret(typeFiscalCode, isFiscalCode)
+	subjectRule    = secret("string of length >= 10 and < 121", isSubject)
+	markdownRule   = secret("string of length >= 80 and < 10001", isMarkdown)
+	nonEmptyRule   = secret("non empty string", isNonEmpty)
+	textRule       = secret("string", isText)
+
+	levelRule         = open(`"STANDARD" or "ADVANCED"`, isLevel)
+	noticeRule        = open(`string that matches the pattern "^[0123][0-9]{17}$"`, isNotice)
+	organizationRule  = open(`string that matches the pattern "^[0-9]{11}$"`, isOrganization)
+	preconditionRule  = open(`"ALWAYS" or "ONCE" or "NEVER"`, isPrecondition)
+	timestampRule     = open("UTCISODateFromString or ISO 8601 date with offset", isTimestamp)
+	configurationRule = open(`string that matches the pattern `+
+		`"^[0-9a-hjkmnp-tv-zA-HJKMNP-TV-Z]{26}$"`, isULID)
+)
+
+// secret is the rule of what may be a person's, open of what a report may repeat.
+func secret(name string, keeps func([]byte) bool) rule {
+	return rule{Name: name, Secret: true, Keeps: keeps}
 }
 
-var (
-	fiscalCodeRule = rule{typeFiscalCode, true, isFiscalCode}
-	levelRule      = rule{`"STANDARD" or "ADVANCED"`, false, isLevel}
-	subjectRule    = rule{"string of length >= 10 and < 121", true, isSubject}
-	markdownRule   = rule{"string of length >= 80 and < 10001", true, isMarkdown}
-	noticeRule     = rule{`string that matches the pattern "^[0123][0-9]{17}$"`, false, isNotice}
-
-	organizationRule = rule{`string that matches the pattern "^[0-9]{11}$"`, false,
-		isOrganization}
-	configurationRule = rule{`string that matches the pattern ` +
-		`"^[0-9a-hjkmnp-tv-zA-HJKMNP-TV-Z]{26}$"`, false, isULID}
-	preconditionRule = rule{`"ALWAYS" or "ONCE" or "NEVER"`, false, isPrecondition}
-	nonEmptyRule     = rule{"non empty string", true, isNonEmpty}
-	textRule         = rule{"string", true, isText}
-	timestampRule    = rule{"UTCISODateFromString or ISO 8601 date with offset", false,
-		isTimestamp}
-)
+func open(name string, keeps func([]byte) bool) rule { return rule{Name: name, Keeps: keeps} }
 
 func isFiscalCode(b []byte) bool {
 	_, err := fiscalcode.Parse(b)
@@ -97,23 +93,9 @@ func within(b []byte, min, max int) bool {
 	return units >= min && units <= max
 }
 
-// whole reads a JSON number as the contract's clients mean it: an IEEE double that is an integer
-// and not negative.
-func whole(raw []byte) (uint64, bool) {
-	if len(raw) <= 15 && digits(raw) {
-		n, err := strconv.ParseUint(string(raw), 10, 64)
-		return n, err == nil
-	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || f < 0 || f > 1<<53 || f != float64(uint64(f)) {
-		return 0, false
-	}
-	return uint64(f), true
-}
-
 // timestamp reads a timestamp; value has parsed it once to judge it, which is cheap.
 func (d *decoder) timestamp(field string) wire.Time {
-	t, _ := parseTimestamp(d.value(field, &timestampRule))
+	t, _ := parseTimestamp(d.Value(field, &timestampRule))
 	return t
 }
 

@@ -98,6 +98,8 @@ var nothingElseRules = []nothingElse{
 		[]string{"internal/codec", "internal/fiscalcode"}},
 	{"wire/link", "the link carries bytes of wire", []string{"wire"}},
 	{"consensus", "consensus knows entries, and nothing of what they say", []string{"wire"}},
+	{"internal/strictjson", "what JSON is, and not what anybody means by it",
+		[]string{"internal/fiscalcode"}},
 	{"gateway/operation", "a declaration knows no API and no federation",
 		[]string{"internal/contract", "internal/problem"}},
 	{"internal/codec", "the lowest layer", nil},
