@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"time"
 
@@ -17,34 +16,8 @@ const (
 	orderedPoll = 50 * time.Millisecond
 )
 
-// hurting are the calls that can hurt a region, or make one operator two, and so need a second
-// operator where the federation is set so. Each says of a request whether it does, and what of it
-// is kept until then. What is not here one operator does alone.
-var hurting = map[wire.Method]func(*Node, []byte) (keep []byte, hurts bool, err error){
-	wire.MethodDealSlots:   when(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force }),
-	wire.MethodSettleSlots: when(func(*wire.Map, *wire.SettleSlots) bool { return true }),
-	wire.MethodFenceRegion: when(func(m *wire.Map, f *wire.FenceRegion) bool {
-		r, _ := m.RegionByID(f.Region)
-		return r.Incarnation != f.Incarnation // otherwise it is fenced already
-	}),
-	wire.MethodOrderRegion: when(func(_ *wire.Map, o *wire.RegionOrder) bool {
-		return o.Kind == wire.OrderDiscard
-	}),
-	wire.MethodForgoReport: when(func(*wire.Map, *wire.ForgoReport) bool { return true }),
-	wire.MethodAddRoot:     when(func(*wire.Map, *wire.Root) bool { return true }),
-	wire.MethodRemoveRoot:  when(func(*wire.Map, *wire.RootRef) bool { return true }),
-	wire.MethodRevoke:      when(func(*wire.Map, *wire.Revocation) bool { return true }),
-	wire.MethodSetRecoveryKey: when(func(m *wire.Map, s *wire.SetRecoveryKey) bool {
-		r, _ := m.RegionByID(s.Region) // the first one makes nobody's copies another's to read
-		return len(r.Recovery) > 0 && !bytes.Equal(r.Recovery, s.Public)
-	}),
-	wire.MethodSetApprovals: when(func(m *wire.Map, a *wire.Approvals) bool {
-		return a.Operators < m.OperatorsNeeded()
-	}),
-}
-
-// when reads a request. What is kept of it is its own fields, without the caller's deadline.
-func when[Q any, PQ message[Q]](hurts func(*wire.Map, PQ) bool) func(*Node, []byte) ([]byte, bool,
+// of reads a request. What is kept of it is its own fields, without the caller's deadline.
+func of[Q any, PQ message[Q]](hurts func(*wire.Map, PQ) bool) func(*Node, []byte) ([]byte, bool,
 	error) {
 	return func(n *Node, req []byte) ([]byte, bool, error) {
 		q := PQ(new(Q))
@@ -55,12 +28,25 @@ func when[Q any, PQ message[Q]](hurts func(*wire.Map, PQ) bool) func(*Node, []by
 	}
 }
 
-// handleApprovals registers the calls about requests that wait for a second operator.
-func (n *Node) handleApprovals() {
-	n.link.Handle(wire.MethodApprove, n.approve, link.RoleOperator)
-	n.link.Handle(wire.MethodWithdraw, n.withdraw, link.RoleOperator)
-	n.link.Handle(wire.MethodListPending, n.listPending, link.RoleOperator)
-	administer[wire.Approvals](n, wire.MethodSetApprovals, "approvals set", wire.CmdSetApprovals)
+// always is of for a call of which every request hurts.
+func always[Q any, PQ message[Q]]() func(*Node, []byte) ([]byte, bool, error) {
+	return of(func(*wire.Map, PQ) bool { return true })
+}
+
+// approvalCalls are the calls about requests that wait for a second operator.
+func (n *Node) approvalCalls() []call {
+	return []call{
+		// And what it approves takes its own right; of withdrawing, that, or to have asked.
+		answers(n, wire.MethodApprove, observers, federationLeads,
+			n.approve).byOne("it makes the second of two"),
+		answers(n, wire.MethodWithdraw, observers, federationLeads, n.withdraw).byOne(undone),
+		answers(n, wire.MethodListPending, observers, anyNode, n.listPending),
+		administers[wire.Approvals](n, wire.MethodSetApprovals,
+			operators(link.RightMember, everywhere), "approvals set", wire.CmdSetApprovals).when(
+			of(func(m *wire.Map, a *wire.Approvals) bool {
+				return a.Operators < m.OperatorsNeeded()
+			})),
+	}
 }
 
 // order is an operator's call that is being answered.
@@ -72,22 +58,6 @@ type order struct {
 }
 
 type orderKey struct{}
-
-// handleChange registers an operator's call that changes the federation. One that may hurt a
-// region can be answered later, when a second operator approves it.
-func (n *Node) handleChange(m wire.Method, h link.Handler, roles ...link.Role) {
-	if hurting[m] == nil {
-		n.link.Handle(m, h, roles...)
-		return
-	}
-	if n.changes == nil {
-		n.changes = map[wire.Method]link.Handler{}
-	}
-	n.changes[m] = h
-	n.link.Handle(m, func(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-		return h(context.WithValue(ctx, orderKey{}, order{method: m, request: req}), from, req)
-	}, roles...)
-}
 
 // approval is the pending request that a call carries out, if any.
 func approval(ctx context.Context) string {
@@ -104,7 +74,7 @@ func (n *Node) second(ctx context.Context, from link.Identity, action string,
 	if !ok || o.approval != "" || n.currentMap().OperatorsNeeded() < 2 {
 		return nil
 	}
-	keep, hurts, err := hurting[o.method](n, o.request)
+	keep, hurts, err := n.table[o.method].hurts(n, o.request)
 	if err != nil || !hurts {
 		return err
 	}
@@ -150,12 +120,8 @@ func (n *Node) ordered(ctx context.Context, o *wire.RegionOrder) error {
 }
 
 // pending is the request that a call of an operator with the right to make it names.
-func (n *Node) pending(ctx context.Context, from link.Identity, req []byte) (*wire.PendingRequest,
-	*wire.Error, error) {
-	var r wire.PendingRef
-	if err := wire.Decode(req, &r); err != nil {
-		return nil, nil, err
-	}
+func (n *Node) pending(ctx context.Context, from link.Identity, r *wire.PendingRef) (
+	*wire.PendingRequest, *wire.Error, error) {
 	if err := n.mayFederate(); err != nil {
 		return nil, nil, err
 	}
@@ -172,8 +138,8 @@ func (n *Node) pending(ctx context.Context, from link.Identity, req []byte) (*wi
 // approve answers MethodApprove: the request that waits is answered as if it came now, with all
 // that is looked at then, and the log lets it through once. Who asked for it may not approve it,
 // which is for the log to say, and leaves a line.
-func (n *Node) approve(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	p, refusal, err := n.pending(ctx, from, req)
+func (n *Node) approve(ctx context.Context, from link.Identity, r *wire.PendingRef) (*none, error) {
+	p, refusal, err := n.pending(ctx, from, r)
 	switch {
 	case err != nil:
 		return nil, err
@@ -181,17 +147,18 @@ func (n *Node) approve(ctx context.Context, from link.Identity, req []byte) ([]b
 		return nil, refusal
 	case p.Approved == from.String():
 		return nil, nil
-	case n.changes[p.Method] == nil:
+	case n.table[p.Method] == nil || n.table[p.Method].hurts == nil:
 		return nil, wire.Errorf(wire.UnknownKind, "method %d needs no second operator here", p.Method)
 	}
 	ctx = context.WithValue(ctx, orderKey{}, order{p.Method, p.Request, p.ID})
-	_, err = n.changes[p.Method](ctx, from, p.Request)
+	_, err = n.table[p.Method].answer(ctx, from, p.Request)
 	return nil, err
 }
 
 // withdraw answers MethodWithdraw, for who asked and for whoever might approve.
-func (n *Node) withdraw(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	p, refusal, err := n.pending(ctx, from, req)
+func (n *Node) withdraw(ctx context.Context, from link.Identity, r *wire.PendingRef) (*none,
+	error) {
+	p, refusal, err := n.pending(ctx, from, r)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +171,7 @@ func (n *Node) withdraw(ctx context.Context, from link.Identity, req []byte) ([]
 }
 
 // listPending answers MethodListPending, from the node's replica.
-func (n *Node) listPending(context.Context, link.Identity, []byte) ([]byte, error) {
+func (n *Node) listPending(_ context.Context, _ link.Identity, _ *none) (*wire.PendingList, error) {
 	index := n.federation.Position().Index
 	list, err := n.federation.ListPending(n.clockNow())
 	if err != nil {
@@ -213,6 +180,6 @@ func (n *Node) listPending(context.Context, link.Identity, []byte) ([]byte, erro
 	for i := range list {
 		list[i].Request = nil
 	}
-	return wire.Encode(&wire.PendingList{List: list, Approvals: n.currentMap().OperatorsNeeded(),
-		Fresh: n.freshness(index)}), nil
+	return &wire.PendingList{List: list, Approvals: n.currentMap().OperatorsNeeded(),
+		Fresh: n.freshness(index)}, nil
 }

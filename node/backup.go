@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -48,13 +49,30 @@ type hashes struct {
 	of       map[string][][]byte
 }
 
-func (n *Node) handleBackups() {
-	n.backups = &backups{n: n, busy: map[string]bool{}, open: map[uint64]*openBackup{},
+func newBackups(n *Node) *backups {
+	return &backups{n: n, busy: map[string]bool{}, open: map[uint64]*openBackup{},
 		hashes: map[string]*hashes{}}
-	n.link.HandleStream(wire.MethodBackup, n.backups.serve, link.RoleOperator)
-	n.link.Handle(wire.MethodReadBackup, n.backups.read, link.RoleOperator)
-	n.link.Handle(wire.MethodReadIndex, n.backups.readIndex, link.RoleNode)
-	n.handleRecovery()
+}
+
+// backupCalls are the calls about copies of the states, and the keys that they are sealed to.
+func (n *Node) backupCalls() []call {
+	return []call{
+		streams(wire.MethodBackup, operators(link.RightData, asked(
+			func(_ *wire.Map, q *wire.OpenBackup) []wire.RegionID {
+				return just(groupRegion(q.Group))
+			})), (*wire.BackupFrame)(nil), n.backups.serve),
+		raw(n, wire.MethodReadBackup, operators(link.RightData, anywhere), anyNode,
+			n.backups.read), // of a copy that the caller opened
+		answers(n, wire.MethodReadIndex, only(link.RoleNode), anyNode, n.backups.readIndex),
+		// Not of who takes copies: whoever has a recovery key set reads those that are taken then.
+		answers(n, wire.MethodSetRecoveryKey, operators(link.RightMember, asked(
+			func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID { return just(s.Region) })),
+			federationLeads, n.setRecoveryKey).when(
+			of(func(m *wire.Map, s *wire.SetRecoveryKey) bool {
+				r, _ := m.RegionByID(s.Region) // the first makes nobody's copies another's to read
+				return len(r.Recovery) > 0 && !bytes.Equal(r.Recovery, s.Public)
+			})),
+	}
 }
 
 // storeOf is the database of a group's state here, nil for a group that is not here.
@@ -70,12 +88,8 @@ func (n *Node) storeOf(group *consensus.Group) *store.DB {
 
 // serve answers MethodBackup: it makes a copy, tells what it consists of, and keeps it until the
 // operator goes away.
-func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
+func (b *backups) serve(ctx context.Context, from link.Identity, q *wire.OpenBackup,
 	send func([]byte) error) error {
-	var q wire.OpenBackup
-	if err := wire.Decode(req, &q); err != nil {
-		return err
-	}
 	group := b.n.groupNamed(q.Group)
 	if group == nil {
 		return wire.Errorf(wire.NotFound, "no group %.70q here", q.Group)
@@ -93,12 +107,12 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 			return err
 		}
 	}
-	key, public, err := b.copyKeyFor(ctx, &q)
+	key, public, err := b.copyKeyFor(ctx, q)
 	if err != nil {
 		return err
 	}
 	// A copy of what is left may be taken where nothing can be noted any more.
-	err = b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, &q, key))
+	err = b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, q, key))
 	if err != nil && !q.Stale {
 		return err
 	}
@@ -123,7 +137,7 @@ func (b *backups) serve(ctx context.Context, from link.Identity, req []byte,
 	if err := send(wire.Encode(&wire.BackupFrame{Head: head})); err != nil {
 		return err
 	}
-	if err := b.list(ctx, q, c, head, send); err != nil {
+	if err := b.list(ctx, *q, c, head, send); err != nil {
 		return err
 	}
 	return b.hold(ctx, send)
@@ -171,17 +185,14 @@ func (b *backups) catchUp(ctx context.Context, name string, group *consensus.Gro
 }
 
 // readIndex answers MethodReadIndex.
-func (b *backups) readIndex(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var ref wire.GroupRef
-	if err := wire.Decode(req, &ref); err != nil {
-		return nil, err
-	}
+func (b *backups) readIndex(ctx context.Context, _ link.Identity, ref *wire.GroupRef) (
+	*wire.ReadIndex, error) {
 	group := b.n.groupNamed(ref.Group)
 	if group == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
 	}
 	index, err := group.ReadIndex(ctx)
-	return wire.Encode(&wire.ReadIndex{Index: index}), err
+	return &wire.ReadIndex{Index: index}, err
 }
 
 // begin makes q's group busy.

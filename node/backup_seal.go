@@ -15,21 +15,13 @@ import (
 // key.
 const copyKeyPoll = 50 * time.Millisecond
 
-// handleRecovery registers the calls about recovery keys.
-func (n *Node) handleRecovery() {
-	n.handleChange(wire.MethodSetRecoveryKey, n.setRecoveryKey, link.RoleOperator)
-}
-
 // setRecoveryKey answers MethodSetRecoveryKey.
-func (n *Node) setRecoveryKey(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var s wire.SetRecoveryKey
-	if err := wire.Decode(req, &s); err != nil {
-		return nil, err
-	}
+func (n *Node) setRecoveryKey(ctx context.Context, from link.Identity, s *wire.SetRecoveryKey) (
+	*none, error) {
 	if err := s.Usable(); err != nil { // what the log does not look at
 		return nil, err
 	}
-	_, err := n.administrate(ctx, from, "region recovery-key", wire.CmdSetRecoveryKey, &s)
+	_, err := n.administrate(ctx, from, "region recovery-key", wire.CmdSetRecoveryKey, s)
 	return nil, err
 }
 

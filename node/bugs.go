@@ -8,6 +8,6 @@ import "github.com/staffetta/staffetta/wire"
 
 func (n *Node) plantedAck([]byte, *wire.Block) []byte { return nil }
 
-func plantedSpool(*wire.SpoolBlock) []byte { return nil }
+func plantedSpool(*wire.SpoolBlock) *wire.Spooled { return nil }
 
 func plantedTrust() bool { return false }

@@ -51,11 +51,8 @@ func (n *Node) incarnated(group string) string {
 // replica answers MethodReplica: how this member of a group is. What a majority agrees on is
 // believed of the leader that this replica follows and of nobody else, since who differs ends.
 // Digests are for who asks about this incarnation of the group.
-func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.ReplicaQuery
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) replica(_ context.Context, from link.Identity, q *wire.ReplicaQuery) (
+	*wire.Replica, error) {
 	group, _, _ := strings.Cut(q.Group, "#")
 	g := n.group(group)
 	if g == nil {
@@ -75,7 +72,7 @@ func (n *Node) replica(_ context.Context, from link.Identity, req []byte) ([]byt
 	if group == federationGroup {
 		answer.Active = n.federation.ActiveVersion()
 	}
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
 // askReplicas asks nodes how their replicas of a group are; who does not answer in time is

@@ -271,14 +271,14 @@ func (d *dataDir) releaseBallast() (bytes uint64, err error) {
 
 // ballast answers MethodReleaseBallast: an operator needs the space now. The node makes a new one
 // at a start that finds room for it.
-func (n *Node) ballast(_ context.Context, from link.Identity, _ []byte) ([]byte, error) {
+func (n *Node) ballast(_ context.Context, from link.Identity, _ *none) (*wire.Ballast, error) {
 	bytes, err := n.dir.releaseBallast()
 	if err != nil {
 		return nil, wire.Errorf(wire.Internal, "%s", err.Error())
 	}
 	n.log.Warn("the ballast was released", "operator", from.Name, "bytes", bytes)
 	n.disk.look()
-	return wire.Encode(&wire.Ballast{Bytes: bytes}), nil
+	return &wire.Ballast{Bytes: bytes}, nil
 }
 
 func (n *Node) diskMetrics() []prometheus.Collector {

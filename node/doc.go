@@ -18,6 +18,7 @@
 //	config.go       Config and its validation
 //	datadir.go      the data directory, its owner and its lock
 //	node.go         New and Run: opening, duties, stopping
+//	calls.go        the table of calls: who may ask, where it is answered, after which guards
 //	peers.go        who the other nodes are and where
 //	witness.go      whose data directory a peer has, and whether it went back
 //	witness_recall.go   what the others of the region know of who is met for the first time
@@ -58,7 +59,7 @@
 //	contact.go      when the federation was last heard, across restarts
 //	audit.go        operators' changes, with a line each
 //	approve.go      what needs a second operator, and how it gets one
-//	rights.go       what each of an operator's calls takes, and for which region
+//	rights.go       who may make a call; an operator's rights, and for which region
 //	force.go        what is for a lost region, held against what answers
 //	operators.go    what operators ask about themselves
 //	reads.go        what operators read, noted in the region's log

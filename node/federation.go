@@ -20,59 +20,34 @@ const (
 	spreadPoll = 20 * time.Millisecond
 )
 
-// handleFederation registers the calls that any node answers from its replica of the federation
-// group, and those of operators and other nodes that its leader answers.
-func (n *Node) handleFederation() {
-	n.link.Handle(wire.MethodHello, n.hello, link.RoleGateway, link.RoleOperator, link.RoleNode)
-	n.link.Handle(wire.MethodGetMap, n.getMap, link.RoleOperator, link.RoleGateway)
-	lookUp(n, wire.MethodResolve, n.resolve)
-	lookUp(n, wire.MethodServiceByKey, func(q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
-		return n.federation.ServiceByKey(q.Key)
-	})
-	lookUp(n, wire.MethodServiceByID, func(q *wire.ServiceByID) (*wire.ServiceAccess, error) {
-		return n.federation.ServiceByID(q.ID)
-	})
-	n.link.HandleStream(wire.MethodFeed, n.feed, link.RoleGateway)
-	n.link.Handle(wire.MethodFederation, n.directory, link.RoleNode)
+// federationCalls are the calls that any node answers from its replica of the federation group, and
+// those of operators and other nodes that its leader answers. The directory key, by which fiscal
+// codes are told from their hashes, is in the answer to Hello for operators with RightData only.
+func (n *Node) federationCalls() []call {
+	lookers := only(link.RoleGateway).or(link.RightObserver, anywhere)
+	administrators := operators(link.RightOperator, everywhere) // institutions are no region's
+	return []call{
+		answers(n, wire.MethodHello, only(link.RoleGateway, link.RoleNode).or(link.RightObserver,
+			anywhere), anyNode, n.hello),
+		answers(n, wire.MethodGetMap, lookers, anyNode, n.getMap),
+		answers(n, wire.MethodResolve, lookers, anyNode, n.resolve),
+		answers(n, wire.MethodServiceByKey, lookers, anyNode, func(_ context.Context,
+			_ link.Identity, q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
+			return n.federation.ServiceByKey(q.Key)
+		}),
+		answers(n, wire.MethodServiceByID, lookers, anyNode, func(_ context.Context,
+			_ link.Identity, q *wire.ServiceByID) (*wire.ServiceAccess, error) {
+			return n.federation.ServiceByID(q.ID)
+		}),
+		streams(wire.MethodFeed, only(link.RoleGateway), (*wire.FeedFrame)(nil), n.feed),
+		answers(n, wire.MethodFederation, only(link.RoleNode), federationLeads, n.directory),
 
-	administer[wire.Institution](n, wire.MethodPutInstitution, "institution put",
-		wire.CmdPutInstitution)
-	n.link.Handle(wire.MethodSetKey, n.setKey, link.RoleOperator)
-	n.link.Handle(wire.MethodPutService, n.putService, link.RoleOperator)
-	n.handleOperators()
-	n.handleApprovals()
-	n.handleReads()
-	n.handleViews()
-	n.handleHealth()
-}
-
-// lookUp registers a read of the local replica.
-func lookUp[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
-	f func(PQ) (PA, error)) {
-	n.link.Handle(m, func(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
-		q := PQ(new(Q))
-		if err := wire.Decode(req, q); err != nil {
-			return nil, err
-		}
-		a, err := f(q)
-		if err != nil {
-			return nil, err
-		}
-		return wire.Encode(a), nil
-	}, link.RoleGateway, link.RoleOperator)
-}
-
-// administer registers an operator's call that is one command of the federation's log.
-func administer[Q any, PQ message[Q]](n *Node, m wire.Method, action string,
-	kind wire.CommandKind) {
-	n.handleChange(m, func(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-		q := PQ(new(Q))
-		if err := wire.Decode(req, q); err != nil {
-			return nil, err
-		}
-		_, err := n.administrate(ctx, from, action, kind, q)
-		return nil, err
-	}, link.RoleOperator)
+		administers[wire.Institution](n, wire.MethodPutInstitution, administrators,
+			"institution put", wire.CmdPutInstitution).byOne(undone),
+		answers(n, wire.MethodSetKey, administrators, federationLeads, n.setKey).byOne(urgent),
+		answers(n, wire.MethodPutService, administrators, federationLeads,
+			n.putService).byOne(undone),
+	}
 }
 
 // mayFederate is mayPropose for the federation's group.
@@ -86,11 +61,8 @@ func (n *Node) mayFederate() error {
 	return nil
 }
 
-func (n *Node) hello(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var h wire.Hello
-	if err := wire.Decode(req, &h); err != nil {
-		return nil, err
-	}
+func (n *Node) hello(ctx context.Context, from link.Identity, h *wire.Hello) (
+	*wire.Welcome, error) {
 	if h.Version != wire.ProtocolVersion {
 		return nil, wire.Errorf(wire.UnknownKind, "relay protocol %d, %d is spoken here",
 			h.Version, wire.ProtocolVersion)
@@ -104,18 +76,19 @@ func (n *Node) hello(ctx context.Context, from link.Identity, req []byte) ([]byt
 	if from.Role == link.RoleOperator && !n.mayReadData(link.GrantsIn(ctx)) {
 		w.Key = wire.DirectoryKey{}
 	}
-	return wire.Encode(w), nil
+	return w, nil
 }
 
-func (n *Node) getMap(context.Context, link.Identity, []byte) ([]byte, error) {
+func (n *Node) getMap(_ context.Context, _ link.Identity, _ *none) (*wire.Map, error) {
 	m, ok := n.federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	return wire.Encode(m), nil
+	return m, nil
 }
 
-func (n *Node) resolve(q *wire.Resolve) (*wire.Resolved, error) {
+func (n *Node) resolve(_ context.Context, _ link.Identity, q *wire.Resolve) (*wire.Resolved,
+	error) {
 	if len(q.Recipients) > wire.ResolveMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d recipients, %d allowed", len(q.Recipients),
 			wire.ResolveMax)
@@ -128,12 +101,8 @@ func (n *Node) resolve(q *wire.Resolve) (*wire.Resolved, error) {
 }
 
 // feed streams the changes of the replica to a gateway until it goes away.
-func (n *Node) feed(ctx context.Context, to link.Identity, req []byte,
+func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 	send func([]byte) error) error {
-	var f wire.Feed
-	if err := wire.Decode(req, &f); err != nil {
-		return err
-	}
 	beat := time.NewTicker(feedPeriod)
 	defer beat.Stop()
 	for from := f.From; ; {
@@ -159,11 +128,8 @@ func (n *Node) feed(ctx context.Context, to link.Identity, req []byte,
 
 // directory answers MethodFederation: a region's leader brings the directory up to date. A node
 // speaks for its own region only.
-func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var ops wire.DirectoryOps
-	if err := wire.Decode(req, &ops); err != nil {
-		return nil, err
-	}
+func (n *Node) directory(ctx context.Context, from link.Identity, ops *wire.DirectoryOps) (
+	*wire.DirectoryResults, error) {
 	if len(ops.List) > wire.CommandsMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d operations", len(ops.List))
 	}
@@ -172,18 +138,15 @@ func (n *Node) directory(ctx context.Context, from link.Identity, req []byte) ([
 			return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 		}
 	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
 	if v := n.federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
 		return nil, wire.Errorf(wire.NotReady, "a region that was restored needs active version %d "+
 			"of the federation, it is %d", wire.VersionIncarnations, v)
 	}
 	var results wire.DirectoryResults
-	if err := n.federationQueue.do(ctx, directoryKind(&ops), &ops, &results); err != nil {
+	if err := n.federationQueue.do(ctx, directoryKind(ops), ops, &results); err != nil {
 		return nil, err
 	}
-	return wire.Encode(&results), nil
+	return &results, nil
 }
 
 // directoryKind is the oldest kind of command that may hold the operations.
@@ -198,24 +161,17 @@ func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
 
 // setKey answers MethodSetKey, in the audit by what it means. On return every node that hears from
 // this leader has it; until then it is to be asked again, which logs nothing more.
-func (n *Node) setKey(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var k wire.SetKey
-	if err := wire.Decode(req, &k); err != nil {
-		return nil, err
-	}
+func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (*none, error) {
 	action := "key rotate"
 	if k.Hash == (wire.KeyHash{}) {
 		action = "key revoke"
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
 	}
 	if err := n.federationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
 	s, err := n.federation.ServiceByID(k.Service)
 	if err != nil || k.Name > wire.SecondaryKey || s.Service.Keys[k.Name] != k.Hash {
-		if _, err := n.administrate(ctx, from, action, wire.CmdSetKey, &k); err != nil {
+		if _, err := n.administrate(ctx, from, action, wire.CmdSetKey, k); err != nil {
 			return nil, err
 		}
 	}
@@ -242,12 +198,9 @@ func (n *Node) spread(ctx context.Context) error {
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
-func (n *Node) putService(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var spec wire.ServiceSpec
-	if err := wire.Decode(req, &spec); err != nil {
-		return nil, err
-	}
-	s, err := federation.NewService(spec, n.hasher)
+func (n *Node) putService(ctx context.Context, from link.Identity, spec *wire.ServiceSpec) (
+	*none, error) {
+	s, err := federation.NewService(*spec, n.hasher)
 	if err != nil {
 		return nil, err
 	}

@@ -14,15 +14,19 @@ import (
 // message in a hundred waits that long, and heartbeats with it.
 const slowDisk = 100 * time.Millisecond
 
-// handleHealth registers the calls that keep replicas alike, and an operator's on upgrades and
-// disks.
-func (n *Node) handleHealth() {
-	n.link.Handle(wire.MethodReplica, n.replica, link.RoleNode)
-	n.link.Handle(wire.MethodAttest, n.attest, link.RoleNode)
-	n.link.Handle(wire.MethodRecall, n.sightings, link.RoleNode)
-	n.link.Handle(wire.MethodUpgrade, n.upgrade, link.RoleOperator)
-	n.link.Handle(wire.MethodFinalise, n.finalise, link.RoleOperator)
-	n.link.Handle(wire.MethodReleaseBallast, n.ballast, link.RoleOperator)
+// replicaCalls are the calls that keep replicas alike, and an operator's on upgrades and disks.
+func (n *Node) replicaCalls() []call {
+	nodes := only(link.RoleNode)
+	return []call{
+		answers(n, wire.MethodReplica, nodes, anyNode, n.replica),
+		answers(n, wire.MethodAttest, nodes, anyNode, n.attest),
+		answers(n, wire.MethodRecall, nodes, anyNode, n.sightings), // of the same region
+		answers(n, wire.MethodUpgrade, observers, federationLeads, n.upgrade),
+		answers(n, wire.MethodFinalise, operators(link.RightOperator, everywhere), federationLeads,
+			n.finalise).byOne(judged),
+		answers(n, wire.MethodReleaseBallast, operators(link.RightOperator, here), anyNode,
+			n.ballast).byOne(urgent),
+	}
 }
 
 // troubles are what hinders the node without keeping it from its job.

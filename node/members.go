@@ -15,25 +15,32 @@ const askWait = wire.OwnerWait
 // caughtUp is how many entries a member may be behind that is to vote; see consensus.Promote.
 const caughtUp = 1000
 
-// handleMembers registers the calls about who takes part.
-func (n *Node) handleMembers() {
-	n.link.Handle(wire.MethodMembers, n.groupMembers, link.RoleNode, link.RoleOperator)
-	n.link.Handle(wire.MethodChangeMembers, n.changeMembers, link.RoleOperator)
-	n.link.Handle(wire.MethodHandOver, n.handOverCall, link.RoleOperator)
-	n.link.Handle(wire.MethodConfirmMap, n.confirmMap, link.RoleNode)
-	n.link.Handle(wire.MethodPutToken, n.putToken, link.RoleOperator)
-	n.link.Handle(wire.MethodTokens, n.tokens, link.RoleOperator)
-	n.link.Handle(wire.MethodEnrol, n.enrol, link.RoleJoiner, link.RoleNode)
-	n.link.Handle(wire.MethodSign, n.sign, link.RoleOperator)
-	n.handleSeeds()
+// memberCalls are the calls about who takes part.
+func (n *Node) memberCalls() []call {
+	return []call{
+		answers(n, wire.MethodMembers, only(link.RoleNode).or(link.RightObserver, anywhere), anyNode,
+			n.groupMembers),
+		answers(n, wire.MethodChangeMembers, operators(link.RightMember, asked(changedRegions)),
+			federationLeads, n.changeMembers).byOne(judged),
+		answers(n, wire.MethodHandOver, operators(link.RightOperator, here), anyNode,
+			n.handOverCall).byOne(undone),
+		answers(n, wire.MethodConfirmMap, only(link.RoleNode), federationShows, n.confirmMap),
+		administers[wire.JoinToken](n, wire.MethodPutToken, operators(link.RightMember, asked(
+			func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return just(t.Region) })),
+			"node token", wire.CmdToken).byOne(undone),
+		answers(n, wire.MethodTokens, observers, federationShows, n.tokens),
+		// The only call of who joins; nodes pass it on.
+		answers(n, wire.MethodEnrol, only(link.RoleJoiner, link.RoleNode), anyNode,
+			n.enrol).because("any node takes a joiner's question to the leader"),
+		answers(n, wire.MethodSign, operators(link.RightMember, enrolledRegion), federationLeads,
+			n.sign).byOne(undone),
+		streams(wire.MethodSeed, only(link.RoleNode), (*wire.SeedFrame)(nil), n.seeds.serve),
+	}
 }
 
 // groupMembers answers MethodMembers, when this node leads the group.
-func (n *Node) groupMembers(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var ref wire.GroupRef
-	if err := wire.Decode(req, &ref); err != nil {
-		return nil, err
-	}
+func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupRef) (
+	*wire.GroupMembers, error) {
 	g := n.groupNamed(ref.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
@@ -42,17 +49,14 @@ func (n *Node) groupMembers(_ context.Context, _ link.Identity, req []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(&wire.GroupMembers{Group: ref.Group, Leader: n.cfg.ID, List: list,
-		MapVersion: n.currentMap().Version}), nil
+	return &wire.GroupMembers{Group: ref.Group, Leader: n.cfg.ID, List: list,
+		MapVersion: n.currentMap().Version}, nil
 }
 
 // handOverCall answers MethodHandOver: on return without an error another node leads the group, or
 // an election is under way.
-func (n *Node) handOverCall(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var h wire.HandOver
-	if err := wire.Decode(req, &h); err != nil {
-		return nil, err
-	}
+func (n *Node) handOverCall(ctx context.Context, from link.Identity, h *wire.HandOver) (
+	*none, error) {
 	g := n.groupNamed(h.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", h.Group)
@@ -73,30 +77,21 @@ func (n *Node) handOverCall(ctx context.Context, from link.Identity, req []byte)
 
 // confirmMap answers MethodConfirmMap with the version of the map as of all that was committed
 // before the call.
-func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-	if err := n.federationGroup.Read(ctx); err != nil {
-		return nil, err
-	}
+func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ *none) (*wire.MapVersion, error) {
 	m, ok := n.federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	return wire.Encode(&wire.MapVersion{Version: m.Version}), nil
+	return &wire.MapVersion{Version: m.Version}, nil
 }
 
 // changeMembers answers MethodChangeMembers: one change of the map, by an operator. The leader
 // looks first how the groups are, and refuses what would leave one of them without a majority that
 // answers now. On return the change is in the federation's log; the leaders of the groups bring
 // their membership into line with it, see tend. The answer is the map as it then is.
-func (n *Node) changeMembers(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	c := new(wire.MemberChange)
-	if err := wire.Decode(req, c); err != nil {
-		return nil, err
-	}
+func (n *Node) changeMembers(ctx context.Context, from link.Identity, c *wire.MemberChange) (
+	*wire.Map, error) {
 	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
 		return nil, err
 	}
 	// Two changes at once could both pass and together take a majority.
@@ -111,7 +106,7 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, req []byte
 			return nil, err
 		}
 		if there && c.DryRun {
-			return wire.Encode(m), nil
+			return m, nil
 		}
 	}
 	dry := c.DryRun
@@ -126,19 +121,15 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, req []byte
 		return nil, err
 	}
 	m, _ := n.federation.Map()
-	return wire.Encode(m), nil
+	return m, nil
 }
 
-func (n *Node) planMembers(c *wire.MemberChange) ([]byte, error) {
+func (n *Node) planMembers(c *wire.MemberChange) (*wire.Map, error) {
 	var list []*wire.MemberChange
 	if region := n.leaves(c); region != "" {
 		list = append(list, n.closing(region, true))
 	}
-	m, err := n.federation.PlanMembers(append(list, c)...)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Encode(m), nil
+	return n.federation.PlanMembers(append(list, c)...)
 }
 
 // prepare completes a change and refuses it when the groups are not in a state for it.

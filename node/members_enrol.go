@@ -12,39 +12,20 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// putToken answers MethodPutToken: an operator is about to let a node in.
-func (n *Node) putToken(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var k wire.JoinToken
-	if err := wire.Decode(req, &k); err != nil {
-		return nil, err
-	}
-	_, err := n.administrate(ctx, from, "node token", wire.CmdToken, &k)
-	return nil, err
-}
-
 // tokens answers MethodTokens.
-func (n *Node) tokens(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	if err := n.federationGroup.Read(ctx); err != nil {
-		return nil, err
-	}
+func (n *Node) tokens(ctx context.Context, _ link.Identity, _ *none) (*wire.JoinTokens, error) {
 	list, err := n.federation.Tokens()
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(&wire.JoinTokens{List: list}), nil
+	return &wire.JoinTokens{List: list}, nil
 }
 
 // enrol answers MethodEnrol: a node that holds a token asks for its certificate, and asks again
 // until it is signed. Any node takes the question to the federation's leader. Only the hash of the
 // secret is logged.
-func (n *Node) enrol(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.EnrolRequest
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) enrol(ctx context.Context, from link.Identity, q *wire.EnrolRequest) (
+	*wire.JoinToken, error) {
 	id, err := requested(q.Request)
 	if err != nil {
 		return nil, err
@@ -54,7 +35,12 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, req []byte) ([]byt
 	}
 	if err := n.mayFederate(); err != nil {
 		if from.Role == link.RoleJoiner {
-			return n.callFederation(ctx, wire.MethodEnrol, req)
+			b, err := n.callFederation(ctx, wire.MethodEnrol, wire.Encode(q))
+			if err != nil {
+				return nil, err
+			}
+			k := new(wire.JoinToken)
+			return k, wire.Decode(b, k)
 		}
 		return nil, err
 	}
@@ -77,7 +63,7 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, req []byte) ([]byt
 			return nil, err
 		}
 	}
-	return wire.Encode(k), nil
+	return k, nil
 }
 
 // requested reads and checks a certificate request.
@@ -98,14 +84,7 @@ func requested(request []byte) (id link.Identity, err error) {
 
 // sign answers MethodSign: an operator brings the certificate that a node asked for, and with it
 // the node onto the map.
-func (n *Node) sign(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var e wire.Enrolment
-	if err := wire.Decode(req, &e); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
+func (n *Node) sign(ctx context.Context, from link.Identity, e *wire.Enrolment) (*none, error) {
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
 	if err := n.federationGroup.Read(ctx); err != nil {
@@ -119,7 +98,7 @@ func (n *Node) sign(ctx context.Context, from link.Identity, req []byte) ([]byte
 		return nil, err
 	}
 	e.Node, e.Request = k.Node, nil
-	_, err = n.administrate(ctx, from, "node sign", wire.CmdEnrol, &e)
+	_, err = n.administrate(ctx, from, "node sign", wire.CmdEnrol, e)
 	return nil, err
 }
 

@@ -44,19 +44,10 @@ type seed struct {
 	expiry *time.Timer
 }
 
-func (n *Node) handleSeeds() {
-	n.seeds = &seeds{n: n, open: map[string]*seed{}}
-	n.link.HandleStream(wire.MethodSeed, n.seeds.serve, link.RoleNode)
-}
-
 // serve answers MethodSeed: a node of the map fetches the state of a group that it is to be a
 // replica of. A broken fetch goes on where it was, as long as the copy is kept.
-func (s *seeds) serve(ctx context.Context, from link.Identity, req []byte,
+func (s *seeds) serve(ctx context.Context, from link.Identity, q *wire.Seed,
 	send func([]byte) error) error {
-	var q wire.Seed
-	if err := wire.Decode(req, &q); err != nil {
-		return err
-	}
 	if node, there := s.n.currentMap().Node(from.Node()); !there || node.Region != from.Region {
 		return wire.Errorf(wire.NotReady, "node %s is not on this replica's map", from.Name)
 	}
@@ -73,7 +64,7 @@ func (s *seeds) serve(ctx context.Context, from link.Identity, req []byte,
 	if err := group.Ready(); err != nil {
 		return wire.Errorf(wire.NotReady, "the replica is not ready: %s", err)
 	}
-	d, err := s.take(&q, from.Name, state)
+	d, err := s.take(q, from.Name, state)
 	if err != nil {
 		return err
 	}

@@ -20,15 +20,22 @@ const (
 	remainsBatch = 64
 )
 
-// handleMoves registers the calls about citizens' moves; wire/move.go has the steps.
-func (n *Node) handleMoves() {
-	n.link.Handle(wire.MethodMove, n.move, link.RoleGateway, link.RoleOperator)
-	n.link.Handle(wire.MethodGetMove, n.getMove, link.RoleGateway, link.RoleOperator)
-	n.link.Handle(wire.MethodAbortMove, n.abortMove, link.RoleOperator)
-	n.link.Handle(wire.MethodOrderMove, n.orderMove, link.RoleOperator)
-	n.link.Handle(wire.MethodMoveOffer, n.moveOffer, link.RoleNode)
-	n.link.Handle(wire.MethodMovePage, n.movePage, link.RoleNode)
-	n.link.Handle(wire.MethodMoveRefuse, n.moveRefuse, link.RoleNode)
+// moveCalls are the calls about citizens' moves; wire/move.go has the steps.
+func (n *Node) moveCalls() []call {
+	nodes, movers := only(link.RoleNode), only(link.RoleGateway)
+	return []call{
+		// Of an operator the order has asked for the right in the other region.
+		answers(n, wire.MethodMove, movers.or(link.RightOperator, here), regionLeads,
+			n.move).byOne(undone),
+		answers(n, wire.MethodGetMove, movers.or(link.RightObserver, here), regionShows, n.getMove),
+		answers(n, wire.MethodAbortMove, operators(link.RightOperator, here), regionDecides,
+			n.abortMove).byOne(undone),
+		answers(n, wire.MethodOrderMove, operators(link.RightOperator, movedBetween),
+			federationLeads, n.orderMove).byOne(undone),
+		answers(n, wire.MethodMoveOffer, nodes, regionDecides, n.moveOffer),
+		answers(n, wire.MethodMovePage, nodes, regionDecides, n.movePage),
+		answers(n, wire.MethodMoveRefuse, nodes, regionDecides, n.moveRefuse),
+	}
 }
 
 // mayMove checks who asks: a gateway for a session's citizen, an operator for a recipient.
@@ -40,27 +47,18 @@ func mayMove(from link.Identity, token wire.TokenHash) error {
 	return nil
 }
 
-// mayOrder reports whether what an operator orders may be logged: by a leader that a majority has
-// answered now. Without one it would be carried out whenever there is one again. What citizens ask
-// goes on as it did: they are at the other end, and ask again.
-func (n *Node) mayOrder(ctx context.Context, from link.Identity) error {
-	if err := n.mayPropose(); err != nil || from.Role != link.RoleOperator {
-		return err
-	}
-	return n.regionGroup.Read(ctx)
-}
-
-// move answers MethodMove: the intent is in this region's log, and its leader drives the rest.
-func (n *Node) move(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.MoveIntent
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
+// move answers MethodMove: the intent is in this region's log, and its leader drives the rest. What
+// an operator orders needs a majority that has answered now. What citizens ask does not: they are
+// at the other end, and ask again.
+func (n *Node) move(ctx context.Context, from link.Identity, m *wire.MoveIntent) (
+	*wire.Move, error) {
 	if err := mayMove(from, m.Token); err != nil {
 		return nil, err
 	}
-	if err := n.mayOrder(ctx, from); err != nil {
-		return nil, err
+	if from.Role == link.RoleOperator {
+		if err := n.guard(ctx, regionDecides); err != nil {
+			return nil, err
+		}
 	}
 	switch to, ok := n.currentMap().RegionByID(m.To); {
 	case !ok:
@@ -69,81 +67,63 @@ func (n *Node) move(ctx context.Context, from link.Identity, req []byte) ([]byte
 		return nil, wire.Errorf(wire.Conflict, "region %s is closing", m.To)
 	}
 	var answer wire.Move
-	if err := n.regionQueue.do(ctx, wire.CmdMoveIntent, &m, &answer); err != nil {
+	if err := n.regionQueue.do(ctx, wire.CmdMoveIntent, m, &answer); err != nil {
 		return nil, err
 	}
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
-func (n *Node) getMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.MoveRef
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) getMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
+	*wire.Move, error) {
 	if err := mayMove(from, q.Token); err != nil {
-		return nil, err
-	}
-	if err := n.mayShow(ctx); err != nil {
 		return nil, err
 	}
 	now, err := n.regionTime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m, err := n.region.Move(q, now)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Encode(m), nil
+	return n.region.Move(*q, now)
 }
 
-func (n *Node) abortMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.MoveRef
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
+	*wire.Move, error) {
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
-	if err := n.mayOrder(ctx, from); err != nil {
-		return nil, err
-	}
 	var answer wire.Move
-	if err := n.regionQueue.do(ctx, wire.CmdMoveAbort, &q, &answer); err != nil {
+	if err := n.regionQueue.do(ctx, wire.CmdMoveAbort, q, &answer); err != nil {
 		return nil, err
 	}
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
 // orderMove answers MethodOrderMove: an operator's order, held against map and directory, stands
 // in the operators' log before the owner is asked.
-func (n *Node) orderMove(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.MoveOrder
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
+func (n *Node) orderMove(ctx context.Context, from link.Identity, m *wire.MoveOrder) (
+	*wire.DirectoryEntry, error) {
 	action := "move"
 	if m.Abort {
 		action = "move --abort"
 	}
-	result, err := n.administrate(ctx, from, action, wire.CmdMoveOrder, &m)
-	return result.Body, err
+	result, err := n.administrate(ctx, from, action, wire.CmdMoveOrder, m)
+	if err != nil {
+		return nil, err
+	}
+	e := new(wire.DirectoryEntry)
+	return e, wire.Decode(result.Body, e)
 }
 
 // moveOffer answers MethodMoveOffer, the old owner's question before it gives a code up, and
 // before it goes on after a change of leaders: how far is this region with the move? On return
 // nothing remains here of an earlier stay of the citizen.
-func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.MoveStep
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
-	progress, err := n.mayTake(ctx, from, m)
+func (n *Node) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveStep) (
+	*wire.MoveProgress, error) {
+	progress, err := n.mayTake(from, m)
 	if err != nil {
 		return nil, err
 	}
 	if progress.Owned || progress.Refused {
-		return wire.Encode(progress), nil
+		return progress, nil
 	}
 	if err := n.awaitMove(ctx, m); err != nil {
 		return nil, err
@@ -157,7 +137,7 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, req []byte) ([
 			return nil, err
 		}
 		if !remains {
-			return wire.Encode(progress), nil
+			return progress, nil
 		}
 		if err := n.eraseRemainsOf(ctx, m.Recipient); err != nil {
 			return nil, err
@@ -179,22 +159,15 @@ func (n *Node) endEarlier(ctx context.Context, r wire.Recipient) error {
 
 // mayTake checks that this node can log a step of a move that the caller's region drives, and says
 // how far this region is with it.
-func (n *Node) mayTake(ctx context.Context, from link.Identity, m wire.MoveStep) (
-	*wire.MoveProgress, error) {
+func (n *Node) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress, error) {
 	if m.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
 	}
 	if m.Recipient.IsZero() || m.Epoch == 0 {
 		return nil, wire.Malformedf("step of a move without recipient or epoch")
 	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
 	page := []wire.Command{{Kind: wire.CmdMovePage}}
 	if err := gate(page, n.region.ActiveVersion()); err != nil {
-		return nil, err
-	}
-	if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
 	return n.region.MoveProgress(m.Recipient, m.Epoch)
@@ -202,7 +175,7 @@ func (n *Node) mayTake(ctx context.Context, from link.Identity, m wire.MoveStep)
 
 // awaitMove waits until this replica of the federation knows the move: without that, any region
 // could plant a citizen here.
-func (n *Node) awaitMove(ctx context.Context, m wire.MoveStep) error {
+func (n *Node) awaitMove(ctx context.Context, m *wire.MoveStep) error {
 	for end := time.Now().Add(moveWait); ; {
 		e, err := n.federation.Directory(m.Recipient)
 		switch {
@@ -225,41 +198,35 @@ func (n *Node) awaitMove(ctx context.Context, m wire.MoveStep) error {
 }
 
 // movePage answers MethodMovePage: one page, in this region's log when it is the one wanted.
-func (n *Node) movePage(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.MovePage
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
+func (n *Node) movePage(ctx context.Context, from link.Identity, m *wire.MovePage) (
+	*wire.MoveProgress, error) {
 	step := wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.From}
-	progress, err := n.mayTake(ctx, from, step)
+	progress, err := n.mayTake(from, &step)
 	if err != nil {
 		return nil, err
 	}
 	if progress.Owned || progress.Refused {
-		return wire.Encode(progress), nil
+		return progress, nil
 	}
-	if err := n.awaitMove(ctx, step); err != nil {
+	if err := n.awaitMove(ctx, &step); err != nil {
 		return nil, err
 	}
 	*progress = wire.MoveProgress{}
-	if err := n.logAlone(ctx, wire.CmdMovePage, &m, progress); err != nil {
+	if err := n.logAlone(ctx, wire.CmdMovePage, m, progress); err != nil {
 		return nil, err
 	}
-	return wire.Encode(progress), nil
+	return progress, nil
 }
 
 // moveRefuse answers MethodMoveRefuse: the abort of a move, decided in this region's log.
-func (n *Node) moveRefuse(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.MoveStep
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
-	progress, err := n.mayTake(ctx, from, m)
+func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveStep) (
+	*wire.MoveProgress, error) {
+	progress, err := n.mayTake(from, m)
 	if err != nil {
 		return nil, err
 	}
 	if progress.Owned || progress.Refused {
-		return wire.Encode(progress), nil
+		return progress, nil
 	}
 	// Nobody but who has the code ends its move: a refusal of some epoch far ahead would be the
 	// end of all moves to here.
@@ -272,10 +239,10 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, req []byte) (
 			"%s at epoch %d", m.Region, m.Epoch-1)
 	}
 	*progress = wire.MoveProgress{}
-	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, &m, progress); err != nil {
+	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, m, progress); err != nil {
 		return nil, err
 	}
-	return wire.Encode(progress), nil
+	return progress, nil
 }
 
 // logAlone is regionQueue.do for a command that needs an entry of its own: a page's messages are

@@ -16,55 +16,47 @@ const fetchFor = time.Second
 // A region that was restored to before citizens moved there owns them, and has nothing. Where they
 // came from what they left is kept for a time; an operator has it fetched.
 
-// handleCopies registers the calls about that, and about operators' orders to regions.
-func (n *Node) handleCopies() {
-	n.handleChange(wire.MethodOrderRegion, n.orderRegion, link.RoleOperator)
-	n.link.Handle(wire.MethodFetchMoved, n.fetchMoved, link.RoleOperator)
-	n.link.Handle(wire.MethodListMoved, n.listMoved, link.RoleNode)
-	n.link.Handle(wire.MethodCopyMoved, n.copyMoved, link.RoleNode)
+// copyCalls are the calls about that, and about operators' orders to regions.
+func (n *Node) copyCalls() []call {
+	return []call{
+		answers(n, wire.MethodOrderRegion, operators(link.RightOperator, asked(
+			func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return just(o.Region) })),
+			federationLeads, n.orderRegion).when(of(func(_ *wire.Map, o *wire.RegionOrder) bool {
+			return o.Kind == wire.OrderDiscard
+		})),
+		answers(n, wire.MethodFetchMoved, operators(link.RightData, here), regionDecides,
+			n.fetchMoved).byOne("what the region has stays"),
+		answers(n, wire.MethodListMoved, only(link.RoleNode), regionShows, n.listMoved),
+		answers(n, wire.MethodCopyMoved, only(link.RoleNode), regionShows, n.copyMoved),
+	}
 }
 
 // orderRegion answers MethodOrderRegion: the order stands in the operators' log before the region
 // is asked.
-func (n *Node) orderRegion(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var o wire.RegionOrder
-	if err := wire.Decode(req, &o); err != nil {
-		return nil, err
-	}
+func (n *Node) orderRegion(ctx context.Context, from link.Identity, o *wire.RegionOrder) (
+	*none, error) {
 	if o.Kind.Action() == "" {
 		return nil, wire.Malformedf("no order to a region is of kind %d", o.Kind)
 	}
-	_, err := n.administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, &o)
+	_, err := n.administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, o)
 	return nil, err
 }
 
 // listMoved answers MethodListMoved.
-func (n *Node) listMoved(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.ListMoved
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	if err := n.mayShow(ctx); err != nil {
-		return nil, err
-	}
+func (n *Node) listMoved(ctx context.Context, from link.Identity, q *wire.ListMoved) (
+	*wire.MovedList, error) {
 	limit := min(max(int(q.Limit), 1), wire.MovedListMax)
 	list, err := n.region.Kept(from.Region, q.After, limit)
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(&wire.MovedList{List: list, More: len(list) == limit}), nil
+	return &wire.MovedList{List: list, More: len(list) == limit}, nil
 }
 
 // copyMoved answers MethodCopyMoved. Only who has the citizen now is given what is left: this
 // region's mark says to whom it gave the code, and the directory that nobody else has it since.
-func (n *Node) copyMoved(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.CopyMoved
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	if err := n.mayShow(ctx); err != nil {
-		return nil, err
-	}
+func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMoved) (
+	*wire.MovePage, error) {
 	e, err := n.federation.Directory(q.Recipient)
 	if err != nil {
 		return nil, err
@@ -78,36 +70,19 @@ func (n *Node) copyMoved(ctx context.Context, from link.Identity, req []byte) ([
 		return nil, err
 	}
 	page.Epoch, page.From = q.Epoch, n.cfg.Region
-	return wire.Encode(page), nil
-}
-
-// mayShow checks that this node can say what its region's log has.
-func (n *Node) mayShow(ctx context.Context) error {
-	if err := n.serves(); err != nil {
-		return err
-	}
-	return n.regionGroup.Read(ctx)
+	return page, nil
 }
 
 // fetchMoved answers MethodFetchMoved, for some citizens: what an earlier owner still has of them
 // is in this region's log, page by page, for what the region has not.
-func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var q wire.FetchMoved
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMoved) (
+	*wire.FetchedMoved, error) {
 	switch _, known := n.currentMap().RegionByID(q.From); {
 	case !known || q.From == n.cfg.Region:
 		return nil, wire.Errorf(wire.NotFound, "no other region %.40q on the map", q.From)
 	case n.region.Incarnation() == 0:
 		return nil, wire.Errorf(wire.Conflict, "region %s was never restored: it has what it was "+
 			"given", n.cfg.Region)
-	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
-	if err := n.regionGroup.Read(ctx); err != nil {
-		return nil, err
 	}
 	body, err := n.callRegion(ctx, q.From, wire.MethodListMoved,
 		wire.Encode(&wire.ListMoved{After: q.After, Limit: wire.FetchMovedMax}))
@@ -125,7 +100,7 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, req []byte) ([]b
 			answer.More = true
 			break
 		}
-		if err := n.fetchCitizen(ctx, &q, &kept.List[i], answer); err != nil {
+		if err := n.fetchCitizen(ctx, q, &kept.List[i], answer); err != nil {
 			if ctx.Err() != nil {
 				return nil, wire.Errorf(wire.Unavailable, "the caller's time ended")
 			}
@@ -134,7 +109,7 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, req []byte) ([]b
 		}
 		answer.Last = kept.List[i].Recipient
 	}
-	return wire.Encode(answer), nil
+	return answer, nil
 }
 
 // fetchCitizen fetches what is left of one citizen, whom this region owns since that move.

@@ -45,7 +45,7 @@ type Node struct {
 	blocks          sync.Pool // of *wire.Block, to decode submissions into
 	cache           *pebble.Cache
 	link            *link.Link
-	changes         map[wire.Method]link.Handler // those that may need a second operator
+	table           map[wire.Method]*call // what is answered here
 	leaders         *link.Leaders
 	region          *region.State
 	federation      *federation.State
@@ -158,14 +158,10 @@ func (n *Node) openLink() error {
 			n.cfg.ID, n.cfg.Region)
 	}
 	n.leaders = link.NewLeaders(n.link)
-	n.handleRegion()
-	n.handleFederation()
-	n.handleMembers()
-	n.handleTrust()
-	n.handleBackups()
-	n.handleRestores()
+	n.seeds = &seeds{n: n, open: map[string]*seed{}}
+	n.backups = newBackups(n)
 	n.renewals = newRenewals(n)
-	n.handleRenewals()
+	n.answerCalls()
 	return n.openHolder()
 }
 

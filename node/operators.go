@@ -7,33 +7,35 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// handleOperators registers the calls about operators themselves.
-func (n *Node) handleOperators() {
-	n.link.Handle(wire.MethodWhoami, n.whoami, link.RoleOperator)
-	n.link.Handle(wire.MethodMay, n.may, link.RoleOperator)
+// operatorCalls are the calls about operators themselves.
+func (n *Node) operatorCalls() []call {
+	return []call{
+		answers(n, wire.MethodWhoami, observers, anyNode, n.whoami),
+		answers(n, wire.MethodMay, observers, anyNode, n.may),
+	}
 }
 
 // whoami answers MethodWhoami. Whoever has a certificate may ask, also one that allows nothing.
-func (n *Node) whoami(ctx context.Context, from link.Identity, _ []byte) ([]byte, error) {
+func (n *Node) whoami(ctx context.Context, from link.Identity, _ *none) (*wire.Whoami, error) {
 	grants := link.GrantsIn(ctx)
-	return wire.Encode(&wire.Whoami{Identity: from.String(), Grants: grants.Strings(),
+	return &wire.Whoami{Identity: from.String(), Grants: grants.Strings(),
 		Unlimited: grants == nil && n.currentMap().ActiveVersion < wire.VersionGrants,
-		Node:      n.cfg.ID}), nil
+		Node:      n.cfg.ID}, nil
 }
 
 // may answers MethodMay.
-func (n *Node) may(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.May
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) may(ctx context.Context, from link.Identity, q *wire.May) (*none, error) {
 	if refusal := n.permit(from, link.GrantsIn(ctx), q.Method, q.Request); refusal != nil {
 		return nil, refusal
 	}
 	if q.Method != wire.MethodApprove {
 		return nil, nil
 	}
-	p, refusal, err := n.pending(ctx, from, q.Request)
+	var r wire.PendingRef
+	if err := wire.Decode(q.Request, &r); err != nil {
+		return nil, err
+	}
+	p, refusal, err := n.pending(ctx, from, &r)
 	switch {
 	case err != nil:
 		return nil, err

@@ -1,13 +1,11 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"testing"
 
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 // TestContradiction: what a log and a directory may say together, and what nobody may leave so.
@@ -45,37 +43,6 @@ func TestContradiction(t *testing.T) {
 	}
 }
 
-// TestNothingIsSaidBeforeTheComparison: a region that was restored and not compared with the
-// directory yet answers nothing about moves and about what waits in its spool.
-func TestNothingIsSaidBeforeTheComparison(t *testing.T) {
-	w := newExplored(t, 1)
-	defer w.close()
-	r := w.regions[0]
-	r.backUp()
-	r.restore()
-	n := &Node{cfg: Config{Region: r.id, Founding: w.currentMap()}, region: r.state,
-		federation: w.federation, spool: &spool{}}
-	gateway := link.Identity{Role: link.RoleGateway, Region: r.id}
-	code := w.recipient(w.plots[0].codes[0])
-	for what, call := range map[string]func() ([]byte, error){
-		"getMove": func() ([]byte, error) {
-			return n.getMove(context.Background(), gateway,
-				wire.Encode(&wire.MoveRef{Token: wire.TokenHash{1}}))
-		},
-		"findSpooled": func() ([]byte, error) {
-			return n.findSpooled(context.Background(), gateway,
-				wire.Encode(&wire.FindMessage{Recipient: code}))
-		},
-		"countSpooled": func() ([]byte, error) {
-			return n.countSpooled(context.Background(), gateway, wire.Encode(&wire.CountSpooled{}))
-		},
-	} {
-		if _, err := call(); !errors.Is(err, wire.NotReady) {
-			t.Errorf("%s: got %v, want not ready", what, err)
-		}
-	}
-}
-
 // TestUnclaimedReads: that an anchor has no message of a code says nothing once the map deals the
 // slot to another region, which may have one.
 func TestUnclaimedReads(t *testing.T) {
@@ -87,7 +54,7 @@ func TestUnclaimedReads(t *testing.T) {
 		federation: w.federation}
 	n.contact, n.deals = newContact(monotonic, 0), newContact(monotonic, 0)
 	q := &wire.FindMessage{Recipient: w.recipient(p.codes[0]), ID: wire.MessageID{1}}
-	if _, err := n.findMessage(q); !errors.Is(err, wire.NotFound) {
+	if _, err := n.findMessage(q, 0); !errors.Is(err, wire.NotFound) {
 		t.Errorf("the anchor: got %v, want not found", err)
 	}
 	other := w.regions[0]
@@ -98,7 +65,7 @@ func TestUnclaimedReads(t *testing.T) {
 		Force: true}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.findMessage(q); !errors.Is(err, wire.Unavailable) {
+	if _, err := n.findMessage(q, 0); !errors.Is(err, wire.Unavailable) {
 		t.Errorf("the anchor of before: got %v, want unavailable", err)
 	}
 }

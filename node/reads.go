@@ -7,12 +7,6 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// handleReads registers what keeps and shows the log of reads.
-func (n *Node) handleReads() {
-	n.link.Handle(wire.MethodNoteRead, n.noteReadCall, link.RoleNode)
-	n.link.Handle(wire.MethodListReads, n.listReads, link.RoleOperator)
-}
-
 // noteRead has a line in this region's log before an operator reads what is a citizen's. Without a
 // leader there is none, and the caller refuses. The log of before version 3 has no lines.
 func (n *Node) noteRead(ctx context.Context, from link.Identity, action, subject string) error {
@@ -37,34 +31,25 @@ func (n *Node) noteRead(ctx context.Context, from link.Identity, action, subject
 }
 
 // noteReadCall answers MethodNoteRead: a node of the region says what an operator asks of it.
-func (n *Node) noteReadCall(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var note wire.ReadNote
-	if err := wire.Decode(req, &note); err != nil {
-		return nil, err
-	}
+func (n *Node) noteReadCall(ctx context.Context, from link.Identity, note *wire.ReadNote) (
+	*none, error) {
 	if from.Region != n.cfg.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node notes what is read in its own region")
 	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
-	return nil, n.regionQueue.do(ctx, wire.CmdNoteRead, &note, nil)
+	return nil, n.regionQueue.do(ctx, wire.CmdNoteRead, note, nil)
 }
 
 // listReads answers MethodListReads. That it was asked is a line, too; where there can be none it
 // is answered all the same, since what went on is asked when things are broken.
-func (n *Node) listReads(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.ListAudit
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) listReads(ctx context.Context, from link.Identity, q *wire.ListAudit) (
+	*wire.AuditPage, error) {
 	n.noteAudit(ctx, from, "of region "+string(n.cfg.Region), q.After)
-	page, err := n.region.Reads(&q)
+	page, err := n.region.Reads(q)
 	if err != nil {
 		return nil, err
 	}
 	page.Fresh = wire.Freshness{Node: n.cfg.ID, Index: page.Fresh.Index}
-	return wire.Encode(page), nil
+	return page, nil
 }
 
 // noteAudit notes that an operator reads an audit, at its first page.

@@ -46,11 +46,17 @@ func newRenewals(n *Node) *renewals {
 	return &renewals{n: n, waiting: map[string]*renewalAsked{}, changed: make(chan struct{})}
 }
 
-// handleRenewals registers the calls about certificates that are renewed unattended.
-func (n *Node) handleRenewals() {
-	n.link.Handle(wire.MethodAskRenewal, n.renewals.ask, link.RoleNode, link.RoleGateway)
-	n.link.Handle(wire.MethodListRenewals, n.renewals.list, link.RoleOperator)
-	n.link.Handle(wire.MethodSettleRenewal, n.renewals.settle, link.RoleOperator)
+// renewalCalls are the calls about certificates that are renewed unattended. The region's leader
+// answers them from its memory; see lead.
+func (n *Node) renewalCalls() []call {
+	renewers := operators(link.RightMember, here)
+	return []call{
+		answers(n, wire.MethodAskRenewal, only(link.RoleNode, link.RoleGateway), anyNode,
+			n.renewals.ask), // for itself only
+		answers(n, wire.MethodListRenewals, renewers, anyNode, n.renewals.list),
+		answers(n, wire.MethodSettleRenewal, renewers, anyNode,
+			n.renewals.settle).byOne(undone),
+	}
 }
 
 // lead refuses on a node that does not lead its region, and forgets what was asked of it when it
@@ -74,12 +80,9 @@ func (r *renewals) lead() error {
 }
 
 // ask answers MethodAskRenewal. Whoever it is from gets a certificate of itself only.
-func (r *renewals) ask(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var a wire.AskRenewal
-	if err := wire.Decode(req, &a); err != nil {
-		return nil, err
-	}
-	id, err := renewal.Check(&a, r.n.link.Judge)
+func (r *renewals) ask(ctx context.Context, from link.Identity, a *wire.AskRenewal) (
+	*wire.Renewal, error) {
+	id, err := renewal.Check(a, r.n.link.Judge)
 	switch {
 	case err != nil:
 		return nil, err
@@ -91,7 +94,7 @@ func (r *renewals) ask(ctx context.Context, from link.Identity, req []byte) ([]b
 	if err := renewal.OnMap(r.n.currentMap(), id); err != nil {
 		return nil, err
 	}
-	w, err := r.enter(id.String(), &a)
+	w, err := r.enter(id.String(), a)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func (r *renewals) ask(ctx context.Context, from link.Identity, req []byte) ([]b
 	if !r.seen.IsZero() {
 		answer.RenewerSeen = wire.TimeOf(r.seen)
 	}
-	return wire.Encode(answer), nil
+	return answer, nil
 }
 
 // enter notes a request, or finds the same one.
@@ -147,7 +150,7 @@ func (r *renewals) enter(id string, a *wire.AskRenewal) (*renewalAsked, error) {
 }
 
 // list answers MethodListRenewals.
-func (r *renewals) list(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
+func (r *renewals) list(ctx context.Context, _ link.Identity, _ *none) (*wire.Renewals, error) {
 	patience := time.NewTimer(wire.RenewalWait)
 	defer patience.Stop()
 	for over := false; ; {
@@ -158,7 +161,7 @@ func (r *renewals) list(ctx context.Context, _ link.Identity, _ []byte) ([]byte,
 		changed, list := r.changed, &wire.Renewals{List: r.undecided()}
 		r.mu.Unlock()
 		if len(list.List) > 0 || over {
-			return wire.Encode(list), nil
+			return list, nil
 		}
 		select {
 		case <-changed:
@@ -183,11 +186,8 @@ func (r *renewals) undecided() (list []wire.PendingRenewal) {
 }
 
 // settle answers MethodSettleRenewal.
-func (r *renewals) settle(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var s wire.SettleRenewal
-	if err := wire.Decode(req, &s); err != nil {
-		return nil, err
-	}
+func (r *renewals) settle(_ context.Context, _ link.Identity, s *wire.SettleRenewal) (
+	*none, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -265,14 +265,10 @@ func (n *Node) askRenewal(ctx context.Context, a *wire.AskRenewal) (*wire.Renewa
 	if !known {
 		return nil, wire.Errorf(wire.Unavailable, "the region has no leader")
 	}
-	req := wire.Encode(a)
-	var answer []byte
-	var err error
 	if leader == n.cfg.ID {
-		answer, err = n.renewals.ask(ctx, n.link.Self(), req)
-	} else {
-		answer, err = n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodAskRenewal, req)
+		return n.renewals.ask(ctx, n.link.Self(), a)
 	}
+	answer, err := n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodAskRenewal, wire.Encode(a))
 	if err != nil {
 		return nil, err
 	}

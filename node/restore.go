@@ -14,22 +14,33 @@ import (
 // incarnationPeriod is how often a node looks whether its groups were restored without it.
 const incarnationPeriod = 2 * time.Second
 
-func (n *Node) handleRestores() {
-	n.link.Handle(wire.MethodIncarnations, n.incarnations, link.RoleNode)
-	n.link.Handle(wire.MethodRestores, n.restores, link.RoleOperator)
-	n.handleChange(wire.MethodFenceRegion, n.fenceRegion, link.RoleOperator)
-	n.handleChange(wire.MethodForgoReport, n.forgoReport, link.RoleOperator)
-	n.link.Handle(wire.MethodReport, n.takeReport, link.RoleNode)
+// restoreCalls are the calls about restored groups.
+func (n *Node) restoreCalls() []call {
+	return []call{
+		answers(n, wire.MethodIncarnations, only(link.RoleNode), anyNode, n.incarnations),
+		answers(n, wire.MethodRestores, observers, anyNode, n.restores),
+		answers(n, wire.MethodFenceRegion, operators(link.RightOperator, asked(
+			func(_ *wire.Map, f *wire.FenceRegion) []wire.RegionID { return just(f.Region) })),
+			federationLeads, n.fenceRegion).when(of(func(m *wire.Map, f *wire.FenceRegion) bool {
+			r, _ := m.RegionByID(f.Region)
+			return r.Incarnation != f.Incarnation // otherwise it is fenced already
+		})),
+		answers(n, wire.MethodForgoReport, operators(link.RightOperator, asked(
+			func(_ *wire.Map, f *wire.ForgoReport) []wire.RegionID { return just(f.Region) })),
+			federationLeads, n.forgoReport).when(always[wire.ForgoReport]()),
+		answers(n, wire.MethodReport, only(link.RoleNode), federationLeads, n.takeReport),
+	}
 }
 
-func (n *Node) incarnations(_ context.Context, from link.Identity, _ []byte) ([]byte, error) {
+func (n *Node) incarnations(_ context.Context, from link.Identity, _ *none) (
+	*wire.Incarnations, error) {
 	asker, _ := n.currentMap().RegionByID(from.Region)
-	return wire.Encode(&wire.Incarnations{Federation: n.federation.Incarnation(),
-		RegionID: n.cfg.Region, Region: n.region.Incarnation(), Asker: asker.Incarnation}), nil
+	return &wire.Incarnations{Federation: n.federation.Incarnation(),
+		RegionID: n.cfg.Region, Region: n.region.Incarnation(), Asker: asker.Incarnation}, nil
 }
 
 // restores answers MethodRestores: how far the groups that were restored are, as is known here.
-func (n *Node) restores(context.Context, link.Identity, []byte) ([]byte, error) {
+func (n *Node) restores(_ context.Context, _ link.Identity, _ *none) (*wire.Restores, error) {
 	var list wire.Restores
 	if n.federation.Incarnation() > 0 {
 		r, err := n.federation.Restore()
@@ -42,39 +53,27 @@ func (n *Node) restores(context.Context, link.Identity, []byte) ([]byte, error) 
 		_, r := n.region.Restore()
 		list.List = append(list.List, r)
 	}
-	return wire.Encode(&list), nil
+	return &list, nil
 }
 
 // forgoReport answers MethodForgoReport.
-func (n *Node) forgoReport(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var f wire.ForgoReport
-	if err := wire.Decode(req, &f); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
+func (n *Node) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
+	*none, error) {
 	if err := n.lost("restore forgo", f.Region, f.Healthy); err != nil {
 		return nil, err
 	}
 	f.Healthy = false // it is said to this process
-	_, err := n.administrate(ctx, from, "restore forgo", wire.CmdForgo, &f)
+	_, err := n.administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
 	return nil, err
 }
 
 // takeReport answers MethodReport. A node speaks for its own region only.
-func (n *Node) takeReport(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var r wire.OwnershipReport
-	if err := wire.Decode(req, &r); err != nil {
-		return nil, err
-	}
+func (n *Node) takeReport(ctx context.Context, from link.Identity, r *wire.OwnershipReport) (
+	*none, error) {
 	if r.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	return nil, n.federationQueue.do(ctx, wire.CmdReport, &r, nil)
+	return nil, n.federationQueue.do(ctx, wire.CmdReport, r, nil)
 }
 
 // serves says why a region that was restored, or is about to be, takes nothing and answers nothing.

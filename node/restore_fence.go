@@ -10,20 +10,14 @@ import (
 // fenceRegion answers MethodFenceRegion. Nodes of the region that vote in the federation's group
 // lose that vote first, where others can take it over: those that run stop, and those that are
 // restored on new disks have forgotten what they voted for and helped to acknowledge.
-func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var f wire.FenceRegion
-	if err := wire.Decode(req, &f); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
+func (n *Node) fenceRegion(ctx context.Context, from link.Identity, f *wire.FenceRegion) (
+	*none, error) {
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
 	if err := n.federationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.federation.PlanFence(&f); err != nil {
+	if err := n.federation.PlanFence(f); err != nil {
 		return nil, err
 	}
 	dry, m := f.DryRun, n.currentMap()
@@ -43,7 +37,7 @@ func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) 
 	if dry {
 		return nil, nil
 	}
-	if err := n.second(ctx, from, "restore fence", wire.CmdFenceRegion, &f); err != nil {
+	if err := n.second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
 		return nil, err // before the votes are taken
 	}
 	if len(voters) > 0 {
@@ -53,7 +47,7 @@ func (n *Node) fenceRegion(ctx context.Context, from link.Identity, req []byte) 
 		}
 	}
 	f.DryRun, f.Healthy = false, false // they are said to this process
-	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, &f)
+	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, f)
 	return nil, err
 }
 

@@ -8,90 +8,32 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// demand is what an operator's call asks of the operator's grants: a right, in every one of the
-// regions that it is about.
-type demand struct {
+// askers are who may make a call. What a node may ask of another region than its own is the
+// answerer's to decide.
+type askers struct {
+	roles []link.Role
+	// Of operators the call asks a right, in every one of the regions that it is about.
 	right link.Right
 	// regions reads from a request which regions the call is about. AllRegions stands for what is
 	// no region's; none at all for a right that may be held anywhere.
-	regions func(n *Node, req []byte) ([]wire.RegionID, error)
+	regions regionsOf
 }
 
-// demands has a line for each call that operators can make. A call without one is refused.
-var demands = map[wire.Method]demand{
-	// What everybody may see who is an operator of anything. The directory key, by which fiscal
-	// codes are told from their hashes, is in the answer to Hello for those with RightData only.
-	wire.MethodHello:            {link.RightObserver, anywhere},
-	wire.MethodGetMap:           {link.RightObserver, anywhere},
-	wire.MethodResolve:          {link.RightObserver, anywhere},
-	wire.MethodServiceByKey:     {link.RightObserver, anywhere},
-	wire.MethodServiceByID:      {link.RightObserver, anywhere},
-	wire.MethodIdentities:       {link.RightObserver, anywhere},
-	wire.MethodListAudit:        {link.RightObserver, anywhere},
-	wire.MethodStatus:           {link.RightObserver, anywhere},
-	wire.MethodProbe:            {link.RightObserver, anywhere},
-	wire.MethodListInstitutions: {link.RightObserver, anywhere},
-	wire.MethodListServices:     {link.RightObserver, anywhere},
-	wire.MethodMembers:          {link.RightObserver, anywhere},
-	wire.MethodTokens:           {link.RightObserver, anywhere},
-	wire.MethodRestores:         {link.RightObserver, anywhere},
-	wire.MethodUpgrade:          {link.RightObserver, anywhere},
-	wire.MethodWhoami:           {link.RightObserver, anywhere},
-	wire.MethodMay:              {link.RightObserver, anywhere},
-	wire.MethodListPending:      {link.RightObserver, anywhere},
-	wire.MethodApprove:          {link.RightObserver, anywhere}, // and what it approves takes
-	wire.MethodWithdraw:         {link.RightObserver, anywhere}, // the same, or to have asked
-	wire.MethodListReads:        {link.RightObserver, here},
-	wire.MethodCountSpooled:     {link.RightObserver, here},
-	wire.MethodFindSpooled:      {link.RightObserver, here},
-	wire.MethodGetMove:          {link.RightObserver, here},
+type regionsOf = func(n *Node, req []byte) ([]wire.RegionID, error)
 
-	// What keeps things working. Institutions, services and versions are no region's.
-	wire.MethodPutInstitution: {link.RightOperator, everywhere},
-	wire.MethodPutService:     {link.RightOperator, everywhere},
-	wire.MethodSetKey:         {link.RightOperator, everywhere},
-	wire.MethodFinalise:       {link.RightOperator, everywhere},
-	wire.MethodDealSlots:      {link.RightOperator, asked(dealtRegions)},
-	wire.MethodSettleSlots: {link.RightOperator, asked(
-		func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return just(s.Region) })},
-	wire.MethodRotateRegionKey: {link.RightOperator, here},
-	wire.MethodPublishRegionKey: {link.RightOperator, asked(
-		func(_ *wire.Map, p *wire.PublishRegionKey) []wire.RegionID { return just(p.Region) })},
-	wire.MethodMove:      {link.RightOperator, here}, // the order has asked for the other one
-	wire.MethodAbortMove: {link.RightOperator, here},
-	wire.MethodOrderMove: {link.RightOperator, movedBetween},
-	wire.MethodFenceRegion: {link.RightOperator, asked(
-		func(_ *wire.Map, f *wire.FenceRegion) []wire.RegionID { return just(f.Region) })},
-	wire.MethodForgoReport: {link.RightOperator, asked(
-		func(_ *wire.Map, f *wire.ForgoReport) []wire.RegionID { return just(f.Region) })},
-	wire.MethodOrderRegion: {link.RightOperator, asked(
-		func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return just(o.Region) })},
-	wire.MethodDiscardSpooled: {link.RightOperator, here},
-	wire.MethodReleaseBallast: {link.RightOperator, here},
-	wire.MethodHandOver:       {link.RightOperator, here},
+// only are those of some roles, and no operator.
+func only(roles ...link.Role) askers { return askers{roles: roles} }
 
-	// Who belongs to it.
-	wire.MethodChangeMembers: {link.RightMember, asked(changedRegions)},
-	wire.MethodPutToken: {link.RightMember, asked(
-		func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return just(t.Region) })},
-	wire.MethodSign:         {link.RightMember, enrolledRegion},
-	wire.MethodAddRoot:      {link.RightMember, everywhere},
-	wire.MethodRemoveRoot:   {link.RightMember, everywhere},
-	wire.MethodRevoke:       {link.RightMember, asked(revokedRegion)},
-	wire.MethodSetApprovals: {link.RightMember, everywhere},
-	// Not of who takes copies: whoever has a recovery key set reads those that are taken then.
-	wire.MethodSetRecoveryKey: {link.RightMember, asked(
-		func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID { return just(s.Region) })},
-	wire.MethodListRenewals:  {link.RightMember, here},
-	wire.MethodSettleRenewal: {link.RightMember, here},
+// operators are those with a right.
+func operators(right link.Right, regions regionsOf) askers { return askers{}.or(right, regions) }
 
-	// What is a citizen's.
-	wire.MethodBackup: {link.RightData, asked(
-		func(_ *wire.Map, q *wire.OpenBackup) []wire.RegionID { return just(groupRegion(q.Group)) })},
-	wire.MethodReadBackup:     {link.RightData, anywhere}, // of a copy that the caller opened
-	wire.MethodExplain:        {link.RightData, here},
-	wire.MethodFindRecipients: {link.RightData, here},
-	wire.MethodFetchMoved:     {link.RightData, here},
+// observers are operators of anything.
+var observers = operators(link.RightObserver, anywhere)
+
+// or adds operators with a right.
+func (a askers) or(right link.Right, regions regionsOf) askers {
+	return askers{roles: append(slices.Clip(a.roles), link.RoleOperator), right: right,
+		regions: regions}
 }
 
 func anywhere(*Node, []byte) ([]wire.RegionID, error) { return nil, nil }
@@ -109,8 +51,7 @@ func just(r wire.RegionID) []wire.RegionID {
 }
 
 // asked reads the regions from the request.
-func asked[Q any, PQ message[Q]](f func(*wire.Map, PQ) []wire.RegionID) func(*Node, []byte) (
-	[]wire.RegionID, error) {
+func asked[Q any, PQ message[Q]](f func(*wire.Map, PQ) []wire.RegionID) regionsOf {
 	return func(n *Node, req []byte) ([]wire.RegionID, error) {
 		q := PQ(new(Q))
 		if err := wire.Decode(req, q); err != nil {
@@ -229,11 +170,11 @@ func (n *Node) permit(from link.Identity, grants link.Grants, m wire.Method,
 	if grants == nil && n.currentMap().ActiveVersion < wire.VersionGrants {
 		return nil // of before there were grants
 	}
-	d, ok := demands[m]
-	if !ok {
+	c := n.table[m]
+	if c == nil || c.by.regions == nil {
 		return wire.Errorf(wire.Forbidden, "method %d is for no operator", m)
 	}
-	regions, err := d.regions(n, req)
+	regions, err := c.by.regions(n, req)
 	if err != nil {
 		return wire.AsError(err)
 	}
@@ -241,9 +182,9 @@ func (n *Node) permit(from link.Identity, grants link.Grants, m wire.Method,
 		regions = []wire.RegionID{""}
 	}
 	for _, r := range regions {
-		if m != wire.MethodWhoami && !grants.Allow(d.right, r) {
+		if m != wire.MethodWhoami && !grants.Allow(c.by.right, r) {
 			return wire.Errorf(wire.Forbidden, "this takes the right %q %s, which the certificate "+
-				"of %s does not grant: see `staffetta admin whoami`", d.right, inRegion(r), from)
+				"of %s does not grant: see `staffetta admin whoami`", c.by.right, inRegion(r), from)
 		}
 	}
 	return nil

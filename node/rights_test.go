@@ -1,25 +1,12 @@
 package node
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
-
-// TestDemands: every call that operators can make says which right it takes, and for what.
-func TestDemands(t *testing.T) {
-	answered := made(t).link.Methods()
-	for name, m := range methods() {
-		_, demanded := demands[m]
-		if operators := slices.Contains(answered[m], link.RoleOperator); operators != demanded {
-			t.Errorf("Method%s: answered for operators is %t, demanded of them is %t", name,
-				operators, demanded)
-		}
-	}
-}
 
 // TestPermit asks for things with few rights.
 func TestPermit(t *testing.T) {

@@ -25,10 +25,17 @@ const (
 	dealsPeriod = anchorContactMax / 6
 )
 
-func (n *Node) handleSlots() {
-	n.link.Handle(wire.MethodHandOverSlot, n.handOverSlot, link.RoleNode)
-	n.handleChange(wire.MethodDealSlots, n.dealSlots, link.RoleOperator)
-	n.handleChange(wire.MethodSettleSlots, n.settleSlots, link.RoleNode, link.RoleOperator)
+// slotCalls are the calls about anchor slots.
+func (n *Node) slotCalls() []call {
+	return []call{
+		answers(n, wire.MethodHandOverSlot, only(link.RoleNode), regionLeads, n.handOverSlot),
+		answers(n, wire.MethodDealSlots, operators(link.RightOperator, asked(dealtRegions)),
+			federationLeads, n.dealSlots).when(
+			of(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
+		answers(n, wire.MethodSettleSlots, only(link.RoleNode).or(link.RightOperator, asked(
+			func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return just(s.Region) })),
+			federationLeads, n.settleSlots).when(always[wire.SettleSlots]()),
+	}
 }
 
 // leadSlots keeps the slots that the region's log holds what the map says, on the leader: grants
@@ -326,14 +333,8 @@ func (n *Node) settle(ctx context.Context, d wire.SettleSlots, granted bool) err
 
 // handOverSlot answers MethodHandOverSlot on the old holder's leader: it fences the slot, if that
 // was not done before, and answers a page.
-func (n *Node) handOverSlot(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.HandOverSlot
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
+func (n *Node) handOverSlot(ctx context.Context, from link.Identity, q *wire.HandOverSlot) (
+	*wire.SlotPage, error) {
 	m := n.currentMap()
 	deal, moving := m.SlotDeal(q.Slot)
 	holder, _ := m.RegionByTag(deal.From)
@@ -354,40 +355,31 @@ func (n *Node) handOverSlot(ctx context.Context, from link.Identity, req []byte)
 	} else if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	page, err := n.region.HandOverSlot(q)
+	page, err := n.region.HandOverSlot(*q)
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(page), nil
+	return page, nil
 }
 
-func (n *Node) dealSlots(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var d wire.DealSlots
-	if err := wire.Decode(req, &d); err != nil {
-		return nil, err
-	}
+func (n *Node) dealSlots(ctx context.Context, from link.Identity, d *wire.DealSlots) (
+	*none, error) {
 	action := "slots deal"
 	if d.Force {
 		action = "slots deal --force"
 	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	if err := n.mayDeal(&d); err != nil {
+	if err := n.mayDeal(d); err != nil {
 		return nil, err
 	}
 	d.Healthy = false // it is said to this process
-	_, err := n.administrate(ctx, from, action, wire.CmdDealSlots, &d)
+	_, err := n.administrate(ctx, from, action, wire.CmdDealSlots, d)
 	return nil, err
 }
 
 // settleSlots answers MethodSettleSlots: a new holder's leader, or an operator who writes off what
 // a lost region knew.
-func (n *Node) settleSlots(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var d wire.SettleSlots
-	if err := wire.Decode(req, &d); err != nil {
-		return nil, err
-	}
+func (n *Node) settleSlots(ctx context.Context, from link.Identity, d *wire.SettleSlots) (
+	*none, error) {
 	if from.Role == link.RoleOperator {
 		m := n.currentMap()
 		var given []wire.RegionID // those whose knowledge is given up
@@ -401,25 +393,19 @@ func (n *Node) settleSlots(ctx context.Context, from link.Identity, req []byte) 
 				given = append(given, from.ID)
 			}
 		}
-		if err := n.mayFederate(); err != nil {
-			return nil, err
-		}
 		for _, region := range given {
 			if err := n.lost("slots write-off", region, d.Healthy); err != nil {
 				return nil, err
 			}
 		}
 		d.Healthy = false // it is said to this process
-		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, &d)
+		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, d)
 		return nil, err
 	}
 	if from.Region != d.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	return nil, n.federationQueue.do(ctx, wire.CmdSettleSlots, &d, nil)
+	return nil, n.federationQueue.do(ctx, wire.CmdSettleSlots, d, nil)
 }
 
 // fit says of which slots this region may decide: those that its log holds and the map still

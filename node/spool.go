@@ -74,25 +74,32 @@ func newSpool(n *Node) *spool {
 	return s
 }
 
-func (n *Node) handleSpool() {
-	n.link.Handle(wire.MethodSpool, n.keepSpooled, link.RoleGateway)
-	n.link.Handle(wire.MethodRelay, n.takeRelayed, link.RoleNode)
-	n.link.Handle(wire.MethodProbeRegion, n.probed, link.RoleNode, link.RoleGateway)
-	n.link.Handle(wire.MethodFindSpooled, n.findSpooled, link.RoleGateway, link.RoleNode,
-		link.RoleOperator)
-	n.link.Handle(wire.MethodCountSpooled, n.countSpooled, link.RoleNode, link.RoleOperator)
-	n.link.Handle(wire.MethodDiscardSpooled, n.discardSpooled, link.RoleOperator)
-	n.link.Handle(wire.MethodRotateRegionKey, n.rotateRegionKey, link.RoleOperator)
-	n.link.Handle(wire.MethodPublishRegionKey, n.publishRegionKey, link.RoleNode,
-		link.RoleOperator)
+// spoolCalls are the calls of the spool.
+func (n *Node) spoolCalls() []call {
+	nodes, gateways := only(link.RoleNode), only(link.RoleGateway)
+	return []call{
+		answers(n, wire.MethodSpool, gateways, regionLeads, n.keepSpooled),
+		answers(n, wire.MethodRelay, nodes, regionDecides, n.takeRelayed),
+		answers(n, wire.MethodProbeRegion, only(link.RoleNode, link.RoleGateway), regionDecides,
+			n.probed),
+		answers(n, wire.MethodFindSpooled, only(link.RoleGateway, link.RoleNode).or(
+			link.RightObserver, here), regionShows, n.findSpooled),
+		answers(n, wire.MethodCountSpooled, nodes.or(link.RightObserver, here), regionShows,
+			n.countSpooled),
+		answers(n, wire.MethodDiscardSpooled, operators(link.RightOperator, here), regionDecides,
+			n.discardSpooled).byOne("it looks the approval of the order up"),
+		answers(n, wire.MethodRotateRegionKey, operators(link.RightOperator, here), regionLeads,
+			n.rotateRegionKey).byOne(urgent),
+		answers(n, wire.MethodPublishRegionKey, nodes.or(link.RightOperator, asked(
+			func(_ *wire.Map, p *wire.PublishRegionKey) []wire.RegionID { return just(p.Region) })),
+			federationLeads, n.publishRegionKey).byOne(urgent),
+	}
 }
 
 // keepSpooled answers MethodSpool. On return with records that are THROTTLED, the sealed block is
 // fsynced on a majority of this region's voters.
-func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
+func (n *Node) keepSpooled(ctx context.Context, from link.Identity, b *wire.SpoolBlock) (
+	*wire.Spooled, error) {
 	select {
 	case n.spool.taking <- struct{}{}:
 		defer func() { <-n.spool.taking }()
@@ -103,30 +110,28 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, req []byte) 
 	if err != nil {
 		return nil, err
 	}
-	m := wire.Spool{BytesMax: n.cfg.Spool.Bytes, OldestAfter: now.Add(-n.cfg.Spool.Age)}
-	if err := wire.Decode(req, &m.Block); err != nil {
-		return nil, err
-	}
 	n.spool.counting.RLock()
 	defer n.spool.counting.RUnlock()
-	if err := n.mayKeep(from, &m.Block); err != nil {
+	if err := n.mayKeep(from, b); err != nil {
 		return nil, err
 	}
-	outcomes, err := n.region.AdmitSpool(m.Block.Stubs, now)
+	outcomes, err := n.region.AdmitSpool(b.Stubs, now)
 	if err != nil {
 		return nil, err
 	}
-	if answer := plantedSpool(&m.Block); answer != nil {
+	if answer := plantedSpool(b); answer != nil {
 		return answer, nil
 	}
 	answer := wire.Spooled{Outcomes: outcomes}
 	if outcomes == nil {
+		m := wire.Spool{Block: *b, BytesMax: n.cfg.Spool.Bytes,
+			OldestAfter: now.Add(-n.cfg.Spool.Age)}
 		if err := n.regionQueue.do(ctx, wire.CmdSpool, &m, &answer); err != nil {
 			return nil, err
 		}
 		n.spool.stats.took(&answer)
 	}
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
 // repeats reports whether two stubs are of one message. They would be one row, and the idempotency
@@ -176,42 +181,24 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 }
 
 // probed answers MethodProbeRegion: this node leads the region and can decide.
-func (n *Node) probed(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
-	return nil, n.regionGroup.Read(ctx)
-}
+func (*Node) probed(context.Context, link.Identity, *none) (*none, error) { return nil, nil }
 
-// findSpooled answers MethodFindSpooled, after a barrier.
-func (n *Node) findSpooled(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var q wire.FindMessage
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	if err := n.mayShow(ctx); err != nil {
-		return nil, err
-	}
-	v, err := n.region.FindSpooled(q)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Encode(v), nil
+// findSpooled answers MethodFindSpooled.
+func (n *Node) findSpooled(_ context.Context, _ link.Identity, q *wire.FindMessage) (
+	*wire.SpooledView, error) {
+	return n.region.FindSpooled(*q)
 }
 
 // countSpooled answers MethodCountSpooled, after a barrier.
-func (n *Node) countSpooled(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var q wire.CountSpooled
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) countSpooled(ctx context.Context, _ link.Identity, q *wire.CountSpooled) (
+	*wire.SpoolStatus, error) {
 	if m := n.currentMap(); m.Version < q.MapVersion {
 		return nil, wire.Errorf(wire.NotReady, "version %d of the map is not here yet, it is %d",
 			q.MapVersion, m.Version)
 	}
 	n.spool.counting.Lock() // what was taken on an older map is in the log now
 	defer n.spool.counting.Unlock()
-	if err := n.mayShow(ctx); err != nil {
+	if err := n.regionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
 	totals, err := n.region.SpoolTotals()
@@ -229,7 +216,7 @@ func (n *Node) countSpooled(ctx context.Context, _ link.Identity, req []byte) ([
 			sum.Oldest = t.Oldest
 		}
 	}
-	return wire.Encode(&sum), nil
+	return &sum, nil
 }
 
 // SpoolStatus says what waits in this region's spool, by owner, as this replica knows it.

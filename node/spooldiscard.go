@@ -12,17 +12,8 @@ import (
 // discardSpooled answers MethodDiscardSpooled: blocks that their owner said it can not read, such
 // as those sealed to a key that a restored region has not, leave the spool. Their messages are
 // FAILED, which their senders see, and their idempotency keys are free again.
-func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var d wire.DiscardSpooled
-	if err := wire.Decode(req, &d); err != nil {
-		return nil, err
-	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
-	if err := n.regionGroup.Read(ctx); err != nil {
-		return nil, err
-	}
+func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.DiscardSpooled) (
+	*wire.DiscardedSpooled, error) {
 	if !d.DryRun {
 		err := n.ordered(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: n.cfg.Region,
 			Other: d.Owner})
@@ -32,7 +23,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, req []byte) 
 	}
 	answer := new(wire.DiscardedSpooled)
 	var commands []wire.Command
-	seqs := n.spool.unreadable(&d, answer)
+	seqs := n.spool.unreadable(d, answer)
 	for _, seq := range seqs {
 		records, err := n.region.SpooledRecords(d.Owner, seq)
 		if err != nil {
@@ -52,7 +43,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, req []byte) 
 		commands = append(commands, wire.Command{Kind: wire.CmdSpoolDone, Body: wire.Encode(&done)})
 	}
 	if d.DryRun || len(commands) == 0 {
-		return wire.Encode(answer), nil
+		return answer, nil
 	}
 	results, err := n.regionQueue.submit(ctx, commands)
 	if err != nil {
@@ -69,7 +60,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, req []byte) 
 	n.spool.stats.done.WithLabelValues("discarded").Add(float64(answer.Records))
 	n.log.Warn("spooled blocks were discarded by an operator's order", "owner", d.Owner,
 		"blocks", answer.Blocks, "messages", answer.Records)
-	return wire.Encode(answer), nil
+	return answer, nil
 }
 
 // unreadable are the blocks that the owner said it can not read, in order, as many as one command

@@ -117,11 +117,8 @@ func (s *spool) private(id uint32) (*wire.RegionPrivateKey, error) {
 }
 
 // rotateRegionKey answers MethodRotateRegionKey.
-func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, req []byte) ([]byte, error) {
-	var q wire.RotateRegionKey
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, q *wire.RotateRegionKey) (
+	*wire.RegionKeyInfo, error) {
 	if q.Region != n.cfg.Region {
 		return nil, wire.Malformedf("this is region %s, not %q", n.cfg.Region, q.Region)
 	}
@@ -133,7 +130,7 @@ func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, req []byte)
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(info), nil
+	return info, nil
 }
 
 // RotateRegionKey makes the region a new key when there is none newer than after, and returns the
@@ -172,24 +169,17 @@ func (n *Node) regionKeyInfo(ctx context.Context, _ uint32) (*wire.RegionKeyInfo
 
 // publishRegionKey answers MethodPublishRegionKey: a region's leader publishes its own key, an
 // operator one that a rotation gave, so that the audit tells of it.
-func (n *Node) publishRegionKey(ctx context.Context, from link.Identity, req []byte) ([]byte,
-	error) {
-	var p wire.PublishRegionKey
-	if err := wire.Decode(req, &p); err != nil {
-		return nil, err
-	}
+func (n *Node) publishRegionKey(ctx context.Context, from link.Identity, p *wire.PublishRegionKey) (
+	*none, error) {
 	if err := p.Key.Usable(); err != nil {
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
-		_, err := n.administrate(ctx, from, "region-key rotate", wire.CmdPublishRegionKey, &p)
+		_, err := n.administrate(ctx, from, "region-key rotate", wire.CmdPublishRegionKey, p)
 		return nil, err
 	}
 	if p.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
-	return nil, n.federationQueue.do(ctx, wire.CmdPublishRegionKey, &p, nil)
+	return nil, n.federationQueue.do(ctx, wire.CmdPublishRegionKey, p, nil)
 }

@@ -12,20 +12,11 @@ import (
 // it was away. The records are checked like those of a submission, but for the age of their ids,
 // packed into blocks anew, many small ones into few, and proposed in order. On return every
 // record with an outcome is fsynced on a majority.
-func (n *Node) takeRelayed(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var m wire.Relay
-	if err := wire.Decode(req, &m); err != nil {
-		return nil, err
-	}
+func (n *Node) takeRelayed(ctx context.Context, from link.Identity, m *wire.Relay) (
+	*wire.Relayed, error) {
 	if len(m.Blocks) == 0 || len(m.Blocks) > wire.RelayBlocksMax {
 		return nil, wire.Malformedf("relay of %d blocks, 1-%d allowed", len(m.Blocks),
 			wire.RelayBlocksMax)
-	}
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
-	if err := n.regionGroup.Read(ctx); err != nil { // a new leader may lack the newest key
-		return nil, err
 	}
 	r := relaying{n: n, home: from.Region, blocks: make([]relayedBlock, len(m.Blocks))}
 	for i := range m.Blocks {
@@ -38,7 +29,7 @@ func (n *Node) takeRelayed(ctx context.Context, from link.Identity, req []byte) 
 	for i := range r.blocks {
 		answer.Blocks[i] = r.answer(&r.blocks[i])
 	}
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
 // relaying is the work on one relay.

@@ -15,9 +15,6 @@ import (
 // holds a record which this region does not own, or whose id is out of time, is not proposed;
 // the outcomes name those records and leave the others undecided.
 func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byte, error) {
-	if err := n.mayPropose(); err != nil {
-		return nil, err
-	}
 	block := n.blocks.Get().(*wire.Block)
 	applied := false
 	defer func() {

@@ -7,26 +7,28 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// handleTrust registers the calls about certificates.
-func (n *Node) handleTrust() {
-	n.link.Handle(wire.MethodIdentities, n.identities, link.RoleOperator)
-	n.handleChange(wire.MethodAddRoot, n.addRoot, link.RoleOperator)
-	administer[wire.RootRef](n, wire.MethodRemoveRoot, "ca remove", wire.CmdRemoveRoot)
-	n.handleChange(wire.MethodRevoke, n.revoke, link.RoleOperator)
+// trustCalls are the calls about certificates.
+func (n *Node) trustCalls() []call {
+	members := operators(link.RightMember, everywhere)
+	return []call{
+		answers(n, wire.MethodIdentities, observers, anyNode, n.identities),
+		answers(n, wire.MethodAddRoot, members, federationLeads, n.addRoot).when(
+			always[wire.Root]()),
+		administers[wire.RootRef](n, wire.MethodRemoveRoot, members, "ca remove",
+			wire.CmdRemoveRoot).when(always[wire.RootRef]()),
+		answers(n, wire.MethodRevoke, operators(link.RightMember, asked(revokedRegion)),
+			federationLeads, n.revoke).when(always[wire.Revocation]()),
+	}
 }
 
 // identities says what this node shows to its peers, and who is connected to it.
-func (n *Node) identities(context.Context, link.Identity, []byte) ([]byte, error) {
-	return wire.Encode(n.link.Identities()), nil
+func (n *Node) identities(_ context.Context, _ link.Identity, _ *none) (*wire.Identities, error) {
+	return n.link.Identities(), nil
 }
 
 // addRoot answers MethodAddRoot. That it is an authority which is valid now is checked here, once:
 // the state takes the bytes as they are.
-func (n *Node) addRoot(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var r wire.Root
-	if err := wire.Decode(req, &r); err != nil {
-		return nil, err
-	}
+func (n *Node) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*none, error) {
 	root, err := link.ParseAuthority(r.DER)
 	if err != nil {
 		return nil, wire.Malformedf("no authority: %s", err)
@@ -35,16 +37,12 @@ func (n *Node) addRoot(ctx context.Context, from link.Identity, req []byte) ([]b
 		return nil, wire.Malformedf("the authority is valid from %s to %s only",
 			wire.TimeOf(root.NotBefore), wire.TimeOf(root.NotAfter))
 	}
-	_, err = n.administrate(ctx, from, "ca add", wire.CmdAddRoot, &r)
+	_, err = n.administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
 	return nil, err
 }
 
 // revoke answers MethodRevoke. Without a time it is this moment.
-func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var r wire.Revocation
-	if err := wire.Decode(req, &r); err != nil {
-		return nil, err
-	}
+func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocation) (*none, error) {
 	id, err := link.ReadIdentity(r.Identity)
 	switch {
 	case err != nil:
@@ -61,7 +59,7 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, req []byte) ([]by
 			return nil, err
 		}
 	}
-	_, err = n.administrate(ctx, from, "revoke", wire.CmdRevoke, &r)
+	_, err = n.administrate(ctx, from, "revoke", wire.CmdRevoke, r)
 	return nil, err
 }
 

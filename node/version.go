@@ -106,12 +106,9 @@ func (n *Node) versionAwaited() bool {
 }
 
 // upgrade answers MethodUpgrade: which program every node of the map runs, and how far it is.
-func (n *Node) upgrade(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
+func (n *Node) upgrade(ctx context.Context, _ link.Identity, _ *none) (*wire.Upgrade, error) {
 	u := n.versions(ctx)
-	return wire.Encode(&u), nil
+	return &u, nil
 }
 
 // versions asks every node of the map for its version.
@@ -140,14 +137,8 @@ func (n *Node) versions(ctx context.Context) wire.Upgrade {
 // finalise answers MethodFinalise: from here on the logs may hold what only programs of the new
 // version know, so no node may go back to an older one. Every node of the map has to know the
 // version; who is lost for good has to be removed before.
-func (n *Node) finalise(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var r wire.RaiseVersion
-	if err := wire.Decode(req, &r); err != nil {
-		return nil, err
-	}
-	if err := n.mayFederate(); err != nil {
-		return nil, err
-	}
+func (n *Node) finalise(ctx context.Context, from link.Identity, r *wire.RaiseVersion) (
+	*none, error) {
 	if r.Version > n.cfg.Version || r.Version < wire.VersionMin {
 		return nil, wire.Errorf(wire.Conflict, "version %d: this node's program knows versions %d "+
 			"to %d of the logs", r.Version, wire.VersionMin, n.cfg.Version)
@@ -161,7 +152,7 @@ func (n *Node) finalise(ctx context.Context, from link.Identity, req []byte) ([]
 		return nil, wire.Errorf(wire.Conflict, "not every node knows version %d: %s", r.Version,
 			lacking)
 	}
-	_, err := n.administrate(ctx, from, "upgrade finalise", wire.CmdFinalise, &r)
+	_, err := n.administrate(ctx, from, "upgrade finalise", wire.CmdFinalise, r)
 	return nil, err
 }
 

@@ -3,56 +3,61 @@ package node
 import (
 	"context"
 
-	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// handleViews registers what operators ask: any node answers for itself or from its replicas.
-func (n *Node) handleViews() {
-	n.link.Handle(wire.MethodStatus, n.status, link.RoleOperator, link.RoleNode)
-	n.link.Handle(wire.MethodProbe, n.probe, link.RoleOperator, link.RoleNode)
-	n.link.Handle(wire.MethodListAudit, n.listAudit, link.RoleOperator)
-	view(n, wire.MethodListInstitutions,
-		func(q *wire.ListRegistry) (*wire.InstitutionPage, error) {
+// viewCalls are what operators ask: any node answers for itself or from its replicas.
+func (n *Node) viewCalls() []call {
+	const notes = "any replica answers, as far as it is: what went on is asked when things are broken"
+	watchers := only(link.RoleNode).or(link.RightObserver, anywhere)
+	return []call{
+		about(n, wire.MethodStatus, watchers,
+			func(q *wire.StatusQuery) wire.NodeID { return q.Of }, n.status),
+		about(n, wire.MethodProbe, watchers, func(q *wire.Probe) wire.NodeID { return q.Of },
+			n.probe),
+		answers(n, wire.MethodListAudit, observers, anyNode, n.listAudit),
+		answers(n, wire.MethodListInstitutions, observers, anyNode, func(_ context.Context,
+			_ link.Identity, q *wire.ListRegistry) (*wire.InstitutionPage, error) {
 			page, err := n.federation.Institutions(q)
 			if err == nil {
 				page.Fresh = n.freshness(page.Fresh.Index)
 			}
 			return page, err
-		})
-	view(n, wire.MethodListServices, func(q *wire.ListRegistry) (*wire.ServicePage, error) {
-		page, err := n.federation.Services(q)
-		if err == nil {
-			page.Fresh = n.freshness(page.Fresh.Index)
-		}
-		return page, err
-	})
-	n.link.Handle(wire.MethodExplain, n.explain, link.RoleOperator)
-	n.link.Handle(wire.MethodFindRecipients, n.findRecipients, link.RoleOperator)
+		}),
+		answers(n, wire.MethodListServices, observers, anyNode, func(_ context.Context,
+			_ link.Identity, q *wire.ListRegistry) (*wire.ServicePage, error) {
+			page, err := n.federation.Services(q)
+			if err == nil {
+				page.Fresh = n.freshness(page.Fresh.Index)
+			}
+			return page, err
+		}),
+		answers(n, wire.MethodExplain, operators(link.RightData, here), anyNode,
+			n.explain).because(notes),
+		answers(n, wire.MethodFindRecipients, operators(link.RightData, here), anyNode,
+			n.findRecipients).because(notes),
+		answers(n, wire.MethodNoteRead, only(link.RoleNode), regionLeads, n.noteReadCall),
+		answers(n, wire.MethodListReads, operators(link.RightObserver, here), anyNode,
+			n.listReads).because(notes),
+	}
 }
 
 // listAudit answers MethodListAudit: what operators changed, as this node's replica knows.
-func (n *Node) listAudit(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.ListAudit
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) listAudit(ctx context.Context, from link.Identity, q *wire.ListAudit) (
+	*wire.AuditPage, error) {
 	n.noteAudit(ctx, from, "of the federation", q.After)
-	page, err := n.federation.Audit(&q)
+	page, err := n.federation.Audit(q)
 	if err != nil {
 		return nil, err
 	}
 	page.Fresh = n.freshness(page.Fresh.Index)
-	return wire.Encode(page), nil
+	return page, nil
 }
 
 // findRecipients answers MethodFindRecipients. The question is noted before it is answered.
-func (n *Node) findRecipients(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.FindRecipients
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) findRecipients(ctx context.Context, from link.Identity, q *wire.FindRecipients) (
+	*wire.FoundRecipients, error) {
 	if err := n.noteRead(ctx, from, "explain", "message "+q.ID.String()); err != nil {
 		return nil, err
 	}
@@ -61,23 +66,7 @@ func (n *Node) findRecipients(ctx context.Context, from link.Identity, req []byt
 		return nil, err
 	}
 	found.Region = n.cfg.Region
-	return wire.Encode(found), nil
-}
-
-// view registers an operator's question that this node answers by itself.
-func view[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
-	f func(PQ) (PA, error)) {
-	n.link.Handle(m, func(_ context.Context, _ link.Identity, req []byte) ([]byte, error) {
-		q := PQ(new(Q))
-		if err := wire.Decode(req, q); err != nil {
-			return nil, err
-		}
-		a, err := f(q)
-		if err != nil {
-			return nil, err
-		}
-		return wire.Encode(a), nil
-	}, link.RoleOperator)
+	return found, nil
 }
 
 // freshness says how old an answer as of the federation's log index may be.
@@ -88,16 +77,13 @@ func (n *Node) freshness(index uint64) wire.Freshness {
 
 // explain answers MethodExplain: the leader after a barrier, another replica as far as it is. The
 // question is noted before it is answered.
-func (n *Node) explain(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.Explain
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
+func (n *Node) explain(ctx context.Context, from link.Identity, q *wire.Explain) (
+	*wire.Explanation, error) {
 	if err := n.noteRead(ctx, from, "explain", "message "+q.ID.String()); err != nil {
 		return nil, err
 	}
 	leader := n.regionGroup.IsLeader() && n.regionGroup.Read(ctx) == nil
-	e, err := n.region.Explain(&q)
+	e, err := n.region.Explain(q)
 	if err != nil {
 		return nil, err
 	}
@@ -105,19 +91,5 @@ func (n *Node) explain(ctx context.Context, from link.Identity, req []byte) ([]b
 	if e.Block > 0 {
 		e.Term, _ = n.regionGroup.EntryTerm(e.Block)
 	}
-	return wire.Encode(e), nil
-}
-
-// instead passes an operator's question on to the node that it is about, for one who does not
-// reach that node; ok is false when it is about this one. A node passes nothing on for another.
-func (n *Node) instead(ctx context.Context, from link.Identity, of wire.NodeID, m wire.Method,
-	q codec.Message) (answer []byte, ok bool, err error) {
-	if of == "" || of == n.cfg.ID {
-		return nil, false, nil
-	}
-	if from.Role != link.RoleOperator {
-		return nil, true, wire.Errorf(wire.Forbidden, "%s asks %s for %s", from, n.cfg.ID, of)
-	}
-	answer, err = n.link.Call(ctx, link.Peer{Node: of}, m, wire.Encode(q))
-	return answer, true, err
+	return e, nil
 }

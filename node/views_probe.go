@@ -33,15 +33,8 @@ const (
 )
 
 // probe answers MethodProbe: it looks at this machine and reaches for peers.
-func (n *Node) probe(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.Probe
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	answer, other, err := n.instead(ctx, from, q.Of, wire.MethodProbe, &q)
-	if other || err != nil {
-		return answer, err
-	}
+func (n *Node) probe(ctx context.Context, _ link.Identity, q *wire.Probe) (
+	*wire.ProbeReport, error) {
 	if len(q.Peers) > wire.ProbePeersMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d peers, %d allowed", len(q.Peers),
 			wire.ProbePeersMax)
@@ -63,7 +56,7 @@ func (n *Node) probe(ctx context.Context, from link.Identity, req []byte) ([]byt
 		})
 	}
 	g.Wait() // no probe fails: what went wrong is in its report
-	return wire.Encode(&report), nil
+	return &report, nil
 }
 
 func (n *Node) probePeer(ctx context.Context, peer wire.NodeID) wire.PeerProbe {

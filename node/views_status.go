@@ -11,16 +11,8 @@ import (
 )
 
 // status answers MethodStatus.
-func (n *Node) status(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var q wire.StatusQuery
-	if err := wire.Decode(req, &q); err != nil {
-		return nil, err
-	}
-	answer, other, err := n.instead(ctx, from, q.Of, wire.MethodStatus, &q)
-	if other || err != nil {
-		return answer, err
-	}
-	return wire.Encode(n.View()), nil
+func (n *Node) status(context.Context, link.Identity, *wire.StatusQuery) (*wire.NodeStatus, error) {
+	return n.View(), nil
 }
 
 // View is everything that the node knows of itself.

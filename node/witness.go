@@ -184,11 +184,8 @@ func (w *witness) write() error {
 }
 
 // attest answers MethodAttest.
-func (n *Node) attest(ctx context.Context, from link.Identity, req []byte) ([]byte, error) {
-	var a wire.Attestation
-	if err := wire.Decode(req, &a); err != nil {
-		return nil, err
-	}
+func (n *Node) attest(ctx context.Context, from link.Identity, a *wire.Attestation) (
+	*wire.Attested, error) {
 	if len(a.Groups) > wire.AttestGroupsMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d groups, %d allowed", len(a.Groups),
 			wire.AttestGroupsMax)
@@ -201,7 +198,7 @@ func (n *Node) attest(ctx context.Context, from link.Identity, req []byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	if answer.Refusal, err = w.judge(from.Node(), &a); err != nil {
+	if answer.Refusal, err = w.judge(from.Node(), a); err != nil {
 		return nil, err
 	}
 	if answer.Refusal == "" && a.Refusal == "" {
@@ -210,7 +207,7 @@ func (n *Node) attest(ctx context.Context, from link.Identity, req []byte) ([]by
 		w.refuse(from.Node(), answer.Refusal)
 	}
 	answer.Own = *w.attestation()
-	return wire.Encode(&answer), nil
+	return &answer, nil
 }
 
 // tell attests this node to another one and judges the answer: nil when the two may speak.

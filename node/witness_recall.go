@@ -16,7 +16,7 @@ const recallWait = attestWait / 2
 
 // sightings answers MethodRecall: what is known here of the nodes of the region and of the
 // federation's voters.
-func (n *Node) sightings(_ context.Context, from link.Identity, _ []byte) ([]byte, error) {
+func (n *Node) sightings(_ context.Context, from link.Identity, _ *none) (*wire.Sightings, error) {
 	if from.Region != n.cfg.Region {
 		return nil, wire.Errorf(wire.Forbidden, "what a region's nodes know of others is for "+
 			"that region, not for %s", from)
@@ -30,7 +30,7 @@ func (n *Node) sightings(_ context.Context, from link.Identity, _ []byte) ([]byt
 			known.List = append(known.List, wire.Sighting{Node: id, Last: k.last})
 		}
 	}
-	return wire.Encode(&known), nil
+	return &known, nil
 }
 
 // introduce asks about a node that may vote with this one and is seen for the first time.

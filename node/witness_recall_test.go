@@ -120,12 +120,8 @@ func TestWhoIsTold(t *testing.T) {
 		t.Errorf("another region is told: %v", err)
 	}
 	asks.Region, asks.Name = "lazio", "lazio-2"
-	b, err := w.n.sightings(t.Context(), asks, nil)
+	known, err := w.n.sightings(t.Context(), asks, nil)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var known wire.Sightings
-	if err := wire.Decode(b, &known); err != nil {
 		t.Fatal(err)
 	}
 	if len(known.List) != 2 || known.List[0].Node != "lazio-3" ||

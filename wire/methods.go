@@ -250,7 +250,7 @@ var methods = [...]Call{
 	MethodReadBackup: {"ReadBackup", AnyGroup, ReadOnly,
 		new(ReadBackup), Frame{"a piece", nil}},
 	MethodIncarnations: {"Incarnations", AnyGroup, ReadOnly, nil, new(Incarnations)},
-	MethodFenceRegion:  {"FenceRegion", OfFederation, Once, new(FenceRegion), new(Map)},
+	MethodFenceRegion:  {"FenceRegion", OfFederation, Once, new(FenceRegion), nil},
 	MethodReport:       {"Report", OfFederation, Repeatable, new(OwnershipReport), nil},
 	MethodForgoReport:  {"ForgoReport", OfFederation, Once, new(ForgoReport), nil},
 	MethodRestores:     {"Restores", AnyGroup, ReadOnly, nil, new(Restores)},

@@ -1,0 +1,187 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// TestCallsAreThoseOfWire: each is answered, of and with what wire says.
+func TestCallsAreThoseOfWire(t *testing.T) {
+	n := made(t)
+	for m, declared := range wire.Methods() {
+		c := n.table[m]
+		if c == nil {
+			t.Errorf("%s (%d) is not answered", declared.Name, m)
+			continue
+		}
+		if c.request == nil && c.reply == nil {
+			continue // see TestCallsOfBytes
+		}
+		reply := declared.Answer
+		if f, ok := reply.(wire.Frame); ok && c.stream != nil {
+			reply = f.Of
+		}
+		for what, pair := range map[string][2]any{"request": {c.request, declared.Request},
+			"answer": {c.reply, reply}} {
+			got, want := pair[0], pair[1]
+			if want == nil {
+				want = (*none)(nil)
+			}
+			if reflect.TypeOf(got) != reflect.TypeOf(want) {
+				t.Errorf("%s: %s of type %T, wire says %T", declared.Name, what, got, want)
+			}
+		}
+	}
+	for m := range n.table {
+		if m.Call() == nil {
+			t.Errorf("method %d is answered and not declared", m)
+		}
+	}
+	if got, want := len(n.link.Methods()), len(n.table); got != want {
+		t.Errorf("%d calls are registered, %d are in the table", got, want)
+	}
+}
+
+// TestCallsOfBytes: those without types are few.
+func TestCallsOfBytes(t *testing.T) {
+	var got []string
+	n := made(t)
+	for m, declared := range wire.Methods() {
+		if c := n.table[m]; c != nil && c.request == nil && c.reply == nil {
+			got = append(got, declared.Name)
+		}
+	}
+	if want := []string{"Submit", "ReadBackup"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestSites: a read of a region's state comes after a barrier, of a region that serves; a change is
+// its leader's, or the federation's. Whatever is otherwise says why.
+func TestSites(t *testing.T) {
+	n := made(t)
+	for m, declared := range wire.Methods() {
+		c := n.table[m]
+		var sites []site
+		switch reads := m.ReadOnly(); {
+		case declared.Group == wire.OfRegion && reads:
+			sites = []site{regionShows, regionDecides}
+		case declared.Group == wire.OfRegion:
+			sites = []site{regionLeads, regionDecides}
+		case declared.Group == wire.OfFederation && !reads:
+			sites = []site{federationLeads}
+		case declared.Group == wire.OfFederation:
+			sites = []site{anyNode, federationLeads, federationShows}
+		default:
+			sites = []site{anyNode}
+		}
+		if usual := slices.Contains(sites, c.at); usual != (c.why == "") {
+			t.Errorf("%s: answered at site %d, where others of its kind are: %t, because %q",
+				declared.Name, c.at, usual, c.why)
+		}
+	}
+}
+
+// TestGuards asks a node that leads nothing for everything, and then one of a region that was
+// restored without it: no answerer is reached past its guards.
+func TestGuards(t *testing.T) {
+	n := made(t)
+	ctx := t.Context()
+	ask := func(c *call) error {
+		_, err := c.answer(ctx, link.Identity{Role: link.RoleNode, Region: "lazio"}, nil)
+		return err
+	}
+	for m, c := range n.table {
+		if c.at != anyNode && !errors.Is(ask(c), wire.NotLeader) {
+			t.Errorf("%s: got %v, want not the leader", m.Call().Name, ask(c))
+		}
+	}
+	restored := *n.cfg.Founding
+	restored.Regions = slices.Clone(restored.Regions)
+	restored.Regions[0].Incarnation = 1
+	n.cfg.Founding = &restored
+	for m, c := range n.table {
+		if c.at == regionShows && !errors.Is(ask(c), wire.NotReady) {
+			t.Errorf("%s: got %v, want not ready", m.Call().Name, ask(c))
+		}
+	}
+}
+
+// TestAskers holds what is true of who may ask what.
+func TestAskers(t *testing.T) {
+	n := made(t)
+	for m, c := range n.table {
+		name, by := m.Call().Name, func(r link.Role) bool { return slices.Contains(c.by.roles, r) }
+		changes := !m.ReadOnly()
+		if by(link.RoleOperator) != (c.by.regions != nil) {
+			t.Errorf("%s: operators need no right, or a right is for nobody", name)
+		}
+		if by(link.RoleJoiner) && m != wire.MethodEnrol {
+			t.Errorf("%s is answered to who only joins", name)
+		}
+		if two := c.hurts != nil; by(link.RoleOperator) && changes && two == (c.alone != "") ||
+			two && !by(link.RoleOperator) || !changes && (two || c.alone != "") {
+			t.Errorf("%s: for two operators %t, for one because %q", name, two, c.alone)
+		}
+		if approves := m == wire.MethodApprove || m == wire.MethodWithdraw; changes && !approves &&
+			by(link.RoleOperator) && c.by.right == link.RightObserver {
+			t.Errorf("%s changes something, and an observer may ask for it", name)
+		}
+		if c.hurts != nil && (by(link.RoleGateway) || m.Call().Group != wire.OfFederation) {
+			t.Errorf("%s can hurt a region and is not the federation's to log", name)
+		}
+	}
+}
+
+// made is a node that never serves.
+func made(t *testing.T) *Node {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	file := founding.File{Federation: "italia", Regions: []founding.Region{{ID: "lazio", Tag: 1}},
+		Nodes: []founding.Node{{ID: "lazio-1", Region: "lazio", Voter: true,
+			Addr: conn.LocalAddr().String()}}}
+	m, err := file.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := ca.New("italia", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := link.Identity{Federation: "italia", Role: link.RoleNode, Region: "lazio", Name: "lazio-1"}
+	certPEM, keyPEM, err := authority.Issue(id.URI(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(Config{ID: "lazio-1", Region: "lazio", Founding: m, Dir: t.TempDir(),
+		DirectoryKey: wire.DirectoryKey{1}, PacketConn: conn, Roots: authority.Roots,
+		Certificate: func() (*tls.Certificate, error) { return &cert, nil }})
+	if err != nil {
+		t.Fatal(fmt.Errorf("the node is not made: %w", err))
+	}
+	t.Cleanup(func() {
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
