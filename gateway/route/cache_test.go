@@ -4,44 +4,10 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/staffetta/staffetta/internal/cache"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
-
-func TestGenerationsForgetWhatIsNotUsed(t *testing.T) {
-	g := newGenerations[int](1000, each[int](10)) // 100 entries, 50 per generation
-	for i := range 1000 {
-		g.put(i, -i)
-		if v, ok := g.get(7); i >= 7 && (!ok || v != -7) {
-			t.Fatalf("entry in use was forgotten after %d", i)
-		}
-		if g.len() > 102 {
-			t.Fatalf("%d entries, 100 allowed", g.len())
-		}
-	}
-	if _, ok := g.get(8); ok {
-		t.Error("an entry not in use for long is still there")
-	}
-	if v, ok := g.get(999); !ok || v != -999 {
-		t.Error("the newest entry is gone")
-	}
-	g.put(999, 1)
-	g.put(999, 2)
-	if v, _ := g.get(999); v != 2 {
-		t.Errorf("got %d, want the last value put", v)
-	}
-	g.dropIf(func(k, _ int) bool { return k > 990 })
-	if _, ok := g.get(999); ok {
-		t.Error("a dropped entry is still there")
-	}
-	g.drop(7)
-	if _, ok := g.get(7); ok {
-		t.Error("a dropped entry is still there")
-	}
-	if g.clear(); g.len() != 0 || g.weight != 0 {
-		t.Error("not empty after clear")
-	}
-}
 
 func TestTouches(t *testing.T) {
 	s := newTouches[int](8)
@@ -108,7 +74,7 @@ func TestHintsArePackedWhole(t *testing.T) {
 // TestHintBytes holds the constant that the bound is computed with against the real map.
 func TestHintBytes(t *testing.T) {
 	const budget = 8 << 20
-	g := newGenerations[wire.Recipient](budget, each[hint](hintBytes))
+	g := cache.New[wire.Recipient](budget, cache.Each[hint](hintBytes))
 	heap := func() int {
 		runtime.GC()
 		runtime.GC() // what other tests left in pools survives one
@@ -119,11 +85,11 @@ func TestHintBytes(t *testing.T) {
 	before := heap()
 	h := wire.NewHasher(wire.DirectoryKey{})
 	for i := range 2 * budget / hintBytes {
-		g.put(h.Recipient(codeOf(i)), hint(i))
+		g.Put(h.Recipient(codeOf(i)), hint(i))
 	}
 	used := heap() - before
 	runtime.KeepAlive(g)
-	t.Logf("%d entries in %d KiB, %d bytes each", g.len(), used>>10, used/g.len())
+	t.Logf("%d entries in %d KiB, %d bytes each", g.Len(), used>>10, used/g.Len())
 	if used > budget*5/4 {
 		t.Errorf("%d bytes used of a budget of %d", used, budget)
 	}

@@ -3,6 +3,7 @@ package route
 import (
 	"sync"
 
+	"github.com/staffetta/staffetta/internal/cache"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -25,19 +26,19 @@ const (
 type directory struct {
 	// Guarded by mu.
 	mu    sync.Mutex
-	hints *generations[wire.Recipient, hint]
+	hints *cache.Generations[wire.Recipient, hint]
 	said  *touches[wire.Recipient]
 }
 
 func newDirectory(budget int) *directory {
-	return &directory{hints: newGenerations[wire.Recipient](budget, each[hint](hintBytes)),
+	return &directory{hints: cache.New[wire.Recipient](budget, cache.Each[hint](hintBytes)),
 		said: newTouches[wire.Recipient](touchesMax)}
 }
 
 // get returns the hint for r.
 func (d *directory) get(f *federation, r wire.Recipient) (wire.DirectoryEntry, bool) {
 	d.mu.Lock()
-	h, ok := d.hints.get(r)
+	h, ok := d.hints.Get(r)
 	d.mu.Unlock()
 	if !ok {
 		return wire.DirectoryEntry{}, false
@@ -64,10 +65,10 @@ func (d *directory) put(f *federation, r wire.Recipient, e wire.DirectoryEntry, 
 	if !ok || !d.said.current(r, asOf) {
 		return
 	}
-	if before, ok := d.hints.get(r); ok && before>>hintEpochAt > h>>hintEpochAt {
+	if before, ok := d.hints.Get(r); ok && before>>hintEpochAt > h>>hintEpochAt {
 		return
 	}
-	d.hints.put(r, h)
+	d.hints.Put(r, h)
 }
 
 // learn caches what an owner's log said, when its epoch is above the known one.
@@ -75,9 +76,9 @@ func (d *directory) learn(f *federation, r wire.Recipient, e wire.DirectoryEntry
 	h, ok := pack(f, e)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before, known := d.hints.get(r)
+	before, known := d.hints.Get(r)
 	if ok && (!known || before>>hintEpochAt < h>>hintEpochAt) {
-		d.hints.put(r, h)
+		d.hints.Put(r, h)
 	}
 }
 
@@ -85,8 +86,8 @@ func (d *directory) learn(f *federation, r wire.Recipient, e wire.DirectoryEntry
 func (d *directory) activated(r wire.Recipient, epoch wire.Epoch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if h, ok := d.hints.get(r); ok && wire.Epoch(h>>hintEpochAt) == epoch {
-		d.hints.put(r, h|hintActive)
+	if h, ok := d.hints.Get(r); ok && wire.Epoch(h>>hintEpochAt) == epoch {
+		d.hints.Put(r, h|hintActive)
 	}
 }
 
@@ -94,8 +95,8 @@ func (d *directory) activated(r wire.Recipient, epoch wire.Epoch) {
 func (d *directory) denied(r wire.Recipient, epoch wire.Epoch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if h, ok := d.hints.get(r); ok && wire.Epoch(h>>hintEpochAt) <= epoch {
-		d.hints.drop(r)
+	if h, ok := d.hints.Get(r); ok && wire.Epoch(h>>hintEpochAt) <= epoch {
+		d.hints.Drop(r)
 	}
 }
 
@@ -106,13 +107,13 @@ func (d *directory) change(f *federation, r wire.Recipient, e wire.DirectoryEntr
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.said.note(r, index)
-	before, known := d.hints.get(r)
+	before, known := d.hints.Get(r)
 	switch {
 	case !known || before>>hintEpochAt > h>>hintEpochAt:
 	case ok:
-		d.hints.put(r, h)
+		d.hints.Put(r, h)
 	default:
-		d.hints.drop(r)
+		d.hints.Drop(r)
 	}
 }
 
@@ -120,7 +121,7 @@ func (d *directory) change(f *federation, r wire.Recipient, e wire.DirectoryEntr
 func (d *directory) begin(index uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.hints.clear()
+	d.hints.Clear()
 	d.said.begin(index)
 }
 
@@ -134,7 +135,7 @@ func (d *directory) advance(index uint64) {
 func (d *directory) len() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.hints.len()
+	return d.hints.Len()
 }
 
 func pack(f *federation, e wire.DirectoryEntry) (hint, bool) {

@@ -30,7 +30,7 @@
 //	route.go      the router: New, Run, what it knows of the federation
 //	home.go       which home node is asked
 //	feed.go       the session with a home node: welcome, changes feed, freshness
-//	cache.go      bounded maps, and what the feed said lately
+//	touches.go    what the feed said lately
 //	directory.go  hints of owners
 //	resolve.go    looking owners up, in batches
 //	services.go   services by key and by id

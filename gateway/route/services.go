@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/cache"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -14,10 +15,10 @@ import (
 type services struct {
 	// Guarded by mu.
 	mu       sync.Mutex
-	byKey    *generations[wire.KeyHash, *wire.ServiceAccess]
-	byID     *generations[wire.ServiceID, *wire.ServiceAccess]
-	noKey    *generations[wire.KeyHash, time.Time] // until when nobody has the key
-	noID     *generations[wire.ServiceID, time.Time]
+	byKey    *cache.Generations[wire.KeyHash, *wire.ServiceAccess]
+	byID     *cache.Generations[wire.ServiceID, *wire.ServiceAccess]
+	noKey    *cache.Generations[wire.KeyHash, time.Time] // until when nobody has the key
+	noID     *cache.Generations[wire.ServiceID, time.Time]
 	flights  map[question]*flight
 	saidKeys *touches[wire.KeyHash]
 	saidIDs  *touches[wire.ServiceID]
@@ -42,10 +43,10 @@ type flight struct {
 
 func newServices(budget int) *services {
 	return &services{
-		byKey:    newGenerations[wire.KeyHash](budget, accessBytes),
-		byID:     newGenerations[wire.ServiceID](budget, accessBytes),
-		noKey:    newGenerations[wire.KeyHash](notFoundMax, each[time.Time](1)),
-		noID:     newGenerations[wire.ServiceID](notFoundMax, each[time.Time](1)),
+		byKey:    cache.New[wire.KeyHash](budget, accessBytes),
+		byID:     cache.New[wire.ServiceID](budget, accessBytes),
+		noKey:    cache.New[wire.KeyHash](notFoundMax, cache.Each[time.Time](1)),
+		noID:     cache.New[wire.ServiceID](notFoundMax, cache.Each[time.Time](1)),
 		flights:  make(map[question]*flight),
 		saidKeys: newTouches[wire.KeyHash](touchesMax),
 		saidIDs:  newTouches[wire.ServiceID](touchesMax),
@@ -72,11 +73,11 @@ func (s *services) cached(q question, now time.Time) (*wire.ServiceAccess, error
 	var known bool
 	var gone time.Time
 	if q.id == "" {
-		if a, known = s.byKey.get(q.key); !known {
-			gone, _ = s.noKey.get(q.key)
+		if a, known = s.byKey.Get(q.key); !known {
+			gone, _ = s.noKey.Get(q.key)
 		}
-	} else if a, known = s.byID.get(q.id); !known {
-		gone, _ = s.noID.get(q.id)
+	} else if a, known = s.byID.Get(q.id); !known {
+		gone, _ = s.noID.Get(q.id)
 	}
 	if !known && now.Before(gone) {
 		return nil, errNoService
@@ -112,15 +113,15 @@ func (s *services) land(q question, f *flight, now time.Time) {
 	switch {
 	case f.err == nil && s.isCurrent(q, f.answer):
 		if q.id == "" {
-			s.byKey.put(q.key, f.answer)
+			s.byKey.Put(q.key, f.answer)
 		} else {
-			s.byID.put(q.id, f.answer)
+			s.byID.Put(q.id, f.answer)
 		}
 	case f.err == nil || f.gaveUp || wire.AsError(f.err).Code != wire.NotFound:
 	case q.id == "" && s.saidKeys.current(q.key, f.from):
-		s.noKey.put(q.key, now.Add(notFoundKeep))
+		s.noKey.Put(q.key, now.Add(notFoundKeep))
 	case q.id != "" && s.saidIDs.current(q.id, f.from):
-		s.noID.put(q.id, now.Add(notFoundKeep))
+		s.noID.Put(q.id, now.Add(notFoundKeep))
 	}
 	close(f.done)
 }
@@ -144,15 +145,15 @@ func (s *services) changed(id wire.ServiceID, keys []wire.KeyHash, index uint64)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saidIDs.note(id, index)
-	s.byID.drop(id)
-	s.noID.drop(id)
+	s.byID.Drop(id)
+	s.noID.Drop(id)
 	delete(s.flights, question{id: id})
 	for _, k := range keys {
 		s.saidKeys.note(k, index)
-		s.noKey.drop(k)
+		s.noKey.Drop(k)
 		delete(s.flights, question{key: k})
 	}
-	s.byKey.dropIf(func(_ wire.KeyHash, a *wire.ServiceAccess) bool { return a.Service.ID == id })
+	s.byKey.DropIf(func(_ wire.KeyHash, a *wire.ServiceAccess) bool { return a.Service.ID == id })
 }
 
 // institutionChanged drops every service of an institution, and leaves every look-up under way
@@ -161,18 +162,18 @@ func (s *services) institutionChanged(id wire.InstitutionID, index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saidInst.note(id, index)
-	s.byKey.dropIf(func(_ wire.KeyHash, a *wire.ServiceAccess) bool { return a.Institution.ID == id })
-	s.byID.dropIf(func(_ wire.ServiceID, a *wire.ServiceAccess) bool { return a.Institution.ID == id })
+	s.byKey.DropIf(func(_ wire.KeyHash, a *wire.ServiceAccess) bool { return a.Institution.ID == id })
+	s.byID.DropIf(func(_ wire.ServiceID, a *wire.ServiceAccess) bool { return a.Institution.ID == id })
 	clear(s.flights)
 }
 
 func (s *services) begin(index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byKey.clear()
-	s.byID.clear()
-	s.noKey.clear()
-	s.noID.clear()
+	s.byKey.Clear()
+	s.byID.Clear()
+	s.noKey.Clear()
+	s.noID.Clear()
 	clear(s.flights)
 	s.saidKeys.begin(index)
 	s.saidIDs.begin(index)
@@ -190,7 +191,7 @@ func (s *services) advance(index uint64) {
 func (s *services) len() (keys, ids int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.byKey.len(), s.byID.len()
+	return s.byKey.Len(), s.byID.Len()
 }
 
 // ServiceByKey returns the service that has the key, with its institution: shared, not to be

@@ -104,6 +104,7 @@ var nothingElseRules = []nothingElse{
 		[]string{"internal/contract", "internal/problem"}},
 	{"internal/codec", "the lowest layer", nil},
 	{"internal/fiscalcode", "the lowest layer", nil},
+	{"internal/cache", "the lowest layer", nil},
 }
 
 // matches reports whether name is what pattern stands for.

@@ -330,19 +330,15 @@ func (f *fixture) checkCaches() {
 				return fmt.Errorf("cached standing %+v, the state has %+v, %v", got, want, err)
 			}
 		}
-		for _, half := range []map[choiceKey]wire.Tri{f.standings.choices.young,
-			f.standings.choices.old} {
-			for k := range half {
-				got, _ := f.standings.choices.peek(k)
-				want := wire.Unset
-				var p wire.Preference
-				ok, err := c.getRow(preferenceKey(k.recipient, k.version, k.service), &p)
-				if ok {
-					want = wire.TriOf(p.Inbox)
-				}
-				if err != nil || got != want {
-					return fmt.Errorf("cached choice %v, the state has %v, %v", got, want, err)
-				}
+		for k, got := range f.standings.choices.All() {
+			want := wire.Unset
+			var p wire.Preference
+			ok, err := c.getRow(preferenceKey(k.recipient, k.version, k.service), &p)
+			if ok {
+				want = wire.TriOf(p.Inbox)
+			}
+			if err != nil || got != want {
+				return fmt.Errorf("cached choice %v, the state has %v, %v", got, want, err)
 			}
 		}
 		return nil

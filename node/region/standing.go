@@ -3,6 +3,7 @@ package region
 import (
 	"sync"
 
+	"github.com/staffetta/staffetta/internal/cache"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -46,7 +47,7 @@ type choiceKey struct {
 type standings struct {
 	mu       sync.Mutex
 	citizens standingTable
-	choices  generations[choiceKey, wire.Tri]
+	choices  *cache.Generations[choiceKey, wire.Tri]
 	// turn counts warmings and clearings; changed are those whose standing was written since the
 	// warming under way began, nil when there is none.
 	turn    uint64
@@ -54,8 +55,8 @@ type standings struct {
 }
 
 func newStandings(citizens, choices int64) *standings {
-	s := &standings{citizens: newStandingTable(citizens)}
-	s.choices.max = int(choices / preferenceBytes)
+	s := &standings{citizens: newStandingTable(citizens),
+		choices: cache.New[choiceKey](int(choices), cache.Each[wire.Tri](preferenceBytes))}
 	s.clear()
 	return s
 }
@@ -64,7 +65,7 @@ func (s *standings) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.citizens.clear()
-	s.choices.clear()
+	s.choices.Clear()
 	s.turn++
 	s.changed = nil
 }
@@ -101,49 +102,13 @@ func (s *standings) change(r wire.Recipient, st standing) {
 func (s *standings) choice(k choiceKey) (wire.Tri, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.choices.get(k)
+	return s.choices.Get(k)
 }
 
 func (s *standings) putChoice(k choiceKey, t wire.Tri) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.choices.put(k, t)
-}
-
-// generations is a map bounded by max entries: when the young half is full, the old half goes.
-// What is used stays.
-type generations[K comparable, V any] struct {
-	max        int
-	young, old map[K]V
-}
-
-func (g *generations[K, V]) clear() { g.young, g.old = map[K]V{}, map[K]V{} }
-
-func (g *generations[K, V]) peek(k K) (V, bool) {
-	if v, ok := g.young[k]; ok {
-		return v, true
-	}
-	v, ok := g.old[k]
-	return v, ok
-}
-
-func (g *generations[K, V]) get(k K) (V, bool) {
-	if v, ok := g.young[k]; ok {
-		return v, true
-	}
-	v, ok := g.old[k]
-	if ok {
-		g.put(k, v)
-	}
-	return v, ok
-}
-
-func (g *generations[K, V]) put(k K, v V) {
-	if len(g.young) >= max(g.max/2, 1) {
-		g.young, g.old = g.old, g.young
-		clear(g.young)
-	}
-	g.young[k] = v
+	s.choices.Put(k, t)
 }
 
 // citizen returns the standing of r as the change sees it.
