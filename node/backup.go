@@ -172,14 +172,10 @@ func (b *backups) catchUp(ctx context.Context, name string, group *consensus.Gro
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the group has no leader")
 	}
-	answer, err := b.n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodReadIndex,
-		wire.Encode(&wire.GroupRef{Group: name}))
+	var at wire.ReadIndex
+	err := b.n.callNode(ctx, leader, wire.MethodReadIndex, &wire.GroupRef{Group: name}, &at)
 	if err != nil {
 		return wire.Errorf(wire.NotReady, "the leader does not say how far it is: %s", err)
-	}
-	var at wire.ReadIndex
-	if err := wire.Decode(answer, &at); err != nil {
-		return err
 	}
 	return group.WaitApplied(ctx, at.Index)
 }

@@ -121,6 +121,10 @@ func TestGuards(t *testing.T) {
 // TestAskers holds what is true of who may ask what.
 func TestAskers(t *testing.T) {
 	n := made(t)
+	logged := map[reflect.Type]bool{}
+	for _, kind := range wire.CommandKinds() {
+		logged[reflect.TypeOf(kind.Request)] = true
+	}
 	for m, c := range n.table {
 		name, by := m.Call().Name, func(r link.Role) bool { return slices.Contains(c.by.roles, r) }
 		changes := !m.ReadOnly()
@@ -140,6 +144,9 @@ func TestAskers(t *testing.T) {
 		}
 		if c.hurts != nil && (by(link.RoleGateway) || m.Call().Group != wire.OfFederation) {
 			t.Errorf("%s can hurt a region and is not the federation's to log", name)
+		}
+		if c.hurts != nil && !logged[reflect.TypeOf(c.request)] {
+			t.Errorf("%s waits in the log, and its request is of no kind of command", name)
 		}
 	}
 }

@@ -224,12 +224,8 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	answer, err := c.n.callFederation(ctx, wire.MethodFederation, wire.Encode(&ops))
-	if err != nil {
-		return nil, err
-	}
 	var results wire.DirectoryResults
-	if err := wire.Decode(answer, &results); err != nil {
+	if err := c.n.callFederation(ctx, wire.MethodFederation, &ops, &results); err != nil {
 		return nil, err
 	}
 	if len(results.List) != len(ops.List) {

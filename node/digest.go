@@ -105,12 +105,12 @@ func (n *Node) askReplica(ctx context.Context, id wire.NodeID, q *wire.ReplicaQu
 	ctx, cancel := context.WithTimeout(ctx, replicaWait)
 	defer cancel()
 	q.Version = n.cfg.Version
-	b, err := n.link.Call(ctx, link.Peer{Node: id}, wire.MethodReplica, wire.Encode(q))
+	r := new(wire.Replica)
+	err := n.callNode(ctx, id, wire.MethodReplica, q, r)
 	if errors.Is(err, wire.UnknownKind) {
 		return &wire.Replica{Version: wire.VersionMin, Active: wire.VersionMin}
 	}
-	r := new(wire.Replica)
-	if err != nil || wire.Decode(b, r) != nil || len(r.Digests) > wire.DigestsMax {
+	if err != nil || len(r.Digests) > wire.DigestsMax {
 		return nil
 	}
 	return r

@@ -27,16 +27,13 @@ func (c *claims) handOver(ctx context.Context, anchor wire.RegionID, list []wire
 // release asks an anchor for codes, in halves when all the handovers do not fit into one answer,
 // and imports those that it released. The error is the last of what failed.
 func (c *claims) release(ctx context.Context, anchor wire.RegionID, list []wire.Release) error {
-	answer, err := c.callAnchor(ctx, anchor, list)
+	var results wire.Results
+	err := c.callAnchor(ctx, anchor, list, &results)
 	if half := len(list) / 2; half > 0 && errors.Is(err, wire.TooLarge) {
 		return errors.Join(c.release(ctx, anchor, list[:half]),
 			c.release(ctx, anchor, list[half:]))
 	}
 	if err != nil {
-		return err
-	}
-	var results wire.Results
-	if err := wire.Decode(answer, &results); err != nil {
 		return err
 	}
 	commands, rest, failed := imports(list, results.List)
@@ -46,12 +43,11 @@ func (c *claims) release(ctx context.Context, anchor wire.RegionID, list []wire.
 	return errors.Join(failed, c.release(ctx, anchor, rest))
 }
 
-func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wire.Release) (
-	[]byte, error) {
+func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wire.Release,
+	results *wire.Results) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return c.n.callRegion(ctx, anchor, wire.MethodRelease,
-		wire.Encode(&wire.ReleaseBatch{List: list}))
+	return c.n.callRegion(ctx, anchor, wire.MethodRelease, &wire.ReleaseBatch{List: list}, results)
 }
 
 // imports makes the commands that import what an anchor released, and says of which codes further

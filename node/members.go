@@ -201,13 +201,9 @@ func (n *Node) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID
 	*wire.GroupMembers, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	answer, err := n.callRegion(ctx, region, wire.MethodMembers,
-		wire.Encode(&wire.GroupRef{Group: regionGroup(region)}))
-	if err != nil {
-		return nil, err
-	}
 	group := new(wire.GroupMembers)
-	return group, wire.Decode(answer, group)
+	return group, n.callRegion(ctx, region, wire.MethodMembers,
+		&wire.GroupRef{Group: regionGroup(region)}, group)
 }
 
 // majorityAnswers refuses a set of voters of whom no majority answers.

@@ -35,12 +35,8 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, q *wire.EnrolReque
 	}
 	if err := n.mayFederate(); err != nil {
 		if from.Role == link.RoleJoiner {
-			b, err := n.callFederation(ctx, wire.MethodEnrol, wire.Encode(q))
-			if err != nil {
-				return nil, err
-			}
 			k := new(wire.JoinToken)
-			return k, wire.Decode(b, k)
+			return k, n.callFederation(ctx, wire.MethodEnrol, q, k)
 		}
 		return nil, err
 	}

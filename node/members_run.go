@@ -9,7 +9,6 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 const (
@@ -106,10 +105,9 @@ func (n *Node) letGo() bool {
 func (n *Node) removedBy(ctx context.Context, id wire.NodeID, version uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	answer, err := n.link.Call(ctx, link.Peer{Node: id}, wire.MethodHello,
-		wire.Encode(&wire.Hello{Version: wire.ProtocolVersion}))
 	var w wire.Welcome
-	if err != nil || wire.Decode(answer, &w) != nil || w.Map.Federation != n.cfg.Founding.Federation {
+	err := n.callNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, &w)
+	if err != nil || w.Map.Federation != n.cfg.Founding.Federation {
 		return false
 	}
 	_, there := w.Map.Node(n.cfg.ID)

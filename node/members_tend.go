@@ -9,7 +9,6 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 const (
@@ -290,19 +289,14 @@ func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
 func (n *Node) runs(ctx context.Context, id wire.NodeID) bool {
 	ctx, cancel := context.WithTimeout(ctx, tendPeriod)
 	defer cancel()
-	_, err := n.link.Call(ctx, link.Peer{Node: id}, wire.MethodHello,
-		wire.Encode(&wire.Hello{Version: wire.ProtocolVersion}))
+	err := n.callNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, nil)
 	return err == nil || errors.Is(err, wire.NotReady)
 }
 
 // mapIsNewest asks the federation's leader whether there is a newer map than version.
 func (n *Node) mapIsNewest(ctx context.Context, version uint64) error {
-	answer, err := n.callFederation(ctx, wire.MethodConfirmMap, nil)
-	if err != nil {
-		return err
-	}
 	var newest wire.MapVersion
-	if err := wire.Decode(answer, &newest); err != nil {
+	if err := n.callFederation(ctx, wire.MethodConfirmMap, nil, &newest); err != nil {
 		return err
 	}
 	if newest.Version != version {

@@ -84,13 +84,10 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMov
 		return nil, wire.Errorf(wire.Conflict, "region %s was never restored: it has what it was "+
 			"given", n.cfg.Region)
 	}
-	body, err := n.callRegion(ctx, q.From, wire.MethodListMoved,
-		wire.Encode(&wire.ListMoved{After: q.After, Limit: wire.FetchMovedMax}))
-	if err != nil {
-		return nil, err
-	}
 	var kept wire.MovedList
-	if err := wire.Decode(body, &kept); err != nil {
+	err := n.callRegion(ctx, q.From, wire.MethodListMoved,
+		&wire.ListMoved{After: q.After, Limit: wire.FetchMovedMax}, &kept)
+	if err != nil {
 		return nil, err
 	}
 	answer := &wire.FetchedMoved{Last: q.After, More: kept.More}
@@ -124,16 +121,13 @@ func (n *Node) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.Mov
 		return err
 	}
 	for !q.DryRun && !at.Owned {
-		body, err := n.callRegion(ctx, q.From, wire.MethodCopyMoved,
-			wire.Encode(&wire.CopyMoved{Recipient: m.Recipient, Epoch: m.Epoch, At: at.Next}))
+		var page wire.MovePage
+		err := n.callRegion(ctx, q.From, wire.MethodCopyMoved,
+			&wire.CopyMoved{Recipient: m.Recipient, Epoch: m.Epoch, At: at.Next}, &page)
 		if errors.Is(err, wire.NotFound) {
 			return nil // erased by now, or the code has moved on
 		}
 		if err != nil {
-			return err
-		}
-		var page wire.MovePage
-		if err := wire.Decode(body, &page); err != nil {
 			return err
 		}
 		if page.Recipient != m.Recipient || page.Epoch != m.Epoch || page.From != q.From {

@@ -326,12 +326,8 @@ func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
 	m codec.Message) (*wire.MoveProgress, error) {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	answer, err := d.n.callRegion(ctx, to, method, wire.Encode(m))
-	if err != nil {
-		return nil, err
-	}
 	progress := new(wire.MoveProgress)
-	return progress, wire.Decode(answer, progress)
+	return progress, d.n.callRegion(ctx, to, method, m, progress)
 }
 
 // tellDirectory makes one operation hold. One that does not means that the directory knows better
@@ -339,14 +335,10 @@ func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
 func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	answer, err := d.n.callFederation(ctx, wire.MethodFederation,
-		wire.Encode(&wire.DirectoryOps{List: []wire.DirectoryOp{op},
-			Incarnation: d.n.region.Incarnation()}))
-	if err != nil {
-		return err
-	}
 	var results wire.DirectoryResults
-	if err := wire.Decode(answer, &results); err != nil {
+	err := d.n.callFederation(ctx, wire.MethodFederation, &wire.DirectoryOps{
+		List: []wire.DirectoryOp{op}, Incarnation: d.n.region.Incarnation()}, &results)
+	if err != nil {
 		return err
 	}
 	if len(results.List) != 1 {

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 
+	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // currentMap is the federation's map as this replica knows it; before the federation is founded,
@@ -71,16 +73,41 @@ func (n *Node) voters() []wire.NodeID {
 // anchor is the region that owns the code while nobody has claimed it.
 func (n *Node) anchor(r wire.Recipient) wire.RegionID { return n.currentMap().Anchor(r.Slot()) }
 
-// callRegion calls the leader of another region. Only calls that may be repeated go this way.
+// callRegion calls the leader of a region, with q, and decodes what it answers into a. Each may be
+// nil. A call that may be repeated goes on until it is answered, refused, or ctx ends.
 func (n *Node) callRegion(ctx context.Context, region wire.RegionID, m wire.Method,
-	req []byte) ([]byte, error) {
-	return n.leaders.Call(ctx, regionGroup(region), n.nodesOf(region), m, req, true)
+	q, a codec.Message) error {
+	b, err := n.leaders.Call(ctx, regionGroup(region), n.nodesOf(region), m, encoded(q),
+		m.Repeatable())
+	return decoded(b, err, a)
 }
 
-// callFederation calls the federation's leader; the call does not leave the process when that is
-// this node. Only calls that may be repeated go this way.
-func (n *Node) callFederation(ctx context.Context, m wire.Method, req []byte) ([]byte, error) {
-	return n.leaders.Call(ctx, federationGroup, n.voters(), m, req, true)
+// callFederation is callRegion for the federation's leader; the call does not leave the process
+// when that is this node.
+func (n *Node) callFederation(ctx context.Context, m wire.Method, q, a codec.Message) error {
+	b, err := n.leaders.Call(ctx, federationGroup, n.voters(), m, encoded(q), m.Repeatable())
+	return decoded(b, err, a)
+}
+
+// callNode is callRegion for one node, which is asked once.
+func (n *Node) callNode(ctx context.Context, id wire.NodeID, m wire.Method,
+	q, a codec.Message) error {
+	b, err := n.link.Call(ctx, link.Peer{Node: id}, m, encoded(q))
+	return decoded(b, err, a)
+}
+
+func encoded(q codec.Message) []byte {
+	if q == nil {
+		return nil
+	}
+	return wire.Encode(q)
+}
+
+func decoded(b []byte, err error, a codec.Message) error {
+	if err != nil || a == nil {
+		return err
+	}
+	return wire.Decode(b, a)
 }
 
 // federationGroup and regionGroup name the Raft groups.

@@ -26,8 +26,7 @@ func (n *Node) noteRead(ctx context.Context, from link.Identity, action, subject
 		return wire.Errorf(wire.NotReady, "what is read of citizens is noted in the region's log, "+
 			"and the region has no leader")
 	}
-	_, err := n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodNoteRead, wire.Encode(note))
-	return err
+	return n.callNode(ctx, leader, wire.MethodNoteRead, note, nil)
 }
 
 // noteReadCall answers MethodNoteRead: a node of the region says what an operator asks of it.

@@ -268,10 +268,6 @@ func (n *Node) askRenewal(ctx context.Context, a *wire.AskRenewal) (*wire.Renewa
 	if leader == n.cfg.ID {
 		return n.renewals.ask(ctx, n.link.Self(), a)
 	}
-	answer, err := n.link.Call(ctx, link.Peer{Node: leader}, wire.MethodAskRenewal, wire.Encode(a))
-	if err != nil {
-		return nil, err
-	}
 	r := new(wire.Renewal)
-	return r, wire.Decode(answer, r)
+	return r, n.callNode(ctx, leader, wire.MethodAskRenewal, a, r)
 }

@@ -148,12 +148,8 @@ func (n *Node) watchIncarnations(ctx context.Context) error {
 func (n *Node) compareIncarnations(ctx context.Context, other wire.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, incarnationPeriod)
 	defer cancel()
-	answer, err := n.link.Call(ctx, link.Peer{Node: other}, wire.MethodIncarnations, nil)
-	if err != nil {
-		return nil
-	}
 	var theirs wire.Incarnations
-	if wire.Decode(answer, &theirs) != nil {
+	if n.callNode(ctx, other, wire.MethodIncarnations, nil, &theirs) != nil {
 		return nil
 	}
 	region := theirs.Asker

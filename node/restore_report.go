@@ -61,8 +61,7 @@ func (n *Node) report(ctx context.Context) error {
 func (n *Node) sendReport(ctx context.Context, page *wire.OwnershipReport) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	_, err := n.callFederation(ctx, wire.MethodReport, wire.Encode(page))
-	return err
+	return n.callFederation(ctx, wire.MethodReport, page, nil)
 }
 
 // standings are what a region's log says of codes that are settled: a claim under way, and a move

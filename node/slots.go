@@ -81,14 +81,11 @@ func (n *Node) confirmDeals(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	asked := n.cfg.Uptime()
-	answer, err := n.callFederation(ctx, wire.MethodConfirmMap, nil)
+	var newest wire.MapVersion
+	err := n.callFederation(ctx, wire.MethodConfirmMap, nil, &newest)
 	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
 		n.deals.note(n.cfg.Uptime() - asked)
 		return nil
-	}
-	var newest wire.MapVersion
-	if err == nil {
-		err = wire.Decode(answer, &newest)
 	}
 	if err != nil {
 		return err
@@ -279,15 +276,12 @@ func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOver
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	answer, err := n.callRegion(ctx, from, wire.MethodHandOverSlot, wire.Encode(q))
-	if err != nil {
-		if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
-			away.note(from)
-		}
-		return nil, err
-	}
 	page := new(wire.SlotPage)
-	return page, wire.Decode(answer, page)
+	err := n.callRegion(ctx, from, wire.MethodHandOverSlot, q, page)
+	if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
+		away.note(from)
+	}
+	return page, err
 }
 
 // markSlot imports a slot whose old holder is lost. The directory names every code of it that is
@@ -327,8 +321,7 @@ func (n *Node) settle(ctx context.Context, d wire.SettleSlots, granted bool) err
 	d.Region, d.Granted = n.cfg.Region, granted
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	_, err := n.callFederation(ctx, wire.MethodSettleSlots, wire.Encode(&d))
-	return err
+	return n.callFederation(ctx, wire.MethodSettleSlots, &d, nil)
 }
 
 // handOverSlot answers MethodHandOverSlot on the old holder's leader: it fences the slot, if that

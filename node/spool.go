@@ -243,14 +243,11 @@ func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (bloc
 		if r.ID == region {
 			q.Owner = ""
 		}
-		answer, err := n.callRegion(ctx, r.ID, wire.MethodCountSpooled, wire.Encode(&q))
+		var sum wire.SpoolStatus
+		err := n.callRegion(ctx, r.ID, wire.MethodCountSpooled, &q, &sum)
 		if err != nil {
 			return 0, wire.Errorf(wire.Unavailable, "the spool of region %s can not be counted: %s",
 				r.ID, wire.AsError(err).Code)
-		}
-		var sum wire.SpoolStatus
-		if err := wire.Decode(answer, &sum); err != nil {
-			return 0, err
 		}
 		blocks += sum.Blocks
 	}

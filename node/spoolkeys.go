@@ -59,10 +59,8 @@ func (s *spool) keyRound(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	_, err = s.n.callFederation(ctx, wire.MethodPublishRegionKey,
-		wire.Encode(&wire.PublishRegionKey{Region: s.n.cfg.Region,
-			Key: wire.RegionKey{ID: newest.ID, Public: newest.Public}}))
-	return err
+	return s.n.callFederation(ctx, wire.MethodPublishRegionKey, &wire.PublishRegionKey{
+		Region: s.n.cfg.Region, Key: wire.RegionKey{ID: newest.ID, Public: newest.Public}}, nil)
 }
 
 // publishedKey is the number of the newest key that the map has of a region; 0: none.

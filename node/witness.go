@@ -216,16 +216,13 @@ func (w *witness) tell(ctx context.Context, to wire.NodeID, refusal string) erro
 	a.Refusal = refusal
 	ctx, cancel := context.WithTimeout(ctx, attestWait)
 	defer cancel()
-	b, err := w.n.link.Call(ctx, link.Peer{Node: to}, wire.MethodAttest, wire.Encode(a))
+	var answer wire.Attested
+	err := w.n.callNode(ctx, to, wire.MethodAttest, a, &answer)
 	if errors.Is(err, wire.UnknownKind) {
 		w.meet(to) // a program of before; it knows no better
 		return nil
 	}
 	if err != nil {
-		return err
-	}
-	var answer wire.Attested
-	if err := wire.Decode(b, &answer); err != nil {
 		return err
 	}
 	region := w.n.regionOf(to)

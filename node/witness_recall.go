@@ -62,8 +62,7 @@ func (w *witness) recall(ctx context.Context) error {
 		}
 		all.Go(func() {
 			var known wire.Sightings
-			b, err := w.n.link.Call(ctx, link.Peer{Node: id}, wire.MethodRecall, nil)
-			if err != nil || wire.Decode(b, &known) != nil {
+			if w.n.callNode(ctx, id, wire.MethodRecall, nil, &known) != nil {
 				return // away, or a program of before
 			}
 			mu.Lock()
