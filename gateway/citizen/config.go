@@ -33,19 +33,10 @@ const (
 	// sessionMax bounds a session's life; a region takes no longer one.
 	sessionMax = 365 * 24 * time.Hour
 	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
-	// three groups. loginPause is the first pause between tries, doubled up to loginPauseMax.
+	// three groups. loginPauseMin and loginPauseMax bound the pause between tries.
 	loginWait     = 10 * time.Second
-	loginPause    = 50 * time.Millisecond
+	loginPauseMin = 50 * time.Millisecond
 	loginPauseMax = time.Second
-	// movesMax bounds how often a login follows a fiscal code to another region.
-	movesMax = 2
-	// forwardsMax bounds how often a session's call follows a citizen from region to region. Each
-	// move within the session's life is one step on the way.
-	forwardsMax = 16
-	// movePause is the first pause while a citizen is handed over, doubled up to movePauseMax; it
-	// takes a few round trips between two regions.
-	movePause    = 20 * time.Millisecond
-	movePauseMax = 250 * time.Millisecond
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
 	retryAfter = 2 * time.Second
 )

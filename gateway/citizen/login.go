@@ -5,14 +5,15 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/problem"
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -88,24 +89,19 @@ func (c *call) open(ctx context.Context, code fiscalcode.Code, named wire.Region
 	if err != nil {
 		return "", err
 	}
-	for range 1 + movesMax {
-		token, err := c.api.openIn(ctx, code, region)
-		if err == nil {
-			return token, nil
+	for way := trail.New(region, 0); ; {
+		token, err := c.api.openIn(ctx, code, way.Region)
+		step := way.Heard(err)
+		if step == trail.Answered {
+			return token, err
 		}
-		e := wire.AsError(err)
-		if e.Code != wire.Moved {
-			return "", err
-		}
-		if named != "" && e.Region != named {
+		if named != "" && wire.AsError(err).Region != named {
 			return "", refuse(problemOtherRegion, "%s", c.Op.Conflict)
 		}
-		if _, ok := c.api.relay.RegionByID(e.Region); !ok || e.Region == region {
-			break
+		if _, known := c.api.relay.RegionByID(way.Region); step != trail.Named || !known {
+			return "", refuse(problemUnavailable, "The citizen's region could not be found.")
 		}
-		region = e.Region
 	}
-	return "", refuse(problemUnavailable, "The citizen's region could not be found.")
 }
 
 // homeOf picks the region to log in at: the owner of a claimed code, else the named region, else
@@ -143,19 +139,15 @@ func (a *API) openIn(ctx context.Context, code fiscalcode.Code, id wire.RegionID
 			FamilyName: who.FamilyName, CreatedAt: now, ExpiresAt: now.Add(a.cfg.SessionTTL)},
 		Email: who.Email, DateOfBirth: who.DateOfBirth,
 	}
-	for pause := loginPause; ; pause = min(2*pause, loginPauseMax) {
+	for pauses := (backoff.Backoff{Min: loginPauseMin, Max: loginPauseMax}); ; {
 		var opened wire.Session
 		err := a.relay.CallRegion(ctx, id, wire.MethodLogin, login, &opened)
 		// Conflict: the region that should be claiming the code lost its leader meanwhile.
 		if err == nil || !wire.Retriable(err) && !errors.Is(err, wire.Conflict) {
 			return token, err
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !pauses.Pause(ctx) {
 			return "", wire.Errorf(wire.Unavailable, "login: %s", wire.AsError(err).Code)
-		case <-timer.C:
 		}
 	}
 }

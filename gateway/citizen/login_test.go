@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -143,7 +144,7 @@ func TestLoginFindsTheOwner(t *testing.T) {
 			return &wire.Error{Code: wire.Moved, Region: to}
 		}
 		b.do("POST", "/test-login", "", `{"username":"`+string(codeB)+`","password":"test"}`, 500)
-		most := 1 + movesMax
+		most := 1 + trail.HopsMax
 		if to != "veneto" {
 			most = 1 // nowhere else to ask
 		}

@@ -3,10 +3,9 @@ package citizen
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -68,31 +67,24 @@ func (c *call) follow(ctx context.Context, m wire.Method, req, resp codec.Messag
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	epoch, pause := wire.Epoch(0), movePause
-	for hops := 0; errors.Is(err, wire.Moved) && hops < forwardsMax; {
-		moved := wire.AsError(err)
-		switch _, known := c.api.relay.RegionByID(moved.Region); {
-		case moved.Region == "":
-			timer := time.NewTimer(pause/2 + rand.N(pause/2))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
+	for way := trail.New(c.region, 0); ; err = c.api.in(ctx, c.region, m, req, resp) {
+		switch way.Heard(err) {
+		case trail.Answered:
+			return err
+		case trail.Unsettled:
+			if !way.Pause(ctx) {
 				return wire.Errorf(wire.Unavailable, "the citizen is being handed over")
 			}
-			pause = min(2*pause, movePauseMax)
-		case !known || moved.Epoch <= epoch: // our map is old, or a region's word is
-			return errLost
+		case trail.Named:
+			if _, known := c.api.relay.RegionByID(way.Region); known {
+				c.region = way.Region
+				continue
+			}
+			return errLost // our map is old
 		default:
-			c.region, epoch = moved.Region, moved.Epoch
-			hops++
+			return errLost
 		}
-		err = c.api.in(ctx, c.region, m, req, resp)
 	}
-	if errors.Is(err, wire.Moved) {
-		return errLost
-	}
-	return err
 }
 
 var errLost = &wire.Error{Code: wire.Unavailable, Detail: "the citizen's region was not found"}

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -85,5 +86,62 @@ func TestMovesInCircles(t *testing.T) {
 	}
 	if strings.Contains(b.log.String(), string(codeA)) {
 		t.Error("the log names the citizen")
+	}
+}
+
+// TestTrail: a session's call and a login go the same ways. Both begin at lazio.
+func TestTrail(t *testing.T) {
+	moved := func(region wire.RegionID, epoch wire.Epoch) error {
+		return &wire.Error{Code: wire.Moved, Region: region, Epoch: epoch}
+	}
+	var forever []error
+	for i := range wire.Epoch(2 * trail.HopsMax) {
+		forever = append(forever, moved([]wire.RegionID{"sicilia", "veneto"}[i%2], i+1))
+	}
+	for name, c := range map[string]struct {
+		says   []error // what the regions answer, before the owner, sicilia, does
+		status int
+		calls  int // 0: as often as there is time
+	}{
+		"moved once":        {[]error{moved("sicilia", 5)}, 200, 2},
+		"moved twice":       {[]error{moved("veneto", 5), moved("sicilia", 6)}, 200, 3},
+		"moved in a circle": {[]error{moved("sicilia", 5), moved("lazio", 5)}, 500, 2},
+		"owner away":        {[]error{moved("sicilia", 5), wire.Unavailable}, 500, 0},
+		"stale epoch":       {[]error{moved("sicilia", 0)}, 500, 1},
+		"off the map":       {[]error{moved("umbria", 5)}, 500, 1},
+		"sent on for ever":  {forever, 500, 1 + trail.HopsMax},
+	} {
+		for method, search := range map[wire.Method]func(b *bench, token string, want int){
+			wire.MethodGetProfile: func(b *bench, token string, want int) {
+				b.do("GET", profilePath, token, "", want)
+			},
+			wire.MethodLogin: func(b *bench, _ string, want int) {
+				b.do("POST", "/test-login", "",
+					`{"username":"`+string(codeA)+`","password":"test"}`, want)
+			},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				token := b.login(codeA)
+				b.fed.citizens[codeA].owner, b.fed.deaf = "sicilia", wire.Unavailable
+				clear(b.fed.calls)
+				b.fed.fault = func(m wire.Method, done bool) error {
+					n := b.fed.calls[m] - 1
+					switch last := len(c.says) - 1; {
+					case m != method || done:
+						return nil
+					case c.calls == 0:
+						n = min(n, last)
+					case n > last:
+						return nil
+					}
+					return c.says[n]
+				}
+				search(b, token, c.status)
+				if got := b.fed.calls[method]; c.calls != 0 && got != c.calls || got < 1 {
+					t.Errorf("%s, method %d: %d calls, want %d", name, method, got, c.calls)
+				}
+			})
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -86,41 +87,42 @@ func orNil[T any](v *T, err error) (*T, error) {
 }
 
 // callOwner makes a read call to whoever owns the recipient and says whom it asked last. It
-// follows Moved by the rules of submission.moved, within OwnerWait.
+// follows Moved by the rule of package trail, within OwnerWait.
 func (r *Router) callOwner(ctx context.Context, f *federation, to wire.Recipient,
 	m wire.Method, req, resp codec.Message) (wire.RegionID, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.OwnerWait)
 	defer cancel()
-	var e wire.DirectoryEntry
-	var err error
-	wait, known, fresh := submitPauseMin, false, false
-	for {
+	known, fresh := false, false
+	for way := trail.New("", 0); ; {
 		if !known {
-			if e, err = r.ownerOf(ctx, f, to, fresh); err == nil {
-				known = true
+			e, err := r.ownerOf(ctx, f, to, fresh)
+			if err != nil && hopeless(err) {
+				return "", err
 			}
+			known = err == nil
+			way.Aim(e.Region, e.Epoch)
 		}
 		if known {
-			err = r.CallRegion(ctx, e.Region, m, req, resp)
-			moved := wire.AsError(err)
-			if moved == nil || moved.Code != wire.Moved {
-				return e.Region, err
+			err := r.CallRegion(ctx, way.Region, m, req, resp)
+			step := way.Heard(err)
+			if step == trail.Answered {
+				return way.Region, err
 			}
 			r.stats.moved.Inc()
-			if moved.Region != "" && moved.Epoch > e.Epoch {
-				e = wire.DirectoryEntry{Region: moved.Region, Epoch: moved.Epoch,
-					State: wire.Claimed}
-				r.directory.learn(f, to, e)
+			if step == trail.Named {
+				r.directory.learn(f, to, claimedBy(way.Region, way.Epoch))
 				continue
 			}
-			r.directory.denied(to, e.Epoch)
+			r.directory.denied(to, way.Epoch)
 			known, fresh = false, true
-		} else if hopeless(err) {
-			return "", err
 		}
-		if !link.Pause(ctx, wait) {
+		if !way.Pause(ctx) {
 			return "", wire.Errorf(wire.Unavailable, "the recipient's owner was not found in time")
 		}
-		wait = min(2*wait, submitPauseMax)
 	}
+}
+
+// claimedBy is the entry of an owner that a region's log named.
+func claimedBy(region wire.RegionID, epoch wire.Epoch) wire.DirectoryEntry {
+	return wire.DirectoryEntry{Region: region, Epoch: epoch, State: wire.Claimed}
 }

@@ -5,15 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
-)
-
-const (
-	// submitPauseMin and submitPauseMax bound the jittered pause before a submission asks again
-	// who the owner is: a claim or a lost leader settles within a second or so.
-	submitPauseMin = 20 * time.Millisecond
-	submitPauseMax = 250 * time.Millisecond
 )
 
 // Submit brings a whole record, with an id of NewID, to its owner and returns what the owner
@@ -60,6 +53,7 @@ type submission struct {
 	whole   bool                // that owner asked for content
 	lost    bool                // some trip may have been applied without our knowing
 	minted  bool                // the id was replaced once already
+	hops    uint8               // how often an owner sent the record on
 	last    error
 	// Of a bulk submission.
 	look *lookup // its owner is being looked up
@@ -142,7 +136,7 @@ func (s *submission) run(ctx context.Context) (wire.Outcome, error) {
 // search looks the owner up and makes trips until one is the last. The cache is not asked again:
 // it knew nothing, or what it knew was wrong.
 func (s *submission) search(ctx context.Context, next step) (o wire.Outcome, err error) {
-	wait := submitPauseMin
+	pauses := trail.Pauses()
 	for {
 		switch next {
 		case sendAgain:
@@ -151,10 +145,9 @@ func (s *submission) search(ctx context.Context, next step) (o wire.Outcome, err
 			}
 		case lookUpAgain, sendAfterPause:
 			s.known = s.known && next != lookUpAgain
-			if !link.Pause(ctx, wait) {
+			if !pauses.Pause(ctx) {
 				return wire.Outcome{}, s.gaveUp()
 			}
-			wait = min(2*wait, submitPauseMax)
 		}
 		if !s.known && !s.lookUp(ctx) {
 			if hopeless(s.last) {
@@ -317,14 +310,15 @@ func (s *submission) answered(o wire.Outcome) (wire.Outcome, step) {
 	return o, sendAfterPause
 }
 
-// moved follows NotOwner. A higher epoch is news and is followed at once. Anything else is older
-// than what we knew, or no more than a denial: the directory is asked again, and its answer is
-// taken whatever its epoch, since the region that we took for the owner has denied it.
+// moved follows NotOwner, by the rule of package trail. What leads nowhere is older than what we
+// knew, or no more than a denial: the directory is asked again, and its answer is taken whatever
+// its epoch, since the region that we took for the owner has denied it.
 func (s *submission) moved(o wire.Outcome) step {
 	r := s.router
 	r.stats.moved.Inc()
-	if o.Region != "" && o.Epoch > s.owner.Epoch {
-		e := wire.DirectoryEntry{Region: o.Region, Epoch: o.Epoch, State: wire.Claimed}
+	if trail.Leads(o.Region, o.Epoch, s.owner.Epoch) && s.hops < trail.HopsMax {
+		s.hops++
+		e := claimedBy(o.Region, o.Epoch)
 		r.directory.learn(s.f, s.to, e)
 		s.aim(e)
 		return sendAgain

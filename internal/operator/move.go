@@ -6,12 +6,9 @@ import (
 	"fmt"
 
 	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/trail"
 	"github.com/staffetta/staffetta/wire"
 )
-
-// ownersMax bounds how many owners are asked one after the other: a replica of the directory may
-// be a few moves behind.
-const ownersMax = 8
 
 // Move returns how a citizen's move stands. NotFound when nobody has claimed the code.
 func (c *Client) Move(ctx context.Context, r wire.Recipient) (*wire.Move, error) {
@@ -67,19 +64,26 @@ func (c *Client) askOwner(ctx context.Context, method wire.Method, r wire.Recipi
 	if owner.State != wire.Claimed {
 		return nil, wire.Errorf(wire.NotFound, "nobody has claimed the fiscal code")
 	}
-	for range ownersMax {
-		answer, err := c.callRegion(ctx, m, owner.Region, method, wire.Encode(req))
-		moved := wire.AsError(err)
-		if err == nil {
+	return followMove(owner, func(region wire.RegionID) ([]byte, error) {
+		return c.callRegion(ctx, m, region, method, wire.Encode(req))
+	})
+}
+
+// followMove makes a call about a move to the owner that the directory names, and to whom that one
+// names. A region that names nobody is handing the citizen over: the operator asks again.
+func followMove(owner wire.DirectoryEntry, ask func(wire.RegionID) ([]byte, error)) (*wire.Move,
+	error) {
+	for way := trail.New(owner.Region, owner.Epoch); ; {
+		asked := way.Region
+		answer, err := ask(asked)
+		switch step := way.Heard(err); {
+		case err == nil:
 			move := new(wire.Move)
 			return move, wire.Decode(answer, move)
+		case step != trail.Named:
+			return nil, fmt.Errorf("region %s: %w", asked, err)
 		}
-		if moved.Code != wire.Moved || moved.Epoch <= owner.Epoch {
-			return nil, fmt.Errorf("region %s: %w", owner.Region, err)
-		}
-		owner.Region, owner.Epoch = moved.Region, moved.Epoch
 	}
-	return nil, wire.Errorf(wire.Unavailable, "the citizen's region was not found")
 }
 
 // FetchMoved has a restored region fetch what another one still has of citizens who moved from

@@ -96,7 +96,10 @@ var neverRules = []never{
 var nothingElseRules = []nothingElse{
 	{"wire", "wire is the vocabulary: it stands on nothing but the codec and the fiscal code",
 		[]string{"internal/codec", "internal/fiscalcode"}},
-	{"wire/link", "the link carries bytes of wire", []string{"wire"}},
+	{"wire/link", "the link carries bytes of wire", []string{"wire", "internal/backoff"}},
+	{"internal/trail", "the rule of following an owner is the same for gateways and operators",
+		[]string{"wire", "internal/backoff"}},
+	{"internal/backoff", "the lowest layer", nil},
 	{"consensus", "consensus knows entries, and nothing of what they say", []string{"wire"}},
 	{"internal/strictjson", "what JSON is, and not what anybody means by it",
 		[]string{"internal/fiscalcode"}},
