@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -112,7 +113,7 @@ func (n *Node) ordered(ctx context.Context, o *wire.RegionOrder) error {
 		switch {
 		case done || err != nil:
 			return err
-		case time.Now().After(end) || !link.Pause(ctx, orderedPoll):
+		case time.Now().After(end) || !backoff.Pause(ctx, orderedPoll):
 			return wire.Errorf(wire.AwaitsApproval, "%s in region %s takes two operators, and the "+
 				"second one has not approved it", o.Kind.Action(), o.Region)
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -98,7 +99,7 @@ func (b *backups) copyKey(ctx context.Context, recovery wire.RecoveryID, stale b
 			return k, err
 		case stale:
 			return newCopyKey(recovery), nil
-		case !time.Now().Before(end) || !link.Pause(ctx, copyKeyPoll):
+		case !time.Now().Before(end) || !backoff.Pause(ctx, copyKeyPoll):
 			return nil, wire.Errorf(wire.NotReady, "the region's leader has not made the key for copies "+
 				"that goes with recovery key %s yet", recovery)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -190,7 +191,7 @@ func (n *Node) spread(ctx context.Context) error {
 			return wire.Errorf(wire.Unavailable, "it is done, and %s, which was away, has not heard "+
 				"of it yet", lacking[0])
 		}
-		if !link.Pause(ctx, spreadPoll) {
+		if !backoff.Pause(ctx, spreadPoll) {
 			return wire.Errorf(wire.Unavailable, "it is done, and not everybody has heard of it yet")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -96,7 +97,7 @@ func (s *spool) relayTo(ctx context.Context, owner wire.RegionID) {
 				string(owner)), slog.Int("blocks", len(blocks)),
 				slog.String("reason", err.Error()))
 			found = false
-			link.Pause(ctx, relayPeriod)
+			backoff.Pause(ctx, relayPeriod)
 		}
 	}
 }
@@ -122,7 +123,7 @@ func (s *spool) search(ctx context.Context, owner wire.RegionID) bool {
 		}
 	}
 	if !found {
-		link.Pause(ctx, relayPeriod)
+		backoff.Pause(ctx, relayPeriod)
 	}
 	return found
 }

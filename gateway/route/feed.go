@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -60,7 +61,8 @@ func (s *feedState) freshLocked(now time.Time) time.Duration {
 // follow keeps a session with a home node until ctx ends: the one in use, or the next one as
 // soon as it fails.
 func (r *Router) follow(ctx context.Context, start func(*owner)) error {
-	wait, tried, late := followPauseMin, 0, 0
+	pauses := backoff.Backoff{Min: followPauseMin, Max: followPauseMax}
+	tried, late := 0, 0
 	for ctx.Err() == nil {
 		p := r.home.peer()
 		s := &session{router: r, peer: p, start: start, stay: late >= r.home.len()}
@@ -78,12 +80,13 @@ func (r *Router) follow(ctx context.Context, start func(*owner)) error {
 			tried = 0
 			continue
 		case s.frames > 0:
-			tried, wait, late = 0, followPauseMin, 0
+			tried, late = 0, 0
+			pauses.Reset()
 			continue
 		}
 		if tried++; tried >= r.home.len() {
-			link.Pause(ctx, wait)
-			tried, wait = 0, min(2*wait, followPauseMax)
+			pauses.Pause(ctx)
+			tried = 0
 		}
 	}
 	r.feed.mu.Lock()

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/cache"
 	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 // services caches services by key and by id. Safe for concurrent use.
@@ -312,7 +312,7 @@ func (r *Router) askService(ctx context.Context, q question) (*wire.ServiceAcces
 			return a, nil
 		}
 		r.home.failed(r.home.peer())
-		if !link.Pause(ctx, stalePause) {
+		if !backoff.Pause(ctx, stalePause) {
 			break
 		}
 	}

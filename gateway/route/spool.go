@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -95,7 +96,7 @@ func (r *Router) watch(ctx context.Context, o *owner) error {
 				r.answered(o)
 				break
 			}
-			link.Pause(ctx, probePause)
+			backoff.Pause(ctx, probePause)
 		}
 	}
 }

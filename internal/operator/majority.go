@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -38,7 +39,7 @@ func (c *Client) whileLed(ctx context.Context, voters []wire.NodeID,
 	defer func() { stop(nil); <-watched }()
 	go func() {
 		defer close(watched)
-		for link.Pause(calling, majorityPause) {
+		for backoff.Pause(calling, majorityPause) {
 			if s := c.standstill(calling, voters); s != nil && calling.Err() == nil {
 				stop(&noMajority{wire.Errorf(wire.Unavailable, "%s", s)})
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
@@ -26,7 +27,7 @@ func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (
 			return nil, last
 		}
 		last = err
-		if !wire.Retriable(err) || NoMajority(err) || !link.Pause(ctx, retryPause) {
+		if !wire.Retriable(err) || NoMajority(err) || !backoff.Pause(ctx, retryPause) {
 			return nil, last
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
@@ -73,7 +74,7 @@ func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipien
 	if r.IsZero() {
 		c.search(ctx, m, s)
 		if wait := followWait - time.Since(s.Minted.Std()); s.Recipient.IsZero() && wait > 0 {
-			link.Pause(ctx, min(wait, followWait))
+			backoff.Pause(ctx, min(wait, followWait))
 			c.search(ctx, m, s)
 		}
 		if s.Recipient.IsZero() {

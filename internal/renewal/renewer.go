@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -72,7 +73,7 @@ func (r *Renewer) Run(ctx context.Context) error {
 				r.Logger.Info("renewals are looked at again", "region", r.Region)
 			}
 		}
-		if err != nil && !link.Pause(ctx, retryPause) {
+		if err != nil && !backoff.Pause(ctx, retryPause) {
 			break
 		}
 	}
@@ -169,7 +170,7 @@ func (r *Renewer) KeepOwn(ctx context.Context, files Files,
 		if err := r.renewOwn(files, certificate); err != nil {
 			r.Logger.Warn("the renewer's own certificate is not renewed", "reason", err.Error())
 		}
-		if !link.Pause(ctx, lookPause) {
+		if !backoff.Pause(ctx, lookPause) {
 			return nil
 		}
 	}

@@ -2,11 +2,11 @@ package link
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -152,7 +152,8 @@ type Ask struct {
 // attempt may have been applied whose answer was lost. The error is the leader's own, Unavailable
 // when surely nothing was appended, or OutcomeUnknown.
 func (g *Group) Ask(ctx context.Context, c Ask) (answer []byte, unknown bool, err error) {
-	wait, last := roundPauseMin, wire.Errorf(wire.Unavailable, "no node is known")
+	pauses := backoff.Backoff{Min: roundPauseMin, Max: roundPauseMax}
+	last := wire.Errorf(wire.Unavailable, "no node is known")
 	for {
 		asked, answered := make(map[wire.NodeID]bool), false
 		for ctx.Err() == nil {
@@ -187,22 +188,9 @@ func (g *Group) Ask(ctx context.Context, c Ask) (answer []byte, unknown bool, er
 				break
 			}
 		}
-		if unknown && !c.Again || !Pause(ctx, wait) {
+		if unknown && !c.Again || !pauses.Pause(ctx) {
 			return nil, unknown, g.gaveUp(unknown, last)
 		}
-		wait = min(2*wait, roundPauseMax)
-	}
-}
-
-// Pause waits for about d, with jitter; false when ctx ended first.
-func Pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
