@@ -186,6 +186,7 @@ func TestPagesAreChecked(t *testing.T) {
 			spoilt[name+"at all"] = func(p *wire.MovePage) { row(p, 'r').Key = k.key(p.Recipient) }
 			continue
 		}
+		row(lazio.page(m, nil), k.prefix) // there is one to spoil
 		spoilt[name+"of another"] = func(p *wire.MovePage) { copy(row(p, k.prefix).Key[1:], other[:]) }
 		spoilt[name+"with a long key"] = func(p *wire.MovePage) {
 			row(p, k.prefix).Key = append(row(p, k.prefix).Key, 0)
