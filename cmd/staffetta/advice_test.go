@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/cmd/internal/cli"
 )
 
 // adviceNeeds are flags that a command asks for itself, since they may be left out when the command
@@ -76,7 +77,7 @@ func advice(text string) (lines []string) {
 // advised says what is wrong with a command line.
 func advised(line string) string {
 	args := strings.Fields(line)[1:]
-	if err := checkCommand(args); err != nil {
+	if err := cli.CheckCommand(newRootCommand(), args); err != nil {
 		return err.Error()
 	}
 	cmd, rest, err := newRootCommand().Find(args)
@@ -101,7 +102,7 @@ func advised(line string) string {
 func needed(cmd *cobra.Command) error {
 	for _, name := range adviceNeeds[cmd.CommandPath()] {
 		if !cmd.Flags().Changed(name) {
-			return &exitError{1, errNeeded(name)}
+			return &cli.ExitError{Code: 1, Err: errNeeded(name)}
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
@@ -17,13 +18,13 @@ func TestExitCodes(t *testing.T) {
 	damaged := fmt.Errorf("region state: %w", &store.Fault{File: "x", Kind: store.ErrDamaged,
 		Err: errors.New("checksum")})
 	for err, want := range map[error]int{
-		errors.New("anything"):                       1,
-		&exitError{exitInterrupted, errors.New("x")}: exitInterrupted,
+		errors.New("anything"): 1,
+		&cli.ExitError{Code: cli.ExitInterrupted, Err: errors.New("x")}: cli.ExitInterrupted,
 		damaged: node.ExitFinal,
-		fmt.Errorf("slots: %w", errors.Join(wire.Errorf(wire.AwaitsApproval, "x"))):            exitAwaits,
+		fmt.Errorf("slots: %w", errors.Join(wire.Errorf(wire.AwaitsApproval, "x"))):            cli.ExitAwaits,
 		fmt.Errorf("%w", &store.Fault{File: "x", Kind: store.ErrExhausted, Err: os.ErrClosed}): 1,
 	} {
-		if got := exitCode(err); got != want {
+		if got := cli.ExitCode(err); got != want {
 			t.Errorf("%v: exit code %d, want %d", err, got, want)
 		}
 	}

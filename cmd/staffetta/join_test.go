@@ -102,6 +102,17 @@ func (f *fedCommands) awaitMap() {
 	}
 }
 
+// nodeLine is what the tests read of a line of `node list --json`.
+type nodeLine struct {
+	ID, Addr, Maintenance string
+	InRegion              string `json:"in_region"`
+	InFed                 string `json:"in_federation"`
+	Now                   struct {
+		Region, Federation string
+		Behind             uint64 `json:"entries_behind"`
+	}
+}
+
 // nodes runs `node list --json`, and returns its lines by node.
 func (f *fedCommands) nodes() map[string]nodeLine {
 	f.t.Helper()
@@ -111,7 +122,7 @@ func (f *fedCommands) nodes() map[string]nodeLine {
 	}
 	byName := map[string]nodeLine{}
 	for _, n := range lines {
-		byName[string(n.ID)] = n
+		byName[n.ID] = n
 	}
 	return byName
 }

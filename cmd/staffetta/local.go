@@ -29,7 +29,8 @@ regions and a gateway, with three institutions and synthetic citizens.
 
 Ctrl-C ends everything. Started again on the same --dir, it comes back with all its data; then
 the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hold as they were.`,
-		Args: cobra.NoArgs,
+		Example: `  staffetta local --regions lazio,sicilia --nodes 1`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := refuseNone(cmd.Flags()); err != nil {
 				return err

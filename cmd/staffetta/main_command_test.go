@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/cmd/internal/cli"
 )
 
 // TestUnknownCommand: a word that is no command of a group is an error and no wish for help,
@@ -29,7 +30,7 @@ func TestUnknownCommand(t *testing.T) {
 			append([]string{"help"}, append(path, "nodde")...)} {
 			err := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), `unknown command "nodde" for "`+
-				group.CommandPath()+`"`) || exitCode(err) != 1 {
+				group.CommandPath()+`"`) || cli.ExitCode(err) != 1 {
 				t.Errorf("%q: %v", args, err)
 			}
 		}
@@ -45,7 +46,6 @@ func TestUnknownCommand(t *testing.T) {
 		"admin --config= nodde":     `unknown command "nodde"`,
 		"help admin node remov":     "did you mean remove?",
 		"completion nosuch":         `unknown command "nosuch"`,
-		"bench nosuch":              `unknown command "nosuch"`,
 		"admin node remov --nosuch": "unknown flag: --nosuch",
 	} {
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(""), io.Discard, io.Discard)

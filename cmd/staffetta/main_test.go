@@ -1,38 +1,26 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"strings"
+	"context"
+	"io"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/cmd/internal/admin"
+	"github.com/staffetta/staffetta/cmd/internal/cli"
+	"github.com/staffetta/staffetta/cmd/internal/clitest"
 )
 
-// asProgram makes the tests' executable be the program, for it and all processes that it starts, so
-// that no test has to link the program once more.
-const asProgram = "TEST_AS_STAFFETTA"
+func TestMain(m *testing.M) { clitest.Main(m, main) }
 
-// TestMain keeps what its user has set, for the federations that are operated from this machine,
-// away from the tests: a command under test would go there.
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
-	os.Exit(isolated(m))
+// run runs one command line of the program.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return cli.Run(ctx, newRootCommand, args, stdin, stdout, stderr)
 }
 
-func isolated(m *testing.M) int {
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, variablePrefix) {
-			os.Unsetenv(name)
-		}
-	}
-	dir, err := os.MkdirTemp("", "staffetta-config-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	os.Setenv("XDG_CONFIG_HOME", dir)
-	return m.Run()
+// execute runs one command by itself, and returns its output.
+func execute(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (stdout, stderr string,
+	err error) {
+	t.Helper()
+	return clitest.Execute(t, admin.Contexts, cmd, stdin, args...)
 }

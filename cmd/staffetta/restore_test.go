@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/staffetta/staffetta/internal/backup"
 )
 
 // runbook is a federation of three nodes in three regions, and a repository.
@@ -91,7 +93,7 @@ func TestRestoreByCommands(t *testing.T) {
 	f.must(with("admin", "backup", "init")...)
 	f.must(with("admin", "backup", "init")...) // it is there already
 	f.setRecoveryKeys()
-	var taken backupReport
+	var taken struct{ Copies []backup.Report }
 	for range 2 { // the first time some group may have no leader yet
 		f.await("every group has a copy", func(out string) bool {
 			return json.Unmarshal([]byte(out), &taken) == nil && len(taken.Copies) == 4
@@ -129,6 +131,8 @@ func (f *runbook) recoveryKey(region string) string {
 // setRecoveryKeys has the copies of each region sealed: umbria's key is made by its custodian, who
 // gives the public half away.
 func (f *runbook) setRecoveryKeys() {
+	f.await("region lazio has a leader", func(string) bool { return true }, "region-key", "show",
+		"--region", "lazio")
 	args := append([]string{"admin", "backup", "--region", "lazio"}, f.repo...)
 	if out, err := f.try(append(args, f.flag...)...); err == nil ||
 		!strings.Contains(out, "no recovery key") {
@@ -201,7 +205,12 @@ func (f *runbook) restoreRegion(with func(...string) []string, ended map[string]
 	}
 	ended["lazio-1"], stops["lazio-1"] = f.start("lazio-1", "restored")
 	f.await("the restored region serves", func(out string) bool {
-		var r restoreStatusReport
+		var r struct {
+			Groups []struct {
+				Done  bool
+				Index uint64 `json:"lost_after_index"`
+			}
+		}
 		return json.Unmarshal([]byte(out), &r) == nil && len(r.Groups) == 1 && r.Groups[0].Done &&
 			r.Groups[0].Index > 0
 	}, "restore", "status", "--json")

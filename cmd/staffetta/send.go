@@ -7,61 +7,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/sender"
 	"golang.org/x/term"
 )
 
-// keyEnv is where the key of a service may be given without showing it to other users of the
-// machine, as a command line does.
-const keyEnv = "STAFFETTA_KEY"
-
-// exitInterrupted is what shells expect of a process that a Ctrl-C ended.
-const exitInterrupted = 130
-
-// keyFlags say what the service's key is.
-type keyFlags struct{ key, file string }
-
-func (f *keyFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.key, "key", "", "key of the service; other users of the machine "+
-		"can see it here,\nso prefer --key-file or the variable "+keyEnv)
-	cmd.Flags().StringVar(&f.file, "key-file", "", "file with the key of the service")
-	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
-	shareFlag(cmd, "key", "")
-	shareFlag(cmd, "key-file", "")
-	hideValue(cmd, "key")
-}
-
-// read returns the key; empty when none is given.
-func (f *keyFlags) read() (string, error) {
-	switch {
-	case f.key != "":
-		return f.key, nil
-	case f.file == "":
-		return "", nil
-	}
-	file, err := os.Open(f.file)
-	if err != nil {
-		return "", fmt.Errorf("--key-file: %w", err)
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, 4096))
-	if err != nil {
-		return "", fmt.Errorf("--key-file: %w", err)
-	}
-	key := strings.TrimSpace(string(b))
-	if key == "" {
-		return "", fmt.Errorf("--key-file: %s is empty", f.file)
-	}
-	return key, nil
-}
-
 type sendFlags struct {
 	gateway, file, results, ca string
-	key                        keyFlags
+	key                        cli.KeyFlags
 	concurrency                int
 	giveUp                     time.Duration
 	oneByOne, quiet            bool
@@ -97,7 +53,7 @@ and 130 after Ctrl-C.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.gateway, "gateway", "", "base URL of a gateway, as http://127.0.0.1:8080")
-	flags.key.register(cmd)
+	flags.key.Register(cmd)
 	f.StringVar(&flags.file, "file", "", "file of messages; - is standard input")
 	f.StringVar(&flags.results, "results", "", "file of results; - is standard output, where "+
 		"nothing is resumed")
@@ -114,12 +70,12 @@ and 130 after Ctrl-C.`,
 }
 
 func runSend(cmd *cobra.Command, flags *sendFlags) (err error) {
-	key, err := flags.key.read()
+	key, err := flags.key.Read()
 	if err != nil {
 		return err
 	}
 	if key == "" {
-		return errors.New("no key: give --key-file, --key or the variable " + keyEnv)
+		return errors.New("no key: give --key-file, --key or the variable " + cli.KeyEnv)
 	}
 	config := sender.Config{Gateway: flags.gateway, Key: key, OneByOne: flags.oneByOne,
 		Concurrency: flags.concurrency, GiveUp: flags.giveUp}
@@ -171,8 +127,8 @@ func runSend(cmd *cobra.Command, flags *sendFlags) (err error) {
 func sendError(summary *sender.Summary, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &exitError{exitInterrupted, errors.New("interrupted; the same command again " +
-			"finishes the rest")}
+		return &cli.ExitError{Code: cli.ExitInterrupted, Err: errors.New("interrupted; the same " +
+			"command again finishes the rest")}
 	case err != nil:
 		return err
 	case summary.Failed > 0:

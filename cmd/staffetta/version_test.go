@@ -2,46 +2,17 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/cmd/internal/clitest"
 )
-
-func TestVersion(t *testing.T) {
-	out, _, err := execute(t, newVersionCommand(), "", "--json")
-	var r versionReport
-	if err != nil || json.Unmarshal([]byte(out), &r) != nil || r.Logs != wire.Version ||
-		r.LogsMin != wire.VersionMin || r.Version == "" || !strings.HasPrefix(r.Go, "go1.") {
-		t.Errorf("%v, %+v:\n%s", err, r, out)
-	}
-	info := &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}, Settings: []debug.BuildSetting{
-		{Key: "vcs.revision", Value: "c0ffee"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"},
-		{Key: "vcs.modified", Value: "true"}}}
-	var text bytes.Buffer
-	if err := newVersionReport(info).write(&text); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"staffetta v1.2.3\n",
-		"c0ffee of 2026-01-02T03:04:05Z, and changes\n"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("no %q in\n%s", want, text.String())
-		}
-	}
-	text.Reset()
-	newVersionReport(nil).write(&text)
-	if !strings.Contains(text.String(), "staffetta unknown\ncommit    unknown") {
-		t.Errorf("without build information:\n%s", text.String())
-	}
-}
 
 // TestManual: each command has a page with all its flags; where a reader of such pages is
 // installed, it finds nothing to complain of.
@@ -61,8 +32,8 @@ func TestManual(t *testing.T) {
 		t.Errorf("staffetta-node.1, %v:\n%s", err, node)
 	}
 	var pages []string
-	eachCommand(newRootCommand(), func(cmd *cobra.Command) {
-		path := filepath.Join(dir, manName(cmd)+".1")
+	clitest.EachCommand(newRootCommand(), func(cmd *cobra.Command) {
+		path := filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")
 		if _, err := os.Stat(path); err != nil {
 			t.Errorf("%s has no page: %v", cmd.CommandPath(), err)
 			return
@@ -76,29 +47,13 @@ func TestManual(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	for text, want := range map[string]string{".TH": `\&.TH`, `a\b-c`: `a\eb\-c`, "'x": `\(aqx`} {
-		if got := manText(text); got != want {
-			t.Errorf("manText(%q) is %q, want %q", text, got, want)
-		}
-	}
-}
-
-// eachCommand calls do with a command and those below it that help shows.
-func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
-	if cmd.Hidden {
-		return
-	}
-	do(cmd)
-	for _, c := range cmd.Commands() {
-		eachCommand(c, do)
-	}
 }
 
 // TestHelpOfEveryCommand: a command says in a line what it does; one that runs says what that
 // means and shows an example, each of which is a command line that it takes.
 func TestHelpOfEveryCommand(t *testing.T) {
 	line := regexp.MustCompile(`^  (staffetta|[A-Z]+=\S+ staffetta) \S`)
-	eachCommand(newRootCommand(), func(cmd *cobra.Command) {
+	clitest.EachCommand(newRootCommand(), func(cmd *cobra.Command) {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: Short is %q", cmd.CommandPath(), cmd.Short)
 		}
@@ -125,16 +80,6 @@ func TestHelpOfEveryCommand(t *testing.T) {
 			t.Errorf("%s: no example is one of it", cmd.CommandPath())
 		}
 	})
-	known := map[string]bool{}
-	eachCommand(newRootCommand(), func(cmd *cobra.Command) {
-		_, path, _ := strings.Cut(cmd.CommandPath(), " ")
-		known[path] = true
-	})
-	for path := range explanations {
-		if !known[path] {
-			t.Errorf("staffetta %s is explained, and no command", path)
-		}
-	}
 }
 
 // checkExample parses an example as its command does, and returns which command that is.

@@ -2,20 +2,22 @@ package repotest
 
 import (
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// commandLine is a `staffetta …` found in a document.
+// commandLine is a `staffetta …` or a `staffetta-lab …` found in a document.
 type commandLine struct {
-	where string
-	args  []string
+	where   string
+	program string
+	args    []string
 }
 
 var (
-	invocation = regexp.MustCompile(`(?:^|[\s/=(])staffetta[ ]+([a-z][^\n]*)`)
+	invocation = regexp.MustCompile(`(?:^|[\s/=(])(staffetta|staffetta-lab)[ ]+([a-z][^\n]*)`)
 	inline     = regexp.MustCompile("`([^`\n]+)`")
 	argument   = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
@@ -31,7 +33,7 @@ func commandLines(document, text string) []commandLine {
 				continue
 			}
 			args := []string{}
-			for _, a := range argument.FindAllString(m[1], -1) {
+			for _, a := range argument.FindAllString(m[2], -1) {
 				if strings.HasPrefix(a, "#") || strings.ContainsAny(a[:1], "|>&") {
 					break
 				}
@@ -39,7 +41,8 @@ func commandLines(document, text string) []commandLine {
 					args = append(args, strings.Trim(a, `"'`))
 				}
 			}
-			all = append(all, commandLine{document + ": " + strings.TrimSpace(line), args})
+			all = append(all, commandLine{document + ": " + strings.TrimSpace(line),
+				m[1], args})
 		}
 	}
 	for _, b := range blocks(document, text) {
@@ -56,7 +59,6 @@ func commandLines(document, text string) []commandLine {
 // TestDocumentedCommands: every command line of the documents, and of the commands' own help, is
 // one that the binary takes.
 func TestDocumentedCommands(t *testing.T) {
-	bin := binary(t)
 	var all []commandLine
 	for _, doc := range documents(t) {
 		all = append(all, commandLines(doc, readFile(t, doc))...)
@@ -65,13 +67,13 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Fatalf("%d command lines found", len(all))
 	}
 	for _, c := range all {
-		if message := refused(bin, c.args); message != "" {
+		if message := refused(program(t, c.program), c.args); message != "" {
 			t.Errorf("%s: %s", c.where, message)
 		}
 	}
 	for _, wrong := range [][]string{{"nosuch"}, {"node", "--nosuch"}, {"admin", "nosuch"},
 		{"local", "--nodes", "many"}} {
-		if refused(bin, wrong) == "" {
+		if refused(program(t, "staffetta"), wrong) == "" {
 			t.Errorf("%q passes, and is no command line of staffetta", wrong)
 		}
 	}
@@ -84,7 +86,7 @@ func refused(bin string, args []string) string {
 		return strings.TrimSpace(string(out))
 	}
 	// An unknown command below a known one shows the known one's help.
-	command := []string{"staffetta"}
+	command := []string{filepath.Base(bin)}
 	for _, a := range args {
 		if strings.HasPrefix(a, "-") {
 			break
@@ -140,7 +142,7 @@ func TestFlagTables(t *testing.T) {
 	flag := regexp.MustCompile(`--[a-z][a-z-]*`)
 	operating := readFile(t, "docs/operating.md")
 	for heading, command := range map[string]string{"## A node": "node", "## A gateway": "gateway"} {
-		help, err := exec.Command(binary(t), command, "--help").Output()
+		help, err := exec.Command(program(t, "staffetta"), command, "--help").Output()
 		if err != nil {
 			t.Fatal(err)
 		}

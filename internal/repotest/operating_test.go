@@ -120,7 +120,7 @@ func refusals(t *testing.T, text string) []*regexp.Regexp {
 
 // TestExitCodes: a command line that can not be run ends with the code that supervisors see.
 func TestExitCodes(t *testing.T) {
-	err := exec.Command(binary(t), "node").Run()
+	err := exec.Command(program(t, "staffetta"), "node").Run()
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
 		t.Errorf("a node without flags ends with %v, want exit code 1", err)
 	}

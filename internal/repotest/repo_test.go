@@ -64,7 +64,7 @@ func packages(t *testing.T) []goPackage {
 	return all
 }
 
-// binDir is where the binary is built, removed by TestMain.
+// binDir is where the programs are built, removed by TestMain.
 var binDir string
 
 func TestMain(m *testing.M) {
@@ -77,21 +77,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var buildOnce = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binDir, "staffetta")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "./cmd/staffetta")
+var buildOnce = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", binDir+"/", "./cmd/...")
 	cmd.Dir, cmd.Stderr = root, os.Stderr
-	return path, cmd.Run()
+	return cmd.Run()
 })
 
-// binary is the staffetta command, built once.
-func binary(t *testing.T) string {
+// program is staffetta or staffetta-lab, built once.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	path, err := buildOnce()
-	if err != nil {
+	if err := buildOnce(); err != nil {
 		t.Fatal("go build:", err)
 	}
-	return path
+	return filepath.Join(binDir, name)
 }
 
 // readFile reads a file of the repository.

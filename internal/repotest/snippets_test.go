@@ -36,7 +36,7 @@ func newShell(t *testing.T, replace ...string) *shell {
 	}
 	s := &shell{t: t, dir: t.TempDir(), replace: strings.NewReplacer(replace...)}
 	s.env = append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
-	if err := os.Symlink(binary(t), filepath.Join(s.dir, "staffetta")); err != nil {
+	if err := os.Symlink(program(t, "staffetta"), filepath.Join(s.dir, "staffetta")); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -215,7 +215,7 @@ func TestReadme(t *testing.T) {
 	} else {
 		checkBulk(t, s)
 	}
-	s.run("./staffetta bench --dir " + dir[1] + " --count 200 --warm-up 0s")
+	s.run(program(t, "staffetta-lab") + " bench --dir " + dir[1] + " --count 200 --warm-up 0s")
 	documented := documentedMetrics(t)
 	for _, admin := range []string{file.Nodes[0].Admin, file.Gateways[0].Admin} {
 		_, text := get(t, admin+"/metrics")

@@ -218,7 +218,7 @@ func procs(command string, cores int) int {
 	return max(1, cores/4)
 }
 
-// flagVariables begin the variables that stand for flags, see cmd/staffetta.
+// flagVariables begin the variables that stand for flags, see cmd/internal/cli.
 const flagVariables = "STAFFETTA_"
 
 // environment is a child's. What whoever started this process says of cores wins. Variables that

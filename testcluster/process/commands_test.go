@@ -65,7 +65,6 @@ func TestCommandLines(t *testing.T) {
 			"--file", messages}},
 		"no file of messages": {"--file", []string{"send", "--gateway", "http://x", "--key", "k",
 			"--file", dir + "/none"}},
-		"bench without a federation": {"federation", []string{"bench", "--dir", dir}},
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, c.want, c.args...) })
 	}

@@ -74,7 +74,7 @@ func (c *Config) path(elem ...string) string {
 
 // Again is the command line that repeats the run.
 func (c *Config) Again() string {
-	args := []string{"staffetta torture", fmt.Sprintf("--seed %d", c.Seed),
+	args := []string{"staffetta-lab torture", fmt.Sprintf("--seed %d", c.Seed),
 		fmt.Sprintf("--duration %s", c.Duration), "--regions " + strings.Join(c.Regions, ","),
 		fmt.Sprintf("--nodes %d", c.Nodes)}
 	if len(c.Faults) > 0 {

@@ -36,9 +36,9 @@ var plantedRuns = []struct {
 
 // TestPlanted: each planted bug is found by a short run, which finds nothing without it.
 func TestPlanted(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "staffetta")
+	binary := filepath.Join(t.TempDir(), "staffetta-lab")
 	build := exec.Command("go", "build", "-tags", "planted", "-o", binary,
-		"github.com/staffetta/staffetta/cmd/staffetta")
+		"github.com/staffetta/staffetta/cmd/staffetta-lab")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}

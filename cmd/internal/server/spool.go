@@ -1,0 +1,28 @@
+package server
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/node"
+)
+
+// spoolFlags bound what a node's region keeps for regions that are away.
+type spoolFlags struct {
+	bytes       size
+	age, keyAge time.Duration
+}
+
+func (f *spoolFlags) register(cmd *cobra.Command) {
+	f.bytes = 1 << 30
+	cmd.Flags().Var(&f.bytes, "spool-bytes",
+		"what may wait in the region for regions that are away; beyond it nothing more is taken")
+	cmd.Flags().DurationVar(&f.age, "spool-age", 7*24*time.Hour,
+		"how long a region may have been away for which more is taken; what waits stays")
+	cmd.Flags().DurationVar(&f.keyAge, "region-key-age", 90*24*time.Hour,
+		"age at which the region makes a new key pair")
+}
+
+func (f *spoolFlags) config() node.SpoolConfig {
+	return node.SpoolConfig{Bytes: uint64(f.bytes), Age: f.age, KeyAge: f.keyAge}
+}
