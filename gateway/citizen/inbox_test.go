@@ -12,8 +12,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
@@ -509,14 +511,15 @@ func TestRegionAwayShutsOutNobody(t *testing.T) {
 func checkObject(t *testing.T, body []byte) *strictjson.Object {
 	t.Helper()
 	o, err := parseObject(body)
-	var generic any
-	plain := json.Unmarshal(body, &generic)
-	_, isObject := generic.(map[string]any)
+	// Raw members: a number beyond a float64 is JSON. Half a character in an escape is, too.
+	var generic map[string]jsontext.Value
+	plain := json.Unmarshal(body, &generic, jsontext.AllowInvalidUTF8(true))
+	isObject := generic != nil
 	if err == nil && (plain != nil || !isObject) {
 		t.Fatalf("accepted what is no object: %v", plain)
 	}
 	if err != nil {
-		if plain == nil && isObject && shallow(body) {
+		if plain == nil && isObject && shallow(body) && utf8.Valid(body) {
 			t.Fatalf("refused an object: %v", err)
 		}
 		if p := problem.From(err); p.Type != problemBody.Type || p.Detail == "" {
@@ -524,8 +527,8 @@ func checkObject(t *testing.T, body []byte) *strictjson.Object {
 		}
 		return nil
 	}
-	if o.Len() != len(generic.(map[string]any)) {
-		t.Fatalf("got %d members, want %d", o.Len(), len(generic.(map[string]any)))
+	if o.Len() != len(generic) {
+		t.Fatalf("got %d members, want %d", o.Len(), len(generic))
 	}
 	return o
 }

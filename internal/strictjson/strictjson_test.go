@@ -129,17 +129,22 @@ value undefined at root.m is not a valid [thing]`
 		!strings.HasSuffix(got, "\n3 more values are not valid") {
 		t.Errorf("%d lines: %s", n+1, got)
 	}
-	o, err := ReadObject([]byte(`{"n":1.5,"s":"x","l":["a",1,"a"],"o":{"i":7}}`))
+	if o, _ := ReadObject([]byte(`{"n":9.0}`)); o.Integer("n", 9) != 9 || o.Err() != nil {
+		t.Errorf("9.0 is 9, within 9: %v", o.Err())
+	}
+	o, err := ReadObject([]byte(`{"n":1.5,"m":10,"s":"x","l":["a",1,"a"],"o":{"i":7}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	no := func(string) bool { return false }
 	o.Integer("n", 9)
+	o.Integer("m", 9)
 	o.Text("s", "rule", false, no)
 	o.Text("absent", "rule", true, no)
 	o.Strings("l", "a", 2, func(s string) bool { return s == "a" })
 	o.Child("o", "object").Bool("i", true)
 	want = `value at root.n is not a valid [integer >= 0 and <= 9]
+value at root.m is not a valid [integer >= 0 and <= 9]
 value at root.s is not a valid [rule]
 value at root.absent is not a valid [rule]
 value at root.l.1 is not a valid [a]
@@ -171,4 +176,21 @@ func TestReset(t *testing.T) {
 			t.Errorf("%s: something is kept", text)
 		}
 	}
+}
+
+// FuzzWays: what one of the two refuses, the other does, and for the same.
+func FuzzWays(f *testing.F) {
+	for _, seed := range []string{`{"a":[1,{"b":null}],"c":"\ud83d"}`, `{"a":1,"a":2}`, `[{}`, "\xff",
+		`{"a":1} x`, strings.Repeat("[", 65)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		reader, object := read(text)
+		var a, b *Syntax
+		errors.As(reader, &a)
+		errors.As(object, &b)
+		if (a == nil) != (b == nil) || a != nil && *a != *b {
+			t.Errorf("%q: the reader says %v, the object %v", text, reader, object)
+		}
+	})
 }
