@@ -13,6 +13,7 @@ import (
 	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/contract"
+	"github.com/staffetta/staffetta/internal/problem"
 )
 
 // declared are the operations of every API.
@@ -183,5 +184,16 @@ func TestDeclarations(t *testing.T) {
 			o.By != operation.Key {
 			t.Errorf("%s: a bound of no body, or a scope of nobody", o.Pattern())
 		}
+	}
+}
+
+// TestProblemTypes: a type means one thing, whichever API answers it.
+func TestProblemTypes(t *testing.T) {
+	seen := map[problem.Type]bool{}
+	for _, p := range slices.Concat(problem.Common(), institution.Problems(), citizen.Problems()) {
+		if seen[p.Type] || p.Title == "" || http.StatusText(p.Status) == "" {
+			t.Errorf("problem %s: twice, without title, or of no status", p.Type)
+		}
+		seen[p.Type] = true
 	}
 }

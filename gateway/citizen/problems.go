@@ -38,6 +38,10 @@ var (
 		problemUnavailable, problemInternal}
 )
 
+// Problems lists what this API can answer: of package problem's, only that nobody serves an
+// operation.
+func Problems() []problem.Problem { return problems }
+
 // refuse gives a problem its detail, which goes to the citizen's client and names nothing
 // personal.
 func refuse(p problem.Problem, format string, args ...any) problem.Problem {

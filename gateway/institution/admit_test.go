@@ -312,13 +312,6 @@ func TestConfig(t *testing.T) {
 // docs/problems.md lists every problem.
 func TestProblems(t *testing.T) {
 	openapitest.CheckProblems(t, "../../docs/problems.md", "Institutions", Problems())
-	seen := map[string]bool{}
-	for _, p := range Problems() {
-		if seen[string(p.Type)] || p.Title == "" || http.StatusText(p.Status) == "" {
-			t.Errorf("problem %s: twice, without title, or of no status", p.Type)
-		}
-		seen[string(p.Type)] = true
-	}
 }
 
 // The contract's test citizen is every service's to write to and to ask for, on trial or not, and
