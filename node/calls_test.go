@@ -112,7 +112,8 @@ func TestGuards(t *testing.T) {
 	restored.Regions[0].Incarnation = 1
 	n.cfg.Founding = &restored
 	for m, c := range n.table {
-		if c.at == regionShows && !errors.Is(ask(c), wire.NotReady) {
+		ofRegion := c.at == regionLeads || c.at == regionDecides || c.at == regionShows
+		if ofRegion && !errors.Is(ask(c), wire.NotReady) {
 			t.Errorf("%s: got %v, want not ready", m.Call().Name, ask(c))
 		}
 	}

@@ -100,13 +100,17 @@ func (n *Node) disowns(rec *wire.Record) bool {
 	return err != nil || own.State == wire.NotOwned || own.State == wire.Claiming
 }
 
-// mayPropose refuses early what Propose would refuse late, before work is done for it.
+// mayPropose refuses early what Propose would refuse late, before work is done for it. Whether the
+// region serves comes first: of one that does not, no node is to be looked for that leads.
 func (n *Node) mayPropose() error {
+	if err := n.serves(); err != nil {
+		return err
+	}
 	if leader, _ := n.regionGroup.Leader(); leader != n.cfg.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
 	if n.disk.refuses() {
 		return wire.Errorf(wire.Unavailable, "%s", n.disk)
 	}
-	return n.serves()
+	return nil
 }
