@@ -134,7 +134,7 @@ func (w *world) router(change ...func(*Config)) *Router {
 	for r.Ready() != nil {
 		time.Sleep(time.Millisecond)
 	}
-	if _, bench := w.t.(*testing.B); !bench {
+	if _, test := w.t.(*testing.T); test {
 		synctest.Wait()
 	}
 	return r
