@@ -142,7 +142,7 @@ type Timing struct {
 }
 
 // TrailingLogsMin is the least that a log keeps behind a snapshot: with none, a restarted
-// follower can not be caught up (hashicorp/raft#86).
+// follower cannot be caught up (hashicorp/raft#86).
 const TrailingLogsMin = 1024
 
 // RegionTiming suits a group whose members are milliseconds apart. Commit is what an idle node

@@ -159,7 +159,7 @@ func checkLog(index uint64, log *raft.Log) error {
 func decodeConfiguration(b []byte) (c raft.Configuration, err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("membership can not be decoded")
+			err = errors.New("membership cannot be decoded")
 		}
 	}()
 	return raft.DecodeConfiguration(b), nil

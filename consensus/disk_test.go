@@ -86,7 +86,7 @@ func TestFailedDiskEndsTheLeader(t *testing.T) {
 	}
 }
 
-// A vote that can not be stored ends the replica without a panic.
+// A vote that cannot be stored ends the replica without a panic.
 func TestFailedVoteEndsTheReplica(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, c *cluster) {
 		faults := map[wire.NodeID]*faultyStores{}

@@ -37,7 +37,7 @@
 //	disk.go       the guard around both stores
 //	transport.go  the library's transport over ours
 //	parked.go     dialled streams that lie idle, closed until they are used
-//	pipeline.go   a pipeline that can not block
+//	pipeline.go   a pipeline that cannot block
 //	digest.go     digests of the state, compared between replicas
 //	peers.go      what the leader knows of the others: progress
 //	clock.go      the clocks of others, and which time is believed

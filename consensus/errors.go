@@ -8,7 +8,7 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// Why a group can not go on. Run and Open wrap them with the particulars; in every case the
+// Why a group cannot go on. Run and Open wrap them with the particulars; in every case the
 // process must exit, and an operator can tell from the text what to do.
 var (
 	// ErrDisk: a disk operation failed. After a failed fsync nobody knows what is on disk, and a

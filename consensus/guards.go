@@ -24,7 +24,7 @@ const (
 	guardOrphans            = "orphans"              // futures that nobody answers
 
 	// The log stores.
-	guardEntryCap = "entry-cap" // raft-wal accepts what it can not read
+	guardEntryCap = "entry-cap" // raft-wal accepts what it cannot read
 	guardChecksum = "checksum"  // raft-wal does not check what it reads
 	guardGap      = "gap"       // bolt accepts a log with a hole
 	guardVersions = "versions"  // only these build together and have the fixes

@@ -68,7 +68,7 @@ func (g *Group) admit(ctx context.Context, data []byte) (wire.Time, error) {
 	if err := g.running(); err != nil {
 		return 0, err
 	}
-	// raft-wal accepts an entry above 64 MiB and can not read it back, so the cap is a matter of
+	// raft-wal accepts an entry above 64 MiB and cannot read it back, so the cap is a matter of
 	// safety. The checksum is verified here because every replica trusts it from here on.
 	entry, err := wire.DecodeEntry(data)
 	if err != nil && g.config.guards.on(guardEntryCap) {

@@ -28,7 +28,7 @@ type reconciler struct {
 	term        uint64
 }
 
-// run leaves log, votes and state in agreement, or says why it can not. An entry that may have
+// run leaves log, votes and state in agreement, or says why it cannot. An entry that may have
 // been acknowledged is never deleted.
 func (r *reconciler) run() error {
 	if err := r.identity(); err != nil {

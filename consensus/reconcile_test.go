@@ -244,7 +244,7 @@ func TestFailedStateEndsTheReplica(t *testing.T) {
 func TestWhatIsCheckedOfAnEntry(t *testing.T) {
 	if err := checkLog(1, &raft.Log{Index: 1, Type: raft.LogConfiguration,
 		Data: []byte{0xc1}}); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("membership that can not be decoded: %v, want %v", err, ErrCorrupt)
+		t.Errorf("membership that cannot be decoded: %v, want %v", err, ErrCorrupt)
 	}
 	if err := checkLog(1, &raft.Log{Index: 2}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("entry of another index: %v, want %v", err, ErrCorrupt)

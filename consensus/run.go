@@ -12,7 +12,7 @@ import (
 // tickEvery is how often a group looks after itself.
 const tickEvery = 500 * time.Millisecond
 
-// Run blocks until ctx is over or the group can not go on. It answers nil after a clean stop:
+// Run blocks until ctx is over or the group cannot go on. It answers nil after a clean stop:
 // leadership was offered to another voter, the state is flushed, everything is closed. On an
 // error the process must exit; with ErrStalled a disk operation is still going on and nothing
 // was closed behind it.
@@ -38,7 +38,7 @@ func (g *Group) Close() error {
 }
 
 // fatal ends the group with a reason; the first one counts. It does not wait, so that it may be
-// called from anywhere. A leader that can not go on stops sending heartbeats here and now.
+// called from anywhere. A leader that cannot go on stops sending heartbeats here and now.
 func (g *Group) fatal(err error) {
 	g.fail.Do(func() {
 		g.failure = err

@@ -159,7 +159,7 @@ func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	}
 }
 
-// AppendEntriesPipeline answers a pipeline that can not block for ever.
+// AppendEntriesPipeline answers a pipeline that cannot block for ever.
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress,
 ) (raft.AppendPipeline, error) {
 	p, err := t.NetworkTransport.AppendEntriesPipeline(id, to)

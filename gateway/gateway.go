@@ -120,7 +120,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }
 
-// Run serves until ctx ends, or until it can not: the link's socket or a listener fails. When
+// Run serves until ctx ends, or until it cannot: the link's socket or a listener fails. When
 // ctx ends, requests under way are finished within DrainWait first. It returns after every
 // goroutine that it started, nil when ctx ended. It is called once.
 func (g *Gateway) Run(ctx context.Context) error {

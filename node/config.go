@@ -41,7 +41,7 @@ type Config struct {
 	Certificate func() (*tls.Certificate, error)
 	// Roots are the authorities of the node's own files; it is called for each handshake.
 	Roots func() []*x509.Certificate
-	// Problem says why those files can not be used as they are now; nil: there are none.
+	// Problem says why those files cannot be used as they are now; nil: there are none.
 	Problem func() error
 
 	// Renew are the files that Certificate is read from, which are renewed through the region's

@@ -109,7 +109,7 @@ func (d *dataDir) ownedBy(o owner) error {
 	return nil
 }
 
-// errRemovedNode says that a node was removed and can not come back.
+// errRemovedNode says that a node was removed and cannot come back.
 var errRemovedNode = errors.New("a removed node does not come back")
 
 // removed notes that the node was removed from the federation: what it holds is void.

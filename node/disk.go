@@ -110,7 +110,7 @@ func newDisk(cfg *Config) *disk {
 	return d
 }
 
-// look measures. What can not be measured keeps its level.
+// look measures. What cannot be measured keeps its level.
 func (d *disk) look() (level, before wire.DiskLevel) {
 	before = d.level()
 	for _, r := range d.rooms {

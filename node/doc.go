@@ -48,7 +48,7 @@
 //	slots.go        anchor slots: granted, taken over, handed over
 //	spool.go        sealed blocks for regions that are away: taking, reading, counting
 //	spoolrelay.go   bringing them to their owners, on the leader
-//	spooldiscard.go an operator gives up what an owner can not read
+//	spooldiscard.go an operator gives up what an owner cannot read
 //	spoolowner.go   taking them from other regions' spools
 //	spoolkeys.go    the region's key pairs
 //	spoolstats.go   the spool's metrics

@@ -54,7 +54,7 @@ func (n *Node) whileLeading(ctx context.Context, g *consensus.Group,
 			dutyCtx, stop = context.WithCancel(ctx)
 			go func() { done <- duty(dutyCtx) }()
 		case err := <-done:
-			// A duty ends early only when it can not go on.
+			// A duty ends early only when it cannot go on.
 			stop()
 			return err
 		case <-ctx.Done():

@@ -127,7 +127,7 @@ func parseToken(b []byte) (*Token, error) {
 func (t *Token) JSON() []byte {
 	b, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
-		panic(err) // the type has no value that can not be encoded
+		panic(err) // the type has no value that cannot be encoded
 	}
 	return append(b, '\n')
 }

@@ -179,7 +179,7 @@ func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) err
 	}
 	group, err := n.askMembers(ctx, m, node.Region)
 	if err != nil {
-		return wire.Errorf(wire.Conflict, "region %s can not say whether it could do without %s: "+
+		return wire.Errorf(wire.Conflict, "region %s cannot say whether it could do without %s: "+
 			"%s", node.Region, node.ID, wire.AsError(err).Error())
 	}
 	if have, member := group.Member(node.ID); !member || !have.Voter {

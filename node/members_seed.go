@@ -160,7 +160,7 @@ func (d *seed) seek(offset uint64) error {
 	if offset < d.at {
 		again, ok := d.stream.(store.Rewinder)
 		if !ok {
-			return wire.Errorf(wire.NotFound, "the copy can not be read again")
+			return wire.Errorf(wire.NotFound, "the copy cannot be read again")
 		}
 		if err := again.Rewind(); err != nil {
 			return err

@@ -301,7 +301,7 @@ func (d *moves) undo(ctx context.Context, m *wire.Move) error {
 	return d.log(ctx, wire.CmdMoveUndo, d.step(m))
 }
 
-// giveUp asks for the end of a move that can not be made.
+// giveUp asks for the end of a move that cannot be made.
 func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
 	d.n.log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
 		slog.String("reason", why.Error()))

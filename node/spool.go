@@ -230,7 +230,7 @@ func (n *Node) SpoolStatus() []wire.SpoolStatus {
 }
 
 // RegionSpoolCount counts the blocks that a region's removal would orphan: those sealed to it in
-// any spool, and those of others in its own. Unavailable when a region can not be asked, since
+// any spool, and those of others in its own. Unavailable when a region cannot be asked, since
 // then nobody knows. On a map on which the region is closing the count can only fall.
 func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (blocks uint64,
 	err error) {
@@ -246,7 +246,7 @@ func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (bloc
 		var sum wire.SpoolStatus
 		err := n.callRegion(ctx, r.ID, wire.MethodCountSpooled, &q, &sum)
 		if err != nil {
-			return 0, wire.Errorf(wire.Unavailable, "the spool of region %s can not be counted: %s",
+			return 0, wire.Errorf(wire.Unavailable, "the spool of region %s cannot be counted: %s",
 				r.ID, wire.AsError(err).Code)
 		}
 		blocks += sum.Blocks

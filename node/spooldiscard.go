@@ -9,7 +9,7 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// discardSpooled answers MethodDiscardSpooled: blocks that their owner said it can not read, such
+// discardSpooled answers MethodDiscardSpooled: blocks that their owner said it cannot read, such
 // as those sealed to a key that a restored region has not, leave the spool. Their messages are
 // FAILED, which their senders see, and their idempotency keys are free again.
 func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.DiscardSpooled) (
@@ -63,7 +63,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.Disc
 	return answer, nil
 }
 
-// unreadable are the blocks that the owner said it can not read, in order, as many as one command
+// unreadable are the blocks that the owner said it cannot read, in order, as many as one command
 // discards. None of them is with the owner, or will be within a minute: what is to be said of a
 // block that may be must be the owner's word. Those are counted in answer, with the reasons.
 func (s *spool) unreadable(d *wire.DiscardSpooled, answer *wire.DiscardedSpooled) (seqs []uint64) {

@@ -46,7 +46,7 @@ type place struct{ block, record int }
 
 // relayedBlock is one block of a relay.
 type relayedBlock struct {
-	err      *wire.Error // it can not be read
+	err      *wire.Error // it cannot be read
 	records  []wire.Record
 	outcomes []wire.Outcome
 }
@@ -178,7 +178,7 @@ func (r *relaying) answer(b *relayedBlock) (a wire.RelayedBlock) {
 	for _, owner := range owners {
 		sealed, err := r.reseal(b, owner, moved[owner])
 		if err != nil {
-			r.n.log.Warn("records of a code that moved can not be sealed", "owner", owner,
+			r.n.log.Warn("records of a code that moved cannot be sealed", "owner", owner,
 				"reason", err.Error())
 			for _, p := range moved[owner] {
 				a.Outcomes[p] = wire.Outcome{}

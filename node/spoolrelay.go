@@ -30,7 +30,7 @@ const (
 type stuck struct {
 	owner   wire.RegionID
 	until   time.Time
-	refused bool // by the owner, who can not read it
+	refused bool // by the owner, who cannot read it
 	why     string
 }
 
@@ -103,7 +103,7 @@ func (s *spool) relayTo(ctx context.Context, owner wire.RegionID) {
 }
 
 // search reports whether the owner's leader answers. All its nodes are asked at once: each may
-// need its time to find out that it can not be reached.
+// need its time to find out that it cannot be reached.
 func (s *spool) search(ctx context.Context, owner wire.RegionID) bool {
 	attempt, cancel := context.WithTimeout(ctx, searchWait)
 	defer cancel()
@@ -240,7 +240,7 @@ func undecided(list []wire.Outcome) bool {
 }
 
 // rest leaves a block alone for a while, so that those behind it go on. Nothing is dropped: what
-// an owner can not read it may be able to read after a restart, an upgrade or a restore.
+// an owner cannot read it may be able to read after a restart, an upgrade or a restore.
 func (s *spool) rest(owner wire.RegionID, seq uint64, refused bool, why *wire.Error) {
 	pause := undecidedFor
 	if refused {

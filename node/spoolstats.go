@@ -80,7 +80,7 @@ func (s *spool) health(now wire.Time) (list []string) {
 			"oldest for %s", t.Records, t.Blocks, t.Bytes, t.Owner,
 			max(0, now.Sub(t.Oldest)).Round(time.Second))
 		if t.Refused > 0 {
-			line += fmt.Sprintf("; %d blocks can not be read there", t.Refused)
+			line += fmt.Sprintf("; %d blocks cannot be read there", t.Refused)
 		}
 		list = append(list, line)
 	}

@@ -26,7 +26,7 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 		return nil, err
 	}
 	if block.Erased {
-		return nil, wire.Malformedf("a rewritten block can not be submitted")
+		return nil, wire.Malformedf("a rewritten block cannot be submitted")
 	}
 	for i := range block.Records {
 		if err := block.Records[i].Validate(); err != nil {

@@ -50,7 +50,7 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocatio
 	case id.Federation != from.Federation:
 		return nil, wire.Malformedf("%s is not of federation %s", id, from.Federation)
 	case id == from:
-		return nil, wire.Errorf(wire.Conflict, "%s can not revoke itself, since the answer would "+
+		return nil, wire.Errorf(wire.Conflict, "%s cannot revoke itself, since the answer would "+
 			"not reach it: another operator can", id)
 	}
 	if r.Before == 0 {

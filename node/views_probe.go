@@ -104,7 +104,7 @@ func certificateStatus(cert *x509.Certificate) wire.CertificateStatus {
 	return s
 }
 
-// probeSelf measures what a peer can not see.
+// probeSelf measures what a peer cannot see.
 func (n *Node) probeSelf() wire.SelfProbe {
 	p := wire.SelfProbe{FilesWanted: filesWanted}
 	slowest, err := fsyncTime(n.dir.path)

@@ -55,7 +55,7 @@ func millis(d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// diskStatus is the file system of the data directory; zero when it can not be asked.
+// diskStatus is the file system of the data directory; zero when it cannot be asked.
 func (n *Node) diskStatus() wire.DiskStatus {
 	limits := n.cfg.Disk
 	s := wire.DiskStatus{Full: n.disk.refuses()}

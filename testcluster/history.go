@@ -90,7 +90,7 @@ func Check(list []*Submission, inbox func(wire.Recipient) ([]region.Placed, erro
 	for to, sent := range recipients {
 		placed, err := inbox(to)
 		if err != nil {
-			c.fail("an inbox can not be read: %v", err)
+			c.fail("an inbox cannot be read: %v", err)
 			continue
 		}
 		c.place(to, placed)

@@ -7,7 +7,7 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// TestCheckFindsEachViolation: a checker that can not fail proves nothing.
+// TestCheckFindsEachViolation: a checker that cannot fail proves nothing.
 func TestCheckFindsEachViolation(t *testing.T) {
 	a, b, other := wire.MessageID{1}, wire.MessageID{2}, wire.MessageID{9}
 	me, you := wire.Recipient{1}, wire.Recipient{2}

@@ -207,7 +207,7 @@ func (c *Coder) DecodeInto(b *Block, frame []byte) error {
 	}
 	if b.body, err = c.dec.DecodeAll(frame[blockHeader:], b.body[:0]); err != nil ||
 		len(b.body) != int(size) {
-		return Malformedf("block can not be decompressed")
+		return Malformedf("block cannot be decompressed")
 	}
 	b.renew(count)
 	if frame[blockFlagsAt]&blockErased != 0 {

@@ -15,7 +15,7 @@ type Code uint16
 const (
 	// Internal: a broken invariant of the answering process. Not the caller's fault.
 	Internal Code = 1 + iota
-	// Malformed: the request can not be decoded or breaks a rule. Nothing changed.
+	// Malformed: the request cannot be decoded or breaks a rule. Nothing changed.
 	Malformed
 	// TooLarge: a bound of limits.go. Nothing changed.
 	TooLarge

@@ -13,7 +13,7 @@ const (
 	// compresses.
 	BlockCloseBytes = 256 << 10
 	// BlockBytesMax is the hard cap of a block's frame. It bounds what a leader holds in flight,
-	// and stays far below the 64 MiB at which raft-wal accepts an entry that it can not read.
+	// and stays far below the 64 MiB at which raft-wal accepts an entry that it cannot read.
 	BlockBytesMax = 1 << 20
 	// BlockDecodedMax is the hard cap of a block's decoded size, checked before decoding.
 	BlockDecodedMax = 4 << 20

@@ -18,7 +18,7 @@ type OrderKind uint8
 
 // The orders.
 const (
-	// OrderDiscard: Region gives up blocks of its spool that Other can not read.
+	// OrderDiscard: Region gives up blocks of its spool that Other cannot read.
 	OrderDiscard OrderKind = 1 + iota
 	// OrderFetch: Region fetches what Other still has of citizens who moved from there.
 	OrderFetch
@@ -55,7 +55,7 @@ func (o *RegionOrder) AuditSubject() string {
 }
 
 // DiscardSpooled asks a home region to give up the blocks of its spool which Owner answered that it
-// can not read: their messages end as FAILED.
+// cannot read: their messages end as FAILED.
 type DiscardSpooled struct {
 	Owner  RegionID
 	DryRun bool

@@ -96,7 +96,7 @@ func (r *Record) ToDigest(h *Hasher) Record {
 }
 
 // Canonical is the Digest of the submission that r carries: an HMAC-SHA-256 under the raw
-// idempotency key. Whoever holds the digest, as an anchor does, and not the key, can not confirm
+// idempotency key. Whoever holds the digest, as an anchor does, and not the key, cannot confirm
 // by guessing what a message says.
 func (r *Record) Canonical(recipient Recipient, key string) Digest {
 	c := Record{Service: r.Service, Recipient: recipient, TimeToLive: r.TimeToLive,

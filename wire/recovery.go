@@ -55,7 +55,7 @@ func NewRecoveryKey() (*RecoveryKey, error) {
 func OpenRecoveryKey(private []byte) (*RecoveryKey, error) {
 	key, err := sealKEM.NewPrivateKey(private)
 	if err != nil {
-		return nil, Malformedf("the recovery key can not be read")
+		return nil, Malformedf("the recovery key cannot be read")
 	}
 	return &RecoveryKey{key, RecoveryIDOf(key.PublicKey().Bytes())}, nil
 }

@@ -42,7 +42,7 @@ func NewRegionKey(id uint32) (*PrivateRegionKey, error) {
 func (k *PrivateRegionKey) Open() (*RegionPrivateKey, error) {
 	key, err := sealKEM.NewPrivateKey(k.Private)
 	if err != nil {
-		return nil, Errorf(Internal, "region key %d can not be read", k.ID)
+		return nil, Errorf(Internal, "region key %d cannot be read", k.ID)
 	}
 	return &RegionPrivateKey{key}, nil
 }
@@ -150,7 +150,7 @@ func (s *SealedBlock) info(federation string) []byte {
 	return binary.BigEndian.AppendUint32(b, s.KeyID)
 }
 
-// Validate checks a block and its stubs as far as the home region can: it can not read the block.
+// Validate checks a block and its stubs as far as the home region can: it cannot read the block.
 func (s *SpoolBlock) Validate() error {
 	if err := s.Sealed.Validate(); err != nil {
 		return err

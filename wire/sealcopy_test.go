@@ -152,7 +152,7 @@ func TestCopyKeyIsSealed(t *testing.T) {
 	}
 }
 
-// TestListing: what a copy consists of can not be put together otherwise, and a field that an older
+// TestListing: what a copy consists of cannot be put together otherwise, and a field that an older
 // program does not keep is not in it.
 func TestListing(t *testing.T) {
 	s := (&CopyKey{Key: [32]byte{1}}).Sealer()

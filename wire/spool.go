@@ -187,7 +187,7 @@ type RelayedBlock struct {
 	// Err says why the block could not be read here: nothing of it was applied, and it stays
 	// where it is.
 	Err *Error
-	// Outcomes are in record order. Undecided: the owner can not say yet.
+	// Outcomes are in record order. Undecided: the owner cannot say yet.
 	Outcomes []Outcome
 	// Resealed holds the records with outcome NotOwner, sealed to their new owners.
 	Resealed []Resealed

@@ -189,7 +189,7 @@ type SelfProbe struct {
 	WantedBufferBytes  uint64 `json:"wanted_buffer_bytes"`
 	FilesMax           uint64 `json:"open_files_max"`
 	FilesWanted        uint64 `json:"open_files_wanted"`
-	// CertificateProblem says why the files of the certificate can not be used as they are now.
+	// CertificateProblem says why the files of the certificate cannot be used as they are now.
 	CertificateProblem string `json:"certificate_problem,omitempty"`
 }
 

@@ -154,7 +154,7 @@ type Identities struct {
 	// Members are those with a connection to the node that they dialled: nodes, gateways and
 	// operators, one line for each certificate in use, at most MembersMax.
 	Members []Credential
-	// Problem says why the node's certificate files can not be used as they are now.
+	// Problem says why the node's certificate files cannot be used as they are now.
 	Problem string
 }
 

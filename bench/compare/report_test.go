@@ -186,6 +186,6 @@ func TestSave(t *testing.T) {
 		t.Errorf("without a path: %v", err)
 	}
 	if err := filled().save(filepath.Join(path, "below")); err == nil {
-		t.Error("a path that can not be written is accepted")
+		t.Error("a path that cannot be written is accepted")
 	}
 }

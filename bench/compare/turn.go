@@ -246,7 +246,7 @@ func (t *turn) sample(ctx context.Context, pids []int) (s sample, err error) {
 	return s, nil
 }
 
-// disk is what was written to the disk so far; nil where that can not be told.
+// disk is what was written to the disk so far; nil where that cannot be told.
 func (t *turn) disk() *int64 {
 	if n, ok := measure.DeviceWritten(t.dir); ok {
 		return &n

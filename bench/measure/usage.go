@@ -107,10 +107,10 @@ func Own() time.Duration {
 
 // DeviceWritten is the number of bytes written, by anybody, to the block device that holds dir:
 // file system journal included. Before it counts it has all dirty pages of the file system
-// written, so that none of them is counted later. ok is false where the device can not be told.
+// written, so that none of them is counted later. ok is false where the device cannot be told.
 func DeviceWritten(dir string) (written int64, ok bool) {
 	if f, err := os.Open(dir); err == nil {
-		unix.Syncfs(int(f.Fd())) // where it can not, the figure is that of the moment
+		unix.Syncfs(int(f.Fd())) // where it cannot, the figure is that of the moment
 		f.Close()
 	}
 	var s unix.Stat_t

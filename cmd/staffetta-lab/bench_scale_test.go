@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/internal/scale"
 )
 
-// TestScaleFlags: what can not be run is refused before anything is made.
+// TestScaleFlags: what cannot be run is refused before anything is made.
 func TestScaleFlags(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

@@ -323,7 +323,7 @@ func TestInitWarns(t *testing.T) {
 	}
 }
 
-// TestInitRefuses: what can not be founded is not made.
+// TestInitRefuses: what cannot be founded is not made.
 func TestInitRefuses(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "x")
 	for _, c := range []struct {

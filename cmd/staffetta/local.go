@@ -66,7 +66,7 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 	return cmd
 }
 
-// refuseNone refuses a federation without something that it can not be without: package process
+// refuseNone refuses a federation without something that it cannot be without: package process
 // takes none for the default.
 func refuseNone(flags *pflag.FlagSet) error {
 	for _, name := range []string{"nodes", "gateways", "citizens"} {

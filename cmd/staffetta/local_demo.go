@@ -106,7 +106,7 @@ const (
 	demoPause = 500 * time.Millisecond
 )
 
-// demoCall makes a call, again while the gateway does not answer or can not serve it now; a
+// demoCall makes a call, again while the gateway does not answer or cannot serve it now; a
 // message that is sent again has the same idempotency key.
 func demoCall(ctx context.Context, method, url string, header http.Header, want int,
 	body, answer any) error {

@@ -165,7 +165,7 @@ func (c *call) refuse(err error) {
 }
 
 // deadFirst is the refusal to tell. One that was found here, without the region, comes after a dead
-// session, and whether it is dead only the region knows. If it can not be asked, the refusal is
+// session, and whether it is dead only the region knows. If it cannot be asked, the refusal is
 // true anyhow.
 func (c *call) deadFirst(err error) error {
 	var local problem.Problem

@@ -93,7 +93,7 @@ type Config struct {
 	Registerer  prometheus.Registerer // default: none
 }
 
-// withDefaults fills what is zero and reports everything that can not work.
+// withDefaults fills what is zero and reports everything that cannot work.
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	if c.Relay == nil {

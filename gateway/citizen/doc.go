@@ -10,7 +10,7 @@
 //   - An absent field is left out; no answer ever contains null.
 //   - An operation answers only the statuses that its row of operations.go lists.
 //   - 401 comes before every other refusal, so that a client with a dead session learns that
-//     first; and only the region that holds the session can cause it, or a token that can not
+//     first; and only the region that holds the session can cause it, or a token that cannot
 //     be one.
 //   - Nothing is decided here: sessions, profiles, preferences and inboxes are the region's. The
 //     token names its region, so that any gateway finds it without a look-up.

@@ -289,7 +289,7 @@ func (c *citizen) setProfile(u wire.ProfileUpdate) (codec.Message, error) {
 		return nil, wire.Errorf(wire.Conflict, "Version %d is not the latest version.", u.Version)
 	}
 	if u.SetMode && u.Mode == wire.Legacy && p.Mode != wire.Legacy {
-		return nil, wire.Errorf(wire.Conflict, "The mode can not return to LEGACY.")
+		return nil, wire.Errorf(wire.Conflict, "The mode cannot return to LEGACY.")
 	}
 	set := func(v *bool, t wire.Tri) {
 		if t != wire.Unset {

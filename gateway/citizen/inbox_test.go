@@ -327,7 +327,7 @@ func TestSenderOutage(t *testing.T) {
 	}
 }
 
-// However many senders can not be looked up, a page takes no longer than senderWait.
+// However many senders cannot be looked up, a page takes no longer than senderWait.
 func TestSlowSenders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

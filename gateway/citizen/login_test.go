@@ -192,7 +192,7 @@ func TestLoginRetries(t *testing.T) {
 			t.Errorf("gave up after %v of virtual time, want %v", took, loginWait)
 		}
 	})
-	// What can not get better is not tried again.
+	// What cannot get better is not tried again.
 	b := newBench(t)
 	b.fed.fault = func(wire.Method, bool) error { return errors.New("broken") }
 	b.do("POST", "/test-login", "", `{"username":"`+string(codeA)+`","password":"test"}`, 500)

@@ -69,7 +69,7 @@ func parsePreference(o *strictjson.Object) (*wire.Preference, error) {
 	return p, bodyProblem(o.Err())
 }
 
-// service returns the service of the path, which must exist. What can not be an id exists as
+// service returns the service of the path, which must exist. What cannot be an id exists as
 // little as one that nobody has.
 func (c *call) service() (wire.ServiceID, error) {
 	id := wire.ServiceID(c.R.PathValue("service_id"))

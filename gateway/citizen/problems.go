@@ -85,7 +85,7 @@ func fromWire(op *operation.Operation, e *wire.Error) problem.Problem {
 	case wire.Overloaded:
 		return problemBusy.With("The citizen's region is busy.")
 	case wire.NotLeader, wire.Unavailable, wire.NotReady:
-		return problemUnavailable.With("The citizen's region can not be reached now.")
+		return problemUnavailable.With("The citizen's region cannot be reached now.")
 	case wire.OutcomeUnknown:
 		return problemUnavailable.With(
 			"The citizen's region did not answer in time. The change may have been made.")

@@ -15,7 +15,7 @@ type params struct{ values url.Values }
 func query(r *http.Request) (params, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return params{}, refuse(problemParameter, "The query can not be read.")
+		return params{}, refuse(problemParameter, "The query cannot be read.")
 	}
 	return params{values}, nil
 }

@@ -116,7 +116,7 @@ func (c *call) bulkAllowed() error {
 	return misplacedKey(c.R)
 }
 
-// serve runs the stream to its end. Servers that can not do what the controller asks for are
+// serve runs the stream to its end. Servers that cannot do what the controller asks for are
 // those of tests: the lines are the same, without the bounds on time.
 func (s *stream) serve() {
 	s.http.EnableFullDuplex()

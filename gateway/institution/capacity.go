@@ -23,7 +23,7 @@ const (
 )
 
 // capacity lets through so many submissions a second, of all institutions together: a bucket of
-// tokens, which holds one burst. What it can not let through is refused before its body is read,
+// tokens, which holds one burst. What it cannot let through is refused before its body is read,
 // so that a gateway which is asked for more than it can do goes on doing what it can.
 //
 // No institution takes everything. A window is the time in which the bucket fills; in it each of

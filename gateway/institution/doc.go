@@ -21,7 +21,7 @@
 //     refused. What else is judged otherwise than by the contract's decoder, contract_test.go
 //     lists.
 //   - A report on an invalid message names path and type. The value itself is shown only where
-//     it is short and can not be text or a fiscal code.
+//     it is short and cannot be text or a fiscal code.
 //   - prescription_data and legal_data, which the contract has given up, are unknown members
 //     and dropped as such. default_addresses is checked and ignored.
 //   - A payment, and content that the institution keeps, are shown and served by nothing yet: such

@@ -42,7 +42,7 @@ func (r *Router) carryFrom(ctx context.Context, l *lane,
 // long enough, or the region has been silent for so long that the spool is the better way.
 //
 // The records of a refused block wait again, each for a block of its own, so that one record that
-// the leader does not accept can not take others with it. The gateway checks what it sends, so
+// the leader does not accept cannot take others with it. The gateway checks what it sends, so
 // this happens only when the two disagree, such as during an upgrade.
 func (r *Router) deliver(ctx context.Context, o *owner, frame []byte, batch []*item) {
 	began := time.Now()

@@ -298,7 +298,7 @@ func (w *world) answer(to link.Peer, m wire.Method, req []byte) ([]byte, error) 
 
 func (w *world) decode(b []byte, m codec.Message) {
 	if err := wire.Decode(b, m); err != nil {
-		w.t.Errorf("request can not be decoded: %v", err)
+		w.t.Errorf("request cannot be decoded: %v", err)
 	}
 }
 

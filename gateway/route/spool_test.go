@@ -60,7 +60,7 @@ func (s *fakeSpool) keep(w *world, home wire.RegionID, req []byte) ([]byte, erro
 	}
 	frame, err := s.keys[b.Sealed.Owner].Open(w.m.Federation, &b.Sealed)
 	if err != nil {
-		w.t.Fatalf("the owner can not open a block: %v", err)
+		w.t.Fatalf("the owner cannot open a block: %v", err)
 	}
 	block, err := w.coder.Decode(frame)
 	if err != nil || len(block.Records) != len(b.Stubs) {
@@ -360,7 +360,7 @@ func TestFindSpooled(t *testing.T) {
 		code, id := w.citizen(1, "sicilia", true), wire.NewMessageID(wire.TimeOf(time.Now()), 3)
 		w.takeDown("puglia", silent)
 		if _, err := r.FindMessage(t.Context(), code, id); !errors.Is(err, wire.Unavailable) {
-			t.Errorf("a spool that can not be asked: %v, want unavailable", err)
+			t.Errorf("a spool that cannot be asked: %v, want unavailable", err)
 		}
 		w.takeDown("puglia", healthy)
 		if _, err := r.FindMessage(t.Context(), code, id); !errors.Is(err, wire.NotFound) {

@@ -14,7 +14,7 @@ import (
 // the id's tag names. A message that waits there, and went to no owner yet, is THROTTLED; of one
 // that was relayed, or may have been, the owner has to say: a status that anybody was told as final
 // is not followed by one that is not. NotFound only when all have said so, or when the tag names no
-// region; Unavailable when one of them can not be asked and none of the others knows the message.
+// region; Unavailable when one of them cannot be asked and none of the others knows the message.
 func (r *Router) FindMessage(ctx context.Context, code fiscalcode.Code, id wire.MessageID) (
 	*wire.MessageView, error) {
 	f, err := r.known()

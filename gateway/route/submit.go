@@ -15,7 +15,7 @@ import (
 // owner is away the record is sealed to it and kept in the home region, durable on a majority of
 // that one's voters, and the verdict is THROTTLED.
 //
-// Errors: Malformed or TooLarge when the record can not be sent; Overloaded when too much waits
+// Errors: Malformed or TooLarge when the record cannot be sent; Overloaded when too much waits
 // for the region; Unavailable when there is no verdict within OwnerWait, or ctx ended before.
 // After these nothing was appended. OutcomeUnknown instead of the last two when a copy was sent
 // whose answer was lost: it may still be decided, and only a submission under the same id, or the
@@ -302,7 +302,7 @@ func (s *submission) answered(o wire.Outcome) (wire.Outcome, step) {
 	case wire.OutOfTime:
 		return o, s.outOfTime()
 	case wire.Broken:
-		s.last = wire.Errorf(wire.Internal, "region %s can not decide the message: what it knows "+
+		s.last = wire.Errorf(wire.Internal, "region %s cannot decide the message: what it knows "+
 			"under the idempotency key contradicts itself", s.owner.Region)
 		return o, finished
 	}

@@ -66,7 +66,7 @@ const (
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		http.Error(w, "the status can not be encoded", http.StatusInternalServerError)
+		http.Error(w, "the status cannot be encoded", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -335,7 +335,7 @@ func TestPruneSparesTheYoung(t *testing.T) {
 	}
 }
 
-// TestPruneReadsFirst: a copy that stays and can not be read ends a prune before it begins.
+// TestPruneReadsFirst: a copy that stays and cannot be read ends a prune before it begins.
 func TestPruneReadsFirst(t *testing.T) {
 	m := newMemory()
 	r := newRepository(t, m)

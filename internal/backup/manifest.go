@@ -40,7 +40,7 @@ func (m *Manifest) Fields(c *codec.Codec) {
 // At is when the copy was taken.
 func (m *Manifest) At() time.Time { return time.UnixMilli(int64(m.Taken)).UTC() }
 
-// validate refuses what can not be a whole copy.
+// validate refuses what cannot be a whole copy.
 func (m *Manifest) validate() error {
 	if !validGroup(m.Group) || m.Federation == "" || m.Index == 0 || len(m.Files) == 0 {
 		return fmt.Errorf("copy of group %q at entry %d, of %d files", m.Group, m.Index, len(m.Files))

@@ -29,7 +29,7 @@ type Pruned struct {
 }
 
 // Prune removes copies that the retention does not keep, then the pieces that no copy names. It
-// has the repository to itself, and reads every manifest that stays first: one that can not be
+// has the repository to itself, and reads every manifest that stays first: one that cannot be
 // read ends it before anything was removed. A dry run removes nothing. A prune that breaks off is
 // finished by the next one.
 func (r *Repository) Prune(ctx context.Context, keep Retention, dryRun bool) (_ *Pruned,
@@ -50,7 +50,7 @@ func (r *Repository) Prune(ctx context.Context, keep Retention, dryRun bool) (_ 
 	for _, e := range p.Kept {
 		m, err := r.Manifest(ctx, e.Name)
 		if err != nil {
-			return nil, fmt.Errorf("a copy that stays can not be read: %w", err)
+			return nil, fmt.Errorf("a copy that stays cannot be read: %w", err)
 		}
 		for i := range m.Files {
 			for _, hash := range m.Files[i].Pieces {

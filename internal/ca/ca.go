@@ -85,7 +85,7 @@ func Load(certPEM, keyPEM []byte) (*CA, error) {
 	}
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("ca: a key of type %T can not sign", parsed)
+		return nil, fmt.Errorf("ca: a key of type %T cannot sign", parsed)
 	}
 	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(key.Public()) {

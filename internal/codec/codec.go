@@ -1,7 +1,7 @@
 // Package codec encodes messages in Protobuf's wire format from one declaration of their fields.
 //
 // A message lists its fields once, in a Fields method; the same list encodes and decodes it, so
-// the two can not drift apart:
+// the two cannot drift apart:
 //
 //	func (m *Claim) Fields(c *codec.Codec) {
 //		codec.Fixed(c, 1, m.Hash[:])

@@ -161,7 +161,7 @@ func Of(m *wire.Map) *File {
 func (f *File) JSON() []byte {
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
-		panic(err) // the types have no value that can not be encoded
+		panic(err) // the types have no value that cannot be encoded
 	}
 	return append(b, '\n')
 }

@@ -31,7 +31,7 @@ const (
 	answerTimeout = 15 * time.Second
 	// drainTimeout is how long answers are waited for once a run is interrupted.
 	drainTimeout = 2 * time.Second
-	// redialWait is what a connection that can not be made waits before the next try.
+	// redialWait is what a connection that cannot be made waits before the next try.
 	redialWait = 200 * time.Millisecond
 	// answerBytesMax bounds an answer; a gateway's are below 2 KiB.
 	answerBytesMax = 64 << 10

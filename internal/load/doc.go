@@ -3,7 +3,7 @@
 // Load is offered in one of two ways. Closed: each connection sends its next message when the
 // last one is answered; that finds the throughput. Open, at a given rate: each message has its
 // time, and its latency counts from that time even when no connection was free to send it, so
-// that a system that stalls can not hide it (coordinated omission).
+// that a system that stalls cannot hide it (coordinated omission).
 //
 // Messages travel one a request, or as lines of bulk streams, of which each has a window of lines
 // without a verdict.

@@ -79,7 +79,7 @@ func together(ctx context.Context, a, b Config) (ra, rb *Report, err error) {
 	return ra, rb, context.Cause(ctx)
 }
 
-// ratio is 0 when it can not be told.
+// ratio is 0 when it cannot be told.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0

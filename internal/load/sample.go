@@ -236,7 +236,7 @@ func watchMemory(f Federation) *memoryWatch {
 		defer ticker.Stop()
 		for {
 			if f != nil {
-				list, _ := f() // a file that can not be read now is read the next time
+				list, _ := f() // a file that cannot be read now is read the next time
 				for _, p := range list {
 					if u, err := readUsage(p.PID); err == nil {
 						m := seen[p.ID]

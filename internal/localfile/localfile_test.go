@@ -87,7 +87,7 @@ func TestWriteFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := Write(path, sample()); err == nil {
-		t.Error("no error when the file can not be replaced")
+		t.Error("no error when the file cannot be replaced")
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("%d files are left, want only the obstacle", len(entries))

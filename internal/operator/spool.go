@@ -53,7 +53,7 @@ func (c *Client) rotateRegionKey(ctx context.Context, q *wire.RotateRegionKey) (
 	return info, wire.Decode(answer, info)
 }
 
-// DiscardSpooled has a home region give up the blocks of its spool that their owner can not read.
+// DiscardSpooled has a home region give up the blocks of its spool that their owner cannot read.
 // The order is in the operators' log first, but for a dry run. The same again changes nothing.
 func (c *Client) DiscardSpooled(ctx context.Context, home, owner wire.RegionID, dry bool) (
 	*wire.DiscardedSpooled, error) {

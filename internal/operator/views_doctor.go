@@ -286,7 +286,7 @@ func (d *doctor) group(name string) {
 	}
 }
 
-// majority says when a group can not lose another member.
+// majority says when a group cannot lose another member.
 func (d *doctor) majority(name string, leader wire.NodeID, g *wire.GroupStatus) {
 	there, voters := 1, 1
 	for _, f := range g.Followers {

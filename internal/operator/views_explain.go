@@ -266,7 +266,7 @@ func (s *Story) Steps() []Step {
 	if v := s.Spool; v != nil {
 		t.spool(s.Home, v)
 	} else if s.SpoolProblem != "" {
-		t.say("spool of "+string(s.Home), "can not be asked: %s", s.SpoolProblem)
+		t.say("spool of "+string(s.Home), "cannot be asked: %s", s.SpoolProblem)
 	} else if s.Home != "" {
 		t.say("spool of "+string(s.Home), "never had it")
 	}
@@ -288,7 +288,7 @@ func (s *Story) directoryText() string {
 	d := &s.Directory
 	switch {
 	case s.DirectoryProblem != "":
-		return "can not be asked: " + s.DirectoryProblem
+		return "cannot be asked: " + s.DirectoryProblem
 	case d.State == wire.Unclaimed:
 		return "nobody has claimed the code: its anchor decides, at epoch 0"
 	case d.State == wire.ClaimPending:

@@ -91,7 +91,7 @@ func (d *doctor) machine(r *wire.ProbeReport) {
 	switch {
 	case p.FsyncError != "":
 		d.say(Wrong, r.Node, "", "look at the disk and at the directory's owner",
-			"a file in the data directory can not be written: %s", p.FsyncError)
+			"a file in the data directory cannot be written: %s", p.FsyncError)
 	case fsync > fsyncWrong:
 		d.say(Wrong, r.Node, "", disk, "an fsync took %s", span(fsync))
 	case fsync > fsyncSlow:
@@ -108,7 +108,7 @@ func (d *doctor) machine(r *wire.ProbeReport) {
 	}
 	if p.CertificateProblem != "" {
 		d.say(Wrong, r.Node, "", "put right the files; the node goes on with the old ones meanwhile",
-			"the certificate's files can not be used as they are now: %s", p.CertificateProblem)
+			"the certificate's files cannot be used as they are now: %s", p.CertificateProblem)
 	}
 }
 
@@ -157,7 +157,7 @@ func (d *doctor) clocks() {
 		const mend = "look at NTP on its machine: chronyc tracking, or timedatectl"
 		switch {
 		case off.Abs() > wire.ClockSkewMax:
-			d.say(Wrong, v.Node, "", mend, "its clock is %s %s the others': it can not lead",
+			d.say(Wrong, v.Node, "", mend, "its clock is %s %s the others': it cannot lead",
 				span(off.Abs()), way)
 		case off.Abs() > clockWarning:
 			d.say(Warning, v.Node, "", mend, "its clock is %s %s the others'", span(off.Abs()), way)

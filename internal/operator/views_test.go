@@ -259,8 +259,8 @@ func TestFindings(t *testing.T) {
 			e.self("lazio-3").FilesMax = 1024
 			e.self("sicilia-1").FsyncError = "read-only file system"
 			e.self("sicilia-2").CertificateProblem = "the key does not match"
-		}, []string{"wrong sicilia-1  a file in the data directory can not be written",
-			"wrong sicilia-2  the certificate's files can not be used", "warning lazio-1  an fsync took",
+		}, []string{"wrong sicilia-1  a file in the data directory cannot be written",
+			"wrong sicilia-2  the certificate's files cannot be used", "warning lazio-1  an fsync took",
 			"warning lazio-2  a UDP receive buffer", "warning lazio-3  a limit of 1024 open files"}},
 		{"a replica that differs", func(e *Examination) {
 			e.status("lazio-2").Groups[0].Digest = "bb"

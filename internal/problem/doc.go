@@ -4,7 +4,7 @@
 // Every problem carries a stable type, which clients may rely on when a title is shared by
 // several causes, as the institutions' contract has it. Types are URNs, not addresses: a
 // federation has as many gateways as it likes under as many host names, and a type must be the
-// same at all of them. They can not be dereferenced; docs/problems.md lists them, and a test
+// same at all of them. They cannot be dereferenced; docs/problems.md lists them, and a test
 // holds list and code together.
 //
 // Nothing here puts a fiscal code, a body or a key into an answer: details come from fixed texts

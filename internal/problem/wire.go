@@ -51,7 +51,7 @@ func FromWire(err error) Problem {
 		p.RetryAfter = retryOverloaded
 		p.Detail = "Too much work is queued. Nothing was recorded; try again."
 	default:
-		p.Detail = "The request can not be decided now. Nothing was recorded; try again."
+		p.Detail = "The request cannot be decided now. Nothing was recorded; try again."
 	}
 	return p
 }

@@ -118,7 +118,7 @@ func refusals(t *testing.T, text string) []*regexp.Regexp {
 	return all
 }
 
-// TestExitCodes: a command line that can not be run ends with the code that supervisors see.
+// TestExitCodes: a command line that cannot be run ends with the code that supervisors see.
 func TestExitCodes(t *testing.T) {
 	err := exec.Command(program(t, "staffetta"), "node").Run()
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {

@@ -128,7 +128,7 @@ func TestCatchUpInterrupted(t *testing.T) {
 	}
 }
 
-// TestCatchUpRefuses what can not be measured.
+// TestCatchUpRefuses what cannot be measured.
 func TestCatchUpRefuses(t *testing.T) {
 	for want, change := range map[string]func(*CatchUpConfig){
 		"three nodes":      func(c *CatchUpConfig) { c.File = &localfile.File{} },

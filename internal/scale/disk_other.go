@@ -2,5 +2,5 @@
 
 package scale
 
-// forgetPages can not be done here: what follows is measured with files in memory.
+// forgetPages cannot be done here: what follows is measured with files in memory.
 func forgetPages(string) (forgotten bool, err error) { return false, nil }

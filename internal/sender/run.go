@@ -228,7 +228,7 @@ func (s *Sender) bulk(ctx context.Context, batch []*task, failures int) (int, er
 	return failures + 1, pause(ctx, wait)
 }
 
-// fit settles the lines of a batch that can not be sent at all, and returns the others; nil only
+// fit settles the lines of a batch that cannot be sent at all, and returns the others; nil only
 // for nil.
 func (s *Sender) fit(batch []*task) []*task {
 	fit := batch[:0]
@@ -253,7 +253,7 @@ func (s *Sender) settle(t *task, r Result) {
 	close(t.done)
 }
 
-// unfit says why a line can not be sent at all.
+// unfit says why a line cannot be sent at all.
 func unfit(text []byte) string {
 	switch {
 	case text == nil:

@@ -13,7 +13,7 @@ import (
 // event that it waits for came before the change was visible.
 const roomPoll = 20 * time.Millisecond
 
-// NewBatch returns an empty batch that can not be read from. Its owner closes it. A batch does
+// NewBatch returns an empty batch that cannot be read from. Its owner closes it. A batch does
 // not outlive an Install.
 func (d *DB) NewBatch() *pebble.Batch { return d.handleForBatch().NewBatch() }
 

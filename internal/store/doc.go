@@ -2,7 +2,7 @@
 //
 // A group's state machine turns each log entry into one batch; the store adds how far the log is
 // applied and the digest of everything written, and commits the three together. So a state and
-// its position can not disagree, whatever is lost in a crash.
+// its position cannot disagree, whatever is lost in a crash.
 //
 // Guarantees:
 //   - After a crash the database holds exactly the entries up to its position: some prefix of

@@ -114,7 +114,7 @@ func (b *brakeFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory
 	})
 }
 
-// wrap opens a file for writing. A sensitive one that can not be opened is replaced by one in
+// wrap opens a file for writing. A sensitive one that cannot be opened is replaced by one in
 // memory, whose content nobody reads.
 func (b *brakeFS) wrap(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	err := b.fail.get()
@@ -133,8 +133,8 @@ func (b *brakeFS) wrap(name string, open func() (vfs.File, error)) (vfs.File, er
 }
 
 // sensitive reports the files whose errors Pebble v2.1.7 does not survive: the last write or the
-// sync of a blob file dereferences nil (cockroachdb/pebble#6129), and a write-ahead log that can
-// not be closed or begun ends the process with its locks in disorder.
+// sync of a blob file dereferences nil (cockroachdb/pebble#6129), and a write-ahead log that
+// cannot be closed or begun ends the process with its locks in disorder.
 func sensitive(name string) bool {
 	return strings.HasSuffix(name, ".blob") || strings.HasSuffix(name, ".log")
 }

@@ -36,7 +36,7 @@ const (
 	// sublevelsHurry is from where compactions rest no more.
 	sublevelsHurry = compactAt + compactAt/2
 	// pebbleStops is where Pebble itself would stall. It is out of reach, because a stalled
-	// commit can not be woken when the disk has failed.
+	// commit cannot be woken when the disk has failed.
 	pebbleStops = 1 << 10
 	// openWait is how long an Open whose disk has failed may take to say so.
 	openWait = 500 * time.Millisecond

@@ -158,7 +158,7 @@ func (t *tx) command(c *wire.Command) wire.Result {
 	return kinds[c.Kind](t, c.Body)
 }
 
-// run decodes a command's body and applies it. A body that can not be decoded is the command's
+// run decodes a command's body and applies it. A body that cannot be decoded is the command's
 // failure, not the replica's: every replica decodes the same bytes.
 func run[T any, P interface {
 	*T

@@ -271,7 +271,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// TestBadBody: a command that can not be decoded fails alone.
+// TestBadBody: a command that cannot be decoded fails alone.
 func TestBadBody(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem())
 	defer s.Close()

@@ -13,7 +13,7 @@ func (c *writer) version1() {
 	c.command(wire.CmdDirectory, &wire.DirectoryOps{List: []wire.DirectoryOp{{
 		Kind: wire.OpClaim, Recipient: recipientOf("too early"), Region: "lazio", Epoch: 1}}})
 	for kind := wire.CmdFound; kind <= wire.CmdDirectory; kind++ {
-		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // cannot be decoded
 		c.commands(wire.Command{Kind: kind})                     // says nothing
 	}
 	m := testMap("lazio", "sicilia", "veneto")
@@ -47,7 +47,7 @@ func (c *writer) version2() {
 	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2})
 	c.command(wire.CmdFinalise, &wire.RaiseVersion{Version: 2})
 	for _, kind := range kindsSince(2) {
-		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // cannot be decoded
 		c.commands(wire.Command{Kind: kind})                     // says nothing
 		c.command(wire.CmdAudit, &wire.Audited{Operator: "operator", Action: "something",
 			Command: wire.Command{Kind: kind}})

@@ -9,7 +9,7 @@
 // Guarantees:
 //   - A command that fails changes nothing and says why with a wire.Error. The commands of an
 //     entry are independent; each sees the effects of those before it.
-//   - An entry that can not be decoded, or holds a kind of command that this version does not
+//   - An entry that cannot be decoded, or holds a kind of command that this version does not
 //     know, stops the replica: skipping it would make replicas differ. A leader refuses it
 //     before it is logged; see Check.
 //   - Apply returns when the change is fsynced, so that a replica cut off from the leader still

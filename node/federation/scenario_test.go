@@ -93,7 +93,7 @@ func (p *player) entry(lines []string) {
 		case commands[i].Kind != wire.CmdDirectory && commands[i].Kind != wire.CmdMoveDirectory:
 			p.say("ok")
 		case wire.Decode(r.Body, &answer) != nil:
-			p.t.Fatal("answer can not be decoded")
+			p.t.Fatal("answer cannot be decoded")
 		default:
 			for _, d := range answer.List {
 				p.say("%s: %s", map[bool]string{true: "holds", false: "refused"}[d.OK],

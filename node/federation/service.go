@@ -12,7 +12,7 @@ import (
 )
 
 // Sealed recipients: version 1 | nonce 12 | AES-256-GCM of the codes, sixteen bytes each. The
-// service's id is authenticated, so that a list can not be moved to another service.
+// service's id is authenticated, so that a list cannot be moved to another service.
 const (
 	sealVersion = 1
 	nonceBytes  = 12
@@ -108,13 +108,13 @@ func Unseal(key wire.DirectoryKey, s *wire.Service) ([]fiscalcode.Code, error) {
 	nonce, body := sealed[1:1+nonceBytes], sealed[1+nonceBytes:]
 	plain, err := sealer(key).Open(nil, nonce, body, []byte(s.ID))
 	if err != nil || len(plain)%fiscalcode.Size != 0 {
-		return nil, wire.Malformedf("sealed recipients can not be opened")
+		return nil, wire.Malformedf("sealed recipients cannot be opened")
 	}
 	var codes []fiscalcode.Code
 	for ; len(plain) > 0; plain = plain[fiscalcode.Size:] {
 		code, err := fiscalcode.Parse(plain[:fiscalcode.Size])
 		if err != nil {
-			return nil, wire.Malformedf("sealed recipients can not be opened")
+			return nil, wire.Malformedf("sealed recipients cannot be opened")
 		}
 		codes = append(codes, code)
 	}

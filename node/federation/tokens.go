@@ -59,7 +59,7 @@ func (t *tx) putToken(k *wire.JoinToken) (codec.Message, *wire.Error) {
 	return nil, nil
 }
 
-// checkToken refuses a token for a node that can not join.
+// checkToken refuses a token for a node that cannot join.
 func (t *tx) checkToken(k *wire.JoinToken) *wire.Error {
 	m := t.founded.m
 	r, ok := m.RegionByID(k.Region)

@@ -82,7 +82,7 @@ func (s *State) publish(c *change) {
 	}
 }
 
-// applyEntry applies one entry. What it can not decode stops the replica.
+// applyEntry applies one entry. What it cannot decode stops the replica.
 func (s *State) applyEntry(c *change, e *wire.LogEntry) (result any, err error) {
 	c.beginEntry(e)
 	defer c.endEntry()

@@ -83,7 +83,7 @@ func (c *writer) version2() {
 	c.command(wire.CmdRaiseVersion, &wire.RaiseVersion{Version: 2})
 	for _, kind := range corpusKinds {
 		if kind.Since() == 2 {
-			c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+			c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // cannot be decoded
 			c.commands(wire.Command{Kind: kind})                     // says nothing
 		}
 	}
@@ -145,7 +145,7 @@ func (c *writer) edges() {
 	c.command(wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{wire.Slots}})
 	c.commands() // an entry that only tells followers what is committed
 	for kind := wire.CmdLogin; kind <= wire.CmdExpire; kind++ {
-		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // can not be decoded
+		c.commands(wire.Command{Kind: kind, Body: []byte{0xff}}) // cannot be decoded
 		c.commands(wire.Command{Kind: kind})                     // says nothing
 	}
 	first := c.keyed(c.message(anchored, someService, "to nobody"), "one")

@@ -17,7 +17,7 @@
 //     stored, and otherwise its record is erased from the block, see erase.go.
 //   - Everything one call of Apply changes is committed with position and digest as one batch.
 //     The digest is a chain over the entries, so it does not depend on how they were batched.
-//   - What can not be decoded, or is of an unknown kind, ends Apply with an error: a replica
+//   - What cannot be decoded, or is of an unknown kind, ends Apply with an error: a replica
 //     that does not understand its log stops.
 //
 // Citizens are named by wire.Recipient, a keyed hash, in every key; a fiscal code in clear stands

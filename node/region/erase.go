@@ -32,7 +32,7 @@ func (s *State) DueErasures(now wire.Time, limit int) ([]wire.EraseBlock, error)
 		}
 		from = index + 1
 		if e == nil {
-			continue // can not be rewritten, or was since
+			continue // cannot be rewritten, or was since
 		}
 		if size += len(e.Frame); size > eraseBytesMax && len(list) > 0 {
 			break

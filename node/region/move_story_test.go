@@ -29,7 +29,7 @@ func (s *story) moving(f *fixture, w words) {
 		var p wire.MoveProgress
 		res := f.do(wire.CmdMoveRefuse, coming(m))
 		if res.Err == nil && wire.Decode(res.Body, &p) != nil {
-			s.t.Fatal("answer can not be decoded")
+			s.t.Fatal("answer cannot be decoded")
 		}
 		s.result(res, "refused %v, owned %v", p.Refused, p.Owned)
 	case "undo":
@@ -57,7 +57,7 @@ func (s *story) arrive(f *fixture, m wire.Move) {
 			return
 		}
 		if p = (wire.MoveProgress{}); wire.Decode(res.Body, &p) != nil {
-			s.t.Fatal("answer can not be decoded")
+			s.t.Fatal("answer cannot be decoded")
 		}
 		if p.Refused {
 			s.say("refused: the move was aborted")

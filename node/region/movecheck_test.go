@@ -9,7 +9,7 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// TestMoveIntents: who may be moved, and what each order that can not be followed is told.
+// TestMoveIntents: who may be moved, and what each order that cannot be followed is told.
 func TestMoveIntents(t *testing.T) {
 	f := newFixture(t, "lazio")
 	p := settle(f, "anna", 1)

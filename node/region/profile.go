@@ -51,7 +51,7 @@ func (s *State) setProfile(c *change, m *wire.SetProfile) (wire.Result, error) {
 	case u.Version != old.Version:
 		return failf(wire.Conflict, "Version %d is not the latest version.", u.Version)
 	case u.SetMode && u.Mode == wire.Legacy && old.Mode != wire.Legacy:
-		return failf(wire.Conflict, "The preference mode can not return to LEGACY.")
+		return failf(wire.Conflict, "The preference mode cannot return to LEGACY.")
 	}
 	wasActive := row.active()
 	row.Profile = updated(old, u, c.clock.Now)

@@ -151,7 +151,7 @@ func TestSlotsStayFenced(t *testing.T) {
 	}
 }
 
-// TestHostileSlot: a region that hands over a slot can not write anything else.
+// TestHostileSlot: a region that hands over a slot cannot write anything else.
 func TestHostileSlot(t *testing.T) {
 	f := newFixture(t, "lazio")
 	code := codeOf("maria")

@@ -209,7 +209,7 @@ func (s *State) spool(c *change, m *wire.Spool) (wire.Result, error) {
 }
 
 // spoolKnown answers the records whose id or idempotency key the spool knows, and leaves the
-// others undecided. A block with any that are known is not kept: what it holds can not be taken
+// others undecided. A block with any that are known is not kept: what it holds cannot be taken
 // apart here, and a key that the owner were to meet in another order would name another message.
 func spoolKnown(get func(key []byte) ([]byte, bool, error), version uint32,
 	stubs []wire.Record) (outcomes []wire.Outcome, known bool, broken uint64, err error) {

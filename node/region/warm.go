@@ -43,7 +43,7 @@ func (s *State) endWarming() {
 }
 
 // readStandings offers the cache what it reads, until it has everything, the cache wants no more,
-// or ctx ends. A row that can not be read is left to whoever needs it.
+// or ctx ends. A row that cannot be read is left to whoever needs it.
 func (s *State) readStandings(ctx context.Context, turn uint64) {
 	lower := []byte{ownerPrefix}
 	upper := after(lower)

@@ -183,7 +183,7 @@ var errConflict = errors.New("conflict")
 const exchangeTries = 40
 
 // exchange makes one HTTP exchange of JSON, a GET when body is nil. It is repeated while the
-// gateway answers that it can not now.
+// gateway answers that it cannot now.
 func exchange(ctx context.Context, client *http.Client, url, token string, body, answer any) error {
 	for try := 1; ; try++ {
 		status, err := exchangeOnce(ctx, client, url, token, body, answer)

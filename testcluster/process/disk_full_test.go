@@ -17,7 +17,7 @@ import (
 
 // TestDiskFull fills a node's disk twice. First up to the reserve, below which the node refuses
 // submissions and says so. Then to the last byte while messages are under way, when the node has
-// to stop rather than to acknowledge what it can not write. Each time, with space again, nothing
+// to stop rather than to acknowledge what it cannot write. Each time, with space again, nothing
 // acknowledged is missing.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()

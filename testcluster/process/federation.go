@@ -200,7 +200,7 @@ func (f *Federation) File() *localfile.File {
 	return file
 }
 
-// Run starts everything and keeps it running until ctx ends (nil), or says what can not go on.
+// Run starts everything and keeps it running until ctx ends (nil), or says what cannot go on.
 // It returns after every child has ended: gateways first, so that nodes answer to the last.
 func (f *Federation) Run(ctx context.Context) error {
 	nodes, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
@@ -315,7 +315,7 @@ func (f *Federation) writeLocal() {
 		return
 	}
 	if err := localfile.Write(f.cfg.path(localfile.Name), f.File()); err != nil {
-		f.event("local.json can not be written: %v", err)
+		f.event("local.json cannot be written: %v", err)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// federationName is every local federation's; its authority is its own, so two of them can
-	// not mix.
+	// federationName is every local federation's; its authority is its own, so two of them cannot
+	// mix.
 	federationName = "local"
 	operatorName   = "local"
 	// certificateAge is the validity of what a local federation issues.

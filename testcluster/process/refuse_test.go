@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// refusalWait is how long a command has to find out that it can not work.
+// refusalWait is how long a command has to find out that it cannot work.
 const refusalWait = 20 * time.Second
 
 // refuses runs a command that must end by itself, not zero, with one line on standard error that

@@ -126,7 +126,7 @@ func revokeTheGateway(t *testing.T, f *federation, file *localfile.File, caCert,
 	t.Helper()
 	gateway, key, code := file.Gateways[0], file.Services[0].PrimaryKey, file.Citizens[0].FiscalCode
 	refuses(t, "no majority", "admin", "revoke", "node", file.Nodes[0].ID, "--dir", f.dir)
-	refuses(t, "can not revoke itself", "admin", "revoke", "operator", "local", "--dir", f.dir)
+	refuses(t, "cannot revoke itself", "admin", "revoke", "operator", "local", "--dir", f.dir)
 	refuses(t, "is not the identity", "admin", "revoke", "spiffe://local/x", "--dir", f.dir)
 	refuses(t, "0 identities", "admin", "revoke", "gateway", "nobody", "--dir", f.dir)
 	for range 2 { // it may be repeated

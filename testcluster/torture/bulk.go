@@ -19,7 +19,7 @@ const (
 )
 
 // stream sends bulk requests to citizens until ctx ends. Lines that were not answered, or only
-// that it can not be now, are sent again under their keys.
+// that it cannot be now, are sent again under their keys.
 func (w *clients) stream(ctx context.Context, random *rand.Rand, citizens func() []*citizen) {
 	var waiting []*submission
 	for pause(ctx, random, 8*pace) {

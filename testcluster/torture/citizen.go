@@ -219,7 +219,7 @@ func (w *clients) profile(ctx context.Context, c *citizen, random *rand.Rand) (o
 	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+"/api/identity/v1/profile", h.token, nil)
 	var p profileView
 	if a.outcome == done && a.decode(&p) != nil {
-		w.book.findings.add("citizen %d: a profile can not be read", c.index)
+		w.book.findings.add("citizen %d: a profile cannot be read", c.index)
 		return unknown, 0
 	}
 	var seen saw
@@ -262,7 +262,7 @@ func (w *clients) update(ctx context.Context, c *citizen, random *rand.Rand, acc
 	a := w.citizen(ctx, http.MethodPost, w.gateway(random)+"/api/identity/v1/profile", h.token, body)
 	var p profileView
 	if a.outcome == done && a.decode(&p) != nil {
-		w.book.findings.add("citizen %d: an updated profile can not be read", c.index)
+		w.book.findings.add("citizen %d: an updated profile cannot be read", c.index)
 		return unknown, 0
 	}
 	var seen saw
@@ -292,7 +292,7 @@ func (w *clients) choice(ctx context.Context, c *citizen, random *rand.Rand) (ou
 	var p preferenceView
 	if a.outcome == done {
 		if a.decode(&p) != nil {
-			w.book.findings.add("citizen %d: a preference can not be read", c.index)
+			w.book.findings.add("citizen %d: a preference cannot be read", c.index)
 			return unknown, 0
 		}
 		c.mu.Lock()
@@ -328,7 +328,7 @@ func (w *clients) senderAsks(ctx context.Context, c *citizen, random *rand.Rand)
 		Allowed bool `json:"sender_allowed"`
 	}
 	if a.outcome == done && a.decode(&p) != nil {
-		w.book.findings.add("citizen %d: a sender's profile can not be read", c.index)
+		w.book.findings.add("citizen %d: a sender's profile cannot be read", c.index)
 		return unknown
 	}
 	o, _ := w.noted(c, op, a, saw{inbox: p.Allowed}, began)

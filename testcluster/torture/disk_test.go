@@ -17,7 +17,7 @@ func TestDisk(t *testing.T) {
 	dir := t.TempDir()
 	d, err := newDisk(filepath.Join(dir, "disk.img"), filepath.Join(dir, "node"))
 	if err != nil {
-		t.Skipf("a disk can not be made here: %v", err)
+		t.Skipf("a disk cannot be made here: %v", err)
 	}
 	defer func() {
 		if err := d.unmount(); err != nil {

@@ -17,7 +17,7 @@
 //   - no disk of a region holds anything readable of a citizen whom the region never owned;
 //   - after each fault that leaves a majority, writes resume within ten seconds.
 //
-// A judge that can not fail proves nothing: the build tag planted puts known bugs into the product,
+// A judge that cannot fail proves nothing: the build tag planted puts known bugs into the product,
 // one at a time, and each must be found.
 //
 // Map of the files:

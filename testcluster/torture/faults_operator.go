@@ -121,7 +121,7 @@ func (t *trial) interrupt(ctx context.Context, after time.Duration, args []strin
 	cmd := exec.Command(t.cfg.Binary, t.command(args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		t.time.tell("a command can not be started: %v", err)
+		t.time.tell("a command cannot be started: %v", err)
 		return
 	}
 	sleep(ctx, after)

@@ -122,7 +122,7 @@ func rotateAuthority(ctx context.Context, t *trial, _ *rand.Rand) (*strike, erro
 	}
 	if err := t.insist(ctx, "ca", "add", added); err != nil {
 		if ctx.Err() == nil {
-			t.findings.add("an authority can not be added: %v", err)
+			t.findings.add("an authority cannot be added: %v", err)
 		}
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func rotateAuthority(ctx context.Context, t *trial, _ *rand.Rand) (*strike, erro
 	// It is refused until every process has replaced its connections.
 	if err := t.insistFor(ctx, "ca", "remove", fingerprint(old)); err != nil {
 		if !errors.Is(ctx.Err(), context.Canceled) {
-			t.findings.add("the old authority can not be removed: %v", err)
+			t.findings.add("the old authority cannot be removed: %v", err)
 		}
 		return nil, err
 	}

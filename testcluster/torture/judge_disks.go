@@ -317,7 +317,7 @@ func (t *trial) judgeLogs(d *diskJudge) {
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			t.findings.add("a log can not be read: %v", err)
+			t.findings.add("a log cannot be read: %v", err)
 			continue
 		}
 		name := filepath.Base(path)

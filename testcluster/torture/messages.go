@@ -64,7 +64,7 @@ func (w *clients) try(ctx context.Context, s *submission, random *rand.Rand) out
 func (w *clients) answer(s *submission, a *answer) outcome {
 	var t told
 	if a.outcome == done && (a.decode(&t) != nil || t.ID == "") {
-		w.book.findings.add("message %s: the answer can not be read", s.title)
+		w.book.findings.add("message %s: the answer cannot be read", s.title)
 		a.outcome = unknown
 	}
 	if a.outcome == refused && a.status >= 400 && a.status < 500 &&
@@ -122,7 +122,7 @@ func (w *clients) readOne(ctx context.Context, s *submission, random *rand.Rand)
 	var t told
 	switch {
 	case a.outcome == done && a.decode(&t) != nil:
-		w.book.findings.add("message %s can not be read", s.title)
+		w.book.findings.add("message %s cannot be read", s.title)
 	case a.outcome == done:
 		if before == throttled || !final(t.Status) {
 			w.readThrottled(s, had, t)
@@ -182,7 +182,7 @@ func (w *clients) inbox(ctx context.Context, c *citizen, random *rand.Rand) (out
 	}
 	var page pageView
 	if a.decode(&page) != nil {
-		w.book.findings.add("citizen %d: the inbox can not be read", c.index)
+		w.book.findings.add("citizen %d: the inbox cannot be read", c.index)
 		return unknown, 0
 	}
 	c.checkPage(&page, must)

@@ -29,7 +29,7 @@ var plantedRuns = []struct {
 	{planted.StaleOwner, []string{"cut-gateway", "island"}, 60 * time.Second,
 		`is lost|is not found|is missing|not linearizable`},
 	{planted.DivergentApply, []string{"kill-node"}, 20 * time.Second,
-		`replicas differ|can not go on: .* dies again and again`},
+		`replicas differ|cannot go on: .* dies again and again`},
 	{planted.TrustedDisk, []string{"forget-old-copy", "forget-emptied"}, 60 * time.Second,
 		`of which one came back .* made .* leader`},
 }

@@ -108,7 +108,7 @@ func (t *trial) newProbes(ctx context.Context, random *rand.Rand) error {
 		}
 		for !t.clients.login(ctx, c, random) || !t.clients.accept(ctx, c, random) {
 			if !pause(ctx, random, setback) {
-				return fmt.Errorf("the citizen of the probe of %s can not be activated", r)
+				return fmt.Errorf("the citizen of the probe of %s cannot be activated", r)
 			}
 		}
 		p := &probe{region: r}

@@ -119,7 +119,7 @@ func TestFirstWithout(t *testing.T) {
 	}
 }
 
-// TestBounded: operations of unknown outcome end where others saw that they can not happen later,
+// TestBounded: operations of unknown outcome end where others saw that they cannot happen later,
 // and what is linearizable stays so.
 func TestBounded(t *testing.T) {
 	update := operation{kind: opUpdate, session: 1, version: 1, mode: modeManual}

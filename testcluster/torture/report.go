@@ -55,7 +55,7 @@ type FaultReport struct {
 	stalled time.Duration // of the machine meanwhile
 }
 
-// Skipped is a fault that can not be brought about here.
+// Skipped is a fault that cannot be brought about here.
 type Skipped struct {
 	Name  string `json:"name"`
 	Needs string `json:"needs"`

@@ -173,7 +173,7 @@ func (t *trial) run(ctx context.Context) error {
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
 	defer t.net.close()
-	var halted atomic.Bool // a process can not go on, which is a finding once all could
+	var halted atomic.Bool // a process cannot go on, which is a finding once all could
 	g.Go(func() error {
 		err := t.fed.Run(inner)
 		select {
@@ -183,7 +183,7 @@ func (t *trial) run(ctx context.Context) error {
 		}
 		if err != nil {
 			halted.Store(true)
-			t.findings.add("the federation can not go on: %v", err)
+			t.findings.add("the federation cannot go on: %v", err)
 			stop()
 		}
 		return nil
@@ -366,7 +366,7 @@ func (t *trial) strike(ctx context.Context, p planned) error {
 	s, err := p.fault.strike(ctx, t, p.random)
 	if err != nil {
 		r.Failed = err.Error()
-		t.time.tell("%s can not be brought about: %v", p.fault.name, err)
+		t.time.tell("%s cannot be brought about: %v", p.fault.name, err)
 		t.report.Faults = append(t.report.Faults, r)
 		return nil
 	}
@@ -380,7 +380,7 @@ func (t *trial) strike(ctx context.Context, p planned) error {
 	}
 	if s.heal != nil {
 		if err := s.heal(context.WithoutCancel(ctx)); err != nil {
-			return fmt.Errorf("%s can not be mended: %w", p.fault.name, err)
+			return fmt.Errorf("%s cannot be mended: %w", p.fault.name, err)
 		}
 		t.time.tell("mended: %s", s.what)
 	}

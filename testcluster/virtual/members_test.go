@@ -202,7 +202,7 @@ func TestRefusedBelowQuorum(t *testing.T) {
 		third := s.node(t, "lazio-3")
 		third.Crash()
 		time.Sleep(5 * time.Second)
-		refused(removal("lazio-2"), wire.Conflict, "region lazio can not say")
+		refused(removal("lazio-2"), wire.Conflict, "region lazio cannot say")
 		if got := s.Map().Version; got != version {
 			t.Errorf("refused changes made version %d of %d", got, version)
 		}

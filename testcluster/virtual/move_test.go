@@ -257,7 +257,7 @@ func TestAbortBehindTheFence(t *testing.T) {
 				if when == fenced {
 					n.Isolate()
 				}
-				for _, to := range s.Nodes("lazio") { // what it gets it can not acknowledge
+				for _, to := range s.Nodes("lazio") { // what it gets it cannot acknowledge
 					s.Deafen(n, to)
 				}
 			}

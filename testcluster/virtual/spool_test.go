@@ -486,7 +486,7 @@ func TestRegionStaysWhileAwaited(t *testing.T) {
 		defer cancel()
 		if _, err := s.Leader("lazio").Node.RegionSpoolCount(ctx, "sicilia"); !errors.Is(err,
 			wire.Unavailable) {
-			t.Errorf("with a spool that can not be asked: %v, want unavailable", err)
+			t.Errorf("with a spool that cannot be asked: %v, want unavailable", err)
 		}
 		if st := s.Leader("lazio").Node.SpoolStatus(); len(st) != 1 || st[0].Owner != "sicilia" ||
 			st[0].Blocks != 1 || st[0].Records != 1 || st[0].Oldest == 0 {

@@ -229,7 +229,7 @@ func TestRevokedGatewayIsCut(t *testing.T) {
 }
 
 // TestRevokedNodeIsCut revokes a node of a region, its leader, under load: the others go on, and
-// it says why it can not.
+// it says why it cannot.
 func TestRevokedNodeIsCut(t *testing.T) {
 	inOffice(t, func(t *testing.T, s *scene, o *office) {
 		stop := s.load(t, 4, s.Gateway)

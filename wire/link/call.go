@@ -85,7 +85,7 @@ func (l *Link) Stream(ctx context.Context, to Peer, m wire.Method, req []byte,
 }
 
 // exchange runs one call: it opens a stream, sends header and request, and lets read have the
-// answer. read returns what the peer answered as an error, or why it can not be read.
+// answer. read returns what the peer answered as an error, or why it cannot be read.
 func (l *Link) exchange(ctx context.Context, to Peer, h header, req []byte,
 	read func(io.Reader) (*wire.Error, error)) *wire.Error {
 	if len(req) > wire.FrameBytesMax {

@@ -32,7 +32,7 @@ type Credentials struct {
 	roots   []*x509.Certificate
 	stamp   stamp     // of the files that cert and roots came from
 	lookAt  time.Time // when to look at the files again
-	problem error     // why the files, as they are now, can not be used
+	problem error     // why the files, as they are now, cannot be used
 }
 
 // stamp tells one state of the three files from another. A file that was replaced by a rename is
@@ -68,7 +68,7 @@ func LoadCertificate(certFile, keyFile, caFile, federation string) (*Credentials
 }
 
 // Certificate is the certificate for the next handshake, a Config.Certificate. Files that were
-// replaced by what can not be used leave the old ones in place; Problem says why.
+// replaced by what cannot be used leave the old ones in place; Problem says why.
 func (c *Credentials) Certificate() (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *Credentials) Roots() []*x509.Certificate {
 	return c.roots
 }
 
-// Problem says why the files can not be used as they are now; nil when they can.
+// Problem says why the files cannot be used as they are now; nil when they can.
 func (c *Credentials) Problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,7 +26,7 @@ type Config struct {
 	// from one of them, or of those that the federation names; see Link.Trust. It is asked at
 	// every handshake and called concurrently.
 	Roots func() []*x509.Certificate
-	// Problem says why the certificate's files can not be used as they are now. Nil: there are no
+	// Problem says why the certificate's files cannot be used as they are now. Nil: there are no
 	// files.
 	Problem func() error
 	// Listen accepts connections. Nodes listen; gateways and operators only dial.

@@ -115,7 +115,7 @@ func (g *Group) leads(n wire.NodeID, decided bool) {
 	}
 }
 
-// declined notes that n answered, and does not lead or can not decide now.
+// declined notes that n answered, and does not lead or cannot decide now.
 func (g *Group) declined(n wire.NodeID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -39,7 +39,7 @@ type Link struct {
 	mu      sync.Mutex
 	running bool
 	closed  bool
-	fault   error // why the link can not go on
+	fault   error // why the link cannot go on
 	failed  chan struct{}
 	inbound map[inboundKey][]*inConn // oldest first
 	groups  map[string]*RaftLayer

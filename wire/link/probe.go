@@ -20,7 +20,7 @@ import (
 
 // heardMax bounds the addresses that a process remembers to have heard from: a whole federation.
 // At the bound those of a minute ago are forgotten, and while there are none no new one is
-// remembered: strangers can not grow it, and a doctor that asks again gets its answer.
+// remembered: strangers cannot grow it, and a doctor that asks again gets its answer.
 const (
 	heardMax  = wire.NodesMax
 	heardKeep = time.Minute

@@ -27,7 +27,7 @@ type trust struct {
 	warned   map[wire.Fingerprint]warning
 	revoked  string // why this process's own certificate is worthless; empty: it is not
 	told     string // which node says that it is; empty: none
-	problem  string // why the files can not be used as they are
+	problem  string // why the files cannot be used as they are
 }
 
 // believed is what the federation's map says of trust, parsed.
@@ -179,7 +179,7 @@ func (l *Link) reviewOwn(roots []*x509.Certificate) (renewed bool) {
 	return renewed
 }
 
-// noteProblem logs that the files can not be used as they are, once for each reason. Called with
+// noteProblem logs that the files cannot be used as they are, once for each reason. Called with
 // trust.mu.
 func (l *Link) noteProblem() {
 	problem := ""
@@ -189,7 +189,7 @@ func (l *Link) noteProblem() {
 		}
 	}
 	if problem != l.trust.problem && problem != "" {
-		l.log.Error("the certificate's files can not be used, the earlier ones stay in use",
+		l.log.Error("the certificate's files cannot be used, the earlier ones stay in use",
 			"reason", problem)
 	}
 	l.trust.problem = problem
@@ -250,7 +250,7 @@ func (l *Link) toldRevoked(by Identity) {
 	}
 }
 
-// Concerns says what is wrong with this process's certificate: reasons why it can not do its job,
+// Concerns says what is wrong with this process's certificate: reasons why it cannot do its job,
 // and what will become one if nobody mends it.
 func (l *Link) Concerns() (reasons, degraded []string) {
 	l.trust.mu.Lock()
@@ -267,7 +267,7 @@ func (l *Link) Concerns() (reasons, degraded []string) {
 		}
 	}
 	if t.problem != "" {
-		degraded = append(degraded, "the certificate's files can not be used, the earlier ones "+
+		degraded = append(degraded, "the certificate's files cannot be used, the earlier ones "+
 			"stay in use: "+t.problem)
 	}
 	if n := l.pool.refusals(); n > 0 {

@@ -171,7 +171,7 @@ func TestRevokedProcessSaysSo(t *testing.T) {
 		}
 		reasons, _ := node.Concerns()
 		if len(reasons) != 1 || !strings.Contains(reasons[0], idLazio1+" is revoked") {
-			t.Errorf("got %q, want why the process can not work", reasons)
+			t.Errorf("got %q, want why the process cannot work", reasons)
 		}
 		if got := logs.count("is revoked"); got != 1 {
 			t.Errorf("got %d log lines, want 1", got)

@@ -135,7 +135,7 @@ func (r verifyReport) Failure() error {
 	case len(r.Copies) == 0:
 		return errors.New("there is no copy to verify")
 	case bad > 0:
-		return fmt.Errorf("%d of %d copies can not be relied on", bad, len(r.Copies))
+		return fmt.Errorf("%d of %d copies cannot be relied on", bad, len(r.Copies))
 	}
 	return nil
 }

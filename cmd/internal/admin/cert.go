@@ -198,7 +198,7 @@ func (f *issuerFlags) issue(identity, certFile, keyFile string, granted []string
 	if done.Done = !f.dryRun; err != nil || f.dryRun {
 		return &done, err
 	}
-	// The key first: a certificate without one can not be used.
+	// The key first: a certificate without one cannot be used.
 	if err := ca.ReplaceFile(keyFile, keyPEM, 0o600); err != nil {
 		return nil, err
 	}

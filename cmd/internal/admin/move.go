@@ -97,7 +97,7 @@ func newMoveCommand() *cobra.Command {
 		Use:   "move --to REGION | --abort",
 		Short: "Move a citizen to another region, or abort the move",
 		Long: `Move a citizen to another region: profile, preferences, session and messages, with the
-verdicts and idempotency keys of everything that was sent. While the new region can not be reached
+verdicts and idempotency keys of everything that was sent. While the new region cannot be reached
 the citizen stays in the old one, where everything works. The move itself takes a moment, in which
 messages wait. The old region erases its copy after a time, see --keep-moved of its nodes.
 

@@ -8,7 +8,7 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// TestMoveCommandRefuses: what can not be meant is said before anybody is asked.
+// TestMoveCommandRefuses: what cannot be meant is said before anybody is asked.
 func TestMoveCommandRefuses(t *testing.T) {
 	code := clitest.File(t, "code.txt", "RSSMRA85T10A562S\n")
 	hash := strings.Repeat("ab", 16)

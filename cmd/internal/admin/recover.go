@@ -19,7 +19,7 @@ const fetchWait = time.Hour
 func newSpoolCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
-		Short: "Give up what waits for a region that can not read it",
+		Short: "Give up what waits for a region that cannot read it",
 	}
 	cmd.AddCommand(newSpoolDiscardCommand())
 	return cmd
@@ -68,8 +68,8 @@ func newSpoolDiscardCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "discard --home REGION --owner REGION",
-		Short: "Discard the blocks that their owner says it can not read",
-		Long: `Discard the blocks that wait in one region's spool and that their owner says it can not
+		Short: "Discard the blocks that their owner says it cannot read",
+		Long: `Discard the blocks that wait in one region's spool and that their owner says it cannot
 read, such as those sealed to a key that it lost with its disks. Their messages end as FAILED, which
 their senders see, and their idempotency keys are free: an institution may send again. What the
 owner reads, or was not asked for yet, stays. There is no way back: if a newer backup of the owner
@@ -91,7 +91,7 @@ has the key, restore that.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&home, "home", "", "the region in whose spool the blocks wait")
-	cmd.Flags().StringVar(&owner, "owner", "", "the region that can not read them")
+	cmd.Flags().StringVar(&owner, "owner", "", "the region that cannot read them")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be discarded, and why")
 	cmd.MarkFlagRequired("home")
 	cmd.MarkFlagRequired("owner")

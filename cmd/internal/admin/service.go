@@ -132,7 +132,7 @@ func (f *servicePut) run(cmd *cobra.Command) error {
 	var err error
 	if f.recipients != "" {
 		if f.recipients == "-" && f.file == "-" {
-			return errors.New("--file and --recipients can not both be standard input")
+			return errors.New("--file and --recipients cannot both be standard input")
 		}
 		if spec.Recipients, err = readRecipients(cmd.InOrStdin(), f.recipients); err != nil {
 			return err

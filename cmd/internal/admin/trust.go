@@ -74,7 +74,7 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 		}) {
 			return
 		}
-		a := authority{Fingerprint: f.String(), Subject: "can not be read", Federation: federation,
+		a := authority{Fingerprint: f.String(), Subject: "cannot be read", Federation: federation,
 			InFilesOf: ws.InFiles(f), NeededBy: ws.Needs(f)}
 		for _, b := range m.Trust.Bounds {
 			if b.Root == f {

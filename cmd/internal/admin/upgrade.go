@@ -76,7 +76,7 @@ func (r upgradeReport) next() string {
 		return fmt.Sprintf("every node knows version %d: `staffetta admin upgrade finalise` begins "+
 			"to use it, and there is no way back from it", r.Ready)
 	case r.Ready < r.Active:
-		return fmt.Sprintf("a node knows versions up to %d only and can not go on", r.Ready)
+		return fmt.Sprintf("a node knows versions up to %d only and cannot go on", r.Ready)
 	}
 	return "nothing to finalise"
 }

@@ -26,7 +26,7 @@ func PrintReport(out io.Writer, asJSON bool, report any, text func(io.Writer) er
 	}
 	b, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
-		return fmt.Errorf("the report can not be written as JSON: %w", err)
+		return fmt.Errorf("the report cannot be written as JSON: %w", err)
 	}
 	_, err = fmt.Fprintf(out, "%s\n", b)
 	return errors.Join(err, failure)

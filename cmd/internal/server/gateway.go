@@ -70,7 +70,7 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"with password \"test\"; for tests only")
 	flags.DurationVar(&f.session, "session", 30*24*time.Hour, "how long a citizen's session lives")
 	flags.DurationVar(&f.keysFor, "key-grace", 24*time.Hour, "how long known keys are accepted "+
-		"while the federation can not be reached")
+		"while the federation cannot be reached")
 	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
 		"institutions; more are answered 503; 0: no limit")
 	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data or "+
