@@ -41,8 +41,9 @@ func ExampleHasher() {
 	if err != nil {
 		panic(err)
 	}
-	one, other := wire.NewHasher(wire.DirectoryKey{1}), wire.NewHasher(wire.DirectoryKey{2})
-	fmt.Println("same federation:", one.Recipient(code) == one.Recipient(code))
+	one, same := wire.NewHasher(wire.DirectoryKey{1}), wire.NewHasher(wire.DirectoryKey{1})
+	other := wire.NewHasher(wire.DirectoryKey{2})
+	fmt.Println("same federation:", one.Recipient(code) == same.Recipient(code))
 	fmt.Println("another federation:", one.Recipient(code) == other.Recipient(code))
 	// Output:
 	// same federation: true
