@@ -112,10 +112,10 @@ func (g *Group) transferBy(ctx context.Context, begin func() raft.Future) error 
 // Progress answers how the members do, as this leader sees them; NotLeader on others.
 func (g *Group) Progress() ([]wire.GroupMember, error) { return g.progress(0) }
 
-// Lacking names the members that answer this leader and have not got its log up to index yet: one
-// that was cut off for minutes hears from the leader up to ten seconds before the library brings
-// it the log.
-func (g *Group) Lacking(index uint64) (list []wire.NodeID, err error) {
+// MembersBehind names the members that answer this leader and do not have its log up to index yet:
+// one that was cut off for minutes hears from the leader up to ten seconds before the library
+// brings it the log.
+func (g *Group) MembersBehind(index uint64) (list []wire.NodeID, err error) {
 	members, err := g.progress(index)
 	for _, m := range members {
 		if m.Answers && m.Behind > 0 {

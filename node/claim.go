@@ -178,12 +178,12 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 		case results[i].Err != nil:
 			waits = results[i].Err
 		case p.State == wire.Owned && results[i].OK:
-			add(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
+			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
 		case p.State == wire.Owned:
 			c.n.log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
 				slog.String("region", string(entry.Region)), slog.Uint64("epoch",
 					uint64(entry.Epoch)))
-			add(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
+			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
 		case !results[i].OK:
 			add(wire.CmdClaimAbort, &wire.ClaimAbort{Recipient: p.Recipient,
 				Region: entry.Region, Epoch: entry.Epoch})

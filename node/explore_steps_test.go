@@ -71,8 +71,8 @@ func (r *exploredRegion) driveClaim(p *exploredPlot, item wire.Pending) {
 			p.note("%s: the directory contradicts: %s has %s at %d", r.id, last.Entry.Region,
 				short(code), last.Entry.Epoch)
 		}
-		r.step(p, "noted "+short(code), wire.CmdNoted,
-			&wire.Noted{Recipient: code, Seq: item.Seq}, nil)
+		r.step(p, "noted "+short(code), wire.CmdPendingDone,
+			&wire.PendingDone{Recipient: code, Seq: item.Seq}, nil)
 	case !last.OK:
 		r.step(p, "claim of "+short(code)+" aborted", wire.CmdClaimAbort, &wire.ClaimAbort{
 			Recipient: code, Region: last.Entry.Region, Epoch: last.Entry.Epoch}, nil)
@@ -106,7 +106,7 @@ func (r *exploredRegion) release(p *exploredPlot, anchor *exploredRegion, q wire
 				r.w.t.Fatal(err)
 			}
 			what := fmt.Sprintf("import of %s from %s, %d rows", short(q.Recipient), anchor.id,
-				len(m.Handover.Rows))
+				len(m.Page.Rows))
 			if r.step(p, what, c.Kind, &m, nil) != nil {
 				return
 			}

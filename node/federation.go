@@ -183,7 +183,7 @@ func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (
 func (n *Node) spread(ctx context.Context) error {
 	index := n.federation.Position().Index
 	for end := time.Now().Add(spreadWait); ; {
-		lacking, err := n.federationGroup.Lacking(index)
+		lacking, err := n.federationGroup.MembersBehind(index)
 		if err != nil || len(lacking) == 0 {
 			return err
 		}

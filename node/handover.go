@@ -65,14 +65,14 @@ func imports(list []wire.Release, results []wire.Result) (commands []wire.Comman
 			continue
 		}
 		m := wire.Import{Recipient: list[i].Recipient, Epoch: list[i].Epoch}
-		if err := wire.Decode(results[i].Body, &m.Handover); err != nil {
+		if err := wire.Decode(results[i].Body, &m.Page); err != nil {
 			failed = err
 			continue
 		}
 		commands = append(commands, wire.Command{Kind: wire.CmdImport, Body: wire.Encode(&m)})
-		if m.Handover.More {
+		if m.Page.More {
 			next := list[i]
-			next.After = m.Handover.Last
+			next.After = m.Page.Last
 			rest = append(rest, next)
 		}
 	}
@@ -108,7 +108,7 @@ func (c *claims) settle(command wire.Command, result wire.Result) error {
 		if err := wire.Decode(command.Body, &m); err != nil {
 			return err
 		}
-		if !m.Handover.More {
+		if !m.Page.More {
 			c.tell(m.Recipient, nil)
 		}
 	}

@@ -32,7 +32,7 @@ func (a *anchorOf) Call(_ context.Context, _ link.Peer, _ wire.Method, req []byt
 			results.List = append(results.List, wire.Fail(wire.Errorf(wire.Conflict, "not here")))
 			continue
 		}
-		results.List = append(results.List, wire.OK(&wire.Handover{}))
+		results.List = append(results.List, wire.OK(&wire.RowPage{}))
 	}
 	return wire.Encode(&results), nil
 }

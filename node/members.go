@@ -22,8 +22,8 @@ func (n *Node) memberCalls() []call {
 			n.groupMembers),
 		answers(n, wire.MethodChangeMembers, operators(link.RightMember, asked(changedRegions)),
 			federationLeads, n.changeMembers).byOne(judged),
-		answers(n, wire.MethodHandOver, operators(link.RightOperator, here), anyNode,
-			n.handOverCall).byOne(undone),
+		answers(n, wire.MethodTransferLeadership, operators(link.RightOperator, here), anyNode,
+			n.transferLeadership).byOne(undone),
 		answers(n, wire.MethodConfirmMap, only(link.RoleNode), federationShows, n.confirmMap),
 		administers[wire.JoinToken](n, wire.MethodPutToken, operators(link.RightMember, asked(
 			func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return just(t.Region) })),
@@ -53,10 +53,10 @@ func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupR
 		MapVersion: n.currentMap().Version}, nil
 }
 
-// handOverCall answers MethodHandOver: on return without an error another node leads the group, or
-// an election is under way.
-func (n *Node) handOverCall(ctx context.Context, from link.Identity, h *wire.HandOver) (
-	*none, error) {
+// transferLeadership answers MethodTransferLeadership: on return without an error another node
+// leads the group, or an election is under way.
+func (n *Node) transferLeadership(ctx context.Context, from link.Identity,
+	h *wire.LeadershipTransfer) (*none, error) {
 	g := n.groupNamed(h.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", h.Group)

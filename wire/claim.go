@@ -66,7 +66,7 @@ func (m *ClaimAbort) Fields(c *codec.Codec) {
 }
 
 // Release makes an anchor give the code to a region: step 3 of a claim. From its apply on the
-// anchor answers NotOwner. It answers a page of the Handover: the rejections above After and
+// anchor answers NotOwner. It answers a RowPage: the rejections above After and
 // their keys, the same every time.
 type Release struct {
 	Recipient Recipient
@@ -83,10 +83,10 @@ func (m *Release) Fields(c *codec.Codec) {
 	codec.Fixed(c, 4, m.After[:])
 }
 
-// Handover is a page of what an anchor knows about a code: rows of its state below the recipient's
+// RowPage is a page of what an anchor knows about a code: rows of its state below the recipient's
 // prefixes (rejections and idempotency keys), digests without content, in order of the
 // rejections' ids.
-type Handover struct {
+type RowPage struct {
 	Rows []Row
 	// More pages follow; Last is the id to go on from.
 	More bool
@@ -94,14 +94,14 @@ type Handover struct {
 }
 
 // Fields declares the message.
-func (m *Handover) Fields(c *codec.Codec) {
+func (m *RowPage) Fields(c *codec.Codec) {
 	codec.Repeated(c, 1, &m.Rows)
 	codec.Bool(c, 2, &m.More)
 	codec.Fixed(c, 3, m.Last[:])
 }
 
-// HandoverRowsMax bounds a page of a handover: some 400 KB, a fifth of what a frame holds.
-const HandoverRowsMax = 4096
+// RowPageMax bounds a page of a handover: some 400 KB, a fifth of what a frame holds.
+const RowPageMax = 4096
 
 // Row is one key and value of a region's state, in its own encoding.
 type Row struct {
@@ -120,7 +120,7 @@ func (m *Row) Fields(c *codec.Codec) {
 type Import struct {
 	Recipient Recipient
 	Epoch     Epoch
-	Handover  Handover
+	Page      RowPage
 	// Anchored: the region is the code's anchor itself, and nothing is handed over. Conflict when
 	// it is not, any more, at apply.
 	Anchored bool
@@ -130,7 +130,7 @@ type Import struct {
 func (m *Import) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, m.Recipient[:])
 	codec.Uint(c, 2, &m.Epoch)
-	codec.Nested(c, 3, &m.Handover)
+	codec.Nested(c, 3, &m.Page)
 	codec.Bool(c, 15, &m.Anchored)
 }
 
@@ -144,14 +144,14 @@ type Pending struct {
 	Seq       uint64 // log index of the change, so that a newer one is not noted away
 }
 
-// Noted logs that the directory knows: the Pending with this Seq is done.
-type Noted struct {
+// PendingDone logs that the directory knows: the Pending with this Seq is done.
+type PendingDone struct {
 	Recipient Recipient
 	Seq       uint64
 }
 
 // Fields declares the message.
-func (m *Noted) Fields(c *codec.Codec) {
+func (m *PendingDone) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, m.Recipient[:])
 	codec.Uint(c, 2, &m.Seq)
 }

@@ -59,7 +59,7 @@ const (
 	CmdClaimAbort    CommandKind = 7
 	CmdRelease       CommandKind = 8
 	CmdImport        CommandKind = 9
-	CmdNoted         CommandKind = 10
+	CmdPendingDone   CommandKind = 10
 	CmdErase         CommandKind = 11
 	CmdExpire        CommandKind = 12
 
@@ -156,9 +156,9 @@ var commandKinds = [256]Kind{
 	CmdGrantSlots:    {"GrantSlots", OfRegion, 1, new(GrantSlots), nil},
 	CmdClaimIntent:   {"ClaimIntent", OfRegion, 1, new(ClaimIntent), new(Ownership)},
 	CmdClaimAbort:    {"ClaimAbort", OfRegion, 1, new(ClaimAbort), nil},
-	CmdRelease:       {"Release", OfRegion, 1, new(Release), new(Handover)},
+	CmdRelease:       {"Release", OfRegion, 1, new(Release), new(RowPage)},
 	CmdImport:        {"Import", OfRegion, 1, new(Import), nil},
-	CmdNoted:         {"Noted", OfRegion, 1, new(Noted), nil},
+	CmdPendingDone:   {"PendingDone", OfRegion, 1, new(PendingDone), nil},
 	CmdErase:         {"Erase", OfRegion, 1, new(EraseBlock), nil},
 	CmdExpire:        {"Expire", OfRegion, 1, new(Expire), nil},
 

@@ -153,9 +153,9 @@ type NodeChange struct {
 	SetNonvoter, Nonvoter bool // of its region's group
 	SetMaintenance        bool
 	Maintenance           string // the reason; empty ends the maintenance
-	// HandOver changes nothing: it notes in the audit that the node is asked to hand over the
+	// Transfer changes nothing: it notes in the audit that the node is asked to hand over the
 	// leadership of its region's group ("region"), or of the federation's ("federation").
-	HandOver string
+	Transfer string
 }
 
 // Fields declares the message.
@@ -166,7 +166,7 @@ func (n *NodeChange) Fields(c *codec.Codec) {
 	codec.Bool(c, 4, &n.Nonvoter)
 	codec.Bool(c, 5, &n.SetMaintenance)
 	codec.String(c, 6, &n.Maintenance)
-	codec.String(c, 7, &n.HandOver)
+	codec.String(c, 7, &n.Transfer)
 }
 
 func (n *NodeChange) action() string {
@@ -177,7 +177,7 @@ func (n *NodeChange) action() string {
 		return "node promote"
 	case n.SetMaintenance:
 		return "node maintenance"
-	case n.HandOver != "":
+	case n.Transfer != "":
 		return "node handover"
 	}
 	return "node address"
@@ -312,14 +312,15 @@ func (m *GroupMember) Fields(c *codec.Codec) {
 	codec.Uint(c, 4, &m.Behind)
 }
 
-// HandOver asks a group's leader to hand leadership over, to a voter or to whoever is furthest.
-type HandOver struct {
+// LeadershipTransfer asks a group's leader to hand leadership over, to a voter or to whoever is
+// furthest.
+type LeadershipTransfer struct {
 	Group string
 	To    NodeID
 }
 
 // Fields declares the message.
-func (h *HandOver) Fields(c *codec.Codec) {
+func (h *LeadershipTransfer) Fields(c *codec.Codec) {
 	codec.String(c, 1, &h.Group)
 	codec.String(c, 2, &h.To)
 }

@@ -28,7 +28,7 @@ const (
 	MethodListInbox     Method = 27
 	MethodGetInbox      Method = 28
 
-	// MethodRelease goes to an anchor's leader; its results are of Handover.
+	// MethodRelease goes to an anchor's leader; its results are RowPages.
 	MethodRelease    Method = 30
 	MethodFederation Method = 31
 
@@ -63,15 +63,15 @@ const (
 	MethodCopyMoved  Method = 69
 
 	// MethodMembers goes to the leader of the group that it names.
-	MethodMembers       Method = 70
-	MethodChangeMembers Method = 71
-	MethodHandOver      Method = 72
-	MethodPutToken      Method = 73
-	MethodTokens        Method = 74
-	MethodEnrol         Method = 75
-	MethodSign          Method = 76
-	MethodConfirmMap    Method = 77
-	MethodSeed          Method = 78
+	MethodMembers            Method = 70
+	MethodChangeMembers      Method = 71
+	MethodTransferLeadership Method = 72
+	MethodPutToken           Method = 73
+	MethodTokens             Method = 74
+	MethodEnrol              Method = 75
+	MethodSign               Method = 76
+	MethodConfirmMap         Method = 77
+	MethodSeed               Method = 78
 
 	MethodIdentities Method = 80
 	MethodAddRoot    Method = 81
@@ -220,15 +220,15 @@ var methods = [...]Call{
 	MethodListMoved:  {"ListMoved", OfRegion, ReadOnly, new(ListMoved), new(MovedList)},
 	MethodCopyMoved:  {"CopyMoved", OfRegion, ReadOnly, new(CopyMoved), new(MovePage)},
 
-	MethodMembers:       {"Members", AnyGroup, ReadOnly, new(GroupRef), new(GroupMembers)},
-	MethodChangeMembers: {"ChangeMembers", OfFederation, Once, new(MemberChange), new(Map)},
-	MethodHandOver:      {"HandOver", AnyGroup, Once, new(HandOver), nil},
-	MethodPutToken:      {"PutToken", OfFederation, Once, new(JoinToken), nil},
-	MethodTokens:        {"Tokens", OfFederation, ReadOnly, nil, new(JoinTokens)},
-	MethodEnrol:         {"Enrol", OfFederation, Repeatable, new(EnrolRequest), new(JoinToken)},
-	MethodSign:          {"Sign", OfFederation, Once, new(Enrolment), nil},
-	MethodConfirmMap:    {"ConfirmMap", OfFederation, ReadOnly, nil, new(MapVersion)},
-	MethodSeed:          {"Seed", AnyGroup, ReadOnly, new(Seed), stream(new(SeedFrame))},
+	MethodMembers:            {"Members", AnyGroup, ReadOnly, new(GroupRef), new(GroupMembers)},
+	MethodChangeMembers:      {"ChangeMembers", OfFederation, Once, new(MemberChange), new(Map)},
+	MethodTransferLeadership: {"TransferLeadership", AnyGroup, Once, new(LeadershipTransfer), nil},
+	MethodPutToken:           {"PutToken", OfFederation, Once, new(JoinToken), nil},
+	MethodTokens:             {"Tokens", OfFederation, ReadOnly, nil, new(JoinTokens)},
+	MethodEnrol:              {"Enrol", OfFederation, Repeatable, new(EnrolRequest), new(JoinToken)},
+	MethodSign:               {"Sign", OfFederation, Once, new(Enrolment), nil},
+	MethodConfirmMap:         {"ConfirmMap", OfFederation, ReadOnly, nil, new(MapVersion)},
+	MethodSeed:               {"Seed", AnyGroup, ReadOnly, new(Seed), stream(new(SeedFrame))},
 
 	MethodIdentities: {"Identities", AnyGroup, ReadOnly, nil, new(Identities)},
 	MethodAddRoot:    {"AddRoot", OfFederation, Once, new(Root), nil},

@@ -90,9 +90,11 @@ func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers,
 	return members, wire.Decode(answer, members)
 }
 
-// HandOver has the leader of a group hand leadership over: to a node, or to whoever is furthest.
-func (c *Client) HandOver(ctx context.Context, group string, to wire.NodeID) error {
-	m, req, dry := rehearsed(ctx, wire.MethodHandOver, &wire.HandOver{Group: group, To: to})
+// TransferLeadership has the leader of a group hand leadership over: to a node, or to whoever is
+// furthest.
+func (c *Client) TransferLeadership(ctx context.Context, group string, to wire.NodeID) error {
+	m, req, dry := rehearsed(ctx, wire.MethodTransferLeadership,
+		&wire.LeadershipTransfer{Group: group, To: to})
 	_, err := c.callLeader(ctx, group, m, wire.Encode(req))
 	return unrehearsed(dry, err)
 }

@@ -97,7 +97,7 @@ func (l *regionLog) register(n int, index uint64, now wire.Time) []wire.Command 
 		command(wire.CmdLogin, &login),
 		command(wire.CmdSetProfile, &wire.SetProfile{Token: token, Update: wire.ProfileUpdate{
 			AcceptedTos: 1, SetMode: true, Mode: wire.Auto}}),
-		command(wire.CmdNoted, &wire.Noted{Recipient: r, Seq: index}),
+		command(wire.CmdPendingDone, &wire.PendingDone{Recipient: r, Seq: index}),
 	}
 	if h := mix(uint64(n) ^ l.seed); h%100 < choosersPercent {
 		list = append(list, command(wire.CmdSetPreference, &wire.SetPreference{Token: token,

@@ -70,7 +70,7 @@ func order(c *wire.Command) bool {
 		return true
 	case wire.CmdMembers:
 		var m wire.MemberChange
-		return wire.Decode(c.Body, &m) == nil && m.Node != nil && m.Node.HandOver != ""
+		return wire.Decode(c.Body, &m) == nil && m.Node != nil && m.Node.Transfer != ""
 	}
 	return false
 }

@@ -272,7 +272,7 @@ func changeNode(m *wire.Map, c *wire.NodeChange) *wire.Error {
 	if i < 0 {
 		return wire.Errorf(wire.NotFound, "no node %.40q on the map", c.ID)
 	}
-	if c.HandOver != "" && c.HandOver != "region" && c.HandOver != "federation" {
+	if c.Transfer != "" && c.Transfer != "region" && c.Transfer != "federation" {
 		return wire.Malformedf("a node hands over a region or the federation")
 	}
 	n := &m.Nodes[i]

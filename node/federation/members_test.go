@@ -115,9 +115,9 @@ func TestNodesChange(t *testing.T) {
 		"taken")
 	refused(t, s, node(wire.NodeChange{ID: "lazio-1", SetMaintenance: true,
 		Maintenance: strings.Repeat("x", 257)}), wire.Malformed, "reason")
-	refused(t, s, node(wire.NodeChange{ID: "lazio-1", HandOver: "x"}), wire.Malformed, "hands over")
+	refused(t, s, node(wire.NodeChange{ID: "lazio-1", Transfer: "x"}), wire.Malformed, "hands over")
 	version := mapOf(t, s).Version
-	succeed(t, s, node(wire.NodeChange{ID: "lazio-1", HandOver: "region"}))
+	succeed(t, s, node(wire.NodeChange{ID: "lazio-1", Transfer: "region"}))
 	if got := mapOf(t, s).Version; got != version {
 		t.Errorf("a note for the audit made version %d", got)
 	}

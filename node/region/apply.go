@@ -160,7 +160,7 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.release)
 	case wire.CmdImport:
 		return run(c, command.Body, s.importHandover)
-	case wire.CmdNoted:
+	case wire.CmdPendingDone:
 		return run(c, command.Body, s.noted)
 	case wire.CmdErase:
 		return run(c, command.Body, s.erase)

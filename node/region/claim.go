@@ -124,14 +124,14 @@ func (s *State) release(c *change, m *wire.Release) (wire.Result, error) {
 
 // handover collects a page of r's rejections above an id with their idempotency keys. A released
 // code gets no new rows, so it is the same every time, but for what expired meanwhile.
-func (c *change) handover(r wire.Recipient, above wire.MessageID) (*wire.Handover, error) {
+func (c *change) handover(r wire.Recipient, above wire.MessageID) (*wire.RowPage, error) {
 	first := rejectedKey(r, above)
 	upper := after(recipientKey(rejectedPrefix, r))
-	rejected, err := c.scan(append(first[:], 0), upper, false, wire.HandoverRowsMax+1)
+	rejected, err := c.scan(append(first[:], 0), upper, false, wire.RowPageMax+1)
 	if err != nil {
 		return nil, err
 	}
-	h := &wire.Handover{}
+	h := &wire.RowPage{}
 	for _, row := range rejected {
 		var rej rejectedRow
 		if err := decodeRow(row.Key, row.Value, &rej); err != nil {
@@ -141,7 +141,7 @@ func (c *change) handover(r wire.Recipient, above wire.MessageID) (*wire.Handove
 		if !rej.Idempotency.IsZero() {
 			need = 2
 		}
-		if len(h.Rows)+need > wire.HandoverRowsMax {
+		if len(h.Rows)+need > wire.RowPageMax {
 			h.More = true
 			break
 		}
@@ -183,15 +183,15 @@ func (s *State) importHandover(c *change, m *wire.Import) (wire.Result, error) {
 		return failf(wire.Conflict, "import of epoch %d, the claim is of epoch %d", m.Epoch,
 			own.Epoch)
 	}
-	if err := checkHandover(m.Recipient, &m.Handover, c.version); err != nil {
+	if err := checkHandover(m.Recipient, &m.Page, c.version); err != nil {
 		return wire.Fail(err), nil
 	}
-	for i := range m.Handover.Rows {
-		if err := s.importRow(c, m.Recipient, &m.Handover.Rows[i]); err != nil {
+	for i := range m.Page.Rows {
+		if err := s.importRow(c, m.Recipient, &m.Page.Rows[i]); err != nil {
 			return wire.Result{}, err
 		}
 	}
-	if m.Handover.More { // the claim goes on
+	if m.Page.More { // the claim goes on
 		return wire.OK(nil), nil
 	}
 	own = wire.Ownership{State: wire.Owned, Epoch: m.Epoch}
@@ -224,10 +224,10 @@ func (s *State) importRow(c *change, r wire.Recipient, row *wire.Row) error {
 // checkHandover accepts rejections and idempotency keys of r only: what another region hands
 // over must not be able to write anything else. Whether a key has a message here is seen when it is
 // taken; below VersionOwners, every key must belong to a rejection that comes with it.
-func checkHandover(r wire.Recipient, h *wire.Handover, version uint32) *wire.Error {
-	if len(h.Rows) > wire.HandoverRowsMax {
+func checkHandover(r wire.Recipient, h *wire.RowPage, version uint32) *wire.Error {
+	if len(h.Rows) > wire.RowPageMax {
 		return wire.Errorf(wire.TooLarge, "handover of %d rows, %d allowed", len(h.Rows),
-			wire.HandoverRowsMax)
+			wire.RowPageMax)
 	}
 	uses := map[wideKey]wire.MessageID{} // of the rejections
 	keys := map[wideKey]wire.MessageID{}
@@ -271,7 +271,7 @@ func decodeRejection(value []byte) (rej rejectedRow, ok bool) {
 		(rej.Reason == wire.UserNotFound || rej.Reason == wire.ServiceNotAllowed)
 }
 
-func (s *State) noted(c *change, m *wire.Noted) (wire.Result, error) {
+func (s *State) noted(c *change, m *wire.PendingDone) (wire.Result, error) {
 	key := recipientKey(pendingPrefix, m.Recipient)
 	var row pendingRow
 	ok, err := c.getRow(key, &row)

@@ -136,14 +136,14 @@ func TestHandover(t *testing.T) {
 		t.Errorf("find another at the anchor: got %v, want moved to sicilia", err)
 	}
 
-	var h wire.Handover
+	var h wire.RowPage
 	if err := wire.Decode(body, &h); err != nil {
 		t.Fatal(err)
 	}
 	if len(h.Rows) != 3 {
 		t.Errorf("handover of %d rows, want two rejections and a key", len(h.Rows))
 	}
-	imp := &wire.Import{Recipient: r, Epoch: 1, Handover: h}
+	imp := &wire.Import{Recipient: r, Epoch: 1, Page: h}
 	owner.must(wire.CmdImport, imp)
 	rows := owner.rows()
 	owner.must(wire.CmdImport, imp)
@@ -196,7 +196,7 @@ func TestHandoverIsPaged(t *testing.T) {
 	code := codeOf("maria")
 	r := f.hasher.Recipient(code)
 	var sent []wire.Record
-	for range wire.HandoverRowsMax/wire.BlockRecordsMax + 1 {
+	for range wire.RowPageMax/wire.BlockRecordsMax + 1 {
 		var block []wire.Record
 		for i := range wire.BlockRecordsMax {
 			m := f.message(code, someService, "x")
@@ -212,11 +212,11 @@ func TestHandoverIsPaged(t *testing.T) {
 	pages := 0
 	for rel := (wire.Release{Recipient: r, To: "sicilia", Epoch: 1}); ; pages++ {
 		imp := &wire.Import{Recipient: r, Epoch: 1}
-		if err := wire.Decode(f.must(wire.CmdRelease, &rel), &imp.Handover); err != nil {
+		if err := wire.Decode(f.must(wire.CmdRelease, &rel), &imp.Page); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(imp.Handover.Rows); n > wire.HandoverRowsMax {
-			t.Errorf("a page of %d rows, %d allowed", n, wire.HandoverRowsMax)
+		if n := len(imp.Page.Rows); n > wire.RowPageMax {
+			t.Errorf("a page of %d rows, %d allowed", n, wire.RowPageMax)
 		}
 		if n := len(wire.Encode(imp)); n > wire.CommandBytesMax {
 			t.Errorf("import of %d bytes, %d allowed", n, wire.CommandBytesMax)
@@ -225,7 +225,7 @@ func TestHandoverIsPaged(t *testing.T) {
 			t.Fatalf("before page %d: %+v, %v, want claiming", pages, own, err)
 		}
 		owner.must(wire.CmdImport, imp)
-		if rel.After = imp.Handover.Last; !imp.Handover.More {
+		if rel.After = imp.Page.Last; !imp.Page.More {
 			break
 		}
 	}
@@ -275,7 +275,7 @@ func TestImportRefusesForeignRows(t *testing.T) {
 		"short use": {row(rejectedKey(r, id), wire.Encode(&rej)), row(key, value[:20])},
 		"key of another": {row(rejectedKey(r, f.id()), wire.Encode(&rej)),
 			row(key, value[:])},
-		"too many": make([]wire.Row, wire.HandoverRowsMax+1),
+		"too many": make([]wire.Row, wire.RowPageMax+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := wire.Malformed
@@ -284,11 +284,11 @@ func TestImportRefusesForeignRows(t *testing.T) {
 			}
 			f.t = t
 			f.refuse(code, wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1,
-				Handover: wire.Handover{Rows: rows}})
+				Page: wire.RowPage{Rows: rows}})
 		})
 	}
 	f.t = t
-	f.must(wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1, Handover: wire.Handover{
+	f.must(wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1, Page: wire.RowPage{
 		Rows: []wire.Row{row(rejectedKey(r, id), wire.Encode(&rej)), row(key, value[:])}}})
 }
 
@@ -345,13 +345,13 @@ func TestPending(t *testing.T) {
 	woken(func() { f.update(token, wire.ProfileUpdate{AcceptedTos: 1}) })
 	active := wire.Pending{Recipient: r, State: wire.Owned, Epoch: 1, Active: true, Seq: last()}
 	want(active)
-	f.must(wire.CmdNoted, &wire.Noted{Recipient: r, Seq: owned.Seq})
+	f.must(wire.CmdPendingDone, &wire.PendingDone{Recipient: r, Seq: owned.Seq})
 	want(active)
 	f.update(token, wire.ProfileUpdate{EmailOn: wire.Yes}) // changes nothing for the directory
 	want(active)
-	f.must(wire.CmdNoted, &wire.Noted{Recipient: r, Seq: active.Seq})
+	f.must(wire.CmdPendingDone, &wire.PendingDone{Recipient: r, Seq: active.Seq})
 	want()
-	f.must(wire.CmdNoted, &wire.Noted{Recipient: r, Seq: active.Seq})
+	f.must(wire.CmdPendingDone, &wire.PendingDone{Recipient: r, Seq: active.Seq})
 	f.update(token, wire.ProfileUpdate{Inbox: wire.No})
 	want(wire.Pending{Recipient: r, State: wire.Owned, Epoch: 1, Seq: last()})
 

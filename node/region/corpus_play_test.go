@@ -173,16 +173,16 @@ func (c *writer) imported() {
 	id := c.id()
 	key, used := rejectedKey(r, id), idempotencyKey(r, row.Idempotency)
 	value := newIdempotencyRow(id, wire.Digest{7})
-	page := wire.Handover{Rows: []wire.Row{{Key: key[:], Value: wire.Encode(&row)},
+	page := wire.RowPage{Rows: []wire.Row{{Key: key[:], Value: wire.Encode(&row)},
 		{Key: used[:], Value: value[:]}}}
-	in := wire.Import{Recipient: r, Epoch: 1, Handover: page}
+	in := wire.Import{Recipient: r, Epoch: 1, Page: page}
 	c.command(wire.CmdImport, &in) // nobody claims
 	c.command(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
 	c.command(wire.CmdClaimAbort, &wire.ClaimAbort{Recipient: r, Region: "sicilia", Epoch: 1})
 	c.command(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
-	in.Handover.More, in.Handover.Last = true, id
+	in.Page.More, in.Page.Last = true, id
 	c.command(wire.CmdImport, &in)
-	in.Handover.More, in.Handover.Rows = false, nil
+	in.Page.More, in.Page.Rows = false, nil
 	c.command(wire.CmdImport, &in)
 	c.command(wire.CmdImport, &in)
 	c.command(wire.CmdClaimAbort, &wire.ClaimAbort{Recipient: r})
@@ -240,7 +240,7 @@ func (c *writer) step() {
 			c.t.Fatal(err)
 		}
 		for _, p := range pending {
-			c.command(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient,
+			c.command(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient,
 				Seq: p.Seq + uint64(c.rng.IntN(2))})
 		}
 	case 7:

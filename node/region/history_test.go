@@ -122,7 +122,7 @@ func (h *history) command() wire.Command {
 	case 8:
 		if list, err := h.Pending(50); err == nil && len(list) > 0 {
 			p := list[h.rng.IntN(len(list))]
-			return command(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient,
+			return command(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient,
 				Seq: p.Seq - uint64(h.rng.IntN(2))})
 		}
 	case 9, 10, 11:

@@ -68,12 +68,12 @@ func TestKeyOfTwoRejections(t *testing.T) {
 			t.Errorf("back %v: the key is %v's, want %v's", back, got, y.ID)
 		}
 		umbria.must(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
-		var h wire.Handover
+		var h wire.RowPage
 		if err := wire.Decode(anchor.must(wire.CmdRelease, &wire.Release{Recipient: r,
 			To: "umbria", Epoch: 1}), &h); err != nil {
 			t.Fatal(err)
 		}
-		umbria.must(wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1, Handover: h})
+		umbria.must(wire.CmdImport, &wire.Import{Recipient: r, Epoch: 1, Page: h})
 		rejected := wire.Verdict{Status: wire.Rejected, Reason: wire.UserNotFound}
 		for _, rec := range []wire.Record{x, y} {
 			umbria.wantOutcomes("a retry", umbria.submit(rec), wire.Outcome{Kind: wire.Decided,

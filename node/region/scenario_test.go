@@ -93,7 +93,7 @@ type story struct {
 	minted    uint64
 	messages  map[string]wire.Record
 	people    map[wire.Recipient]string
-	handovers map[string]wire.Handover
+	handovers map[string]wire.RowPage
 	moves     map[wire.Recipient]wire.Move
 	out       bytes.Buffer
 }
@@ -101,7 +101,7 @@ type story struct {
 func newStory(t *testing.T) *story {
 	return &story{t: t, coder: newCoder(t), regions: map[string]*fixture{}, now: start,
 		messages: map[string]wire.Record{}, people: map[wire.Recipient]string{},
-		handovers: map[string]wire.Handover{}, moves: map[wire.Recipient]wire.Move{}}
+		handovers: map[string]wire.RowPage{}, moves: map[wire.Recipient]wire.Move{}}
 }
 
 func (s *story) run(text string) string {
@@ -258,7 +258,7 @@ func (s *story) ownership(f *fixture, w words) {
 	case "release":
 		to := wire.RegionID(w.arg(3))
 		res := f.do(wire.CmdRelease, &wire.Release{Recipient: r, To: to, Epoch: 1})
-		var h wire.Handover
+		var h wire.RowPage
 		if res.Err == nil {
 			if err := wire.Decode(res.Body, &h); err != nil {
 				s.t.Fatal(err)
@@ -269,7 +269,7 @@ func (s *story) ownership(f *fixture, w words) {
 	case "import":
 		m := &wire.Import{Recipient: r, Epoch: 1}
 		if w.has("from") {
-			m.Handover = s.handovers[w.arg(1)]
+			m.Page = s.handovers[w.arg(1)]
 		}
 		s.result(f.do(wire.CmdImport, m), "owned")
 	}

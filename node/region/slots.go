@@ -168,7 +168,7 @@ func (s *State) checkSlotRows(m *wire.ImportSlot, version uint32) ([]wire.SlotMa
 			len(m.Rows), len(m.Marks))
 	}
 	marks := slices.Clone(m.Marks)
-	byCode := map[wire.Recipient]*wire.Handover{}
+	byCode := map[wire.Recipient]*wire.RowPage{}
 	for i, row := range m.Rows {
 		if len(row.Key) < 17 {
 			return nil, wire.Malformedf("row %d of a slot has no code", i)
@@ -188,7 +188,7 @@ func (s *State) checkSlotRows(m *wire.ImportSlot, version uint32) ([]wire.SlotMa
 			continue
 		}
 		if byCode[r] == nil {
-			byCode[r] = &wire.Handover{}
+			byCode[r] = &wire.RowPage{}
 		}
 		byCode[r].Rows = append(byCode[r].Rows, row)
 	}

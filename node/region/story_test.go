@@ -244,7 +244,7 @@ func (s *story) upkeep(f *fixture, w words) {
 			default:
 				s.say("%s: tell the directory, active %v", s.people[p.Recipient], p.Active)
 			}
-			f.must(wire.CmdNoted, &wire.Noted{Recipient: p.Recipient, Seq: p.Seq})
+			f.must(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
 		}
 	case "expire":
 		n := 0

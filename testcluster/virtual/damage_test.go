@@ -138,7 +138,7 @@ func TestExhaustedLeaderEnds(t *testing.T) {
 		bad.Start()
 		s.Await("the node leads, and reads", func() bool {
 			if s.Leader("lazio") != bad {
-				s.Operator().HandOver(t.Context(), "region/lazio", bad.ID)
+				s.Operator().TransferLeadership(t.Context(), "region/lazio", bad.ID)
 			}
 			s.readAll(t, c, ids)
 			return len(bad.done) > 0

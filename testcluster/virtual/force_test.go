@@ -157,7 +157,7 @@ func TestNoMajorityIsSaid(t *testing.T) {
 				_, err := op.Members(ctx, "federation")
 				return err
 			},
-			"handover": func() error { return op.HandOver(ctx, "federation", "lazio-1") },
+			"handover": func() error { return op.TransferLeadership(ctx, "federation", "lazio-1") },
 			"node token": func() error {
 				_, err := op.Tokens(ctx)
 				return err

@@ -574,7 +574,7 @@ func TestStaleMapTakesNobodyOut(t *testing.T) {
 		if m, _ := stale.Node.Federation().Map(); m.Version >= s.Map().Version {
 			t.Fatal("the map is not old: the test proves nothing")
 		}
-		if err := s.Operator().HandOver(t.Context(), "region/lazio", stale.ID); err != nil {
+		if err := s.Operator().TransferLeadership(t.Context(), "region/lazio", stale.ID); err != nil {
 			t.Fatal(err)
 		}
 		s.Await("it leads", func() bool { return s.Leader("lazio") == stale })

@@ -399,7 +399,7 @@ func (s *scene) lead(id wire.NodeID) {
 				return true
 			}
 		}
-		s.Operate(wire.MethodHandOver, &wire.HandOver{Group: "federation", To: id})
+		s.Operate(wire.MethodTransferLeadership, &wire.LeadershipTransfer{Group: "federation", To: id})
 		return false
 	})
 }

@@ -25,7 +25,7 @@ func TestJoinedLeaderAsksBeforeRaising(t *testing.T) {
 		w.AwaitVoters("region/lazio", "lazio-1", "lazio-2", "lazio-3", "lazio-4")
 		w.Await("who joined leads", func() bool {
 			old := w.Leader("lazio")
-			return old == n || w.Operator().HandOver(t.Context(), "region/lazio", n.ID) == nil &&
+			return old == n || w.Operator().TransferLeadership(t.Context(), "region/lazio", n.ID) == nil &&
 				w.Leader("lazio") == n
 		})
 		time.Sleep(10 * time.Second)

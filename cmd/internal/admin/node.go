@@ -311,11 +311,11 @@ func newNodeHandOverCommand() *cobra.Command {
 					}
 					what, _, _ := strings.Cut(g, "/")
 					_, err = op.ChangeMembers(ctx, &wire.MemberChange{DryRun: f.dryRun,
-						Node: &wire.NodeChange{ID: id, HandOver: what}}) // for the audit
+						Node: &wire.NodeChange{ID: id, Transfer: what}}) // for the audit
 					if err != nil {
 						return fmt.Errorf("node handover %s: %w", id, err)
 					}
-					if err := op.HandOver(ctx, g, wire.NodeID(to)); err != nil {
+					if err := op.TransferLeadership(ctx, g, wire.NodeID(to)); err != nil {
 						return fmt.Errorf("%s: %w", g, err)
 					}
 				}
