@@ -65,6 +65,11 @@ func messages() []codec.Message {
 		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal)}
 }
 
+// late are fields that came after their message's golden bytes, by message and name, each with a seed
+// of its own: the line of its message is then the only one that changes. A message that is new stands
+// at the end of the list, for the same reason.
+var late = map[string]uint64{}
+
 // fill sets every field of v to something that is not zero.
 func fill(r *rand.Rand, v reflect.Value) {
 	switch v.Kind() {
@@ -94,7 +99,11 @@ func fill(r *rand.Rand, v reflect.Value) {
 		fill(r, v.Elem())
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(r, v.Field(i))
+			from := r
+			if seed := late[v.Type().Name()+"."+v.Type().Field(i).Name]; seed != 0 {
+				from = rand.New(rand.NewPCG(seed, seed))
+			}
+			fill(from, v.Field(i))
 		}
 	default:
 		panic("no filling for " + v.Type().String())
@@ -150,7 +159,7 @@ func TestListOfMessagesIsComplete(t *testing.T) {
 // goes unseen. A field may be added; what stands here must go on decoding. What is logged or stored
 // must do so for ever, and is kept apart from what merely travels.
 func TestGolden(t *testing.T) {
-	forEver := logged()
+	forEver := logged(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	var kept, travels bytes.Buffer
 	for _, m := range messages() {
