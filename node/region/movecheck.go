@@ -67,7 +67,8 @@ func (p *pageCheck) row(row *wire.Row) (*wire.Error, error) {
 		return wire.Malformedf("row of a move without citizen"), nil
 	}
 	k := kindOf(row.Key)
-	if k != nil && k.check != nil && (k.byToken || wire.Recipient(row.Key[1:17]) == p.r) {
+	if k != nil && k.check != nil && p.c.version >= k.since &&
+		(k.byToken || wire.Recipient(row.Key[1:17]) == p.r) {
 		if ok, err := k.check(p, row); ok || err != nil {
 			return nil, err
 		}

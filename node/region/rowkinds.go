@@ -17,6 +17,9 @@ type rowKind struct {
 	value          codec.Message // an empty row; nil where the value is bytes
 	wide           bool          // its keys are wideKeys
 	byToken        bool          // its keys have a session's token in place of the citizen
+	// since is the version of the log from which on pages hold such rows; 0: any. What an older
+	// program refused is refused below it.
+	since uint32
 
 	// export adds the citizen's rows above a key to a page of a move or a copy.
 	export func(e *export, k *rowKind, above []byte) (full bool, err error)
