@@ -124,22 +124,28 @@ func reads[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method,
 
 // changes makes a gateway's call that is one command of the region's log. The request is decoded
 // only to refuse what the log must not hold; the command carries its canonical encoding. With token
-// the session must be valid here.
+// the session must be valid here. A command of a version that the log has not reached is of an
+// unknown kind, as to a program of before: nobody has to ask again until that has changed.
 func changes[Q, A any, PQ message[Q], PA message[A]](n *Node, m wire.Method, kind wire.CommandKind,
 	token func(PQ) wire.TokenHash) call {
 	return answers(n, m, only(link.RoleGateway), regionLeads,
 		func(ctx context.Context, _ link.Identity, q PQ) (PA, error) {
-			if token != nil {
-				err := n.refused(ctx, func() error {
-					now, err := n.regionTime(ctx)
-					if err == nil {
-						_, err = n.region.Session(token(q), now)
-					}
-					return err
-				})
-				if err != nil {
-					return nil, err
+			err := n.refused(ctx, func() error {
+				if active := n.region.ActiveVersion(); kind.Since() > active {
+					return wire.Errorf(wire.UnknownKind, "command kind %d is of version %d of the "+
+						"log, this region's is at %d", kind, kind.Since(), active)
 				}
+				if token == nil {
+					return nil
+				}
+				now, err := n.regionTime(ctx)
+				if err == nil {
+					_, err = n.region.Session(token(q), now)
+				}
+				return err
+			})
+			if err != nil {
+				return nil, err
 			}
 			a := PA(new(A))
 			return a, n.regionQueue.do(ctx, kind, q, a)

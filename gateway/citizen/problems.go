@@ -86,6 +86,8 @@ func fromWire(op *operation.Operation, e *wire.Error) problem.Problem {
 		return problemBusy.With("The citizen's region is busy.")
 	case wire.NotLeader, wire.Unavailable, wire.NotReady:
 		return problemUnavailable.With("The citizen's region cannot be reached now.")
+	case wire.UnknownKind: // its program, or its log, is of a version before the operation
+		return problemUnavailable.With("The citizen's region cannot do this yet.")
 	case wire.OutcomeUnknown:
 		return problemUnavailable.With(
 			"The citizen's region did not answer in time. The change may have been made.")
