@@ -3,6 +3,7 @@ package region
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -102,8 +103,18 @@ func TestTokenOfAnother(t *testing.T) {
 // TestPagesAreChecked hands over what no honest region would: a page may write the citizen's rows
 // only, and nothing that would stop a replica later.
 func TestPagesAreChecked(t *testing.T) {
+	for _, raised := range []bool{false, true} {
+		t.Run("raised "+strconv.FormatBool(raised), func(t *testing.T) { pagesAreChecked(t, raised) })
+	}
+}
+
+func pagesAreChecked(t *testing.T, raised bool) {
 	regions := newRegions(t, "lazio", "sicilia")
 	lazio, sicilia := regions[0], regions[1]
+	if raised {
+		lazio.raise()
+		sicilia.raise()
+	}
 	p := settle(lazio, "anna", 2)
 	m := lazio.fence(p.code, "sicilia")
 	good := wire.Encode(lazio.page(m, nil))
@@ -179,8 +190,16 @@ func TestPagesAreChecked(t *testing.T) {
 			}
 		},
 	}
+	if raised { // what has no place is left out, a session is cut short
+		delete(spoilt, "key of no message")
+		delete(spoilt, "key of a rejection that has another")
+		delete(spoilt, "session without end")
+	}
 	for i := range rowKinds {
 		k := &rowKinds[i]
+		if k.since > sicilia.ActiveVersion() {
+			continue
+		}
 		name := fmt.Sprintf("kind %q ", k.begins())
 		if k.check == nil { // in place of one that may come
 			spoilt[name+"at all"] = func(p *wire.MovePage) { row(p, 'r').Key = k.key(p.Recipient) }
