@@ -22,6 +22,9 @@ func (n *Node) citizenCalls() []call {
 		changes[wire.SetPreference, wire.Preference](n, wire.MethodSetPreference,
 			wire.CmdSetPreference,
 			func(q *wire.SetPreference) wire.TokenHash { return q.Token }),
+		changes[wire.SetMessageStatus, wire.MessageStatus](n, wire.MethodSetMessageStatus,
+			wire.CmdSetMessageStatus,
+			func(q *wire.SetMessageStatus) wire.TokenHash { return q.Token }),
 
 		reads(n, wire.MethodFindMessage, n.findMessage),
 		reads(n, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (

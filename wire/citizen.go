@@ -281,7 +281,10 @@ func (l *ListInbox) Fields(c *codec.Codec) {
 type InboxPage struct {
 	FiscalCode fiscalcode.Code
 	Items      []InboxItem
-	More       bool // older items remain beyond the last one
+	More       bool // older items remain, or may, beyond the last one
+	// Before is where those begin, as in ListInbox, when it is not at the last item: a page passes a
+	// bounded number of messages that it does not show.
+	Before MessageID
 }
 
 // Fields declares the message.
@@ -289,6 +292,15 @@ func (p *InboxPage) Fields(c *codec.Codec) {
 	codec.String(c, 1, &p.FiscalCode)
 	codec.Repeated(c, 2, &p.Items)
 	codec.Bool(c, 3, &p.More)
+	codec.Fixed(c, 4, p.Before[:])
+}
+
+// Next is the bound below which the next page begins; zero when there is none.
+func (p *InboxPage) Next() MessageID {
+	if p.More && p.Before.IsZero() && len(p.Items) > 0 {
+		return p.Items[len(p.Items)-1].ID
+	}
+	return p.Before
 }
 
 // InboxItem is what a list shows of a message, without decoding its block. Its creation time is
@@ -344,6 +356,35 @@ type GetInbox struct {
 func (g *GetInbox) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, g.Token[:])
 	codec.Fixed(c, 2, g.ID[:])
+}
+
+// SetMessageStatus marks a message of the session's citizen as read, which is for ever, takes it
+// into the archive or out of it, or both. NotFound when it is not in the citizen's inbox.
+type SetMessageStatus struct {
+	Token    TokenHash
+	ID       MessageID
+	Read     bool // false: keep
+	Archived Tri  // Unset: keep
+}
+
+// Fields declares the message.
+func (s *SetMessageStatus) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, s.Token[:])
+	codec.Fixed(c, 2, s.ID[:])
+	codec.Bool(c, 3, &s.Read)
+	codec.Uint(c, 4, &s.Archived)
+}
+
+// MessageStatus is what became of a message in its citizen's hands.
+type MessageStatus struct {
+	Read     bool
+	Archived bool
+}
+
+// Fields declares the message.
+func (s *MessageStatus) Fields(c *codec.Codec) {
+	codec.Bool(c, 1, &s.Read)
+	codec.Bool(c, 2, &s.Archived)
 }
 
 // InboxMessage answers GetInbox.

@@ -97,7 +97,8 @@ const (
 	// CmdNoteRead says that an operator reads what is a citizen's.
 	CmdNoteRead CommandKind = 85
 	// CmdCopyKey keeps the copy key of a recovery key.
-	CmdCopyKey CommandKind = 86
+	CmdCopyKey          CommandKind = 86
+	CmdSetMessageStatus CommandKind = 90
 	// CmdSpoolOffer is logged before blocks go to their owner for the first time.
 	CmdSpoolOffer CommandKind = 100
 )
@@ -185,7 +186,9 @@ var commandKinds = [256]Kind{
 	CmdMoveForget:  {"MoveForget", OfRegion, 3, new(MoveStep), nil},
 	CmdNoteRead:    {"NoteRead", OfRegion, 3, new(ReadNote), nil},
 	CmdCopyKey:     {"CopyKey", OfRegion, 3, new(CopyKey), nil},
-	CmdSpoolOffer:  {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
+	CmdSetMessageStatus: {"SetMessageStatus", OfRegion, 3, new(SetMessageStatus),
+		new(MessageStatus)},
+	CmdSpoolOffer: {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
 
 	CmdFound:          {"Found", OfFederation, 1, new(Map), nil},
 	CmdPutInstitution: {"PutInstitution", OfFederation, 1, new(Institution), nil},

@@ -28,6 +28,8 @@ const (
 	MethodListInbox     Method = 27
 	MethodGetInbox      Method = 28
 
+	MethodSetMessageStatus Method = 29
+
 	// MethodRelease goes to an anchor's leader; its results are RowPages.
 	MethodRelease    Method = 30
 	MethodFederation Method = 31
@@ -185,6 +187,8 @@ var methods = [...]Call{
 	MethodSetPreference: {"SetPreference", OfRegion, Once, new(SetPreference), new(Preference)},
 	MethodListInbox:     {"ListInbox", OfRegion, ReadOnly, new(ListInbox), new(InboxPage)},
 	MethodGetInbox:      {"GetInbox", OfRegion, ReadOnly, new(GetInbox), new(InboxMessage)},
+	MethodSetMessageStatus: {"SetMessageStatus", OfRegion, Once, new(SetMessageStatus),
+		new(MessageStatus)},
 
 	MethodRelease: {"Release", OfRegion, Repeatable, new(ReleaseBatch), new(Results)},
 	MethodFederation: {"Federation", OfFederation, Repeatable, new(DirectoryOps),

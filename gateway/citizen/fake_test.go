@@ -43,6 +43,7 @@ type citizen struct {
 	profile     wire.Profile
 	preferences map[wire.ServiceID]wire.Preference
 	inbox       []wire.InboxMessage // any order
+	passes      int                 // how many messages a list passes over; 0: any
 }
 
 const (
@@ -222,6 +223,9 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 			}
 		}
 		return nil, wire.NotFound
+	case wire.MethodSetMessageStatus:
+		q, _ := decode[wire.SetMessageStatus](b)
+		return c.setStatus(q)
 	}
 	return nil, wire.UnknownKind
 }
@@ -344,15 +348,40 @@ func (c *citizen) setPreference(p wire.Preference) (codec.Message, error) {
 	return &p, nil
 }
 
+func (c *citizen) setStatus(q wire.SetMessageStatus) (codec.Message, error) {
+	if !q.Read && q.Archived == wire.Unset {
+		return nil, wire.Malformedf("no change of a message's status")
+	}
+	for i := range c.inbox {
+		item := &c.inbox[i].Item
+		if item.ID != q.ID {
+			continue
+		}
+		item.Read = item.Read || q.Read
+		if q.Archived != wire.Unset {
+			item.Archived = q.Archived == wire.Yes
+		}
+		return &wire.MessageStatus{Read: item.Read, Archived: item.Archived}, nil
+	}
+	return nil, wire.NotFound
+}
+
 func (c *citizen) list(q wire.ListInbox) *wire.InboxPage {
 	page := &wire.InboxPage{FiscalCode: c.profile.FiscalCode}
 	sorted := slices.SortedFunc(slices.Values(c.inbox), func(a, b wire.InboxMessage) int {
 		return strings.Compare(string(b.Item.ID[:]), string(a.Item.ID[:]))
 	})
+	passed := 0
 	for _, m := range sorted {
 		id := string(m.Item.ID[:])
-		if m.Item.Archived != q.Archived || id <= string(q.After[:]) ||
-			!q.Before.IsZero() && id >= string(q.Before[:]) {
+		if id <= string(q.After[:]) || !q.Before.IsZero() && id >= string(q.Before[:]) {
+			continue
+		}
+		if m.Item.Archived != q.Archived {
+			if passed++; passed == c.passes {
+				page.More, page.Before = true, m.Item.ID
+				break
+			}
 			continue
 		}
 		if len(page.Items) == int(q.Size) {

@@ -2,11 +2,13 @@ package citizen
 
 import (
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
 // page is the contract's PaginatedPublicMessagesCollection. Prev is the first item's id, to ask
-// for newer ones; Next the last item's, and there only when older ones remain.
+// for newer ones; Next the last item's, and there only when older ones remain. Where a page passed
+// over more messages than it may, Next is the last of those.
 type page struct {
 	Items []any  `json:"items"`
 	Next  string `json:"next,omitzero"`
@@ -73,11 +75,11 @@ func (c *call) listMessages() error {
 			out.Items = append(out.Items, head)
 		}
 	}
-	if n := len(got.Items); n > 0 {
+	if len(got.Items) > 0 {
 		out.Prev = got.Items[0].ID.String()
-		if got.More {
-			out.Next = got.Items[n-1].ID.String()
-		}
+	}
+	if next := got.Next(); !next.IsZero() {
+		out.Next = next.String()
 	}
 	return c.Answer(out)
 }
@@ -139,4 +141,50 @@ func categoryOf(item *wire.InboxItem, from sender) category {
 		return category{Tag: "EU_COVID_CERT"}
 	}
 	return category{Tag: "GENERIC"}
+}
+
+// messageStatus is the contract's MessageStatusAttributes.
+type messageStatus struct {
+	Read     bool `json:"is_read"`
+	Archived bool `json:"is_archived"`
+}
+
+// setStatus marks a message as read, or moves it into the archive or out of it.
+func (c *call) setStatus() error {
+	id, ok := parseID(c.R.PathValue("id"))
+	if !ok {
+		return badParameter("id", "MessageId")
+	}
+	o, err := c.object()
+	if err != nil {
+		return err
+	}
+	req, err := parseStatus(o)
+	if err != nil {
+		return err
+	}
+	req.Token, req.ID = c.token, id
+	var got wire.MessageStatus
+	if err := c.ask(wire.MethodSetMessageStatus, req, &got); err != nil {
+		return err
+	}
+	return c.Answer(messageStatus{got.Read, got.Archived})
+}
+
+// parseStatus reads the contract's MessageStatusChange. What a kind of change does not name is left
+// alone; what was read stays read.
+func parseStatus(o *strictjson.Object) (*wire.SetMessageStatus, error) {
+	const reading, archiving, bulk = "reading", "archiving", "bulk"
+	m := &wire.SetMessageStatus{}
+	kind := o.Text("change_type", "reading, archiving or bulk", true, oneOf(reading, archiving, bulk))
+	if kind == reading || kind == bulk {
+		var given bool
+		if m.Read, given = o.Bool("is_read", kind == reading); given && !m.Read {
+			o.Fault("is_read", "true")
+		}
+	}
+	if kind == archiving || kind == bulk {
+		m.Archived = tri(o.Bool("is_archived", true))
+	}
+	return m, bodyProblem(o.Err())
 }

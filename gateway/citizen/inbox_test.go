@@ -405,6 +405,8 @@ func validBody(id string) string {
 	case "upsertServicePreferences":
 		return `{"is_inbox_enabled":true,"is_email_enabled":true,"is_webhook_enabled":true,` +
 			`"settings_version":0}`
+	case "upsertMessageStatusAttributes":
+		return `{"change_type":"reading","is_read":true}`
 	}
 	return ""
 }
@@ -417,7 +419,7 @@ func TestDeadSessionComesFirst(t *testing.T) {
 	token := b.login(codeA)
 	bad := [][3]string{{"POST", profilePath, `{}`}, {"GET", inboxPath + "?page_size=0", ""},
 		{"GET", inboxPath + "/x", ""}, {"GET", "/api/auth/v1/session?fields=x", ""},
-		{"POST", homePath, `{}`},
+		{"POST", homePath, `{}`}, {"PUT", statusPath(1), `{"change_type":"reading"}`},
 		{"POST", "/api/identity/v1/services/" + string(serviceA) + "/preferences", `{}`}}
 	for _, q := range bad {
 		b.doInvalid(q[0], q[1], dead, q[2], 401)
@@ -429,6 +431,109 @@ func TestDeadSessionComesFirst(t *testing.T) {
 	b.fed.fault = func(wire.Method, bool) error { return wire.Unavailable }
 	for _, q := range bad {
 		b.doInvalid(q[0], q[1], token, q[2], 400)
+	}
+}
+
+func statusPath(n int) string { return inboxPath + "/" + idOf(n).String() + "/status" }
+
+// A status is what the changes made of it, in the answer, in lists and in the message; reading the
+// message is no change.
+func TestMessageStatus(t *testing.T) {
+	b := newBench(t)
+	token, other := b.login(codeA), b.login(codeB)
+	b.fed.deliver(codeA, plain(1, false))
+	b.fed.deliver(codeA, plain(2, false))
+	message := inboxPath + "/" + idOf(1).String() + "?public_message=true"
+	b.do("GET", message, token, "", 200)
+	is := func(read, archived bool) map[string]any {
+		return map[string]any{"is_read": read, "is_archived": archived}
+	}
+	b.want(b.do("GET", message, token, "", 200), is(false, false))
+	for _, change := range []struct {
+		body string
+		want map[string]any
+	}{
+		{`{"change_type":"archiving","is_archived":true}`, is(false, true)},
+		{`{"change_type":"archiving","is_archived":true,"is_read":true}`, is(false, true)},
+		{`{"change_type":"bulk","is_archived":false}`, is(false, false)},
+		{`{"change_type":"reading","is_read":true}`, is(true, false)},
+		{`{"change_type":"reading","is_read":true,"is_archived":true}`, is(true, false)},
+		{`{"change_type":"bulk","is_archived":true,"is_read":true}`, is(true, true)},
+		{`{"change_type":"archiving","is_archived":false}`, is(true, false)},
+		{`{"change_type":"archiving","is_archived":true}`, is(true, true)},
+	} {
+		for range 2 {
+			if got := b.do("PUT", statusPath(1), token, change.body, 200); !equal(got, change.want) {
+				t.Errorf("%s: got %v, want %v", change.body, got, change.want)
+			}
+		}
+		b.want(b.do("GET", message, token, "", 200), change.want)
+	}
+	for query, n := range map[string]int{"": 2, "&archived=true": 1} {
+		got := items(t, b.do("GET", inboxPath+"?enrich_result_data=true"+query, token, "", 200))
+		if len(got) != 1 || got[0]["id"] != idOf(n).String() {
+			t.Fatalf("%q lists %v, want message %d", query, got, n)
+		}
+		b.want(got[0], is(n == 1, n == 1))
+	}
+	reading := validBody("upsertMessageStatusAttributes")
+	b.do("PUT", statusPath(1), other, reading, 404)
+	b.do("PUT", statusPath(9), token, reading, 404)
+	b.doInvalid("PUT", inboxPath+"/x/status", token, reading, 400)
+	b.fed.fault = func(wire.Method, bool) error { return wire.UnknownKind }
+	got := b.do("PUT", statusPath(1), token, reading, 500)
+	b.want(got, map[string]any{"detail": "The citizen's region cannot do this yet."})
+}
+
+// A change that is none is refused with what is wrong with it.
+func TestMessageStatusBody(t *testing.T) {
+	b := newBench(t)
+	token := b.login(codeA)
+	b.fed.deliver(codeA, plain(1, false))
+	for body, place := range map[string]string{
+		`{}`:                         "change_type",
+		`[]`:                         "object",
+		`{"change_type":"deleting"}`: "change_type",
+		`{"change_type":"reading"}`:  "is_read",
+		`{"change_type":"reading","is_read":false}`:                 "is_read",
+		`{"change_type":"reading","is_read":null}`:                  "is_read",
+		`{"change_type":"archiving","is_read":true}`:                "is_archived",
+		`{"change_type":"archiving","is_archived":1}`:               "is_archived",
+		`{"change_type":"bulk","is_read":true}`:                     "is_archived",
+		`{"change_type":"bulk","is_archived":true,"is_read":false}`: "is_read",
+	} {
+		got := b.doInvalid("PUT", statusPath(1), token, body, 400)
+		if detail, _ := got["detail"].(string); !strings.Contains(detail, place) {
+			t.Errorf("%s: %q does not name %s", body, detail, place)
+		}
+	}
+	if n := b.fed.calls[wire.MethodSetMessageStatus]; n != 0 {
+		t.Errorf("%d calls of bodies that say nothing", n)
+	}
+}
+
+// A page that passed over all that it may leads on, also when it shows nothing.
+func TestPageGoesOn(t *testing.T) {
+	b := newBench(t)
+	token := b.login(codeA)
+	for n := range 40 {
+		b.fed.deliver(codeA, plain(n+1, n != 0 && n != 39))
+	}
+	b.fed.citizens[codeA].passes = 10
+	var walked []string
+	pages, next := 0, ""
+	for ; pages < 20; pages++ {
+		got := b.do("GET", inboxPath+"?page_size=5"+next, token, "", 200)
+		for _, i := range items(t, got) {
+			walked = append(walked, i["id"].(string))
+		}
+		if got["next"] == nil {
+			break
+		}
+		next = "&maximum_id=" + got["next"].(string)
+	}
+	if want := []string{idOf(40).String(), idOf(1).String()}; !slices.Equal(walked, want) || pages != 3 {
+		t.Errorf("walked %v in %d pages and a last one, want %v in 3", walked, pages, want)
 	}
 }
 

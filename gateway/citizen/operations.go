@@ -14,7 +14,8 @@ type row = operation.Row[*call]
 var jsonBody = operation.Body{Type: "application/json", Max: problem.BodyBytesMax}
 
 // served are the operations. Their statuses are the contract's, without those that nothing here
-// can cause (412: the uniqueness of e-mail addresses is not checked). The contract's test login
+// can cause (412: the uniqueness of e-mail addresses is not checked; 403: a message of another
+// citizen is one that is not there). The contract's test login
 // knows 200, 401 and 500 only; ours adds 400 for a body that is none, 404 where it is switched off,
 // and 409 for another home region than the citizen's. The home region is ours; the contract knows
 // none.
@@ -60,6 +61,10 @@ var served = []row{
 	{Serve: (*call).getMessage, Operation: operation.Operation{ID: "getUserMessage",
 		Method: http.MethodGet, Path: "/api/communication/v1/messages/{id}", By: operation.Session,
 		Answers: []int{200, 400, 401, 404, 429, 500},
+		Missing: "No message of the citizen has this id."}},
+	{Serve: (*call).setStatus, Operation: operation.Operation{ID: "upsertMessageStatusAttributes",
+		Method: http.MethodPut, Path: "/api/communication/v1/messages/{id}/status",
+		By: operation.Session, Body: jsonBody, Answers: []int{200, 400, 401, 404, 429, 500},
 		Missing: "No message of the citizen has this id."}},
 }
 

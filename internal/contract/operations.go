@@ -114,7 +114,7 @@ var Citizens = slices.Concat(
 	under("/api/communication/v1", []Operation{
 		{"GET", "/messages", "items{" + inboxItem + "} prev next"},
 		{"GET", "/messages/{id}", inboxItem + " " + content},
-		{"PUT", "/messages/{id}/status", ""},
+		{"PUT", "/messages/{id}/status", "is_read is_archived"},
 		{"GET", "/third-party-messages/{id}/precondition", ""},
 		{"GET", "/third-party-messages/{id}", ""},
 		{"GET", "/third-party-messages/{id}/attachments/{attachment_url...}", ""},

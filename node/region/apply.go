@@ -150,6 +150,8 @@ func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, erro
 		return run(c, command.Body, s.setProfile)
 	case wire.CmdSetPreference:
 		return run(c, command.Body, s.setPreference)
+	case wire.CmdSetMessageStatus:
+		return run(c, command.Body, s.setMessageStatus)
 	case wire.CmdGrantSlots:
 		return run(c, command.Body, s.grantSlots)
 	case wire.CmdClaimIntent:

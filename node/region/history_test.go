@@ -105,7 +105,7 @@ func (h *history) command() wire.Command {
 		return h.commands[h.rng.IntN(len(h.commands))]
 	}
 	r := h.recipient()
-	switch h.rng.IntN(15) {
+	switch h.rng.IntN(16) {
 	case 0, 1:
 		return command(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
 	case 2, 3:
@@ -136,6 +136,8 @@ func (h *history) command() wire.Command {
 		return command(wire.CmdSetPreference, &wire.SetPreference{Token: token,
 			Preference: wire.Preference{SettingsVersion: p.SettingsVersion,
 				Service: h.services[h.rng.IntN(len(h.services))], Inbox: h.rng.IntN(2) == 0}})
+	case 14:
+		return h.statusCommand()
 	}
 	if list, err := h.DueErasures(h.now.Add(EraseAfterMax), 3); err == nil && len(list) > 0 &&
 		h.rng.IntN(2) == 0 {
@@ -164,4 +166,18 @@ func (h *history) profileCommand() wire.Command {
 			Channels: wire.Channel(h.rng.IntN(8))}}
 	}
 	return command(wire.CmdSetProfile, &wire.SetProfile{Token: token, Update: u})
+}
+
+// statusCommand is about a message of the session's citizen, mostly, or of another one.
+func (h *history) statusCommand() wire.Command {
+	token := h.token()
+	m := &wire.SetMessageStatus{Token: token, Read: h.rng.IntN(2) == 0,
+		Archived: wire.Tri(h.rng.IntN(3))}
+	if page, err := h.ListInbox(wire.ListInbox{Token: token, Size: 20,
+		Archived: h.rng.IntN(4) == 0}, h.now); err == nil && len(page.Items) > 0 {
+		m.ID = page.Items[h.rng.IntN(len(page.Items))].ID
+	} else if len(h.sent) > 0 {
+		m.ID = h.sent[h.rng.IntN(len(h.sent))].ID
+	}
+	return command(wire.CmdSetMessageStatus, m)
 }

@@ -91,8 +91,12 @@ func (s *State) Preference(q wire.GetPreference, now wire.Time) (*wire.Preferenc
 	return pref, nil
 }
 
+// inboxScanMax bounds the messages that a page passes over because they are archived, or are not: a
+// page that looks at so many takes some ten milliseconds. Who has fewer gets full pages.
+const inboxScanMax = 4096
+
 // ListInbox returns a page of the citizen's inbox, newest id first (contract for citizens §4.1).
-// It reads the page's rows, one more, and no block.
+// It reads the page's rows, those that it passes over, one more, and no block.
 func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, error) {
 	if q.Size < 1 || q.Size > wire.PageMax {
 		return nil, wire.Malformedf("page of %d messages, 1-%d allowed", q.Size, wire.PageMax)
@@ -102,36 +106,45 @@ func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, err
 		return nil, err
 	}
 	page := &wire.InboxPage{FiscalCode: t.FiscalCode}
+	prefix := byte(inboxPrefix)
 	if q.Archived {
-		return page, nil // nothing can be archived yet
+		prefix = statusPrefix // what is archived has a row there, most messages have none
 	}
-	lower := recipientKey(inboxPrefix, r)
+	lower := recipientKey(prefix, r)
 	upper := after(lower)
 	if !q.Before.IsZero() {
-		k := inboxKey(r, q.Before)
+		k := newWideKey(prefix, r, q.Before)
 		upper = k[:]
 	}
 	if !q.After.IsZero() {
-		k := inboxKey(r, q.After)
+		k := newWideKey(prefix, r, q.After)
 		lower = append(k[:], 0) // the first key above it
 	}
 	if string(lower) >= string(upper) {
 		return page, nil
 	}
+	var last wire.MessageID
+	passed := 0
 	err = s.db.Iterate(lower, upper, true, func(k, v []byte) (bool, error) {
 		if len(page.Items) == int(q.Size) {
 			page.More = true
 			return false, nil
 		}
-		var row inboxRow
-		if !isWide(k) {
+		if passed == inboxScanMax {
+			page.More, page.Before = true, last
+			return false, nil
+		}
+		if len(k) != len(wideKey{}) {
 			return false, errDamaged(k)
 		}
-		if err := decodeRow(k, v, &row); err != nil {
-			return false, err
+		last = wire.MessageID(k[17:])
+		item, ok, err := s.listed(k, v, q.Archived)
+		if ok {
+			page.Items = append(page.Items, item)
+		} else {
+			passed++
 		}
-		page.Items = append(page.Items, row.item(wire.MessageID(k[17:])))
-		return true, nil
+		return true, err
 	})
 	if err != nil {
 		return nil, err
@@ -139,8 +152,37 @@ func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, err
 	return page, nil
 }
 
-// GetInbox returns one message of the citizen. NotFound when it is not in the inbox, whoever
-// else's it may be.
+// listed reads a row of a list's range: not ok when the list passes it over.
+func (s *State) listed(k, v []byte, archived bool) (item wire.InboxItem, ok bool, err error) {
+	var status wire.MessageStatus
+	var row inboxRow
+	other := wideKey(k)
+	if archived {
+		other[0] = inboxPrefix
+		if err = decodeRow(k, v, &status); err == nil && status.Archived {
+			ok, err = s.getRow(other[:], &row)
+		}
+	} else {
+		other[0] = statusPrefix
+		if _, err = s.getRow(other[:], &status); err == nil && !status.Archived {
+			ok, err = true, decodeRow(k, v, &row)
+		}
+	}
+	if err != nil || !ok {
+		return item, false, err
+	}
+	return row.itemAs(other.tail(), status), true, nil
+}
+
+// itemAs is the row as a list shows it, with the status of its message.
+func (r *inboxRow) itemAs(id wire.MessageID, status wire.MessageStatus) wire.InboxItem {
+	item := r.item(id)
+	item.Read, item.Archived = status.Read, status.Archived
+	return item
+}
+
+// GetInbox returns one message of the citizen, and does not make it a read one. NotFound when it is
+// not in the inbox, whoever else's it may be.
 func (s *State) GetInbox(q wire.GetInbox, now wire.Time) (*wire.InboxMessage, error) {
 	t, r, err := s.sessionCitizen(q.Token, now)
 	if err != nil {
@@ -155,10 +197,74 @@ func (s *State) GetInbox(q wire.GetInbox, now wire.Time) (*wire.InboxMessage, er
 	if !ok {
 		return nil, wire.Errorf(wire.NotFound, "no such message")
 	}
+	var status wire.MessageStatus
+	if _, err = s.getRow(statusKey(r, q.ID), &status); err != nil {
+		return nil, err
+	}
 	content, err := s.content(&row)
 	if err != nil {
 		return nil, err
 	}
-	return &wire.InboxMessage{FiscalCode: t.FiscalCode, Item: row.item(q.ID),
+	return &wire.InboxMessage{FiscalCode: t.FiscalCode, Item: row.itemAs(q.ID, status),
 		Content: *content}, nil
+}
+
+// setMessageStatus changes what the citizen did with a message. A change that is made already
+// writes nothing. The row stays once it is there: what a copy of an earlier owner says of the
+// message is older.
+func (s *State) setMessageStatus(c *change, m *wire.SetMessageStatus) (wire.Result, error) {
+	if m.Archived > wire.No || !m.Read && m.Archived == wire.Unset {
+		return failf(wire.Malformed, "no change of a message's status")
+	}
+	r, _, refusal, err := s.citizenOf(c, m.Token)
+	if err != nil || refusal != nil {
+		return wire.Fail(refusal), err
+	}
+	key := statusKey(r, m.ID)
+	there, err := c.delivered(r, m.ID)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	if !there {
+		return failf(wire.NotFound, "no such message")
+	}
+	var status wire.MessageStatus
+	if _, err := c.getRow(key, &status); err != nil {
+		return wire.Result{}, err
+	}
+	next := wire.MessageStatus{Read: status.Read || m.Read,
+		Archived: switched(status.Archived, m.Archived)}
+	if next != status {
+		err = c.setRow(key, &next)
+	}
+	return wire.OK(&next), err
+}
+
+// delivered reports whether a message is in the inbox of r.
+func (c *change) delivered(r wire.Recipient, id wire.MessageID) (bool, error) {
+	key := inboxKey(r, id)
+	_, ok, err := c.getWide(&key)
+	return ok, err
+}
+
+func (p *pageCheck) status(row *wire.Row) (ok bool, err error) {
+	var status wire.MessageStatus
+	return len(row.Key) == len(wideKey{}) && wire.Decode(row.Value, &status) == nil, nil
+}
+
+// status stores the status of a message that is here.
+func (t *taking) status(row *wire.Row) error {
+	there, err := t.c.delivered(t.r, wire.MessageID(row.Key[17:]))
+	if err != nil || !there {
+		return err
+	}
+	return t.asItIs(row)
+}
+
+// missingStatus stores one that the region has not.
+func (t *taking) missingStatus(row *wire.Row) error {
+	if _, there, err := t.c.get(row.Key); err != nil || there {
+		return err
+	}
+	return t.status(row)
 }

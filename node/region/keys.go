@@ -32,6 +32,7 @@ import (
 //	r <recipient 16>                     registry: the profile
 //	s <token hash 32>                    session
 //	t <recipient 16>                     the citizen's one session: its token hash
+//	u <recipient 16> <id 16>             a message's status: read, archived
 //	v                                    the group's active version
 //	w <recipient 16>                     work pending for the leader
 //	x, y, z                              the spool and region keys, see spool.go
@@ -51,6 +52,7 @@ const (
 	profilePrefix     = 'r'
 	sessionPrefix     = 's'
 	currentPrefix     = 't'
+	statusPrefix      = 'u'
 	versionPrefix     = 'v'
 	pendingPrefix     = 'w'
 
@@ -77,6 +79,11 @@ func inboxKey(r wire.Recipient, id wire.MessageID) wideKey {
 
 func rejectedKey(r wire.Recipient, id wire.MessageID) wideKey {
 	return newWideKey(rejectedPrefix, r, id)
+}
+
+func statusKey(r wire.Recipient, id wire.MessageID) []byte {
+	k := newWideKey(statusPrefix, r, id)
+	return k[:]
 }
 
 func idempotencyKey(r wire.Recipient, i wire.Idempotency) wideKey {

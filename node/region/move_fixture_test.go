@@ -170,6 +170,11 @@ func settle(f *fixture, name string, blocks int) *settler {
 		p.rejected = append(p.rejected, no)
 		p.neighbour = append(p.neighbour, near)
 	}
+	if f.ActiveVersion() >= wire.CmdSetMessageStatus.Since() && blocks > 0 {
+		f.mark(p.token, p.delivered[0], true, wire.Yes)
+		f.mark(p.token, p.delivered[1], false, wire.Yes)
+		f.mark(p.token, p.delivered[1], false, wire.No)
+	}
 	return p
 }
 

@@ -214,6 +214,10 @@ func TestInvariants(t *testing.T) {
 			if rec.ID != id || rec.RecipientUnder(h.hasher) != r {
 				t.Errorf("the row of %v leads to another record", id)
 			}
+		case statusPrefix:
+			if _, in := rows[string(inboxPrefix)+k[1:]]; !in {
+				t.Errorf("a status outlives its message")
+			}
 		case ownerPrefix:
 			var row ownerRow
 			if err := wire.Decode([]byte(v), &row); err != nil {

@@ -67,6 +67,11 @@ var rowKinds = []rowKind{
 		// Keys before what they lead to: a copy of the state that is made in the middle has none
 		// that leads nowhere.
 		erase: (*erasure).rows, erasedFirst: true},
+	{prefix: statusPrefix, of: ofCitizen, value: &wire.MessageStatus{},
+		since:  wire.CmdSetMessageStatus.Since(),
+		export: (*export).rows, check: (*pageCheck).status,
+		take: (*taking).status, fill: (*taking).missingStatus,
+		erase: (*erasure).rows, erasedFirst: true}, // as of idempotency keys
 	{prefix: preferencePrefix, of: ofCitizen, value: &wire.Preference{},
 		export: (*export).rows, check: (*pageCheck).preference,
 		take: (*taking).preference, fill: (*taking).missingPreference,

@@ -132,6 +132,7 @@ type submission struct {
 	ids     []string // as told: more than one only where two spools took the message
 	finals  []string // of ids, those that were told with a verdict; another spool may not know yet
 	spooled bool     // some answer was THROTTLED
+	filed   bool     // somebody asked to archive it: a list may lack it
 	status  string   // as told, THROTTLED until there is a verdict
 	reason  string
 	acked   time.Duration

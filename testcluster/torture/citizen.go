@@ -96,6 +96,10 @@ func (w *clients) act(ctx context.Context, c *citizen, random *rand.Rand) (statu
 		o, status = w.choice(ctx, c, random)
 	case n < 74:
 		o, status = w.prefer(ctx, c, random)
+	case n < 78:
+		o, status = w.mark(ctx, c, random)
+	case n < 81:
+		o, status = w.look(ctx, c, random, random.IntN(marked))
 	case n < 86:
 		o, status = w.inbox(ctx, c, random)
 	case n < 94:
@@ -171,7 +175,8 @@ func (w *clients) logout(ctx context.Context, c *citizen, random *rand.Rand) {
 func (w *clients) noted(c *citizen, op operation, a *answer, seen saw, began time.Duration) (
 	outcome, int) {
 	w.book.count(op.kind, a.outcome)
-	reads := op.kind == opProfile || op.kind == opChoice || op.kind == opSenderAsks
+	reads := op.kind == opLook || op.kind == opProfile || op.kind == opChoice ||
+		op.kind == opSenderAsks
 	switch {
 	case a.outcome == done:
 		seen.outcome = done
@@ -316,6 +321,66 @@ func (w *clients) prefer(ctx context.Context, c *citizen, random *rand.Rand) (ou
 		w.ids[op.service]+"/preferences", h.token,
 		preferenceView{Inbox: op.inbox, Setting: op.setting})
 	return w.noted(c, op, a, saw{}, began)
+}
+
+// markable is the path of one of the citizen's first messages, if it was delivered; else empty.
+// With file somebody is about to archive it.
+func (c *citizen) markable(message int, file bool) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if message >= len(c.list) {
+		return ""
+	}
+	s := c.list[message]
+	if s.known != done || s.status != processed || len(s.ids) != 1 {
+		return ""
+	}
+	s.filed = s.filed || file
+	return "/api/communication/v1/messages/" + s.ids[0]
+}
+
+// mark says that a message was read, archives it, or takes it out of the archive.
+func (w *clients) mark(ctx context.Context, c *citizen, random *rand.Rand) (outcome, int) {
+	h := c.held()
+	op := operation{kind: opMark, session: h.session, message: random.IntN(marked)}
+	body := map[string]any{"change_type": "reading"}
+	if random.IntN(4) == 0 {
+		op.read, body["is_read"] = true, true
+	} else {
+		archive := random.IntN(2) == 0
+		op.archive = choiceOf(archive)
+		body["change_type"], body["is_archived"] = "archiving", archive
+	}
+	path := c.markable(op.message, op.archive == yes)
+	if path == "" {
+		return refused, 0
+	}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodPut, w.gateway(random)+path+"/status", h.token, body)
+	return w.notedStatus(c, op, a, began)
+}
+
+// look reads the status of one of the first messages.
+func (w *clients) look(ctx context.Context, c *citizen, random *rand.Rand, message int) (outcome,
+	int) {
+	h := c.held()
+	path := c.markable(message, false)
+	if path == "" {
+		return refused, 0
+	}
+	began := w.time.now()
+	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+path+"?public_message=true", h.token, nil)
+	return w.notedStatus(c, operation{kind: opLook, session: h.session, message: message}, a, began)
+}
+
+func (w *clients) notedStatus(c *citizen, op operation, a *answer, began time.Duration) (outcome,
+	int) {
+	var s status
+	if a.outcome == done && a.decode(&s) != nil {
+		w.book.findings.add("citizen %d: a message's status cannot be read", c.index)
+		return unknown, 0
+	}
+	return w.noted(c, op, a, saw{mark: s}, began)
 }
 
 // senderAsks asks as an institution whether it may write.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -113,6 +114,14 @@ func (t *trial) readCitizen(ctx context.Context, c *citizen, random *rand.Rand) 
 	if err == nil {
 		err = again("reading the inbox", func() bool { return t.readInbox(ctx, c, random) })
 	}
+	for i := range marked {
+		if err == nil && c.markable(i, false) != "" {
+			err = again("reading a status", func() bool {
+				o, _ := w.look(ctx, c, random, i)
+				return o == done
+			})
+		}
+	}
 	for _, s := range c.acknowledged() {
 		if err != nil {
 			return err
@@ -139,23 +148,32 @@ func (c *citizen) acknowledged() (list []*submission) {
 	return list
 }
 
-// readInbox reads every page, and keeps what the inbox is in the end.
+// readInbox reads every page, of the archive too, and keeps what the inbox is in the end.
 func (t *trial) readInbox(ctx context.Context, c *citizen, random *rand.Rand) bool {
-	w, query := t.clients, ""
+	w, archived, query := t.clients, false, ""
 	var all pageView
 	for range pagesMax {
 		a := w.citizen(ctx, http.MethodGet, w.gateway(random)+
-			"/api/communication/v1/messages?enrich_result_data=true&page_size=100"+query,
-			c.held().token, nil)
+			"/api/communication/v1/messages?enrich_result_data=true&page_size=100&archived="+
+			strconv.FormatBool(archived)+query, c.held().token, nil)
 		var page pageView
 		if a.outcome != done || a.decode(&page) != nil {
 			return false
 		}
+		for _, item := range page.Items {
+			if item.Archived != archived {
+				c.book.findings.add("message %s is in the wrong list, archived: %t", item.Title,
+					archived)
+			}
+		}
 		all.Items = append(all.Items, page.Items...)
-		if page.Next == "" {
+		query = "&maximum_id=" + page.Next
+		if page.Next == "" && archived {
 			break
 		}
-		query = "&maximum_id=" + page.Next
+		if page.Next == "" {
+			archived, query = true, ""
+		}
 	}
 	c.checkPage(&all, c.mustHave())
 	c.mu.Lock()

@@ -25,10 +25,8 @@ func newSubject() (*citizen, *findings) {
 func page(c *citizen, numbers ...int) *pageView {
 	p := new(pageView)
 	for _, n := range numbers {
-		p.Items = append(p.Items, struct {
-			ID    string `json:"id"`
-			Title string `json:"message_title"`
-		}{idOf(n), fmt.Sprintf(markerForm, c.index, n)})
+		p.Items = append(p.Items, pageItem{ID: idOf(n),
+			Title: fmt.Sprintf(markerForm, c.index, n)})
 	}
 	return p
 }

@@ -157,11 +157,14 @@ func (w *clients) readThrottled(s *submission, had bool, t told) {
 
 // pageView is a page of an inbox.
 type pageView struct {
-	Items []struct {
-		ID    string `json:"id"`
-		Title string `json:"message_title"`
-	} `json:"items"`
-	Next string `json:"next"`
+	Items []pageItem `json:"items"`
+	Next  string     `json:"next"`
+}
+
+type pageItem struct {
+	ID    string `json:"id"`
+	Title string `json:"message_title"`
+	status
 }
 
 // inbox reads the newest page of the citizen's inbox and holds it against what must be there.
@@ -204,7 +207,8 @@ func (c *citizen) mustHave() map[string]string {
 }
 
 // checkPage holds the newest page against what must be on it: nothing that was there before is
-// missing, nothing is there twice, and nothing that is another's or was refused.
+// missing but what may be in the archive, nothing is there twice, and nothing that is another's or
+// was refused.
 func (c *citizen) checkPage(page *pageView, must map[string]string) {
 	titles := map[string]bool{}
 	oldest := ""
@@ -215,13 +219,14 @@ func (c *citizen) checkPage(page *pageView, must map[string]string) {
 		titles[item.Title] = true
 		oldest = item.ID
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for title, id := range must {
-		if !titles[title] && (page.Next == "" || id > oldest) {
+		if s := c.byTitle[title]; !titles[title] && (page.Next == "" || id > oldest) &&
+			(s == nil || !s.filed) {
 			c.book.findings.add("message %s was delivered and is missing in a list", title)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, item := range page.Items {
 		s := c.byTitle[item.Title]
 		switch {

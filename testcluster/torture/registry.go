@@ -10,6 +10,9 @@ import (
 // services is how many services write to citizens.
 const services = 2
 
+// marked is how many of a citizen's first messages may be read and archived.
+const marked = 6
+
 // The kinds of operations on one citizen's registry entry.
 const (
 	opLogin       = "login"
@@ -20,6 +23,8 @@ const (
 	opChoice      = "choice"        // reads what the citizen gets of a service
 	opSubmit      = "submit"        // gives a verdict
 	opSenderAsks  = "senderprofile" // asks whether a service may write
+	opMark        = "mark"          // changes a message's status
+	opLook        = "look"          // reads it
 	modeLegacy    = "LEGACY"
 	modeAuto      = "AUTO"
 	modeManual    = "MANUAL"
@@ -40,6 +45,9 @@ type operation struct {
 	service int
 	setting int64 // of a preference
 	inbox   bool  // what a preference sets
+	message int   // of the marked ones
+	read    bool  // a mark says that it was read
+	archive choice
 }
 
 // saw is what a client saw of it.
@@ -51,6 +59,7 @@ type saw struct {
 	accepted bool
 	setting  int64
 	inbox    bool   // a choice, or that a service may write
+	mark     status // of a message
 	verdict  string // PROCESSED, or the reason why not
 }
 
@@ -63,6 +72,22 @@ type registry struct {
 	mode     string
 	setting  int64
 	choice   [services]choice
+	marks    [marked]status
+}
+
+// status is what the citizen did with a message.
+type status struct {
+	Read     bool `json:"is_read"`
+	Archived bool `json:"is_archived"`
+}
+
+// after is the status after a mark.
+func (s status) after(op operation) status {
+	s.Read = s.Read || op.read
+	if op.archive != unset {
+		s.Archived = op.archive == yes
+	}
+	return s
 }
 
 type choice int8
@@ -145,6 +170,9 @@ func (r registry) apply(op operation) (registry, saw) {
 			return r, saw{outcome: refused, status: statusNewer}
 		}
 		r.choice[op.service] = choiceOf(op.inbox)
+	case opMark, opLook:
+		r.marks[op.message] = r.marks[op.message].after(op)
+		ok.mark = r.marks[op.message]
 	}
 	return r, ok
 }

@@ -10,7 +10,7 @@ import (
 // stays open to the end doubles what the judge has to think of.
 //
 // Most of them can happen only while something stands that never comes back: the version that an
-// update names, the settings version of a preference, the session that a logout ends. Once an
+// update names, the settings version of a preference, the session of a logout or a mark. Once an
 // operation has seen that it is gone, the open one has happened, or can be anywhere as one that
 // changed nothing; so it is over when the operation that saw it is. A login can always still
 // happen.
@@ -42,9 +42,18 @@ func gone(o, other *porcupine.Operation) bool {
 	case opPreference:
 		return by.kind == opChoice && a.setting > op.setting ||
 			by.kind == opPreference && by.setting > op.setting
-	case opLogout: // whoever logs out has the session, so another one came after it
-		return other.Call > o.Call && by.session != 0 && by.session != op.session &&
-			by.kind != opLogin
+	case opMark:
+		return by.message == op.message && op.archive == unset && a.mark.Read ||
+			sessionGone(o, other)
+	case opLogout:
+		return sessionGone(o, other)
 	}
 	return false
+}
+
+// sessionGone reports whether other saw that the session of o has ended: who asks for something has
+// the session, so another one came after it.
+func sessionGone(o, other *porcupine.Operation) bool {
+	op, by := o.Input.(operation), other.Input.(operation)
+	return other.Call > o.Call && by.session != 0 && by.session != op.session && by.kind != opLogin
 }

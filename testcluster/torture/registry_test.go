@@ -43,6 +43,16 @@ var (
 	write   = operation{kind: opSubmit}
 )
 
+func mark(message int, read bool, archive choice) operation {
+	return operation{kind: opMark, session: 1, message: message, read: read, archive: archive}
+}
+
+func look(message int) operation { return operation{kind: opLook, session: 1, message: message} }
+
+func seen(read, archived bool) saw {
+	return saw{outcome: done, mark: status{Read: read, Archived: archived}}
+}
+
 func verdict(v string) saw { return saw{outcome: done, verdict: v} }
 
 // active is the beginning of a life.
@@ -97,6 +107,17 @@ func TestRegistryModel(t *testing.T) {
 			porcupine.Ok},
 		"an unknown update that is undone": {active().then(manual, lost).then(profile, manualSaw).
 			then(profile, agreed), porcupine.Illegal},
+		"marks": {active().then(mark(0, true, yes), seen(true, true)).then(look(0), seen(true, true)).
+			then(look(1), seen(false, false)).then(mark(0, false, no), seen(true, false)).
+			then(mark(0, false, no), seen(true, false)).then(look(0), seen(true, false)), porcupine.Ok},
+		"a mark that is lost": {active().then(mark(0, false, yes), seen(false, true)).
+			then(look(0), seen(false, false)), porcupine.Illegal},
+		"read, and not read": {active().then(mark(0, true, unset), seen(true, false)).
+			then(mark(0, false, yes), seen(false, true)), porcupine.Illegal},
+		"another message's mark": {active().then(mark(0, true, unset), seen(true, false)).
+			then(look(1), seen(true, false)), porcupine.Illegal},
+		"an unknown mark that is undone": {active().then(mark(0, true, unset), lost).
+			then(look(0), seen(true, false)).then(look(0), seen(false, false)), porcupine.Illegal},
 		"an unknown login": {active().then(again, lost).then(profile, agreed).
 			then(profile, session), porcupine.Ok},
 	} {
@@ -138,6 +159,11 @@ func TestBounded(t *testing.T) {
 		"setting stands":   {prefer, new(story).then(operation{kind: opChoice, session: 1}, ok), false},
 		"session replaced": {logout, new(story).then(other, agreed), true},
 		"session stands":   {logout, new(story).then(profile, agreed), false},
+		"read":             {mark(1, true, unset), new(story).then(look(1), seen(true, false)), true},
+		"not read":         {mark(1, true, unset), new(story).then(look(1), seen(false, true)), false},
+		"another is read":  {mark(1, true, unset), new(story).then(look(2), seen(true, false)), false},
+		"archived":         {mark(1, false, yes), new(story).then(look(1), seen(true, true)), false},
+		"mark's session":   {mark(1, false, yes), new(story).then(other, agreed), true},
 		"refused":          {logout, new(story).then(other, session), false},
 		"login never ends": {again, new(story).then(other, manual), false},
 	} {

@@ -17,11 +17,12 @@ import (
 
 // The registry's operations on one citizen, as porcupine judges them.
 type operation struct {
-	kind    string // "profile", "preference", "read", "submit"
+	kind    string // "profile", "preference", "read", "submit", "mark"
 	version uint64 // of the profile update
 	mode    wire.Mode
 	setting int64 // settings version of the preference
 	inbox   bool
+	mark    wire.SetMessageStatus // without token and id
 }
 
 type answer struct {
@@ -30,6 +31,7 @@ type answer struct {
 	mode     wire.Mode
 	setting  int64
 	accepted bool // of a submission
+	status   wire.MessageStatus
 }
 
 // registry is what the model knows of one citizen who accepted the terms.
@@ -38,6 +40,7 @@ type registry struct {
 	mode    wire.Mode
 	setting int64
 	choice  wire.Tri // for the one service, under the current setting
+	status  wire.MessageStatus
 }
 
 func (r registry) accepts() bool {
@@ -65,6 +68,11 @@ func (r registry) apply(op operation) (registry, string) {
 			return r, "conflict"
 		}
 		r.choice = wire.TriOf(op.inbox)
+	case "mark":
+		r.status.Read = r.status.Read || op.mark.Read
+		if op.mark.Archived != wire.Unset {
+			r.status.Archived = op.mark.Archived == wire.Yes
+		}
 	}
 	return r, "done"
 }
@@ -82,6 +90,8 @@ func registryModel(start registry) porcupine.Model {
 				return nil
 			case op.kind == "read" &&
 				(a.version != r.version || a.mode != r.mode || a.setting != r.setting):
+				return nil
+			case op.kind == "mark" && a.status != next.status:
 				return nil
 			case op.kind == "submit" && a.accepted != r.accepts():
 				return nil
@@ -122,8 +132,9 @@ func (l *registryLog) do(client int, op operation, f func() (answer, error)) ans
 	return a
 }
 
-// act does one random operation on a citizen.
-func (s *scene) act(ctx context.Context, l *registryLog, client int, code fiscalcode.Code) {
+// act does one random operation on a citizen, who has a message.
+func (s *scene) act(ctx context.Context, l *registryLog, client int, code fiscalcode.Code,
+	id wire.MessageID) {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	read := func() (answer, error) {
@@ -133,7 +144,7 @@ func (s *scene) act(ctx context.Context, l *registryLog, client int, code fiscal
 		return answer{version: p.Version, mode: p.Mode, setting: p.SettingsVersion}, err
 	}
 	seen := l.do(client, operation{kind: "read"}, read)
-	switch rand.IntN(4) {
+	switch rand.IntN(5) {
 	case 0:
 		mode := []wire.Mode{wire.Auto, wire.Manual}[rand.IntN(2)]
 		op := operation{kind: "profile", version: seen.version, mode: mode}
@@ -150,6 +161,15 @@ func (s *scene) act(ctx context.Context, l *registryLog, client int, code fiscal
 				new(wire.Preference))
 		})
 	case 3:
+		op := operation{kind: "mark", mark: wire.SetMessageStatus{Read: rand.IntN(20) == 0,
+			Archived: wire.TriOf(rand.IntN(2) == 0)}}
+		l.do(client, op, func() (a answer, err error) {
+			q := op.mark
+			q.Token, q.ID = Token(code), id
+			err = s.CallRegion(ctx, "lazio", wire.MethodSetMessageStatus, &q, &a.status)
+			return a, err
+		})
+	case 4:
 		l.do(client, operation{kind: "submit"}, func() (answer, error) {
 			rec := s.Message(code)
 			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(code))
@@ -169,12 +189,21 @@ func TestRegistryIsLinearizable(t *testing.T) {
 		const clients, citizens = 6, 3
 		logs := make([]registryLog, citizens)
 		codes := make([]fiscalcode.Code, citizens)
+		ids := make([]wire.MessageID, citizens)
 		invent := synthetic.NewCitizens(99)
 		for i := range codes {
 			codes[i] = invent.Next().FiscalCode
 			if err := s.Activate(t.Context(), "lazio", codes[i]); err != nil {
 				t.Fatal(err)
 			}
+			rec := s.Message(codes[i])
+			ids[i] = rec.ID
+			sub := s.h.Begin(rec.ID, s.Hasher().Recipient(codes[i]))
+			o, err := s.Submit(t.Context(), rec, Institution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.h.Acknowledge(sub, o.Verdict)
 		}
 		start := registry{version: 1, mode: wire.Auto}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -182,7 +211,7 @@ func TestRegistryIsLinearizable(t *testing.T) {
 		for client := range clients {
 			all.Go(func() {
 				for n := client; ctx.Err() == nil; n++ {
-					s.act(ctx, &logs[n%citizens], client, codes[n%citizens])
+					s.act(ctx, &logs[n%citizens], client, codes[n%citizens], ids[n%citizens])
 					time.Sleep(40 * time.Millisecond)
 				}
 			})
@@ -231,9 +260,42 @@ func TestRegistryModelCanFail(t *testing.T) {
 				answer{outcome: "done", version: 1, mode: wire.Auto}, 2, 3)},
 		"a message against the mode": {op(1, update, answer{outcome: "done"}, 0, 1),
 			op(2, operation{kind: "submit"}, answer{outcome: "done", accepted: true}, 2, 3)},
+		"a reading that is undone": {op(1, operation{kind: "mark",
+			mark: wire.SetMessageStatus{Read: true}}, answer{outcome: "done",
+			status: wire.MessageStatus{Read: true}}, 0, 1),
+			op(2, operation{kind: "mark", mark: wire.SetMessageStatus{Archived: wire.Yes}},
+				answer{outcome: "done", status: wire.MessageStatus{Archived: true}}, 2, 3)},
 	} {
 		if porcupine.CheckOperations(registryModel(start), ops) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+}
+
+// TestStatusNeedsItsVersion: in a log of before its command a change of a status is refused, and is
+// none.
+func TestStatusNeedsItsVersion(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := NewAt(t, 2, nil, 3, "lazio").Gateway("lazio")
+		code := synthetic.NewCitizens(7).Next().FiscalCode
+		if err := w.Activate(t.Context(), "lazio", code); err != nil {
+			t.Fatal(err)
+		}
+		rec := w.Message(code)
+		if _, err := w.Submit(t.Context(), rec, Institution); err != nil {
+			t.Fatal(err)
+		}
+		err := w.CallRegion(t.Context(), "lazio", wire.MethodSetMessageStatus,
+			&wire.SetMessageStatus{Token: Token(code), ID: rec.ID, Read: true},
+			new(wire.MessageStatus))
+		if !errors.Is(err, wire.UnknownKind) {
+			t.Errorf("got %v, want an unknown kind", err)
+		}
+		var got wire.InboxMessage
+		err = w.CallRegion(t.Context(), "lazio", wire.MethodGetInbox,
+			&wire.GetInbox{Token: Token(code), ID: rec.ID}, &got)
+		if err != nil || got.Item.Read {
+			t.Errorf("the message is read: %v, %v", got.Item.Read, err)
+		}
+	})
 }
