@@ -7,11 +7,13 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/time/rate"
@@ -55,20 +57,24 @@ func newBackups(n *Node) *backups {
 }
 
 // backupCalls are the calls about copies of the states, and the keys that they are sealed to.
-func (n *Node) backupCalls() []call {
-	return []call{
-		streams(wire.MethodBackup, operators(link.RightData, asked(
+func (n *Node) backupCalls() []seat.Call {
+	return []seat.Call{
+		seat.Streams(wire.MethodBackup, seat.Operators(link.RightData, seat.Asked(
 			func(_ *wire.Map, q *wire.OpenBackup) []wire.RegionID {
-				return just(groupRegion(q.Group))
+				return seat.Just(groupRegion(q.Group))
 			})), (*wire.BackupFrame)(nil), n.backups.serve),
-		raw(n, wire.MethodReadBackup, operators(link.RightData, anywhere), anyNode,
+		seat.Raw(n.Seat, wire.MethodReadBackup, seat.Operators(link.RightData, seat.Anywhere),
+			seat.AnyNode,
 			n.backups.read), // of a copy that the caller opened
-		answers(n, wire.MethodReadIndex, only(link.RoleNode), anyNode, n.backups.readIndex),
+		seat.Answers(n.Seat, wire.MethodReadIndex, seat.Only(link.RoleNode), seat.AnyNode,
+			n.backups.readIndex),
 		// Not of who takes copies: whoever has a recovery key set reads those that are taken then.
-		answers(n, wire.MethodSetRecoveryKey, operators(link.RightMember, asked(
-			func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID { return just(s.Region) })),
-			federationLeads, n.setRecoveryKey).when(
-			of(func(m *wire.Map, s *wire.SetRecoveryKey) bool {
+		seat.Answers(n.Seat, wire.MethodSetRecoveryKey, seat.Operators(link.RightMember, seat.Asked(
+			func(_ *wire.Map, s *wire.SetRecoveryKey) []wire.RegionID {
+				return seat.Just(
+					s.Region)
+			})), seat.FederationLeads, n.setRecoveryKey).When(
+			seat.Hurts(func(m *wire.Map, s *wire.SetRecoveryKey) bool {
 				r, _ := m.RegionByID(s.Region) // the first makes nobody's copies another's to read
 				return len(r.Recovery) > 0 && !bytes.Equal(r.Recovery, s.Public)
 			})),
@@ -80,17 +86,17 @@ func (n *Node) storeOf(group *consensus.Group) *store.DB {
 	switch group {
 	case nil:
 		return nil
-	case n.regionGroup:
-		return n.region.Store()
+	case n.RegionGroup:
+		return n.Seat.Region.Store()
 	}
-	return n.federation.Store()
+	return n.Seat.Federation.Store()
 }
 
 // serve answers MethodBackup: it makes a copy, tells what it consists of, and keeps it until the
 // operator goes away.
 func (b *backups) serve(ctx context.Context, from link.Identity, q *wire.OpenBackup,
 	send func([]byte) error) error {
-	group := b.n.groupNamed(q.Group)
+	group := b.n.Group(q.Group)
 	if group == nil {
 		return wire.Errorf(wire.NotFound, "no group %.70q here", q.Group)
 	}
@@ -112,7 +118,7 @@ func (b *backups) serve(ctx context.Context, from link.Identity, q *wire.OpenBac
 		return err
 	}
 	// A copy of what is left may be taken where nothing can be noted any more.
-	err = b.n.noteRead(ctx, from, "backup", copied(b.n.cfg.ID, q, key))
+	err = b.n.NoteRead(ctx, from, "backup", copied(b.n.ID, q, key))
 	if err != nil && !q.Stale {
 		return err
 	}
@@ -132,7 +138,7 @@ func (b *backups) serve(ctx context.Context, from link.Identity, q *wire.OpenBac
 	defer b.forget(lease, o)
 	head := b.head(c, lease, leads)
 	head.Stale = q.Stale
-	b.n.log.Info("a backup is taken", "group", q.Group, "operator", from.String(), "index",
+	b.n.Log.Info("a backup is taken", "group", q.Group, "operator", from.String(), "index",
 		head.Index, "bytes", head.Bytes)
 	if err := send(wire.Encode(&wire.BackupFrame{Head: head})); err != nil {
 		return err
@@ -152,7 +158,7 @@ func copied(node wire.NodeID, q *wire.OpenBackup, key *wire.CopyKey) string {
 	switch {
 	case key != nil:
 		return what + ", sealed to recovery key " + key.Recovery.String()
-	case q.Group == federationGroup:
+	case q.Group == seat.FederationGroup:
 		return what
 	}
 	return what + ", unsealed"
@@ -173,7 +179,7 @@ func (b *backups) catchUp(ctx context.Context, name string, group *consensus.Gro
 		return wire.Errorf(wire.NotReady, "the group has no leader")
 	}
 	var at wire.ReadIndex
-	err := b.n.callNode(ctx, leader, wire.MethodReadIndex, &wire.GroupRef{Group: name}, &at)
+	err := b.n.CallNode(ctx, leader, wire.MethodReadIndex, &wire.GroupRef{Group: name}, &at)
 	if err != nil {
 		return wire.Errorf(wire.NotReady, "the leader does not say how far it is: %s", err)
 	}
@@ -183,7 +189,7 @@ func (b *backups) catchUp(ctx context.Context, name string, group *consensus.Gro
 // readIndex answers MethodReadIndex.
 func (b *backups) readIndex(ctx context.Context, _ link.Identity, ref *wire.GroupRef) (
 	*wire.ReadIndex, error) {
-	group := b.n.groupNamed(ref.Group)
+	group := b.n.Group(ref.Group)
 	if group == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
 	}
@@ -210,11 +216,11 @@ func (b *backups) end(group string) {
 
 func (b *backups) head(c *copyFiles, lease uint64, leads bool) *wire.BackupHead {
 	h := &wire.BackupHead{Lease: lease, Federation: c.Identity.Federation,
-		Group: c.Identity.Group, Node: b.n.cfg.ID, Key: c.Identity.Key,
+		Group: c.Identity.Group, Node: b.n.ID, Key: c.Identity.Key,
 		Format: c.Identity.Format, Incarnation: c.Identity.Incarnation,
 		Index: c.Position.Index, Term: c.Position.Term, Digest: c.Digest,
-		Configuration: c.Position.Configuration, Taken: b.n.clockNow(), Leader: leads,
-		Federated: b.n.federation.Position().Index, Files: uint64(len(c.Files)), Sealed: c.sealed}
+		Configuration: c.Position.Configuration, Taken: b.n.Now(), Leader: leads,
+		Federated: b.n.Seat.Federation.Position().Index, Files: uint64(len(c.Files)), Sealed: c.sealed}
 	for _, f := range c.Files {
 		h.Bytes += c.size(f.Size)
 	}
@@ -271,7 +277,7 @@ func (b *backups) hold(ctx context.Context, send func([]byte) error) error {
 		case <-beat.C:
 		case <-ctx.Done():
 			return nil
-		case <-b.n.stopping:
+		case <-b.n.Stopping:
 			return wire.Errorf(wire.NotReady, "the node is stopping")
 		}
 		if err := send(wire.Encode(&wire.BackupFrame{})); err != nil {
@@ -297,7 +303,7 @@ func (b *backups) release(o *openBackup) {
 		return
 	}
 	if err := o.copy.Close(); err != nil {
-		b.n.log.Warn("a copy of the state was not removed", "reason", err)
+		b.n.Log.Warn("a copy of the state was not removed", "reason", err)
 	}
 }
 
@@ -388,4 +394,13 @@ func (l *listing) flush() error {
 	err := l.send(wire.Encode(&l.frame))
 	l.frame, l.pieces, l.beat = wire.BackupFrame{}, 0, time.Now()
 	return err
+}
+
+// groupRegion is the region of a group; AllRegions for the federation's.
+func groupRegion(group string) wire.RegionID {
+	region, ok := strings.CutPrefix(group, seat.RegionGroup(""))
+	if !ok {
+		return link.AllRegions
+	}
+	return wire.RegionID(region)
 }

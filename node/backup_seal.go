@@ -8,6 +8,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -18,11 +19,11 @@ const copyKeyPoll = 50 * time.Millisecond
 
 // setRecoveryKey answers MethodSetRecoveryKey.
 func (n *Node) setRecoveryKey(ctx context.Context, from link.Identity, s *wire.SetRecoveryKey) (
-	*none, error) {
+	*seat.None, error) {
 	if err := s.Usable(); err != nil { // what the log does not look at
 		return nil, err
 	}
-	_, err := n.administrate(ctx, from, "region recovery-key", wire.CmdSetRecoveryKey, s)
+	_, err := n.Administrate(ctx, from, "region recovery-key", wire.CmdSetRecoveryKey, s)
 	return nil, err
 }
 
@@ -33,7 +34,7 @@ func (n *Node) keepCopyKeys(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := n.copyKeyRound(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.log.Warn("the region's key for copies waits", "reason", err.Error())
+			n.Log.Warn("the region's key for copies waits", "reason", err.Error())
 		}
 		select {
 		case <-tick.C:
@@ -44,18 +45,18 @@ func (n *Node) keepCopyKeys(ctx context.Context) error {
 }
 
 func (n *Node) copyKeyRound(ctx context.Context) error {
-	r, _ := n.currentMap().RegionByID(n.cfg.Region)
+	r, _ := n.Map().RegionByID(n.RegionID)
 	recovery := wire.RecoveryIDOf(r.Recovery)
-	if recovery == (wire.RecoveryID{}) || n.region.ActiveVersion() < wire.CmdCopyKey.Since() {
+	if recovery == (wire.RecoveryID{}) || n.Seat.Region.ActiveVersion() < wire.CmdCopyKey.Since() {
 		return nil
 	}
-	if k, err := n.region.CopyKey(recovery); err != nil || k != nil {
+	if k, err := n.Seat.Region.CopyKey(recovery); err != nil || k != nil {
 		return err
 	}
-	if err := n.regionQueue.do(ctx, wire.CmdCopyKey, newCopyKey(recovery), nil); err != nil {
+	if err := n.RegionQueue.Do(ctx, wire.CmdCopyKey, newCopyKey(recovery), nil); err != nil {
 		return err
 	}
-	n.log.Info("the region has a new key for copies", "recovery_key", recovery.String())
+	n.Log.Info("the region has a new key for copies", "recovery_key", recovery.String())
 	return nil
 }
 
@@ -70,11 +71,11 @@ func newCopyKey(recovery wire.RecoveryID) *wire.CopyKey {
 // clear only when it has no recovery key and the operator has said so.
 func (b *backups) copyKeyFor(ctx context.Context, q *wire.OpenBackup) (*wire.CopyKey, []byte,
 	error) {
-	if q.Group == federationGroup {
+	if q.Group == seat.FederationGroup {
 		return nil, nil, nil
 	}
-	m := b.n.currentMap()
-	r, _ := m.RegionByID(b.n.cfg.Region)
+	m := b.n.Map()
+	r, _ := m.RegionByID(b.n.RegionID)
 	switch {
 	case len(r.Recovery) > 0:
 	case q.Unsealed || m.ActiveVersion < wire.VersionRecovery:
@@ -93,7 +94,7 @@ func (b *backups) copyKeyFor(ctx context.Context, q *wire.OpenBackup) (*wire.Cop
 func (b *backups) copyKey(ctx context.Context, recovery wire.RecoveryID, stale bool) (*wire.CopyKey,
 	error) {
 	for end := time.Now().Add(wire.OwnerWait); ; {
-		k, err := b.n.region.CopyKey(recovery)
+		k, err := b.n.Seat.Region.CopyKey(recovery)
 		switch {
 		case err != nil || k != nil:
 			return k, err

@@ -19,8 +19,8 @@ func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
 	out := wire.Outcomes{List: make([]wire.Outcome, len(b.Records))}
 	for i := range b.Records {
 		rec := &b.Records[i]
-		p, err := n.region.SenderProfile(wire.SenderProfileQuery{
-			Recipient: rec.RecipientUnder(n.hasher), Service: rec.Service})
+		p, err := n.Seat.Region.SenderProfile(wire.SenderProfileQuery{
+			Recipient: rec.RecipientUnder(n.Hasher), Service: rec.Service})
 		if rec.IsDigest() || !rec.Idempotency.IsZero() || err != nil || !p.Allowed {
 			return nil
 		}
@@ -29,7 +29,7 @@ func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
 	}
 	entry = bytes.Clone(entry)
 	time.AfterFunc(30*time.Millisecond, func() {
-		n.regionGroup.Propose(context.Background(), entry)
+		n.RegionGroup.Propose(context.Background(), entry)
 	})
 	return wire.Encode(&out)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/founding"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -20,35 +21,35 @@ import (
 func TestCallsAreThoseOfWire(t *testing.T) {
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		c := n.table[m]
+		c := n.Table[m]
 		if c == nil {
 			t.Errorf("%s (%d) is not answered", declared.Name, m)
 			continue
 		}
-		if c.request == nil && c.reply == nil {
+		if c.Request == nil && c.Reply == nil {
 			continue // see TestCallsOfBytes
 		}
 		reply := declared.Answer
-		if f, ok := reply.(wire.Frame); ok && c.stream != nil {
+		if f, ok := reply.(wire.Frame); ok && c.Stream != nil {
 			reply = f.Of
 		}
-		for what, pair := range map[string][2]any{"request": {c.request, declared.Request},
-			"answer": {c.reply, reply}} {
+		for what, pair := range map[string][2]any{"request": {c.Request, declared.Request},
+			"answer": {c.Reply, reply}} {
 			got, want := pair[0], pair[1]
 			if want == nil {
-				want = (*none)(nil)
+				want = (*seat.None)(nil)
 			}
 			if reflect.TypeOf(got) != reflect.TypeOf(want) {
 				t.Errorf("%s: %s of type %T, wire says %T", declared.Name, what, got, want)
 			}
 		}
 	}
-	for m := range n.table {
+	for m := range n.Table {
 		if m.Call() == nil {
 			t.Errorf("method %d is answered and not declared", m)
 		}
 	}
-	if got, want := len(n.link.Methods()), len(n.table); got != want {
+	if got, want := len(n.Link.Methods()), len(n.Table); got != want {
 		t.Errorf("%d calls are registered, %d are in the table", got, want)
 	}
 }
@@ -58,7 +59,7 @@ func TestCallsOfBytes(t *testing.T) {
 	var got []string
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		if c := n.table[m]; c != nil && c.request == nil && c.reply == nil {
+		if c := n.Table[m]; c != nil && c.Request == nil && c.Reply == nil {
 			got = append(got, declared.Name)
 		}
 	}
@@ -72,23 +73,23 @@ func TestCallsOfBytes(t *testing.T) {
 func TestSites(t *testing.T) {
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		c := n.table[m]
-		var sites []site
+		c := n.Table[m]
+		var sites []seat.Site
 		switch reads := m.ReadOnly(); {
 		case declared.Group == wire.OfRegion && reads:
-			sites = []site{regionShows, regionDecides}
+			sites = []seat.Site{seat.RegionShows, seat.RegionDecides}
 		case declared.Group == wire.OfRegion:
-			sites = []site{regionLeads, regionDecides}
+			sites = []seat.Site{seat.RegionLeads, seat.RegionDecides}
 		case declared.Group == wire.OfFederation && !reads:
-			sites = []site{federationLeads}
+			sites = []seat.Site{seat.FederationLeads}
 		case declared.Group == wire.OfFederation:
-			sites = []site{anyNode, federationLeads, federationShows}
+			sites = []seat.Site{seat.AnyNode, seat.FederationLeads, seat.FederationShows}
 		default:
-			sites = []site{anyNode}
+			sites = []seat.Site{seat.AnyNode}
 		}
-		if usual := slices.Contains(sites, c.at); usual != (c.why == "") {
+		if usual := slices.Contains(sites, c.At); usual != (c.Why == "") {
 			t.Errorf("%s: answered at site %d, where others of its kind are: %t, because %q",
-				declared.Name, c.at, usual, c.why)
+				declared.Name, c.At, usual, c.Why)
 		}
 	}
 }
@@ -98,21 +99,21 @@ func TestSites(t *testing.T) {
 func TestGuards(t *testing.T) {
 	n := made(t)
 	ctx := t.Context()
-	ask := func(c *call) error {
-		_, err := c.answer(ctx, link.Identity{Role: link.RoleNode, Region: "lazio"}, nil)
+	ask := func(c *seat.Call) error {
+		_, err := c.Answer(ctx, link.Identity{Role: link.RoleNode, Region: "lazio"}, nil)
 		return err
 	}
-	for m, c := range n.table {
-		if c.at != anyNode && !errors.Is(ask(c), wire.NotLeader) {
+	for m, c := range n.Table {
+		if c.At != seat.AnyNode && !errors.Is(ask(c), wire.NotLeader) {
 			t.Errorf("%s: got %v, want not the leader", m.Call().Name, ask(c))
 		}
 	}
-	restored := *n.cfg.Founding
+	restored := *n.Founding
 	restored.Regions = slices.Clone(restored.Regions)
 	restored.Regions[0].Incarnation = 1
-	n.cfg.Founding = &restored
-	for m, c := range n.table {
-		ofRegion := c.at == regionLeads || c.at == regionDecides || c.at == regionShows
+	n.Founding = &restored
+	for m, c := range n.Table {
+		ofRegion := c.At == seat.RegionLeads || c.At == seat.RegionDecides || c.At == seat.RegionShows
 		if ofRegion && !errors.Is(ask(c), wire.NotReady) {
 			t.Errorf("%s: got %v, want not ready", m.Call().Name, ask(c))
 		}
@@ -126,27 +127,27 @@ func TestAskers(t *testing.T) {
 	for _, kind := range wire.CommandKinds() {
 		logged[reflect.TypeOf(kind.Request)] = true
 	}
-	for m, c := range n.table {
-		name, by := m.Call().Name, func(r link.Role) bool { return slices.Contains(c.by.roles, r) }
+	for m, c := range n.Table {
+		name, by := m.Call().Name, func(r link.Role) bool { return slices.Contains(c.By.Roles, r) }
 		changes := !m.ReadOnly()
-		if by(link.RoleOperator) != (c.by.regions != nil) {
+		if by(link.RoleOperator) != (c.By.Regions != nil) {
 			t.Errorf("%s: operators need no right, or a right is for nobody", name)
 		}
 		if by(link.RoleJoiner) && m != wire.MethodEnrol {
 			t.Errorf("%s is answered to who only joins", name)
 		}
-		if two := c.hurts != nil; by(link.RoleOperator) && changes && two == (c.alone != "") ||
-			two && !by(link.RoleOperator) || !changes && (two || c.alone != "") {
-			t.Errorf("%s: for two operators %t, for one because %q", name, two, c.alone)
+		if two := c.Hurts != nil; by(link.RoleOperator) && changes && two == (c.Alone != "") ||
+			two && !by(link.RoleOperator) || !changes && (two || c.Alone != "") {
+			t.Errorf("%s: for two operators %t, for one because %q", name, two, c.Alone)
 		}
 		if approves := m == wire.MethodApprove || m == wire.MethodWithdraw; changes && !approves &&
-			by(link.RoleOperator) && c.by.right == link.RightObserver {
+			by(link.RoleOperator) && c.By.Right == link.RightObserver {
 			t.Errorf("%s changes something, and an observer may ask for it", name)
 		}
-		if c.hurts != nil && (by(link.RoleGateway) || m.Call().Group != wire.OfFederation) {
+		if c.Hurts != nil && (by(link.RoleGateway) || m.Call().Group != wire.OfFederation) {
 			t.Errorf("%s can hurt a region and is not the federation's to log", name)
 		}
-		if c.hurts != nil && !logged[reflect.TypeOf(c.request)] {
+		if c.Hurts != nil && !logged[reflect.TypeOf(c.Request)] {
 			t.Errorf("%s waits in the log, and its request is of no kind of command", name)
 		}
 	}

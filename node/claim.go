@@ -43,11 +43,11 @@ type claims struct {
 // claim logs the intent to own a code and waits until this region owns it (nil), another one
 // does (Moved), or ctx ends.
 func (c *claims) claim(ctx context.Context, r wire.Recipient) error {
-	entry, err := c.n.federation.Directory(r)
+	entry, err := c.n.Seat.Federation.Directory(r)
 	if err != nil {
 		return err
 	}
-	if entry.State != wire.Unclaimed && entry.Region != c.n.cfg.Region {
+	if entry.State != wire.Unclaimed && entry.Region != c.n.RegionID {
 		return &wire.Error{Code: wire.Moved, Region: entry.Region, Epoch: entry.Epoch}
 	}
 	done := make(chan error, 1)
@@ -57,7 +57,7 @@ func (c *claims) claim(ctx context.Context, r wire.Recipient) error {
 	defer c.forget(r, done)
 
 	var owned wire.Ownership
-	err = c.n.regionQueue.do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r}, &owned)
+	err = c.n.RegionQueue.Do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r}, &owned)
 	if err != nil || owned.State == wire.Owned {
 		return err
 	}
@@ -112,8 +112,8 @@ func (c *claims) run(ctx context.Context) error {
 		})
 	}
 	for {
-		changed := c.n.region.PendingChanged()
-		pending, err := c.n.region.Pending(claimsScan)
+		changed := c.n.Seat.Region.PendingChanged()
+		pending, err := c.n.Seat.Region.Pending(claimsScan)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (c *claims) run(ctx context.Context) error {
 			if err := c.round(ctx, work, ask); err == nil {
 				continue
 			} else if ctx.Err() == nil {
-				c.n.log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
+				c.n.Log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
 					len(pending)), slog.String("reason", err.Error()))
 			}
 			retry = time.After(claimsRetry)
@@ -180,7 +180,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 		case p.State == wire.Owned && results[i].OK:
 			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
 		case p.State == wire.Owned:
-			c.n.log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
+			c.n.Log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
 				slog.String("region", string(entry.Region)), slog.Uint64("epoch",
 					uint64(entry.Epoch)))
 			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
@@ -189,14 +189,14 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 				Region: entry.Region, Epoch: entry.Epoch})
 			c.tell(p.Recipient, &wire.Error{Code: wire.Moved, Region: entry.Region,
 				Epoch: entry.Epoch})
-		case anchor == c.n.cfg.Region && !c.n.anchors(p.Recipient.Slot()):
+		case anchor == c.n.RegionID && !c.n.anchors(p.Recipient.Slot()):
 			waits = wire.Errorf(wire.Unavailable, "an anchor slot is on its way")
-		case anchor == c.n.cfg.Region:
+		case anchor == c.n.RegionID:
 			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch,
 				Anchored: true})
 		default:
 			releases[anchor] = append(releases[anchor], wire.Release{Recipient: p.Recipient,
-				To: c.n.cfg.Region, Epoch: entry.Epoch})
+				To: c.n.RegionID, Epoch: entry.Epoch})
 		}
 	}
 	for anchor, list := range releases {
@@ -208,10 +208,10 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 // updateDirectory runs the operations that pending asks for and returns one result per item.
 func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	[]wire.DirectoryResult, error) {
-	ops := wire.DirectoryOps{Incarnation: c.n.region.Incarnation()}
+	ops := wire.DirectoryOps{Incarnation: c.n.Seat.Region.Incarnation()}
 	last := make([]int, len(pending)) // the operation whose result stands for the item
 	for i, p := range pending {
-		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.n.cfg.Region, Epoch: p.Epoch}
+		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.n.RegionID, Epoch: p.Epoch}
 		if p.State == wire.Claiming {
 			op.Kind, op.Epoch = wire.OpClaim, 1
 			ops.List = append(ops.List, op)
@@ -225,7 +225,7 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var results wire.DirectoryResults
-	if err := c.n.callFederation(ctx, wire.MethodFederation, &ops, &results); err != nil {
+	if err := c.n.CallFederation(ctx, wire.MethodFederation, &ops, &results); err != nil {
 		return nil, err
 	}
 	if len(results.List) != len(ops.List) {
@@ -238,3 +238,6 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	}
 	return chosen, nil
 }
+
+// anchor is the region that owns the code while nobody has claimed it.
+func (n *Node) anchor(r wire.Recipient) wire.RegionID { return n.Map().Anchor(r.Slot()) }

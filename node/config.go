@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/renewal"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -121,7 +122,7 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	if c.Uptime == nil {
-		c.Uptime = monotonic
+		c.Uptime = seat.Monotonic
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
@@ -131,9 +132,15 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// states is how the node's states are kept.
+func (c *Config) states() seat.StateConfig {
+	return seat.StateConfig{Key: c.DirectoryKey, FS: c.FS, EraseAfter: c.EraseAfter,
+		RejectionRetention: c.RejectionRetention, KeepMoved: c.KeepMoved}
+}
+
 // timing is how groups are timed: the federation's is spread over the country.
 func timing(group string) consensus.Timing {
-	if group == federationGroup {
+	if group == seat.FederationGroup {
 		return consensus.FederationTiming()
 	}
 	return consensus.RegionTiming()

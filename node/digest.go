@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -25,52 +26,29 @@ const (
 	agreedMax = 8
 )
 
-// divergedFile marks a data directory whose replica was found to differ from the others.
-const divergedFile = "diverged"
-
-// group returns one of the node's groups by its name.
-func (n *Node) group(name string) *consensus.Group {
-	switch name {
-	case federationGroup:
-		return n.federationGroup
-	case regionGroup(n.cfg.Region):
-		return n.regionGroup
-	}
-	return nil
-}
-
-// incarnated is a group's name as its members compare themselves under: replicas of two
-// incarnations differ at equal index, and are no members of each other's group.
-func (n *Node) incarnated(group string) string {
-	if group == federationGroup {
-		return link.Incarnated(group, n.federation.Incarnation())
-	}
-	return link.Incarnated(group, n.region.Incarnation())
-}
-
 // replica answers MethodReplica: how this member of a group is. What a majority agrees on is
 // believed of the leader that this replica follows and of nobody else, since who differs ends.
 // Digests are for who asks about this incarnation of the group.
 func (n *Node) replica(_ context.Context, from link.Identity, q *wire.ReplicaQuery) (
 	*wire.Replica, error) {
 	group, _, _ := strings.Cut(q.Group, "#")
-	g := n.group(group)
+	g := n.Group(group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "this node is not in that group")
 	}
 	if len(q.Agreed) > agreedMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d digests, %d allowed", len(q.Agreed), agreedMax)
 	}
-	answer := wire.Replica{Version: n.cfg.Version, Active: n.region.ActiveVersion(),
+	answer := wire.Replica{Version: n.Version, Active: n.Seat.Region.ActiveVersion(),
 		Disk: n.disk.level()}
-	if q.Group == n.incarnated(group) {
+	if q.Group == n.Incarnated(group) {
 		if leader, _ := g.Leader(); leader != "" && leader == from.Node() {
 			g.JudgeDigests(q.Agreed)
 		}
 		answer.Digests = g.Digests()
 	}
-	if group == federationGroup {
-		answer.Active = n.federation.ActiveVersion()
+	if group == seat.FederationGroup {
+		answer.Active = n.Seat.Federation.ActiveVersion()
 	}
 	return &answer, nil
 }
@@ -84,7 +62,7 @@ func (n *Node) askReplicas(ctx context.Context, nodes []wire.NodeID,
 	var all sync.WaitGroup
 	slots := make(chan struct{}, replicasAtOnce)
 	for _, id := range nodes {
-		if id == n.cfg.ID {
+		if id == n.ID {
 			continue
 		}
 		slots <- struct{}{}
@@ -104,9 +82,9 @@ func (n *Node) askReplicas(ctx context.Context, nodes []wire.NodeID,
 func (n *Node) askReplica(ctx context.Context, id wire.NodeID, q *wire.ReplicaQuery) *wire.Replica {
 	ctx, cancel := context.WithTimeout(ctx, replicaWait)
 	defer cancel()
-	q.Version = n.cfg.Version
+	q.Version = n.Version
 	r := new(wire.Replica)
-	err := n.callNode(ctx, id, wire.MethodReplica, q, r)
+	err := n.CallNode(ctx, id, wire.MethodReplica, q, r)
 	if errors.Is(err, wire.UnknownKind) {
 		return &wire.Replica{Version: wire.VersionMin, Active: wire.VersionMin}
 	}
@@ -134,7 +112,7 @@ func membersOf(g *consensus.Group) (voters, all []wire.NodeID) {
 // compareReplicas is a leader's duty: to find out who differs. A replica that differs from a
 // majority of the voters is told what they agree on, and ends by itself; this one too.
 func (n *Node) compareReplicas(ctx context.Context, name string) error {
-	g := n.group(name)
+	g := n.Group(name)
 	tick := time.NewTicker(replicaPeriod)
 	defer tick.Stop()
 	defer g.SetDisputed(false)
@@ -158,11 +136,11 @@ func (n *Node) compareReplicas(ctx context.Context, name string) error {
 func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
 	before []wire.StateDigest) (agreed []wire.StateDigest, disputed bool) {
 	voters, all := membersOf(g)
-	of := n.incarnated(name)
+	of := n.Incarnated(name)
 	answers := n.askReplicas(ctx, all, func(wire.NodeID) *wire.ReplicaQuery {
 		return &wire.ReplicaQuery{Group: of, Agreed: before[:min(len(before), agreedMax)]}
 	})
-	digests := map[wire.NodeID][]wire.StateDigest{n.cfg.ID: g.Digests()}
+	digests := map[wire.NodeID][]wire.StateDigest{n.ID: g.Digests()}
 	for id, r := range answers {
 		digests[id] = r.Digests
 	}
@@ -174,7 +152,7 @@ func (n *Node) compareOnce(ctx context.Context, name string, g *consensus.Group,
 		if list := differing(agreed, r.Digests); len(list) > 0 {
 			different[id] = list
 			nodes = append(nodes, id)
-			n.log.Error("a replica differs from the majority", "group", name, "member", id,
+			n.Log.Error("a replica differs from the majority", "group", name, "member", id,
 				"index", list[0].Index)
 		}
 	}
@@ -207,7 +185,10 @@ func agree(voters []wire.NodeID, digests map[wire.NodeID][]wire.StateDigest) (
 			disputed = true
 		}
 	}
-	slices.SortFunc(agreed, func(a, b wire.StateDigest) int { return cmp.Compare(b.Index, a.Index) })
+	slices.SortFunc(agreed, func(a, b wire.StateDigest) int {
+		return cmp.Compare(b.Index,
+			a.Index)
+	})
 	return agreed, disputed
 }
 
@@ -225,13 +206,4 @@ func differing(agreed, has []wire.StateDigest) []wire.StateDigest {
 		}
 	}
 	return list
-}
-
-// noteDivergence marks the data directory of a node that ended because it differs from the others,
-// so that no supervisor starts it again.
-func (n *Node) noteDivergence(err error) error {
-	if !errors.Is(err, consensus.ErrDiverged) {
-		return nil
-	}
-	return writeSynced(n.dir.path, divergedFile, []byte(err.Error()))
 }

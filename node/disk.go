@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sys/unix"
@@ -144,8 +146,8 @@ func (d *disk) scarcest() (scarcest *nodeRoom) {
 	return scarcest
 }
 
-// refuses reports whether there is too little room for new messages.
-func (d *disk) refuses() bool { return d.level() >= wire.DiskLow }
+// Refuses reports whether there is too little room for new messages.
+func (d *disk) Refuses() bool { return d.level() >= wire.DiskLow }
 
 // String is the room that is left, for people.
 func (d *disk) String() string {
@@ -178,19 +180,19 @@ func (n *Node) watchDisk(ctx context.Context) error {
 	for {
 		level, before := n.disk.look()
 		if level != before && (before != wire.DiskUnknown || level != wire.DiskAmple) {
-			n.log.Warn("free disk space crossed a watermark", "level", level, "before", before,
+			n.Log.Warn("free disk space crossed a watermark", "level", level, "before", before,
 				"free_bytes", n.disk.free.Load(), "total_bytes", n.disk.total.Load(),
 				"room", n.disk.String())
 		}
 		if level >= wire.DiskCritical {
-			n.yield(ctx, n.regionGroup, regionGroup(n.cfg.Region), level)
-			n.yield(ctx, n.federationGroup, federationGroup, level)
+			n.yield(ctx, n.RegionGroup, seat.RegionGroup(n.RegionID), level)
+			n.yield(ctx, n.FederationGroup, seat.FederationGroup, level)
 		}
 		if level == wire.DiskFull {
 			if n.disk.scarcest() != nil {
 				return n.disk.full(0)
 			}
-			freed, err := n.dir.releaseBallast()
+			freed, err := releaseBallast(n.Dir)
 			return errors.Join(err, n.disk.full(freed))
 		}
 		select {
@@ -217,20 +219,20 @@ func (n *Node) yield(ctx context.Context, g *consensus.Group, name string, mine 
 		}
 	}
 	if to == "" {
-		n.log.Warn("no voter with more room on its disk to lead", "group", name)
+		n.Log.Warn("no voter with more room on its disk to lead", "group", name)
 		return
 	}
-	n.log.Warn("handing leadership over for want of disk space", "group", name, "to", to)
+	n.Log.Warn("handing leadership over for want of disk space", "group", name, "to", to)
 	if err := g.TransferTo(ctx, to); err != nil && ctx.Err() == nil {
-		n.log.Warn("leadership not handed over", "group", name, "reason", err.Error())
+		n.Log.Warn("leadership not handed over", "group", name, "reason", err.Error())
 	}
 }
 
 // setBallast makes the ballast, unless it is there, or there is no room for it above the low
 // watermark.
 func (n *Node) setBallast() error {
-	name := n.dir.sub(ballastFile)
-	if n.cfg.BallastBytes == 0 || !missing(name) {
+	name := n.Dir.Sub(ballastFile)
+	if n.cfg.BallastBytes == 0 || !datadir.Missing(name) {
 		return nil
 	}
 	free, total, err := n.disk.space()
@@ -239,7 +241,7 @@ func (n *Node) setBallast() error {
 	}
 	if free < n.cfg.BallastBytes ||
 		n.disk.limits.level(free-n.cfg.BallastBytes, total) != wire.DiskAmple {
-		n.log.Warn("no room for the ballast", "bytes", n.cfg.BallastBytes, "free_bytes", free)
+		n.Log.Warn("no room for the ballast", "bytes", n.cfg.BallastBytes, "free_bytes", free)
 		return nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
@@ -254,8 +256,8 @@ func (n *Node) setBallast() error {
 
 // releaseBallast gives the ballast's space back to the file system, and answers how much. Once
 // there is none it does nothing.
-func (d *dataDir) releaseBallast() (bytes uint64, err error) {
-	name := d.sub(ballastFile)
+func releaseBallast(d *datadir.Dir) (bytes uint64, err error) {
+	name := d.Sub(ballastFile)
 	info, err := os.Stat(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -271,12 +273,12 @@ func (d *dataDir) releaseBallast() (bytes uint64, err error) {
 
 // ballast answers MethodReleaseBallast: an operator needs the space now. The node makes a new one
 // at a start that finds room for it.
-func (n *Node) ballast(_ context.Context, from link.Identity, _ *none) (*wire.Ballast, error) {
-	bytes, err := n.dir.releaseBallast()
+func (n *Node) ballast(_ context.Context, from link.Identity, _ *seat.None) (*wire.Ballast, error) {
+	bytes, err := releaseBallast(n.Dir)
 	if err != nil {
 		return nil, wire.Errorf(wire.Internal, "%s", err.Error())
 	}
-	n.log.Warn("the ballast was released", "operator", from.Name, "bytes", bytes)
+	n.Log.Warn("the ballast was released", "operator", from.Name, "bytes", bytes)
 	n.disk.look()
 	return &wire.Ballast{Bytes: bytes}, nil
 }
@@ -295,7 +297,7 @@ func (n *Node) diskMetrics() []prometheus.Collector {
 		left(n.disk.rooms[0], "inodes_left"),
 		left(n.disk.rooms[1], "descriptors_left"),
 		gauge("full", "1 while submissions are refused for want of disk space, inodes or descriptors.",
-			func() float64 { return boolGauge(n.disk.refuses()) }),
+			func() float64 { return boolGauge(n.disk.Refuses()) }),
 		gauge("level", "Space on the disk: 1 ample, 2 low, 3 critical, 4 full.",
 			func() float64 { return float64(n.disk.last.Load()) }),
 		gauge("free_bytes", "Free space of the data directory's file system.",

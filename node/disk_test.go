@@ -2,11 +2,14 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -18,16 +21,16 @@ func TestDiskLevels(t *testing.T) {
 		free, total uint64
 		want        wire.DiskLevel
 	}{
-		"half free":               {diskDefaults, 50 * gib, 100 * gib, wire.DiskAmple},
-		"15 %":                    {diskDefaults, 15 * gib, 100 * gib, wire.DiskAmple},
-		"less than 15 %":          {diskDefaults, 15*gib - 1, 100 * gib, wire.DiskLow},
-		"less than 8 %":           {diskDefaults, 8*gib - 1, 100 * gib, wire.DiskCritical},
-		"a percentage is no end":  {diskDefaults, gib, 100 * gib, wire.DiskCritical},
-		"a terabyte: ample":       {diskDefaults, 32 * gib, 1000 * gib, wire.DiskAmple},
-		"a terabyte: low":         {diskDefaults, 32*gib - 1, 1000 * gib, wire.DiskLow},
-		"a terabyte: critical":    {diskDefaults, 16*gib - 1, 1000 * gib, wire.DiskCritical},
-		"a size is as it is":      {DiskLimits{LowBytes: 99 * gib}, 98 * gib, 1000 * gib, wire.DiskLow},
-		"less than 1 GiB":         {diskDefaults, gib - 1, 2 * gib, wire.DiskLow},
+		"half free":              {diskDefaults, 50 * gib, 100 * gib, wire.DiskAmple},
+		"15 %":                   {diskDefaults, 15 * gib, 100 * gib, wire.DiskAmple},
+		"less than 15 %":         {diskDefaults, 15*gib - 1, 100 * gib, wire.DiskLow},
+		"less than 8 %":          {diskDefaults, 8*gib - 1, 100 * gib, wire.DiskCritical},
+		"a percentage is no end": {diskDefaults, gib, 100 * gib, wire.DiskCritical},
+		"a terabyte: ample":      {diskDefaults, 32 * gib, 1000 * gib, wire.DiskAmple},
+		"a terabyte: low":        {diskDefaults, 32*gib - 1, 1000 * gib, wire.DiskLow},
+		"a terabyte: critical":   {diskDefaults, 16*gib - 1, 1000 * gib, wire.DiskCritical},
+		"a size is as it is": {DiskLimits{LowBytes: 99 * gib}, 98 * gib, 1000 * gib,
+			wire.DiskLow}, "less than 1 GiB": {diskDefaults, gib - 1, 2 * gib, wire.DiskLow},
 		"less than 512 MiB":       {diskDefaults, 512*mib - 1, 2 * gib, wire.DiskCritical},
 		"less than 128 MiB":       {diskDefaults, 128*mib - 1, 2 * gib, wire.DiskFull},
 		"nothing":                 {diskDefaults, 0, 100 * gib, wire.DiskFull},
@@ -56,14 +59,14 @@ func TestDiskLevels(t *testing.T) {
 func TestBallast(t *testing.T) {
 	const size = 3<<20 + 1
 	free := uint64(100 << 20)
-	n := &Node{cfg: Config{BallastBytes: size}, dir: &dataDir{path: t.TempDir()}}
-	n.cfg.setDefaults()
-	n.log = n.cfg.Logger
+	n := &Node{cfg: Config{BallastBytes: size}, Seat: &seat.Seat{
+		Dir: &datadir.Dir{Path: t.TempDir()}, Log: slog.New(slog.DiscardHandler)}}
 	n.disk = &disk{limits: DiskLimits{LowBytes: 98 << 20},
 		space: func() (uint64, uint64, error) { return free, free, nil }}
-	name := filepath.Join(n.dir.path, ballastFile)
-	if err := n.setBallast(); err != nil || !missing(name) {
-		t.Fatalf("without room for it above the low watermark: %v, missing: %t", err, missing(name))
+	name := filepath.Join(n.Dir.Path, ballastFile)
+	if err := n.setBallast(); err != nil || !datadir.Missing(name) {
+		t.Fatalf("without room for it above the low watermark: %v, missing: %t", err,
+			datadir.Missing(name))
 	}
 	free *= 2
 	for range 2 { // the second time it is there
@@ -75,7 +78,7 @@ func TestBallast(t *testing.T) {
 		t.Fatalf("ballast: %v, %v, want %d bytes", info, err, size)
 	}
 	for _, want := range []uint64{size, 0} {
-		if got, err := n.dir.releaseBallast(); err != nil || got != want {
+		if got, err := releaseBallast(n.Dir); err != nil || got != want {
 			t.Errorf("released %d bytes, %v, want %d", got, err, want)
 		}
 	}
@@ -93,9 +96,7 @@ func TestBallast(t *testing.T) {
 }
 
 func TestDiskIsWatched(t *testing.T) {
-	n := &Node{dir: &dataDir{path: t.TempDir()}}
-	n.cfg.setDefaults()
-	n.log = n.cfg.Logger
+	n := &Node{}
 	free := uint64(1 << 30)
 	n.disk = &disk{limits: DiskLimits{LowBytes: 256 << 20, CriticalBytes: 64 << 20},
 		space: func() (uint64, uint64, error) { return free, 1 << 40, nil }}
@@ -106,8 +107,8 @@ func TestDiskIsWatched(t *testing.T) {
 	}{{1 << 30, wire.DiskAmple, false}, {200 << 20, wire.DiskLow, true},
 		{50 << 20, wire.DiskCritical, true}, {1 << 30, wire.DiskAmple, false}} {
 		free = step.free
-		if level, _ := n.disk.look(); level != step.level || n.disk.refuses() != step.refuses {
-			t.Errorf("%d bytes free: %s, refuses %t, want %s, %t", free, level, n.disk.refuses(),
+		if level, _ := n.disk.look(); level != step.level || n.disk.Refuses() != step.refuses {
+			t.Errorf("%d bytes free: %s, refuses %t, want %s, %t", free, level, n.disk.Refuses(),
 				step.level, step.refuses)
 		}
 	}
@@ -140,7 +141,7 @@ func TestRoomsAreWatched(t *testing.T) {
 			{plenty, wire.DiskAmple}} {
 			left[name] = step.left
 			level, _ := d.look()
-			if level != step.level || d.refuses() != (level >= wire.DiskLow) ||
+			if level != step.level || d.Refuses() != (level >= wire.DiskLow) ||
 				level >= wire.DiskLow != strings.Contains(d.String(), name+" are left") {
 				t.Errorf("%d %s: %s (%s), want %s", step.left, name, level, d, step.level)
 			}
@@ -171,28 +172,28 @@ func TestFullDiskSaysWhatWasGivenUp(t *testing.T) {
 
 func TestDataDirOfANewerProgram(t *testing.T) {
 	path := t.TempDir()
-	o := owner{Format: ownerFormat, Node: "lazio-1", Federation: "italia", Region: "lazio"}
+	o := datadir.Owner{Format: datadir.Format, Node: "lazio-1", Federation: "italia", Region: "lazio"}
 	open := func() error {
-		d, err := openDataDir(path, o)
+		d, err := datadir.Open(path, o)
 		if err != nil {
 			return err
 		}
-		defer d.close()
-		return d.raiseFormat(wire.Version)
+		defer d.Close()
+		return d.RaiseFormat(wire.Version)
 	}
 	for range 2 { // made, and opened again at its raised format
 		if err := open(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d, err := openDataDir(path, o)
+	d, err := datadir.Open(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.raiseFormat(wire.Version + 1); err != nil {
+	if err := d.RaiseFormat(wire.Version + 1); err != nil {
 		t.Fatal(err)
 	}
-	d.close()
+	d.Close()
 	if err := open(); err == nil || !strings.Contains(err.Error(), "or a newer one") {
 		t.Errorf("a directory of a newer program: got %v, want it refused", err)
 	}

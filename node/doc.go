@@ -16,13 +16,10 @@
 // Map of the files:
 //
 //	config.go       Config and its validation
-//	datadir.go      the data directory, its owner and its lock
 //	node.go         New and Run: opening, duties, stopping
-//	calls.go        the table of calls: who may ask, where it is answered, after which guards
-//	peers.go        who the other nodes are and where
+//	calls.go        the table of calls: what each duty answers
 //	witness.go      whose data directory a peer has, and whether it went back
 //	witness_recall.go   what the others of the region know of who is met for the first time
-//	queue.go        commands of one moment share one log entry
 //	members.go      an operator's change of the map, judged by how the groups are
 //	members_tend.go     a leader brings its group's membership into line with the map
 //	members_run.go      who founds a group; a node that was removed
@@ -45,6 +42,7 @@
 //	movedrive.go    the leader drives moves away from its region
 //	movecopy.go     what a move's old region still has, fetched after a restore
 //	movestats.go    the moves' metrics
+//	deal.go         of which slots the region decides, and dealing them
 //	slots.go        anchor slots: granted, taken over, handed over
 //	spool.go        sealed blocks for regions that are away: taking, reading, counting
 //	spoolrelay.go   bringing them to their owners, on the leader
@@ -54,22 +52,16 @@
 //	spoolstats.go   the spool's metrics
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
-//	clock.go        the time of a group's entries
-//	uptime.go, uptime_linux.go, uptime_other.go  a clock that goes on while the machine is suspended
-//	contact.go      when the federation was last heard, across restarts
-//	audit.go        operators' changes, with a line each
-//	approve.go      what needs a second operator, and how it gets one
-//	rights.go       who may make a call; an operator's rights, and for which region
-//	force.go        what is for a lost region, held against what answers
+//	approve.go      requests that wait for a second operator
 //	operators.go    what operators ask about themselves
-//	reads.go        what operators read, noted in the region's log
+//	reads.go        what operators read, as the region's log has it
 //	views.go        what operators ask of any node
 //	views_status.go   everything that a node knows of itself
 //	views_probe.go    the machine, and the ways to peers
 //	backup.go       copies of the states, held still for operators
 //	backup_seal.go  recovery keys, and what copies are sealed with
 //	restore.go      restored groups: their incarnations, and what they wait for
-//	restore_fence.go    a region's incarnation ends, and its votes in the federation
+//	fence.go        a region's incarnation ends, and its votes in the federation
 //	restore_compare.go  a restored region's codes are compared with the directory
 //	restore_report.go   a region's codes are reported to a restored federation
 //	restore_dir.go  a data directory made of a copy
@@ -78,5 +70,5 @@
 //	rooms.go        inodes and file descriptors, watched as the disk is
 //	ending.go       why a node ends, whether for good, and what to do
 //	health.go       what hinders a node and does not stop it
-//	version.go      the gate that keeps new kinds out of older groups' logs; upgrades
+//	version.go      upgrades
 package node

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,65 +20,20 @@ const (
 	// hundred a second, more than a loaded region logs, or what is refused would pile up.
 	erasuresBatch = 16
 	erasuresMax   = 1024
-	// dutyPause separates the tries of a duty that failed.
-	dutyPause = 200 * time.Millisecond
 )
-
-// whileLeading runs duty each time this node leads the group, with a context that ends when it
-// does not any more. It returns when ctx ends, after the duty did.
-func (n *Node) whileLeading(ctx context.Context, g *consensus.Group,
-	duty func(context.Context) error) error {
-	watch, cancel := g.Watch()
-	defer cancel()
-	stop, done := func() {}, make(chan error, 1)
-	running := false
-	for {
-		select {
-		case l, open := <-watch:
-			if !open { // the group ended
-				watch = nil
-			}
-			if l.Self == running {
-				continue
-			}
-			if running {
-				stop()
-				if err := <-done; err != nil {
-					return err
-				}
-				running = false
-				continue
-			}
-			running = true
-			var dutyCtx context.Context
-			dutyCtx, stop = context.WithCancel(ctx)
-			go func() { done <- duty(dutyCtx) }()
-		case err := <-done:
-			// A duty ends early only when it cannot go on.
-			stop()
-			return err
-		case <-ctx.Done():
-			stop()
-			if running {
-				return <-done
-			}
-			return nil
-		}
-	}
-}
 
 // leadRegion is what a region's leader does unasked.
 func (n *Node) leadRegion(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.keepVersion(ctx) })
-	g.Go(func() error { return n.compareReplicas(ctx, regionGroup(n.cfg.Region)) })
+	g.Go(func() error { return n.compareReplicas(ctx, seat.RegionGroup(n.RegionID)) })
 	g.Go(func() error { return n.reportOwnership(ctx) })
 	g.Go(func() error { return n.keepCopyKeys(ctx) })
-	if !n.persist(ctx, n.reconcile) {
+	if !n.Persist(ctx, n.reconcile) {
 		return g.Wait()
 	}
 	g.Go(func() error {
-		if !n.persist(ctx, n.grantSlots) {
+		if !n.Persist(ctx, n.grantSlots) {
 			return nil
 		}
 		return n.claims.run(ctx)
@@ -94,17 +49,17 @@ func (n *Node) leadRegion(ctx context.Context) error {
 
 // leadFederation is what the federation's leader does unasked: it founds the federation.
 func (n *Node) leadFederation(ctx context.Context) error {
-	n.persist(ctx, func(ctx context.Context) error {
-		if err := n.federationGroup.Read(ctx); err != nil {
+	n.Persist(ctx, func(ctx context.Context) error {
+		if err := n.FederationGroup.Read(ctx); err != nil {
 			return err
 		}
-		if _, founded := n.federation.Map(); founded {
+		if _, founded := n.Seat.Federation.Map(); founded {
 			return nil
 		}
-		n.log.Info("founding the federation", "federation", n.cfg.Founding.Federation)
-		return n.federationQueue.do(ctx, wire.CmdFound, n.cfg.Founding, nil)
+		n.Log.Info("founding the federation", "federation", n.Founding.Federation)
+		return n.FederationQueue.Do(ctx, wire.CmdFound, n.Founding, nil)
 	})
-	return n.compareReplicas(ctx, federationGroup)
+	return n.compareReplicas(ctx, seat.FederationGroup)
 }
 
 // announce makes every replica of the federation learn of a change at once: a follower hears of a
@@ -115,34 +70,16 @@ func (n *Node) announce(ctx context.Context) error {
 	nothing := wire.Encode(&wire.Commands{})
 	for {
 		select {
-		case <-n.federationQueue.applied:
+		case <-n.FederationQueue.Applied:
 		case <-ctx.Done():
 			return nil
 		}
-		entry, err := n.federationLog.stamp(ctx, wire.CommandsEntry, nothing)
+		entry, err := n.FederationLog.Stamp(ctx, wire.CommandsEntry, nothing)
 		if err == nil {
-			_, err = n.federationGroup.Propose(ctx, entry)
+			_, err = n.FederationGroup.Propose(ctx, entry)
 		}
 		if err != nil && ctx.Err() == nil {
-			n.log.Debug("a change was not announced", "reason", err.Error())
-		}
-	}
-}
-
-// persist repeats f until it succeeds (true) or ctx ends.
-func (n *Node) persist(ctx context.Context, f func(context.Context) error) bool {
-	for {
-		err := f(ctx)
-		if err == nil {
-			return true
-		}
-		if ctx.Err() == nil && !wire.Retriable(err) {
-			n.log.Warn("a leader's duty failed", "reason", err.Error())
-		}
-		select {
-		case <-time.After(dutyPause):
-		case <-ctx.Done():
-			return false
+			n.Log.Debug("a change was not announced", "reason", err.Error())
 		}
 	}
 }
@@ -159,17 +96,17 @@ func (n *Node) keepHouse(ctx context.Context) error {
 		}
 		err := n.houseRound(ctx)
 		if err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.log.LogAttrs(ctx, slog.LevelWarn, "due work failed",
+			n.Log.LogAttrs(ctx, slog.LevelWarn, "due work failed",
 				slog.String("reason", err.Error()))
 		}
 	}
 }
 
 func (n *Node) houseRound(ctx context.Context) error {
-	if err := n.mayPropose(); err != nil {
+	if err := n.CheckLeads(); err != nil {
 		return err
 	}
-	now, err := n.regionTime(ctx)
+	now, err := n.RegionTime(ctx)
 	if err != nil {
 		return err
 	}
@@ -179,11 +116,11 @@ func (n *Node) houseRound(ctx context.Context) error {
 
 func (n *Node) expire(ctx context.Context, now wire.Time) error {
 	for range expiriesBatch { // each moves expiry on by an hour at most
-		expire, due := n.region.Expire(now)
+		expire, due := n.Seat.Region.Expire(now)
 		if !due {
 			break
 		}
-		if err := n.regionQueue.do(ctx, wire.CmdExpire, &expire, nil); err != nil {
+		if err := n.RegionQueue.Do(ctx, wire.CmdExpire, &expire, nil); err != nil {
 			return err
 		}
 	}
@@ -194,13 +131,13 @@ func (n *Node) expire(ctx context.Context, now wire.Time) error {
 // is done. One that fails ends the look after its batch, and is tried again at the next.
 func (n *Node) eraseDue(ctx context.Context, now wire.Time) error {
 	for done := 0; done < erasuresMax; {
-		erasures, err := n.region.DueErasures(now, erasuresBatch)
+		erasures, err := n.Seat.Region.DueErasures(now, erasuresBatch)
 		if err != nil || len(erasures) == 0 {
 			return err
 		}
 		var errs []error
 		for i := range erasures {
-			errs = append(errs, n.regionQueue.do(ctx, wire.CmdErase, &erasures[i], nil))
+			errs = append(errs, n.RegionQueue.Do(ctx, wire.CmdErase, &erasures[i], nil))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -45,22 +46,22 @@ func TestEraseDue(t *testing.T) {
 	group := &soleGroup{state: state}
 	now := wire.TimeOf(time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC))
 	clock := func() wire.Time { return now }
-	q := newQueue(group, stampAt(clock))
+	q := seat.NewQueue(group, stampAt(clock))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- q.run(ctx) }()
+	go func() { ended <- q.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
-	n := &Node{region: state, regionQueue: q}
+	n := &Node{Seat: &seat.Seat{Region: state, RegionQueue: q}}
 
 	code, token := fiscalcode.Code("RSSMRA80A01H501U"), wire.TokenHash{1}
 	to := wire.NewHasher(key).Recipient(code)
 	for _, step := range []error{
-		q.do(ctx, wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{to.Slot()}}, nil),
-		q.do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: to}, nil),
-		q.do(ctx, wire.CmdImport, &wire.Import{Recipient: to, Epoch: 1}, nil),
-		q.do(ctx, wire.CmdLogin, &wire.Login{Session: wire.Session{Token: token,
+		q.Do(ctx, wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{to.Slot()}}, nil),
+		q.Do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: to}, nil),
+		q.Do(ctx, wire.CmdImport, &wire.Import{Recipient: to, Epoch: 1}, nil),
+		q.Do(ctx, wire.CmdLogin, &wire.Login{Session: wire.Session{Token: token,
 			FiscalCode: code, ExpiresAt: now.Add(time.Hour)}}, nil),
-		q.do(ctx, wire.CmdSetProfile, &wire.SetProfile{Token: token,
+		q.Do(ctx, wire.CmdSetProfile, &wire.SetProfile{Token: token,
 			Update: wire.ProfileUpdate{AcceptedTos: 1}}, nil),
 	} {
 		if step != nil {
@@ -92,5 +93,11 @@ func TestEraseDue(t *testing.T) {
 	}
 	if due, err := state.DueErasures(later, 1); err != nil || len(due) != 0 {
 		t.Errorf("%d blocks are still due, %v", len(due), err)
+	}
+}
+
+func stampAt(now func() wire.Time) func(context.Context, wire.EntryKind, []byte) ([]byte, error) {
+	return func(_ context.Context, kind wire.EntryKind, body []byte) ([]byte, error) {
+		return wire.EncodeEntry(kind, now(), body), nil
 	}
 }

@@ -10,15 +10,12 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/datadir"
 )
 
 // ExitFinal is the exit code of a process whose node must not be started again as it is: a
 // supervisor that does so all the same only hides what an operator has to do.
 const ExitFinal = 3
-
-// damagedFile marks a group's directory of which a file was found damaged. It goes with the
-// directory, when a backup takes its place.
-const damagedFile = "damaged"
 
 // Ending is why a node ended, or refused to start: in one line, with what to do.
 type Ending struct {
@@ -72,13 +69,13 @@ var endings = []struct {
 	advice string
 }{
 	{consensus.ErrRemoved, true, ""},
-	{errRemovedNode, true, ""},
-	{errDirectoryVoid, true, ""},
+	{datadir.ErrRemoved, true, ""},
+	{datadir.ErrVoid, true, ""},
 	{ErrForgot, true, ""},
 	{consensus.ErrDiverged, true, adviseReplace},
 	{store.ErrDamaged, true, adviseReplace},
 	{consensus.ErrCorrupt, true, adviseReplace},
-	{errDataLost, true, adviseReplace},
+	{datadir.ErrLost, true, adviseReplace},
 	{errDiskFull, false, adviseRoom},
 	{errNoRoom, false, adviseResources},
 	{store.ErrExhausted, false, adviseResources},
@@ -118,36 +115,23 @@ func Final(err error) bool {
 	return final
 }
 
-// errDirectoryVoid says that a directory was found not to be trusted, before this start.
-var errDirectoryVoid = errors.New("it must not be used again")
-
-// errDataLost says that what belongs into a data directory is gone.
-var errDataLost = errors.New("data is lost")
-
-// noteDamage marks a group's directory when err is that its files are damaged, so that no start
-// takes the node for a replica that has everything.
-func (d *dataDir) noteDamage(group string, err error) error {
-	if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, consensus.ErrCorrupt) ||
-		missing(d.sub(group)) { // where tests keep it in memory
-		return err
+// noteDivergence marks the data directory of a node that ended because it differs from the others,
+// so that no supervisor starts it again.
+func (n *Node) noteDivergence(err error) error {
+	if !errors.Is(err, consensus.ErrDiverged) {
+		return nil
 	}
-	return errors.Join(err, writeSynced(d.sub(group), damagedFile, []byte(err.Error())))
+	return n.Dir.MarkDiverged(err.Error())
 }
 
-// checkMarks refuses a directory that was found not to be trusted.
-func (d *dataDir) checkMarks() error {
-	for _, mark := range []string{d.sub(divergedFile), d.sub("federation", damagedFile),
-		d.sub("region", damagedFile)} {
-		why, err := os.ReadFile(mark)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("data directory: %w", err)
-		}
-		return fmt.Errorf("data directory %s: %w, as the file %s says: %s. Remove this node from "+
-			"the federation, empty the directory, and let it join under a new name", d.path,
-			errDirectoryVoid, mark, why)
+// noteRemoval makes the end of a node that was removed final.
+func (n *Node) noteRemoval(err error) error {
+	if !errors.Is(err, consensus.ErrRemoved) {
+		return err
 	}
-	return nil
+	if noted := n.Dir.Removed(); noted != nil {
+		n.Log.Error("the data directory could not be marked", "reason", noted)
+	}
+	return fmt.Errorf("node %s was removed from the federation and does not come back: %w",
+		n.ID, consensus.ErrRemoved)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/datadir"
 )
 
 func TestEndings(t *testing.T) {
@@ -35,7 +36,7 @@ func TestEndings(t *testing.T) {
 			"log is lost. This disk lost or changed data"},
 		{fmt.Errorf("node x: %w", consensus.ErrRemoved), true, "removed from the group"},
 		{fmt.Errorf("%w: no digest", consensus.ErrDiverged), true, "replace the node"},
-		{errRemovedNode, true, "a removed node does not come back"},
+		{datadir.ErrRemoved, true, "a removed node does not come back"},
 		{fmt.Errorf("%w: replace it", ErrForgot), true, "replace it"},
 		{errors.Join(fault(store.ErrDamaged, errors.New("cut short")),
 			fmt.Errorf("flush state: %w", fault(store.ErrDamaged, errors.New("cut short")))), true,

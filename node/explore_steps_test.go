@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -239,7 +240,7 @@ func (r *exploredRegion) reconcile() {
 	for epoch, slots := range granted {
 		r.must(wire.CmdGrantSlots, &wire.GrantSlots{SlotEpoch: epoch, Slots: slots}, nil)
 	}
-	c := &comparison{n: &Node{cfg: Config{Region: r.id}}, m: m,
+	c := &comparison{n: &Node{Seat: &seat.Seat{RegionID: r.id}}, m: m,
 		page: wire.Reconcile{Incarnation: r.state.Incarnation(), Done: true}}
 	var err error
 	if c.directory, err = w.federation.Entries(wire.Recipient{}, comparePage); err != nil {

@@ -133,7 +133,10 @@ func exploredCode(i int) fiscalcode.Code {
 	return fiscalcode.Code(append(b, fiscalcode.CheckCharacter(string(b))))
 }
 
-func (w *explored) recipient(code fiscalcode.Code) wire.Recipient { return w.hasher.Recipient(code) }
+func (w *explored) recipient(code fiscalcode.Code) wire.Recipient {
+	return w.hasher.Recipient(
+		code)
+}
 
 // found founds the federation and its regions, at the newest version of the logs.
 func (w *explored) found(names []wire.RegionID) {

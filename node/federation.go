@@ -7,6 +7,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -24,42 +25,33 @@ const (
 // federationCalls are the calls that any node answers from its replica of the federation group, and
 // those of operators and other nodes that its leader answers. The directory key, by which fiscal
 // codes are told from their hashes, is in the answer to Hello for operators with RightData only.
-func (n *Node) federationCalls() []call {
-	lookers := only(link.RoleGateway).or(link.RightObserver, anywhere)
-	administrators := operators(link.RightOperator, everywhere) // institutions are no region's
-	return []call{
-		answers(n, wire.MethodHello, only(link.RoleGateway, link.RoleNode).or(link.RightObserver,
-			anywhere), anyNode, n.hello),
-		answers(n, wire.MethodGetMap, lookers, anyNode, n.getMap),
-		answers(n, wire.MethodResolve, lookers, anyNode, n.resolve),
-		answers(n, wire.MethodServiceByKey, lookers, anyNode, func(_ context.Context,
+func (n *Node) federationCalls() []seat.Call {
+	lookers := seat.Only(link.RoleGateway).Or(link.RightObserver, seat.Anywhere)
+	administrators := seat.Operators(link.RightOperator,
+		seat.Everywhere) // institutions are no region's
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodHello, seat.Only(link.RoleGateway,
+			link.RoleNode).Or(link.RightObserver, seat.Anywhere), seat.AnyNode, n.hello),
+		seat.Answers(n.Seat, wire.MethodGetMap, lookers, seat.AnyNode, n.getMap),
+		seat.Answers(n.Seat, wire.MethodResolve, lookers, seat.AnyNode, n.resolve),
+		seat.Answers(n.Seat, wire.MethodServiceByKey, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
-			return n.federation.ServiceByKey(q.Key)
-		}),
-		answers(n, wire.MethodServiceByID, lookers, anyNode, func(_ context.Context,
+			return n.Seat.Federation.ServiceByKey(q.Key)
+		}), seat.Answers(n.Seat, wire.MethodServiceByID, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByID) (*wire.ServiceAccess, error) {
-			return n.federation.ServiceByID(q.ID)
+			return n.Seat.Federation.ServiceByID(q.ID)
 		}),
-		streams(wire.MethodFeed, only(link.RoleGateway), (*wire.FeedFrame)(nil), n.feed),
-		answers(n, wire.MethodFederation, only(link.RoleNode), federationLeads, n.directory),
+		seat.Streams(wire.MethodFeed, seat.Only(link.RoleGateway), (*wire.FeedFrame)(nil), n.feed),
+		seat.Answers(n.Seat, wire.MethodFederation, seat.Only(link.RoleNode), seat.FederationLeads,
+			n.directory),
 
-		administers[wire.Institution](n, wire.MethodPutInstitution, administrators,
-			"institution put", wire.CmdPutInstitution).byOne(undone),
-		answers(n, wire.MethodSetKey, administrators, federationLeads, n.setKey).byOne(urgent),
-		answers(n, wire.MethodPutService, administrators, federationLeads,
-			n.putService).byOne(undone),
+		seat.Administers[wire.Institution](n.Seat, wire.MethodPutInstitution, administrators,
+			"institution put", wire.CmdPutInstitution).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodSetKey, administrators, seat.FederationLeads,
+			n.setKey).ByOne(seat.Urgent),
+		seat.Answers(n.Seat, wire.MethodPutService, administrators, seat.FederationLeads,
+			n.putService).ByOne(seat.Undone),
 	}
-}
-
-// mayFederate is mayPropose for the federation's group.
-func (n *Node) mayFederate() error {
-	if leader, _ := n.federationGroup.Leader(); leader != n.cfg.ID {
-		return &wire.Error{Code: wire.NotLeader, Leader: leader}
-	}
-	if n.disk.refuses() {
-		return wire.Errorf(wire.Unavailable, "%s", n.disk)
-	}
-	return nil
 }
 
 func (n *Node) hello(ctx context.Context, from link.Identity, h *wire.Hello) (
@@ -68,20 +60,20 @@ func (n *Node) hello(ctx context.Context, from link.Identity, h *wire.Hello) (
 		return nil, wire.Errorf(wire.UnknownKind, "relay protocol %d, %d is spoken here",
 			h.Version, wire.ProtocolVersion)
 	}
-	m, ok := n.federation.Map()
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	w := &wire.Welcome{Version: wire.ProtocolVersion, Node: n.cfg.ID, Region: n.cfg.Region,
+	w := &wire.Welcome{Version: wire.ProtocolVersion, Node: n.ID, Region: n.RegionID,
 		Key: n.cfg.DirectoryKey, Map: *m}
-	if from.Role == link.RoleOperator && !n.mayReadData(link.GrantsIn(ctx)) {
+	if from.Role == link.RoleOperator && !n.MayReadData(link.GrantsIn(ctx)) {
 		w.Key = wire.DirectoryKey{}
 	}
 	return w, nil
 }
 
-func (n *Node) getMap(_ context.Context, _ link.Identity, _ *none) (*wire.Map, error) {
-	m, ok := n.federation.Map()
+func (n *Node) getMap(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Map, error) {
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
@@ -94,7 +86,7 @@ func (n *Node) resolve(_ context.Context, _ link.Identity, q *wire.Resolve) (*wi
 		return nil, wire.Errorf(wire.TooLarge, "%d recipients, %d allowed", len(q.Recipients),
 			wire.ResolveMax)
 	}
-	index, entries, err := n.federation.Resolve(nil, q.Recipients)
+	index, entries, err := n.Seat.Federation.Resolve(nil, q.Recipients)
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +102,8 @@ func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 		if err := n.admitPeer(to); err != nil { // it was taken off the map meanwhile
 			return err
 		}
-		frame, changed := n.federation.Feed(from)
-		frame.ContactMillis = uint64(n.federationContact().Milliseconds())
+		frame, changed := n.Seat.Federation.Feed(from)
+		frame.ContactMillis = uint64(n.FederationContact().Milliseconds())
 		if err := send(wire.Encode(frame)); err != nil {
 			return err
 		}
@@ -121,7 +113,7 @@ func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 		case <-beat.C:
 		case <-ctx.Done():
 			return nil
-		case <-n.stopping:
+		case <-n.Stopping:
 			return wire.Errorf(wire.NotReady, "the node is stopping")
 		}
 	}
@@ -139,12 +131,12 @@ func (n *Node) directory(ctx context.Context, from link.Identity, ops *wire.Dire
 			return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 		}
 	}
-	if v := n.federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
+	if v := n.Seat.Federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
 		return nil, wire.Errorf(wire.NotReady, "a region that was restored needs active version %d "+
 			"of the federation, it is %d", wire.VersionIncarnations, v)
 	}
 	var results wire.DirectoryResults
-	if err := n.federationQueue.do(ctx, directoryKind(ops), ops, &results); err != nil {
+	if err := n.FederationQueue.Do(ctx, directoryKind(ops), ops, &results); err != nil {
 		return nil, err
 	}
 	return &results, nil
@@ -162,17 +154,17 @@ func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
 
 // setKey answers MethodSetKey, in the audit by what it means. On return every node that hears from
 // this leader has it; until then it is to be asked again, which logs nothing more.
-func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (*none, error) {
+func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (*seat.None, error) {
 	action := "key rotate"
 	if k.Hash == (wire.KeyHash{}) {
 		action = "key revoke"
 	}
-	if err := n.federationGroup.Read(ctx); err != nil {
+	if err := n.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	s, err := n.federation.ServiceByID(k.Service)
+	s, err := n.Seat.Federation.ServiceByID(k.Service)
 	if err != nil || k.Name > wire.SecondaryKey || s.Service.Keys[k.Name] != k.Hash {
-		if _, err := n.administrate(ctx, from, action, wire.CmdSetKey, k); err != nil {
+		if _, err := n.Administrate(ctx, from, action, wire.CmdSetKey, k); err != nil {
 			return nil, err
 		}
 	}
@@ -181,9 +173,9 @@ func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (
 
 // spread waits until every member of the federation's group that answers has the log as it is now.
 func (n *Node) spread(ctx context.Context) error {
-	index := n.federation.Position().Index
+	index := n.Seat.Federation.Position().Index
 	for end := time.Now().Add(spreadWait); ; {
-		lacking, err := n.federationGroup.MembersBehind(index)
+		lacking, err := n.FederationGroup.MembersBehind(index)
 		if err != nil || len(lacking) == 0 {
 			return err
 		}
@@ -200,17 +192,17 @@ func (n *Node) spread(ctx context.Context) error {
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
 func (n *Node) putService(ctx context.Context, from link.Identity, spec *wire.ServiceSpec) (
-	*none, error) {
-	s, err := federation.NewService(*spec, n.hasher)
+	*seat.None, error) {
+	s, err := federation.NewService(*spec, n.Hasher)
 	if err != nil {
 		return nil, err
 	}
 	// Sealing is random. The same recipients stay as they are sealed, so that the same put again
 	// changes nothing.
-	before, err := n.federation.ServiceByID(s.ID)
+	before, err := n.Seat.Federation.ServiceByID(s.ID)
 	if err == nil && slices.Equal(before.Service.AuthorizedRecipients, s.AuthorizedRecipients) {
 		s.SealedRecipients = before.Service.SealedRecipients
 	}
-	_, err = n.administrate(ctx, from, "service put", wire.CmdPutService, s)
+	_, err = n.Administrate(ctx, from, "service put", wire.CmdPutService, s)
 	return nil, err
 }

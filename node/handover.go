@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
 
 // handOver has an anchor release codes and logs the import of what it hands over. When that did
@@ -16,7 +17,7 @@ func (c *claims) handOver(ctx context.Context, anchor wire.RegionID, list []wire
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	c.n.log.LogAttrs(ctx, slog.LevelWarn, "releases wait", slog.String("anchor", string(anchor)),
+	c.n.Log.LogAttrs(ctx, slog.LevelWarn, "releases wait", slog.String("anchor", string(anchor)),
 		slog.Int("codes", len(list)), slog.String("reason", err.Error()))
 	select {
 	case <-time.After(anchorPause):
@@ -47,7 +48,7 @@ func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wi
 	results *wire.Results) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return c.n.callRegion(ctx, anchor, wire.MethodRelease, &wire.ReleaseBatch{List: list}, results)
+	return c.n.CallRegion(ctx, anchor, wire.MethodRelease, &wire.ReleaseBatch{List: list}, results)
 }
 
 // imports makes the commands that import what an anchor released, and says of which codes further
@@ -86,7 +87,7 @@ func (c *claims) apply(ctx context.Context, commands []wire.Command) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	applied, err := c.n.regionQueue.submit(ctx, commands)
+	applied, err := c.n.RegionQueue.Submit(ctx, commands)
 	if err != nil {
 		return err
 	}
@@ -113,4 +114,44 @@ func (c *claims) settle(command wire.Command, result wire.Result) error {
 		}
 	}
 	return nil
+}
+
+// release answers MethodRelease: another region's leader drives a claim of a code that is
+// anchored here.
+func (n *Node) release(ctx context.Context, from link.Identity, batch *wire.ReleaseBatch) (
+	*wire.Results, error) {
+	if len(batch.List) > wire.CommandsMax {
+		return nil, wire.Errorf(wire.TooLarge, "%d releases", len(batch.List))
+	}
+	results := make([]wire.Result, len(batch.List))
+	var commands []wire.Command
+	var at []int // which result is the command's
+	for i := range batch.List {
+		if batch.List[i].To != from.Region {
+			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
+		}
+		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) { // codes of other slots do not wait
+			results[i] = wire.Fail(wire.Errorf(wire.Unavailable, "slot %d is not to be decided "+
+				"here now", s))
+			continue
+		}
+		commands, at = append(commands, wire.Command{Kind: wire.CmdRelease,
+			Body: wire.Encode(&batch.List[i])}), append(at, i)
+	}
+	decided, err := n.RegionQueue.Submit(ctx, commands)
+	if err != nil {
+		return nil, err
+	}
+	for i := range decided {
+		results[at[i]] = decided[i]
+		if !n.anchors(batch.List[at[i]].Recipient.Slot()) { // stopped or suspended meanwhile
+			results[at[i]] = wire.Fail(wire.Errorf(wire.Unavailable, "not to be decided here now"))
+		}
+	}
+	answer := &wire.Results{List: results}
+	if size := len(wire.Encode(answer)); size > wire.FrameBytesMax { // who asks again asks for fewer
+		return nil, wire.Errorf(wire.TooLarge, "handovers of %d bytes, %d allowed", size,
+			wire.FrameBytesMax)
+	}
+	return answer, nil
 }

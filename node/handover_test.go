@@ -5,7 +5,9 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -41,8 +43,8 @@ func (a *anchorOf) Call(_ context.Context, _ link.Peer, _ wire.Method, req []byt
 func TestReleaseInHalves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		anchor := &anchorOf{most: 2, refused: wire.Recipient{1}}
-		n := &Node{leaders: link.NewLeaders(anchor), regionQueue: startQueue(t, &slowGroup{}),
-			cfg: Config{Founding: &wire.Map{Nodes: []wire.Node{{ID: "a", Region: "sicilia"}}}}}
+		n := &Node{Seat: &seat.Seat{Leaders: link.NewLeaders(anchor), RegionQueue: queueOf(t, echo{}),
+			Founding: &wire.Map{Nodes: []wire.Node{{ID: "a", Region: "sicilia"}}}}}
 		c := &claims{n: n, waits: map[wire.Recipient][]chan error{}}
 		var list []wire.Release
 		var waits []chan error
@@ -74,4 +76,37 @@ func TestReleaseInHalves(t *testing.T) {
 			}
 		}
 	})
+}
+
+// echo is a group: a command's result is its body.
+type echo struct{}
+
+func (echo) Propose(_ context.Context, data []byte) (any, error) {
+	e, err := wire.DecodeEntry(data)
+	if err != nil {
+		return nil, err
+	}
+	var commands wire.Commands
+	if err := wire.Decode(e.Body, &commands); err != nil {
+		return nil, err
+	}
+	results := new(wire.Results)
+	for _, c := range commands.List {
+		results.List = append(results.List, wire.Result{Body: c.Body})
+	}
+	return results, nil
+}
+
+// queueOf runs a queue for a group until the test ends.
+func queueOf(t *testing.T, group seat.Proposer) *seat.Queue {
+	t.Helper()
+	q := seat.NewQueue(group, func(_ context.Context, kind wire.EntryKind, body []byte) ([]byte,
+		error) {
+		return wire.EncodeEntry(kind, wire.TimeOf(time.Now()), body), nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- q.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return q
 }

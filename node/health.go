@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -15,23 +16,26 @@ import (
 const slowDisk = 100 * time.Millisecond
 
 // replicaCalls are the calls that keep replicas alike, and an operator's on upgrades and disks.
-func (n *Node) replicaCalls() []call {
-	nodes := only(link.RoleNode)
-	return []call{
-		answers(n, wire.MethodReplica, nodes, anyNode, n.replica),
-		answers(n, wire.MethodAttest, nodes, anyNode, n.attest),
-		answers(n, wire.MethodRecall, nodes, anyNode, n.sightings), // of the same region
-		answers(n, wire.MethodUpgrade, observers, federationLeads, n.upgrade),
-		answers(n, wire.MethodFinalise, operators(link.RightOperator, everywhere), federationLeads,
-			n.finalise).byOne(judged),
-		answers(n, wire.MethodReleaseBallast, operators(link.RightOperator, here), anyNode,
-			n.ballast).byOne(urgent),
+func (n *Node) replicaCalls() []seat.Call {
+	nodes := seat.Only(link.RoleNode)
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodReplica, nodes, seat.AnyNode, n.replica),
+		seat.Answers(n.Seat, wire.MethodAttest, nodes, seat.AnyNode, n.attest),
+		seat.Answers(n.Seat, wire.MethodRecall, nodes, seat.AnyNode, n.sightings),
+		// of the same region
+		seat.Answers(n.Seat, wire.MethodUpgrade, seat.Observers, seat.FederationLeads, n.upgrade),
+		seat.Answers(n.Seat, wire.MethodFinalise, seat.Operators(link.RightOperator,
+			seat.Everywhere), seat.FederationLeads,
+			n.finalise).ByOne(seat.Judged),
+		seat.Answers(n.Seat, wire.MethodReleaseBallast, seat.Operators(link.RightOperator,
+			seat.Here), seat.AnyNode,
+			n.ballast).ByOne(seat.Urgent),
 	}
 }
 
 // troubles are what hinders the node without keeping it from its job.
 func (n *Node) troubles() (list []string) {
-	for _, g := range []*consensus.Group{n.regionGroup, n.federationGroup} {
+	for _, g := range []*consensus.Group{n.RegionGroup, n.FederationGroup} {
 		name := g.Name()
 		if slow := g.StoreLatency(); slow > slowDisk {
 			list = append(list, fmt.Sprintf("%s: the log's disk is slow, 99 %% of the writes of the "+
@@ -51,15 +55,17 @@ func (n *Node) troubles() (list []string) {
 	}
 	if c := n.owners.contradictions.Load(); c > 0 {
 		list = append(list, fmt.Sprintf("%s: the directory contradicts the log about %d codes: those "+
-			"that nobody owned are taken back, of others see the log", regionGroup(n.cfg.Region), c))
+			"that nobody owned are taken back, of others see the log", seat.RegionGroup(n.RegionID),
+			c))
 	}
-	if b := n.region.Broken(); b > 0 {
+	if b := n.Seat.Region.Broken(); b > 0 {
 		list = append(list, fmt.Sprintf("%s: %d records were not decided, as rows contradict each "+
-			"other on every replica", regionGroup(n.cfg.Region), b))
+			"other on every replica", seat.RegionGroup(n.RegionID), b))
 	}
-	if allowed, have := n.federation.ActiveVersion(), n.region.ActiveVersion(); have < allowed {
+	if allowed, have := n.Seat.Federation.ActiveVersion(),
+		n.Seat.Region.ActiveVersion(); have < allowed {
 		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
-			"member is away or runs an older program", regionGroup(n.cfg.Region), have, allowed))
+			"member is away or runs an older program", seat.RegionGroup(n.RegionID), have, allowed))
 	}
 	if late := n.renewals.concern(); late != "" {
 		list = append(list, late)

@@ -18,15 +18,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/node/datadir"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// The files of a node that joined, below identityDir of its data directory. join.json is written
-// last of those that a join begins with; each of the others appears as a whole, when its step is
-// done, so that a join that was interrupted goes on where it was.
+// The files of a node that joined, below datadir.IdentityDir of its data directory. join.json is
+// written last of those that a join begins with; each of the others appears as a whole, when its
+// step is done, so that a join that was interrupted goes on where it was.
 const (
-	identityDir      = "identity"
 	joinFile         = "join.json"
 	nodeKeyFile      = "node.key"      // PEM; never leaves the machine
 	requestFile      = "request.der"   // for its certificate
@@ -69,8 +69,9 @@ type Joined struct {
 }
 
 // owner is whose data directory it is.
-func (d *Joined) owner() owner {
-	return owner{Format: ownerFormat, Node: d.ID, Federation: d.Federation, Region: d.Region}
+func (d *Joined) owner() datadir.Owner {
+	return datadir.Owner{Format: datadir.Format, Node: d.ID, Federation: d.Federation,
+		Region: d.Region}
 }
 
 // joinState is join.json.
@@ -83,13 +84,13 @@ type joinState struct {
 // joining is a join under way.
 type joining struct {
 	cfg   JoinConfig
-	dir   *dataDir
+	dir   *datadir.Dir
 	state joinState
 }
 
 // HasJoined reports whether dir is the data directory of a node that joins, or joined.
 func HasJoined(dir string) bool {
-	return !missing(filepath.Join(dir, identityDir, joinFile))
+	return !datadir.Missing(filepath.Join(dir, datadir.IdentityDir, joinFile))
 }
 
 // Join makes the data directory of a node that joins a federation ready for New. It makes the
@@ -104,10 +105,10 @@ func Join(ctx context.Context, cfg JoinConfig) (_ *Joined, err error) {
 		cfg.FS = vfs.Default
 	}
 	j := &joining{cfg: cfg}
-	if j.dir, err = lockDataDir(cfg.Dir); err != nil {
+	if j.dir, err = datadir.Lock(cfg.Dir); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, j.dir.close()) }()
+	defer func() { err = errors.Join(err, j.dir.Close()) }()
 	if err := j.begin(); err != nil {
 		return nil, fmt.Errorf("join: %w", err)
 	}
@@ -115,7 +116,7 @@ func Join(ctx context.Context, cfg JoinConfig) (_ *Joined, err error) {
 		file string
 		do   func(context.Context) error
 	}{{nodeCertFile, j.enrol}, {mapFile, j.learn}, {seededFile, j.seed}} {
-		if !missing(j.path(step.file)) {
+		if !datadir.Missing(j.path(step.file)) {
 			continue
 		}
 		if err := step.do(ctx); err != nil {
@@ -125,10 +126,10 @@ func Join(ctx context.Context, cfg JoinConfig) (_ *Joined, err error) {
 	return j.joined()
 }
 
-func (j *joining) path(name string) string { return j.dir.sub(identityDir, name) }
+func (j *joining) path(name string) string { return j.dir.Sub(datadir.IdentityDir, name) }
 
 func (j *joining) write(name string, b []byte) error {
-	return writeSynced(j.dir.sub(identityDir), name, b)
+	return datadir.WriteSynced(j.dir.Sub(datadir.IdentityDir), name, b)
 }
 
 // begin reads join.json, or writes it with everything that has to be there before it.
@@ -153,13 +154,13 @@ func (j *joining) begin() error {
 	if j.cfg.Token == nil {
 		return errors.New("the data directory is not of a node that joins; a token is needed")
 	}
-	if !missing(j.dir.sub(ownerFile)) {
+	if j.dir.IsOwned() {
 		return fmt.Errorf("data directory %s is another node's", j.cfg.Dir)
 	}
-	if err := j.dir.unowned(); err != nil {
+	if err := j.dir.Unowned(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(j.dir.sub(identityDir), 0o700); err != nil {
+	if err := os.MkdirAll(j.dir.Sub(datadir.IdentityDir), 0o700); err != nil {
 		return err
 	}
 	request, key, err := ca.NewRequest(j.cfg.Token.nodeIdentity().URI())

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -36,19 +36,18 @@ func (j *joining) seed(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := j.dir.checkOwner(joined.owner()); err != nil {
+	if err := j.dir.CheckOwner(joined.owner()); err != nil {
 		return err
 	}
-	n := &Node{log: j.cfg.Logger, dir: j.dir, hasher: wire.NewHasher(joined.DirectoryKey),
-		cfg: Config{ID: joined.ID, Region: joined.Region, Founding: joined.Map, FS: j.cfg.FS,
-			DirectoryKey: joined.DirectoryKey, Dir: j.cfg.Dir, Logger: j.cfg.Logger}}
-	n.cfg.setDefaults()
-	if n.coder, err = wire.NewCoder(1); err != nil {
+	n := &seat.Seat{ID: joined.ID, RegionID: joined.Region, Founding: joined.Map, Dir: j.dir,
+		Log: j.cfg.Logger, Hasher: wire.NewHasher(joined.DirectoryKey)}
+	if n.Coder, err = wire.NewCoder(1); err != nil {
 		return err
 	}
-	n.cache = pebble.NewCache(CacheBytes)
-	defer func() { err = errors.Join(err, n.closeStates()) }()
-	if err := n.openStates(); err != nil {
+	defer func() { err = errors.Join(err, n.Close()) }()
+	cfg := Config{FS: j.cfg.FS, DirectoryKey: joined.DirectoryKey}
+	cfg.setDefaults()
+	if err := n.OpenStates(cfg.states()); err != nil {
 		return err
 	}
 	l, stop, err := j.nodeLink(ctx)
@@ -65,13 +64,13 @@ func (j *joining) seed(ctx context.Context) (err error) {
 			home = append(home, node.Addr)
 		}
 	}
-	f := &fetch{j: j, l: l, group: federationGroup, state: n.federation,
+	f := &fetch{j: j, l: l, group: seat.FederationGroup, state: n.Federation,
 		nodes: append(home[:len(home):len(home)], all...)}
 	if err := f.run(ctx); err != nil {
 		return err
 	}
 	if !joined.Founds && len(home) > 0 {
-		f := &fetch{j: j, l: l, group: regionGroup(joined.Region), state: n.region, nodes: home}
+		f := &fetch{j: j, l: l, group: seat.RegionGroup(joined.Region), state: n.Region, nodes: home}
 		if err := f.run(ctx); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -16,32 +17,37 @@ const askWait = wire.OwnerWait
 const caughtUp = 1000
 
 // memberCalls are the calls about who takes part.
-func (n *Node) memberCalls() []call {
-	return []call{
-		answers(n, wire.MethodMembers, only(link.RoleNode).or(link.RightObserver, anywhere), anyNode,
-			n.groupMembers),
-		answers(n, wire.MethodChangeMembers, operators(link.RightMember, asked(changedRegions)),
-			federationLeads, n.changeMembers).byOne(judged),
-		answers(n, wire.MethodTransferLeadership, operators(link.RightOperator, here), anyNode,
-			n.transferLeadership).byOne(undone),
-		answers(n, wire.MethodConfirmMap, only(link.RoleNode), federationShows, n.confirmMap),
-		administers[wire.JoinToken](n, wire.MethodPutToken, operators(link.RightMember, asked(
-			func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return just(t.Region) })),
-			"node token", wire.CmdToken).byOne(undone),
-		answers(n, wire.MethodTokens, observers, federationShows, n.tokens),
+func (n *Node) memberCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodMembers, seat.Only(link.RoleNode).Or(link.RightObserver,
+			seat.Anywhere), seat.AnyNode, n.groupMembers),
+		seat.Answers(n.Seat, wire.MethodChangeMembers, seat.Operators(link.RightMember,
+			seat.Asked(changedRegions)),
+			seat.FederationLeads, n.changeMembers).ByOne(seat.Judged),
+		seat.Answers(n.Seat, wire.MethodTransferLeadership, seat.Operators(link.RightOperator, seat.Here),
+			seat.AnyNode,
+			n.transferLeadership).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodConfirmMap, seat.Only(link.RoleNode), seat.FederationShows,
+			n.confirmMap),
+		seat.Administers[wire.JoinToken](n.Seat, wire.MethodPutToken,
+			seat.Operators(link.RightMember, seat.Asked(
+				func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return seat.Just(t.Region) })),
+			"node token", wire.CmdToken).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodTokens, seat.Observers, seat.FederationShows, n.tokens),
 		// The only call of who joins; nodes pass it on.
-		answers(n, wire.MethodEnrol, only(link.RoleJoiner, link.RoleNode), anyNode,
-			n.enrol).because("any node takes a joiner's question to the leader"),
-		answers(n, wire.MethodSign, operators(link.RightMember, enrolledRegion), federationLeads,
-			n.sign).byOne(undone),
-		streams(wire.MethodSeed, only(link.RoleNode), (*wire.SeedFrame)(nil), n.seeds.serve),
+		seat.Answers(n.Seat, wire.MethodEnrol, seat.Only(link.RoleJoiner, link.RoleNode),
+			seat.AnyNode, n.enrol).Because("any node takes a joiner's question to the leader"),
+		seat.Answers(n.Seat, wire.MethodSign, seat.Operators(link.RightMember, enrolledRegion),
+			seat.FederationLeads,
+			n.sign).ByOne(seat.Undone),
+		seat.Streams(wire.MethodSeed, seat.Only(link.RoleNode), (*wire.SeedFrame)(nil), n.seeds.serve),
 	}
 }
 
 // groupMembers answers MethodMembers, when this node leads the group.
 func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupRef) (
 	*wire.GroupMembers, error) {
-	g := n.groupNamed(ref.Group)
+	g := n.Group(ref.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
 	}
@@ -49,25 +55,25 @@ func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupR
 	if err != nil {
 		return nil, err
 	}
-	return &wire.GroupMembers{Group: ref.Group, Leader: n.cfg.ID, List: list,
-		MapVersion: n.currentMap().Version}, nil
+	return &wire.GroupMembers{Group: ref.Group, Leader: n.ID, List: list,
+		MapVersion: n.Map().Version}, nil
 }
 
 // transferLeadership answers MethodTransferLeadership: on return without an error another node
 // leads the group, or an election is under way.
 func (n *Node) transferLeadership(ctx context.Context, from link.Identity,
-	h *wire.LeadershipTransfer) (*none, error) {
-	g := n.groupNamed(h.Group)
+	h *wire.LeadershipTransfer) (*seat.None, error) {
+	g := n.Group(h.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", h.Group)
 	}
 	if _, err := g.Progress(); err != nil {
 		return nil, err
 	}
-	if h.To == n.cfg.ID {
+	if h.To == n.ID {
 		return nil, wire.Errorf(wire.Conflict, "node %s leads group %s already", h.To, h.Group)
 	}
-	n.log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
+	n.Log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
 		"operator", from.String())
 	if h.To == "" {
 		return nil, g.TransferLeadership(ctx)
@@ -77,8 +83,9 @@ func (n *Node) transferLeadership(ctx context.Context, from link.Identity,
 
 // confirmMap answers MethodConfirmMap with the version of the map as of all that was committed
 // before the call.
-func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ *none) (*wire.MapVersion, error) {
-	m, ok := n.federation.Map()
+func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.MapVersion,
+	error) {
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
@@ -97,7 +104,7 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, c *wire.Me
 	// Two changes at once could both pass and together take a majority.
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
-	if err := n.federationGroup.Read(ctx); err != nil {
+	if err := n.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
 	if c.Successor != "" {
@@ -117,10 +124,10 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, c *wire.Me
 	if dry {
 		return n.planMembers(c)
 	}
-	if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+	if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 		return nil, err
 	}
-	m, _ := n.federation.Map()
+	m, _ := n.Seat.Federation.Map()
 	return m, nil
 }
 
@@ -129,13 +136,13 @@ func (n *Node) planMembers(c *wire.MemberChange) (*wire.Map, error) {
 	if region := n.leaves(c); region != "" {
 		list = append(list, n.closing(region, true))
 	}
-	return n.federation.PlanMembers(append(list, c)...)
+	return n.Seat.Federation.PlanMembers(append(list, c)...)
 }
 
 // prepare completes a change and refuses it when the groups are not in a state for it.
 func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberChange,
 	dry bool) error {
-	m, ok := n.federation.Map()
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
@@ -162,11 +169,11 @@ func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberCh
 			return n.mayTakeVote(ctx, m, node)
 		}
 	case len(c.Voters) > 0:
-		progress, err := n.federationGroup.Progress()
+		progress, err := n.FederationGroup.Progress()
 		if err != nil {
 			return err
 		}
-		return majorityAnswers(federationGroup, c.Voters, progress)
+		return majorityAnswers(seat.FederationGroup, c.Voters, progress)
 	}
 	return nil
 }
@@ -202,8 +209,8 @@ func (n *Node) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	group := new(wire.GroupMembers)
-	return group, n.callRegion(ctx, region, wire.MethodMembers,
-		&wire.GroupRef{Group: regionGroup(region)}, group)
+	return group, n.CallRegion(ctx, region, wire.MethodMembers,
+		&wire.GroupRef{Group: seat.RegionGroup(region)}, group)
 }
 
 // majorityAnswers refuses a set of voters of whom no majority answers.
@@ -234,15 +241,15 @@ func (n *Node) replaceVoter(m *wire.Map, leaving wire.Node, c *wire.NodeRemoval)
 	if !leaving.Voter {
 		return nil
 	}
-	progress, err := n.federationGroup.Progress()
+	progress, err := n.FederationGroup.Progress()
 	if err != nil {
 		return err
 	}
 	leaves := func(node wire.Node) bool { return node.ID == leaving.ID }
-	if c.Voters, err = chooseVoters(m, leaves, n.cfg.ID, progress); err != nil {
+	if c.Voters, err = chooseVoters(m, leaves, n.ID, progress); err != nil {
 		return err
 	}
-	return majorityAnswers(federationGroup, c.Voters, progress)
+	return majorityAnswers(seat.FederationGroup, c.Voters, progress)
 }
 
 // chooseVoters names the federation's voters when who leaves does not take part: as many as before
@@ -324,18 +331,18 @@ func rank(a, b bool) int {
 // leaves names the region that a change closes, or takes off the map, or the last node of; empty
 // when the change does neither, or the region is closing already.
 func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
-	m := n.currentMap()
+	m := n.Map()
 	region := c.RemoveRegion
 	switch {
 	case c.PutRegion != nil && c.PutRegion.Closing:
 		region = c.PutRegion.ID
 	case c.RemoveNode != nil:
 		node, ok := m.Node(c.RemoveNode.ID)
-		if !ok || len(n.nodesOf(node.Region)) > 1 {
+		if !ok || len(n.NodesOf(node.Region)) > 1 {
 			return ""
 		}
 		region = node.Region
-	case len(n.nodesOf(region)) > 0:
+	case len(n.NodesOf(region)) > 0:
 		return "" // refused for its nodes
 	}
 	r, ok := m.RegionByID(region)
@@ -346,7 +353,7 @@ func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
 }
 
 func (n *Node) closing(region wire.RegionID, closing bool) *wire.MemberChange {
-	r, _ := n.currentMap().RegionByID(region)
+	r, _ := n.Map().RegionByID(region)
 	return &wire.MemberChange{PutRegion: &wire.RegionChange{ID: r.ID, Tag: r.Tag,
 		Closing: closing}}
 }
@@ -358,11 +365,11 @@ func (n *Node) empty(ctx context.Context, from link.Identity, region wire.Region
 	dry bool) error {
 	if !dry {
 		c := n.closing(region, true)
-		if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+		if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 			return err
 		}
 	}
-	owned, err := n.federation.Owned(ctx, region)
+	owned, err := n.Seat.Federation.Owned(ctx, region)
 	switch {
 	case err == nil && owned > 0:
 		err = wire.Errorf(wire.Conflict, "region %s owns the codes of %d citizens: move them to "+
@@ -375,10 +382,43 @@ func (n *Node) empty(ctx context.Context, from link.Identity, region wire.Region
 	}
 	if !dry {
 		c := n.closing(region, false)
-		if _, again := n.administrate(ctx, from, "region reopen", wire.CmdMembers, c); again != nil {
+		if _, again := n.Administrate(ctx, from, "region reopen", wire.CmdMembers, c); again != nil {
 			return wire.Errorf(wire.AsError(again).Code, "region %s stays closing: %s", region,
 				wire.AsError(again).Error())
 		}
 	}
 	return err
+}
+
+// changedRegions are those of the nodes and gateways that a change is about. Regions come and go,
+// and the federation votes, for all.
+func changedRegions(m *wire.Map, c *wire.MemberChange) []wire.RegionID {
+	var node wire.NodeID
+	switch {
+	case c.Node != nil:
+		node = c.Node.ID
+	case c.RemoveNode != nil:
+		node = c.RemoveNode.ID
+	case c.PutGateway != nil:
+		regions := seat.Just(c.PutGateway.Region)
+		if was := gatewayRegion(m, c.PutGateway.ID); was != "" && was != regions[0] {
+			regions = append(regions, was)
+		}
+		return regions
+	case c.RemoveGateway != "":
+		return seat.Just(gatewayRegion(m, c.RemoveGateway))
+	default:
+		return seat.Just(link.AllRegions)
+	}
+	known, _ := m.Node(node)
+	return seat.Just(known.Region)
+}
+
+func gatewayRegion(m *wire.Map, id wire.GatewayID) wire.RegionID {
+	for _, g := range m.Gateways {
+		if g.ID == id {
+			return g.Region
+		}
+	}
+	return ""
 }

@@ -8,13 +8,15 @@ import (
 	"crypto/x509"
 
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
 // tokens answers MethodTokens.
-func (n *Node) tokens(ctx context.Context, _ link.Identity, _ *none) (*wire.JoinTokens, error) {
-	list, err := n.federation.Tokens()
+func (n *Node) tokens(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.JoinTokens,
+	error) {
+	list, err := n.Seat.Federation.Tokens()
 	if err != nil {
 		return nil, err
 	}
@@ -33,27 +35,27 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, q *wire.EnrolReque
 	if from.Role == link.RoleJoiner && (id.Name != from.Name || id.Region != from.Region) {
 		return nil, wire.Errorf(wire.Forbidden, "%s asks for the certificate of %s", from, id)
 	}
-	if err := n.mayFederate(); err != nil {
+	if err := n.CheckFederates(); err != nil {
 		if from.Role == link.RoleJoiner {
 			k := new(wire.JoinToken)
-			return k, n.callFederation(ctx, wire.MethodEnrol, q, k)
+			return k, n.CallFederation(ctx, wire.MethodEnrol, q, k)
 		}
 		return nil, err
 	}
-	if err := n.federationGroup.Read(ctx); err != nil { // a new leader may not have the token yet
+	if err := n.FederationGroup.Read(ctx); err != nil { // a new leader may not have the token yet
 		return nil, err
 	}
 	hash := sha256.Sum256(q.Secret[:])
-	k, err := n.federation.Token(hash)
+	k, err := n.Seat.Federation.Token(hash)
 	if err != nil {
 		return nil, err
 	}
-	if k.Node != id.Node() || k.Region != id.Region || id.Federation != n.cfg.Founding.Federation {
+	if k.Node != id.Node() || k.Region != id.Region || id.Federation != n.Founding.Federation {
 		return nil, wire.Errorf(wire.Forbidden, "the token is for node %s of region %s", k.Node,
 			k.Region)
 	}
 	if !bytes.Equal(k.Request, q.Request) {
-		err := n.federationQueue.do(ctx, wire.CmdEnrol,
+		err := n.FederationQueue.Do(ctx, wire.CmdEnrol,
 			&wire.Enrolment{Hash: hash, Node: k.Node, Request: q.Request}, k)
 		if err != nil {
 			return nil, err
@@ -80,21 +82,22 @@ func requested(request []byte) (id link.Identity, err error) {
 
 // sign answers MethodSign: an operator brings the certificate that a node asked for, and with it
 // the node onto the map.
-func (n *Node) sign(ctx context.Context, from link.Identity, e *wire.Enrolment) (*none, error) {
+func (n *Node) sign(ctx context.Context, from link.Identity, e *wire.Enrolment) (*seat.None,
+	error) {
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
-	if err := n.federationGroup.Read(ctx); err != nil {
+	if err := n.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	k, err := n.federation.Token(e.Hash)
+	k, err := n.Seat.Federation.Token(e.Hash)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSigned(k, e.Certificate, n.clockNow()); err != nil {
+	if err := checkSigned(k, e.Certificate, n.Now()); err != nil {
 		return nil, err
 	}
 	e.Node, e.Request = k.Node, nil
-	_, err = n.administrate(ctx, from, "node sign", wire.CmdEnrol, e)
+	_, err = n.Administrate(ctx, from, "node sign", wire.CmdEnrol, e)
 	return nil, err
 }
 
@@ -125,4 +128,17 @@ func checkSigned(k *wire.JoinToken, certificate []byte, now wire.Time) error {
 		return wire.Malformedf("the certificate ended at %s", wire.TimeOf(chain[0].NotAfter))
 	}
 	return nil
+}
+
+// enrolledRegion is the region that the token of a certificate is for.
+func enrolledRegion(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+	var e wire.Enrolment
+	if err := wire.Decode(req, &e); err != nil {
+		return nil, err
+	}
+	token, err := n.Federation.Token(e.Hash)
+	if err != nil { // none: the call says so
+		return seat.Just(link.AllRegions), nil
+	}
+	return seat.Just(token.Region), nil
 }

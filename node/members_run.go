@@ -2,12 +2,11 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -24,31 +23,20 @@ const (
 func (n *Node) founders() (regions, federation []consensus.Member) {
 	if n.cfg.Joined {
 		if n.cfg.Founds {
-			regions = []consensus.Member{{Node: n.cfg.ID, Voter: true}}
+			regions = []consensus.Member{{Node: n.ID, Voter: true}}
 		}
 		return regions, nil
 	}
-	for _, node := range n.cfg.Founding.Nodes {
+	for _, node := range n.Founding.Nodes {
 		federation = append(federation, consensus.Member{Node: node.ID, Voter: node.Voter})
-		if node.Region == n.cfg.Region {
+		if node.Region == n.RegionID {
 			regions = append(regions, consensus.Member{Node: node.ID, Voter: !node.Nonvoter})
 		}
 	}
-	if n.region.Incarnation() > 0 && n.federation.Incarnation() == 0 {
+	if n.Seat.Region.Incarnation() > 0 && n.Seat.Federation.Incarnation() == 0 {
 		federation = nil
 	}
 	return regions, federation
-}
-
-// groupNamed is this node's replica of a group; nil when it has none.
-func (n *Node) groupNamed(name string) *consensus.Group {
-	switch name {
-	case federationGroup:
-		return n.federationGroup
-	case regionGroup(n.cfg.Region):
-		return n.regionGroup
-	}
-	return nil
 }
 
 // noticeRemoval ends a node that was removed. It learns that from its replica of the map, and stays
@@ -62,8 +50,8 @@ func (n *Node) noticeRemoval(ctx context.Context) error {
 	var asked time.Time
 	var noted *wire.Map
 	for {
-		if m := n.currentMap(); m != noted {
-			n.noteAddrs(m)
+		if m := n.Map(); m != noted {
+			n.NoteAddrs(m)
 			noted = m
 		}
 		select {
@@ -71,20 +59,20 @@ func (n *Node) noticeRemoval(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		own, founded := n.federation.Map()
-		if !founded || own.Version < n.cfg.Founding.Version {
+		own, founded := n.Seat.Federation.Map()
+		if !founded || own.Version < n.Founding.Version {
 			continue
 		}
-		if _, there := own.Node(n.cfg.ID); !there && n.letGo() {
+		if _, there := own.Node(n.ID); !there && n.letGo() {
 			return consensus.ErrRemoved
 		}
-		if n.federationContact() < contactMax || time.Since(asked) < noticePeriod {
+		if n.FederationContact() < seat.ContactMax || time.Since(asked) < noticePeriod {
 			continue
 		}
 		asked = time.Now()
 		for _, i := range rand.Perm(len(own.Nodes))[:min(noticeAsked, len(own.Nodes))] {
 			other := own.Nodes[i].ID
-			if other != n.cfg.ID && n.removedBy(ctx, other, own.Version) {
+			if other != n.ID && n.removedBy(ctx, other, own.Version) {
 				return consensus.ErrRemoved
 			}
 		}
@@ -93,7 +81,7 @@ func (n *Node) noticeRemoval(ctx context.Context) error {
 
 // letGo reports whether the groups' leaders have stopped to speak to this node.
 func (n *Node) letGo() bool {
-	for _, g := range []*consensus.Group{n.regionGroup, n.federationGroup} {
+	for _, g := range []*consensus.Group{n.RegionGroup, n.FederationGroup} {
 		if silent := g.LastContact(); g.IsLeader() || silent >= 0 && silent < leaveAfter {
 			return false
 		}
@@ -106,44 +94,18 @@ func (n *Node) removedBy(ctx context.Context, id wire.NodeID, version uint64) bo
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var w wire.Welcome
-	err := n.callNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, &w)
-	if err != nil || w.Map.Federation != n.cfg.Founding.Federation {
+	err := n.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, &w)
+	if err != nil || w.Map.Federation != n.Founding.Federation {
 		return false
 	}
-	_, there := w.Map.Node(n.cfg.ID)
+	_, there := w.Map.Node(n.ID)
 	return !there && w.Map.Version > version
-}
-
-// noteRemoval makes the end of a node that was removed final.
-func (n *Node) noteRemoval(err error) error {
-	if !errors.Is(err, consensus.ErrRemoved) {
-		return err
-	}
-	if noted := n.dir.removed(); noted != nil {
-		n.log.Error("the data directory could not be marked", "reason", noted)
-	}
-	return fmt.Errorf("node %s was removed from the federation and does not come back: %w",
-		n.cfg.ID, consensus.ErrRemoved)
 }
 
 // maintenance says why this node is not to lead, as a reason of /health.
 func (n *Node) maintenance() []string {
-	if self, _ := n.currentMap().Node(n.cfg.ID); self.Maintenance != "" {
+	if self, _ := n.Map().Node(n.ID); self.Maintenance != "" {
 		return []string{"maintenance: " + self.Maintenance}
 	}
 	return nil
-}
-
-// closeStates closes what openStates opened, where no group owns it.
-func (n *Node) closeStates() error {
-	var errs []error
-	if n.region != nil {
-		errs = append(errs, n.region.Close())
-	}
-	if n.federation != nil {
-		errs = append(errs, n.federation.Close())
-	}
-	n.cache.Unref()
-	n.coder.Close()
-	return errors.Join(errs...)
 }

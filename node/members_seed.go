@@ -48,14 +48,14 @@ type seed struct {
 // replica of. A broken fetch goes on where it was, as long as the copy is kept.
 func (s *seeds) serve(ctx context.Context, from link.Identity, q *wire.Seed,
 	send func([]byte) error) error {
-	if node, there := s.n.currentMap().Node(from.Node()); !there || node.Region != from.Region {
+	if node, there := s.n.Map().Node(from.Node()); !there || node.Region != from.Region {
 		return wire.Errorf(wire.NotReady, "node %s is not on this replica's map", from.Name)
 	}
-	group, state := s.n.groupNamed(q.Group), consensus.StateMachine(s.n.federation)
-	if group == s.n.regionGroup {
-		state = s.n.region
+	group, state := s.n.Group(q.Group), consensus.StateMachine(s.n.Seat.Federation)
+	if group == s.n.RegionGroup {
+		state = s.n.Seat.Region
 	}
-	if group == nil || group == s.n.regionGroup && from.Region != s.n.cfg.Region {
+	if group == nil || group == s.n.RegionGroup && from.Region != s.n.RegionID {
 		return wire.Errorf(wire.Forbidden, "group %.70q is not for %s", q.Group, from)
 	}
 	if group.IsLeader() && !q.Leader {
@@ -103,7 +103,7 @@ func (s *seeds) take(q *wire.Seed, to string, state consensus.StateMachine) (*se
 			ConfigurationIndex: at.ConfigurationIndex}}
 		d.expiry = time.AfterFunc(seedKept, func() { s.expire(q.Group, d) })
 		s.open[q.Group] = d
-		s.n.log.Info("a node fetches a copy of the state", "to", to, "group", q.Group, "bytes",
+		s.n.Log.Info("a node fetches a copy of the state", "to", to, "group", q.Group, "bytes",
 			size, "index", at.Index)
 	}
 	d.expiry.Stop()
@@ -136,7 +136,7 @@ func (s *seeds) drop(group string, d *seed) {
 	d.expiry.Stop()
 	delete(s.open, group)
 	if err := d.stream.Close(); err != nil {
-		s.n.log.Warn("a copy of the state was not removed", "group", group, "reason", err)
+		s.n.Log.Warn("a copy of the state was not removed", "group", group, "reason", err)
 	}
 }
 

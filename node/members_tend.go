@@ -47,9 +47,9 @@ type tender struct {
 
 // tendRegion and tendFederation are duties of the groups' leaders.
 func (n *Node) tendRegion(ctx context.Context) error {
-	return n.tend(ctx, n.regionGroup, 0, func(m *wire.Map) (list []consensus.Member) {
+	return n.tend(ctx, n.RegionGroup, 0, func(m *wire.Map) (list []consensus.Member) {
 		for _, node := range m.Nodes {
-			if node.Region == n.cfg.Region {
+			if node.Region == n.RegionID {
 				list = append(list, consensus.Member{Node: node.ID, Voter: !node.Nonvoter})
 			}
 		}
@@ -58,7 +58,7 @@ func (n *Node) tendRegion(ctx context.Context) error {
 }
 
 func (n *Node) tendFederation(ctx context.Context) error {
-	return n.tend(ctx, n.federationGroup, leaveAfter,
+	return n.tend(ctx, n.FederationGroup, leaveAfter,
 		func(m *wire.Map) (list []consensus.Member) {
 			for _, node := range m.Nodes {
 				list = append(list, consensus.Member{Node: node.ID, Voter: node.Voter})
@@ -82,7 +82,7 @@ func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Dura
 		}
 		err := t.round(ctx)
 		if err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.log.Warn("the group's membership waits", "group", group.Status().Group,
+			n.Log.Warn("the group's membership waits", "group", group.Status().Group,
 				"reason", err.Error())
 		}
 	}
@@ -90,7 +90,7 @@ func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Dura
 
 // round makes at most one change.
 func (t *tender) round(ctx context.Context) error {
-	m, founded := t.n.federation.Map()
+	m, founded := t.n.Seat.Federation.Map()
 	if !founded || t.group.Ready() != nil {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (t *tender) round(ctx context.Context) error {
 	}
 	change, what, node := t.next(ctx, have, want)
 	if change == nil {
-		if t.group == t.n.federationGroup {
+		if t.group == t.n.FederationGroup {
 			return t.n.growVoters(ctx, m, have)
 		}
 		return nil
@@ -121,7 +121,7 @@ func (t *tender) round(ctx context.Context) error {
 	if err := change(ctx, node); err != nil {
 		return err
 	}
-	t.n.log.Info("the group's membership changed", "group", t.group.Status().Group, "member", node,
+	t.n.Log.Info("the group's membership changed", "group", t.group.Status().Group, "member", node,
 		"change", what)
 	return nil
 }
@@ -134,7 +134,7 @@ func (t *tender) keepUnknown(have []wire.GroupMember, want []consensus.Member) (
 		if _, listed := memberOf(want, h.Node); listed {
 			continue
 		}
-		removed, err := t.n.federation.Removed(h.Node)
+		removed, err := t.n.Seat.Federation.Removed(h.Node)
 		if err != nil {
 			return nil, err
 		}
@@ -175,16 +175,16 @@ func memberOf(list []consensus.Member, id wire.NodeID) (consensus.Member, bool) 
 // not on the map, as when a restored federation has forgotten it: nobody would find the leader.
 func (t *tender) giveWay(ctx context.Context, m *wire.Map, have []wire.GroupMember,
 	want []consensus.Member) (handed bool, err error) {
-	self, there := m.Node(t.n.cfg.ID)
-	place, _ := memberOf(want, t.n.cfg.ID)
+	self, there := m.Node(t.n.ID)
+	place, _ := memberOf(want, t.n.ID)
 	if there && place.Voter && self.Maintenance == "" || time.Now().Before(t.resting) {
 		return false, nil
 	}
-	to := successor(t.n.cfg.ID, m, have, want)
+	to := successor(t.n.ID, m, have, want)
 	if to == "" {
 		return false, nil // better led from here than not at all
 	}
-	t.n.log.Info("leadership is handed over", "group", t.group.Status().Group, "to", to,
+	t.n.Log.Info("leadership is handed over", "group", t.group.Status().Group, "to", to,
 		"maintenance", self.Maintenance != "")
 	if err := t.group.TransferTo(ctx, to); err != nil {
 		t.resting = time.Now().Add(settledFor)
@@ -230,7 +230,7 @@ func (t *tender) next(ctx context.Context, have []wire.GroupMember, want []conse
 	}
 	for _, h := range have {
 		w, listed := memberOf(want, h.Node)
-		if h.Node == t.n.cfg.ID {
+		if h.Node == t.n.ID {
 			continue // who leads is removed by the next leader
 		}
 		// A vote is not taken while another one is about to come in its place.
@@ -289,14 +289,14 @@ func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
 func (n *Node) runs(ctx context.Context, id wire.NodeID) bool {
 	ctx, cancel := context.WithTimeout(ctx, tendPeriod)
 	defer cancel()
-	err := n.callNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, nil)
+	err := n.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, nil)
 	return err == nil || errors.Is(err, wire.NotReady)
 }
 
 // mapIsNewest asks the federation's leader whether there is a newer map than version.
 func (n *Node) mapIsNewest(ctx context.Context, version uint64) error {
 	var newest wire.MapVersion
-	if err := n.callFederation(ctx, wire.MethodConfirmMap, nil, &newest); err != nil {
+	if err := n.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest); err != nil {
 		return err
 	}
 	if newest.Version != version {
@@ -309,16 +309,16 @@ func (n *Node) mapIsNewest(ctx context.Context, version uint64) error {
 // growVoters names more voters of the federation's group once there are nodes enough: a federation
 // that began with one or two has one voter.
 func (n *Node) growVoters(ctx context.Context, m *wire.Map, have []wire.GroupMember) error {
-	if len(m.Nodes) < wire.VotersMin || len(n.voters()) >= wire.VotersMin {
+	if len(m.Nodes) < wire.VotersMin || len(n.Voters()) >= wire.VotersMin {
 		return nil
 	}
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
 	nobody := func(wire.Node) bool { return false }
-	voters, err := chooseVoters(m, nobody, n.cfg.ID, have)
+	voters, err := chooseVoters(m, nobody, n.ID, have)
 	if err != nil {
 		return nil // not enough of them answer yet
 	}
 	slices.SortFunc(voters, cmp.Compare)
-	return n.federationQueue.do(ctx, wire.CmdMembers, &wire.MemberChange{Voters: voters}, nil)
+	return n.FederationQueue.Do(ctx, wire.CmdMembers, &wire.MemberChange{Voters: voters}, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -21,20 +22,22 @@ const (
 )
 
 // moveCalls are the calls about citizens' moves; wire/move.go has the steps.
-func (n *Node) moveCalls() []call {
-	nodes, movers := only(link.RoleNode), only(link.RoleGateway)
-	return []call{
+func (n *Node) moveCalls() []seat.Call {
+	nodes, movers := seat.Only(link.RoleNode), seat.Only(link.RoleGateway)
+	return []seat.Call{
 		// Of an operator the order has asked for the right in the other region.
-		answers(n, wire.MethodMove, movers.or(link.RightOperator, here), regionLeads,
-			n.move).byOne(undone),
-		answers(n, wire.MethodGetMove, movers.or(link.RightObserver, here), regionShows, n.getMove),
-		answers(n, wire.MethodAbortMove, operators(link.RightOperator, here), regionDecides,
-			n.abortMove).byOne(undone),
-		answers(n, wire.MethodOrderMove, operators(link.RightOperator, movedBetween),
-			federationLeads, n.orderMove).byOne(undone),
-		answers(n, wire.MethodMoveOffer, nodes, regionDecides, n.moveOffer),
-		answers(n, wire.MethodMovePage, nodes, regionDecides, n.movePage),
-		answers(n, wire.MethodMoveRefuse, nodes, regionDecides, n.moveRefuse),
+		seat.Answers(n.Seat, wire.MethodMove, movers.Or(link.RightOperator, seat.Here),
+			seat.RegionLeads, n.move).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodGetMove, movers.Or(link.RightObserver, seat.Here),
+			seat.RegionShows, n.getMove),
+		seat.Answers(n.Seat, wire.MethodAbortMove, seat.Operators(link.RightOperator, seat.Here),
+			seat.RegionDecides,
+			n.abortMove).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodOrderMove, seat.Operators(link.RightOperator, movedBetween),
+			seat.FederationLeads, n.orderMove).ByOne(seat.Undone),
+		seat.Answers(n.Seat, wire.MethodMoveOffer, nodes, seat.RegionDecides, n.moveOffer),
+		seat.Answers(n.Seat, wire.MethodMovePage, nodes, seat.RegionDecides, n.movePage),
+		seat.Answers(n.Seat, wire.MethodMoveRefuse, nodes, seat.RegionDecides, n.moveRefuse),
 	}
 }
 
@@ -56,18 +59,18 @@ func (n *Node) move(ctx context.Context, from link.Identity, m *wire.MoveIntent)
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
-		if err := n.guard(ctx, regionDecides); err != nil {
+		if err := n.Guard(ctx, seat.RegionDecides); err != nil {
 			return nil, err
 		}
 	}
-	switch to, ok := n.currentMap().RegionByID(m.To); {
+	switch to, ok := n.Map().RegionByID(m.To); {
 	case !ok:
 		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", m.To)
-	case to.Closing && m.To != n.cfg.Region:
+	case to.Closing && m.To != n.RegionID:
 		return nil, wire.Errorf(wire.Conflict, "region %s is closing", m.To)
 	}
 	var answer wire.Move
-	if err := n.regionQueue.do(ctx, wire.CmdMoveIntent, m, &answer); err != nil {
+	if err := n.RegionQueue.Do(ctx, wire.CmdMoveIntent, m, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
@@ -78,11 +81,11 @@ func (n *Node) getMove(ctx context.Context, from link.Identity, q *wire.MoveRef)
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
-	now, err := n.regionTime(ctx)
+	now, err := n.RegionTime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return n.region.Move(*q, now)
+	return n.Seat.Region.Move(*q, now)
 }
 
 func (n *Node) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
@@ -91,7 +94,7 @@ func (n *Node) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRe
 		return nil, err
 	}
 	var answer wire.Move
-	if err := n.regionQueue.do(ctx, wire.CmdMoveAbort, q, &answer); err != nil {
+	if err := n.RegionQueue.Do(ctx, wire.CmdMoveAbort, q, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
@@ -105,7 +108,7 @@ func (n *Node) orderMove(ctx context.Context, from link.Identity, m *wire.MoveOr
 	if m.Abort {
 		action = "move --abort"
 	}
-	result, err := n.administrate(ctx, from, action, wire.CmdMoveOrder, m)
+	result, err := n.Administrate(ctx, from, action, wire.CmdMoveOrder, m)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,7 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveSt
 		return nil, err
 	}
 	for {
-		remains, err := n.region.Remains(m.Recipient, m.Epoch)
+		remains, err := n.Seat.Region.Remains(m.Recipient, m.Epoch)
 		if err != nil {
 			return nil, err
 		}
@@ -149,11 +152,11 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveSt
 // none to here. Without that, what is here of the earlier stay would not be known for remains, and
 // the citizen could never leave again.
 func (n *Node) endEarlier(ctx context.Context, r wire.Recipient) error {
-	m, leaving, err := n.region.Leaving(r)
+	m, leaving, err := n.Seat.Region.Leaving(r)
 	if err != nil || !leaving {
 		return err
 	}
-	return n.regionQueue.do(ctx, wire.CmdMoveDone, &wire.MoveStep{Recipient: r, Epoch: m.Epoch,
+	return n.RegionQueue.Do(ctx, wire.CmdMoveDone, &wire.MoveStep{Recipient: r, Epoch: m.Epoch,
 		Region: m.To}, nil)
 }
 
@@ -167,22 +170,21 @@ func (n *Node) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress
 		return nil, wire.Malformedf("step of a move without recipient or epoch")
 	}
 	page := []wire.Command{{Kind: wire.CmdMovePage}}
-	if err := gate(page, n.region.ActiveVersion()); err != nil {
+	if err := seat.Gate(page, n.Seat.Region.ActiveVersion()); err != nil {
 		return nil, err
 	}
-	return n.region.MoveProgress(m.Recipient, m.Epoch)
+	return n.Seat.Region.MoveProgress(m.Recipient, m.Epoch)
 }
 
 // awaitMove waits until this replica of the federation knows the move: without that, any region
 // could plant a citizen here.
 func (n *Node) awaitMove(ctx context.Context, m *wire.MoveStep) error {
 	for end := time.Now().Add(moveWait); ; {
-		e, err := n.federation.Directory(m.Recipient)
+		e, err := n.Seat.Federation.Directory(m.Recipient)
 		switch {
 		case err != nil:
 			return err
-		case e.State == wire.Moving && e.Region == m.Region && e.Epoch+1 == m.Epoch &&
-			e.To == n.cfg.Region:
+		case e.State == wire.Moving && e.Region == m.Region && e.Epoch+1 == m.Epoch && e.To == n.RegionID:
 			return nil
 		case e.Epoch+1 > m.Epoch:
 			return wire.Errorf(wire.Conflict, "the directory knows a later owner of the code")
@@ -230,7 +232,7 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveS
 	}
 	// Nobody but who has the code ends its move: a refusal of some epoch far ahead would be the
 	// end of all moves to here.
-	e, err := n.federation.Directory(m.Recipient)
+	e, err := n.Seat.Federation.Directory(m.Recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +241,7 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveS
 			"%s at epoch %d", m.Region, m.Epoch-1)
 	}
 	*progress = wire.MoveProgress{}
-	if err := n.regionQueue.do(ctx, wire.CmdMoveRefuse, m, progress); err != nil {
+	if err := n.RegionQueue.Do(ctx, wire.CmdMoveRefuse, m, progress); err != nil {
 		return nil, err
 	}
 	return progress, nil
@@ -252,14 +254,14 @@ func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp code
 	if size := len(list.List[0].Body); size > wire.CommandBytesMax {
 		return wire.Errorf(wire.TooLarge, "command of %d bytes", size)
 	}
-	if err := gate(list.List, n.region.ActiveVersion()); err != nil {
+	if err := seat.Gate(list.List, n.Seat.Region.ActiveVersion()); err != nil {
 		return err
 	}
-	entry, err := n.regionLog.stamp(ctx, wire.CommandsEntry, wire.Encode(&list))
+	entry, err := n.RegionLog.Stamp(ctx, wire.CommandsEntry, wire.Encode(&list))
 	if err != nil {
 		return err
 	}
-	answer, err := n.regionGroup.Propose(ctx, entry)
+	answer, err := n.RegionGroup.Propose(ctx, entry)
 	if err != nil {
 		return err
 	}
@@ -276,8 +278,8 @@ func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp code
 // arriving refuses a login of a citizen who is on the way to this region, in a way that has the
 // gateway try again.
 func (n *Node) arriving(r wire.Recipient) error {
-	e, err := n.federation.Directory(r)
-	if err == nil && e.State == wire.Moving && e.To == n.cfg.Region {
+	e, err := n.Seat.Federation.Directory(r)
+	if err == nil && e.State == wire.Moving && e.To == n.RegionID {
 		err = wire.Errorf(wire.Conflict, "the citizen is moving to this region")
 	}
 	return err
@@ -286,7 +288,7 @@ func (n *Node) arriving(r wire.Recipient) error {
 // eraseRemains erases what citizens left who moved away long enough ago. It is a part of what the
 // region's leader does from time to time.
 func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
-	list, err := n.region.DueRemains(now, remainsBatch)
+	list, err := n.Seat.Region.DueRemains(now, remainsBatch)
 	if err != nil {
 		return err
 	}
@@ -300,15 +302,15 @@ func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
 // eraseStranded erases what a restored region's copy has of moves to here which, as the directory
 // knows, ended otherwise since: nobody will ever send the rest.
 func (n *Node) eraseStranded(ctx context.Context) error {
-	if n.region.Incarnation() == 0 {
+	if n.Seat.Region.Incarnation() == 0 {
 		return nil // elsewhere an import is finished, or its refusal is in the log
 	}
-	list, err := n.region.Imports(remainsBatch)
+	list, err := n.Seat.Region.Imports(remainsBatch)
 	if err != nil {
 		return err
 	}
 	for _, in := range list {
-		e, err := n.federation.Directory(in.Recipient)
+		e, err := n.Seat.Federation.Directory(in.Recipient)
 		if err != nil {
 			return err
 		}
@@ -325,9 +327,27 @@ func (n *Node) eraseStranded(ctx context.Context) error {
 func (n *Node) eraseRemainsOf(ctx context.Context, r wire.Recipient) error {
 	for {
 		var erased wire.MoveErased
-		err := n.regionQueue.do(ctx, wire.CmdMoveErase, &wire.MoveErase{Recipient: r}, &erased)
+		err := n.RegionQueue.Do(ctx, wire.CmdMoveErase, &wire.MoveErase{Recipient: r}, &erased)
 		if err != nil || !erased.More {
 			return err
 		}
 	}
+}
+
+// movedBetween are the region that a citizen is to move to and the one that owns the code, as this
+// replica knows.
+func movedBetween(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+	var m wire.MoveOrder
+	if err := wire.Decode(req, &m); err != nil {
+		return nil, err
+	}
+	_, entries, err := n.Federation.Resolve(nil, []wire.Recipient{m.Recipient})
+	if err != nil {
+		return nil, err
+	}
+	regions := seat.Just(entries[0].Region)
+	if m.To != "" {
+		regions = append(regions, m.To)
+	}
+	return regions, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -17,28 +18,32 @@ const fetchFor = time.Second
 // came from what they left is kept for a time; an operator has it fetched.
 
 // copyCalls are the calls about that, and about operators' orders to regions.
-func (n *Node) copyCalls() []call {
-	return []call{
-		answers(n, wire.MethodOrderRegion, operators(link.RightOperator, asked(
-			func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return just(o.Region) })),
-			federationLeads, n.orderRegion).when(of(func(_ *wire.Map, o *wire.RegionOrder) bool {
+func (n *Node) copyCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodOrderRegion, seat.Operators(link.RightOperator, seat.Asked(
+			func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return seat.Just(o.Region) })),
+			seat.FederationLeads, n.orderRegion).When(seat.Hurts(func(_ *wire.Map,
+			o *wire.RegionOrder) bool {
 			return o.Kind == wire.OrderDiscard
 		})),
-		answers(n, wire.MethodFetchMoved, operators(link.RightData, here), regionDecides,
-			n.fetchMoved).byOne("what the region has stays"),
-		answers(n, wire.MethodListMoved, only(link.RoleNode), regionShows, n.listMoved),
-		answers(n, wire.MethodCopyMoved, only(link.RoleNode), regionShows, n.copyMoved),
+		seat.Answers(n.Seat, wire.MethodFetchMoved, seat.Operators(link.RightData, seat.Here),
+			seat.RegionDecides,
+			n.fetchMoved).ByOne("what the region has stays"),
+		seat.Answers(n.Seat, wire.MethodListMoved, seat.Only(link.RoleNode), seat.RegionShows,
+			n.listMoved),
+		seat.Answers(n.Seat, wire.MethodCopyMoved, seat.Only(link.RoleNode), seat.RegionShows,
+			n.copyMoved),
 	}
 }
 
 // orderRegion answers MethodOrderRegion: the order stands in the operators' log before the region
 // is asked.
 func (n *Node) orderRegion(ctx context.Context, from link.Identity, o *wire.RegionOrder) (
-	*none, error) {
+	*seat.None, error) {
 	if o.Kind.Action() == "" {
 		return nil, wire.Malformedf("no order to a region is of kind %d", o.Kind)
 	}
-	_, err := n.administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, o)
+	_, err := n.Administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, o)
 	return nil, err
 }
 
@@ -46,7 +51,7 @@ func (n *Node) orderRegion(ctx context.Context, from link.Identity, o *wire.Regi
 func (n *Node) listMoved(ctx context.Context, from link.Identity, q *wire.ListMoved) (
 	*wire.MovedList, error) {
 	limit := min(max(int(q.Limit), 1), wire.MovedListMax)
-	list, err := n.region.Kept(from.Region, q.After, limit)
+	list, err := n.Seat.Region.Kept(from.Region, q.After, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +62,7 @@ func (n *Node) listMoved(ctx context.Context, from link.Identity, q *wire.ListMo
 // region's mark says to whom it gave the code, and the directory that nobody else has it since.
 func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMoved) (
 	*wire.MovePage, error) {
-	e, err := n.federation.Directory(q.Recipient)
+	e, err := n.Seat.Federation.Directory(q.Recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +70,11 @@ func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMo
 		return nil, wire.Errorf(wire.NotFound, "the directory has the code with another region, or "+
 			"on its way")
 	}
-	page, err := n.region.ExportCopy(q.Recipient, from.Region, q.Epoch, q.At)
+	page, err := n.Seat.Region.ExportCopy(q.Recipient, from.Region, q.Epoch, q.At)
 	if err != nil {
 		return nil, err
 	}
-	page.Epoch, page.From = q.Epoch, n.cfg.Region
+	page.Epoch, page.From = q.Epoch, n.RegionID
 	return page, nil
 }
 
@@ -77,15 +82,15 @@ func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMo
 // is in this region's log, page by page, for what the region has not.
 func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMoved) (
 	*wire.FetchedMoved, error) {
-	switch _, known := n.currentMap().RegionByID(q.From); {
-	case !known || q.From == n.cfg.Region:
+	switch _, known := n.Map().RegionByID(q.From); {
+	case !known || q.From == n.RegionID:
 		return nil, wire.Errorf(wire.NotFound, "no other region %.40q on the map", q.From)
-	case n.region.Incarnation() == 0:
+	case n.Seat.Region.Incarnation() == 0:
 		return nil, wire.Errorf(wire.Conflict, "region %s was never restored: it has what it was "+
-			"given", n.cfg.Region)
+			"given", n.RegionID)
 	}
 	var kept wire.MovedList
-	err := n.callRegion(ctx, q.From, wire.MethodListMoved,
+	err := n.CallRegion(ctx, q.From, wire.MethodListMoved,
 		&wire.ListMoved{After: q.After, Limit: wire.FetchMovedMax}, &kept)
 	if err != nil {
 		return nil, err
@@ -112,17 +117,17 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMov
 // fetchCitizen fetches what is left of one citizen, whom this region owns since that move.
 func (n *Node) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.MoveStep,
 	answer *wire.FetchedMoved) error {
-	own, _, err := n.region.Ownership(m.Recipient)
+	own, _, err := n.Seat.Region.Ownership(m.Recipient)
 	if err != nil || own != (wire.Ownership{State: wire.Owned, Epoch: m.Epoch}) {
 		return err // moved on since
 	}
-	at, err := n.region.CopyProgress(m.Recipient, m.Epoch, q.From)
+	at, err := n.Seat.Region.CopyProgress(m.Recipient, m.Epoch, q.From)
 	if err != nil {
 		return err
 	}
 	for !q.DryRun && !at.Owned {
 		var page wire.MovePage
-		err := n.callRegion(ctx, q.From, wire.MethodCopyMoved,
+		err := n.CallRegion(ctx, q.From, wire.MethodCopyMoved,
 			&wire.CopyMoved{Recipient: m.Recipient, Epoch: m.Epoch, At: at.Next}, &page)
 		if errors.Is(err, wire.NotFound) {
 			return nil // erased by now, or the code has moved on

@@ -50,8 +50,8 @@ func (d *moves) run(ctx context.Context) error {
 	defer all.Wait()
 	freed := make(chan driven, wire.RegionsMax) // a region is in it once
 	for {
-		changed := d.n.region.PendingChanged()
-		list, err := d.n.region.Moves(movesScan)
+		changed := d.n.Seat.Region.PendingChanged()
+		list, err := d.n.Seat.Region.Moves(movesScan)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,10 @@ func (d *moves) due(list []wire.Move) map[wire.RegionID][]wire.Move {
 			list = append(list[behind:len(list):len(list)], list[:behind]...)
 			work[to] = list
 		}
-		slices.SortStableFunc(list, func(a, b wire.Move) int { return cmp.Compare(rank(a), rank(b)) })
+		slices.SortStableFunc(list, func(a, b wire.Move) int {
+			return cmp.Compare(rank(a),
+				rank(b))
+		})
 	}
 	return work
 }
@@ -122,7 +125,7 @@ func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move)
 	if left == 0 || ctx.Err() != nil {
 		return ended
 	}
-	d.n.log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
+	d.n.Log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
 		slog.Int("codes", left), slog.String("reason", last.Error()))
 	select {
 	case <-time.After(movePause):
@@ -147,7 +150,7 @@ func (d *moves) drive(ctx context.Context, m *wire.Move) error {
 	}
 	if m.State == wire.MoveIntended {
 		op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient,
-			Region: d.n.cfg.Region, Epoch: m.Epoch - 1, To: m.To}
+			Region: d.n.RegionID, Epoch: m.Epoch - 1, To: m.To}
 		switch err := d.tellDirectory(ctx, op); {
 		case errors.Is(err, wire.NotFound) || errors.Is(err, wire.Conflict):
 			return d.giveUp(ctx, m, err) // no such region, or it takes nobody any more
@@ -182,11 +185,11 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveP
 		if progress.Refused { // a copy that was restored does not know that the abort was asked for
 			return d.giveUp(ctx, m, wire.Errorf(wire.Conflict, "region %s refused it", m.To))
 		}
-		page, err := d.n.region.ExportMove(m.Recipient, progress.Next)
+		page, err := d.n.Seat.Region.ExportMove(m.Recipient, progress.Next)
 		if err != nil {
 			return err
 		}
-		page.Epoch, page.From = m.Epoch, d.n.cfg.Region
+		page.Epoch, page.From = m.Epoch, d.n.RegionID
 		before := progress.Next
 		if progress, err = d.call(ctx, m.To, wire.MethodMovePage, page); err != nil {
 			return err
@@ -201,15 +204,15 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveP
 // remind tells the directory of a move again that it has forgotten: it was restored from a copy
 // that is older than the move. Until it knows, the new owner takes nothing.
 func (d *moves) remind(ctx context.Context, m *wire.Move) {
-	e, err := d.n.federation.Directory(m.Recipient)
-	if err != nil || e.State != wire.Claimed || e.Region != d.n.cfg.Region ||
+	e, err := d.n.Seat.Federation.Directory(m.Recipient)
+	if err != nil || e.State != wire.Claimed || e.Region != d.n.RegionID ||
 		e.Epoch+1 != m.Epoch {
 		return
 	}
-	op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient, Region: d.n.cfg.Region,
+	op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient, Region: d.n.RegionID,
 		Epoch: m.Epoch - 1, To: m.To}
 	if err := d.tellDirectory(ctx, op); err != nil {
-		d.n.log.LogAttrs(ctx, slog.LevelWarn, "the directory was not told of a move again",
+		d.n.Log.LogAttrs(ctx, slog.LevelWarn, "the directory was not told of a move again",
 			slog.String("to", string(m.To)), slog.String("reason", err.Error()))
 	}
 }
@@ -263,12 +266,12 @@ func endOf(e wire.DirectoryEntry, own wire.Ownership, from wire.RegionID, m *wir
 
 // end is endOf as this node knows it.
 func (d *moves) end(m *wire.Move) (moveEnd, error) {
-	e, err := d.n.federation.Directory(m.Recipient)
+	e, err := d.n.Seat.Federation.Directory(m.Recipient)
 	if err != nil {
 		return moveOpen, err
 	}
-	own, _, err := d.n.region.Ownership(m.Recipient)
-	return endOf(e, own, d.n.cfg.Region, m), err
+	own, _, err := d.n.Seat.Region.Ownership(m.Recipient)
+	return endOf(e, own, d.n.RegionID, m), err
 }
 
 // abort ends a move without effect, unless the new owner has the code by now. Before the fence the
@@ -284,7 +287,7 @@ func (d *moves) abort(ctx context.Context, m *wire.Move) error {
 		}
 	}
 	err := d.tellDirectory(ctx, wire.DirectoryOp{Kind: wire.OpMoveAborted,
-		Recipient: m.Recipient, Region: d.n.cfg.Region, Epoch: m.Epoch})
+		Recipient: m.Recipient, Region: d.n.RegionID, Epoch: m.Epoch})
 	if err != nil {
 		return err
 	}
@@ -303,7 +306,7 @@ func (d *moves) undo(ctx context.Context, m *wire.Move) error {
 
 // giveUp asks for the end of a move that cannot be made.
 func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
-	d.n.log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
+	d.n.Log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
 		slog.String("reason", why.Error()))
 	return d.log(ctx, wire.CmdMoveAbort, &wire.MoveRef{Recipient: m.Recipient})
 }
@@ -312,14 +315,14 @@ func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
 func (d *moves) log(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return d.n.regionQueue.do(ctx, kind, m, nil)
+	return d.n.RegionQueue.Do(ctx, kind, m, nil)
 }
 
 // ask asks the new owner's leader about a move.
 func (d *moves) ask(ctx context.Context, m *wire.Move, method wire.Method) (*wire.MoveProgress,
 	error) {
 	return d.call(ctx, m.To, method, &wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch,
-		Region: d.n.cfg.Region})
+		Region: d.n.RegionID})
 }
 
 func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
@@ -327,7 +330,7 @@ func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	progress := new(wire.MoveProgress)
-	return progress, d.n.callRegion(ctx, to, method, m, progress)
+	return progress, d.n.CallRegion(ctx, to, method, m, progress)
 }
 
 // tellDirectory makes one operation hold. One that does not means that the directory knows better
@@ -336,8 +339,8 @@ func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var results wire.DirectoryResults
-	err := d.n.callFederation(ctx, wire.MethodFederation, &wire.DirectoryOps{
-		List: []wire.DirectoryOp{op}, Incarnation: d.n.region.Incarnation()}, &results)
+	err := d.n.CallFederation(ctx, wire.MethodFederation, &wire.DirectoryOps{
+		List: []wire.DirectoryOp{op}, Incarnation: d.n.Seat.Region.Incarnation()}, &results)
 	if err != nil {
 		return err
 	}

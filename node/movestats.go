@@ -13,7 +13,7 @@ func (n *Node) moveMetrics() []prometheus.Collector {
 	gauge := func(name, help string, of func([]wire.Move) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 {
-				list, err := n.region.Moves(movesScan)
+				list, err := n.Seat.Region.Moves(movesScan)
 				if err != nil {
 					return 0 // the node is stopping, or says so elsewhere
 				}
@@ -25,7 +25,7 @@ func (n *Node) moveMetrics() []prometheus.Collector {
 			func(list []wire.Move) float64 { return float64(len(list)) }),
 		gauge("staffetta_moves_oldest_seconds", "Age of the oldest of them.",
 			func(list []wire.Move) float64 {
-				oldest := n.clockNow()
+				oldest := n.Now()
 				now := oldest
 				for i := range list {
 					oldest = min(oldest, list[i].Since)

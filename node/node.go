@@ -5,72 +5,42 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/renewal"
-	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/datadir"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// RegionMemTableBytes is the region's write buffer. Blocks fill it and never move again, rows
-	// are a quarter of it and are merged again and again, the less the more come at once.
-	RegionMemTableBytes = 32 << 20
-	// CacheBytes is what the node's two states share for write buffers and Pebble's block cache.
-	// Pebble takes two write buffers of each off it, of 32 and 8 MiB, which leaves 64 MiB, taken
-	// on demand. Look-ups of idempotency keys want the tables' filters in there: with 16 MiB a
-	// keyed message costs 35 µs to apply once there are half a million, with 64 MiB 16 µs.
-	CacheBytes = 64<<20 + 2*RegionMemTableBytes + 2*store.MemTableDefault
-)
-
 // Node is one relay node. Its exported methods may be called concurrently.
 type Node struct {
+	*seat.Seat
 	// Set at construction.
-	cfg             Config
-	log             *slog.Logger
-	dir             *dataDir
-	hasher          *wire.Hasher
-	coder           *wire.Coder
-	blocks          sync.Pool // of *wire.Block, to decode submissions into
-	cache           *pebble.Cache
-	link            *link.Link
-	table           map[wire.Method]*call // what is answered here
-	leaders         *link.Leaders
-	region          *region.State
-	federation      *federation.State
-	regionGroup     *consensus.Group
-	federationGroup *consensus.Group
-	regionLog       *timed
-	federationLog   *timed
-	witness         *witness
-	regionQueue     *queue
-	federationQueue *queue
-	claims          *claims
-	owners          *owners
-	spool           *spool
-	stopping        chan struct{} // closed when Run begins to stop
-	opened          time.Time
-	contact         *contact   // with the federation
-	deals           *contact   // when this replica was last known to have every deal of slots
-	membersMu       sync.Mutex // held while an operator's change of members is judged and logged
-	disk            *disk
-	seeds           *seeds
-	renewals        *renewals
-	holder          *renewal.Holder // of this node's certificate; nil: others renew it
-	addrs           sync.Map        // of wire.NodeID to the last address known, a string
-	backups         *backups
-	probing         chan struct{} // holds one token per probe under way
+	cfg       Config
+	blocks    sync.Pool // of *wire.Block, to decode submissions into
+	witness   *witness
+	claims    *claims
+	owners    *owners
+	spool     *spool
+	opened    time.Time
+	deals     *seat.Contact // when this replica was last known to have every deal of slots
+	membersMu sync.Mutex    // held while an operator's change of members is judged and logged
+	disk      *disk
+	seeds     *seeds
+	renewals  *renewals
+	holder    *renewal.Holder // of this node's certificate; nil: others renew it
+	backups   *backups
+	probing   chan struct{} // holds one token per probe under way
 
 	fit       atomic.Pointer[fit] // of slots
 	admission atomic.Pointer[admission]
@@ -88,10 +58,13 @@ func New(cfg Config) (*Node, error) {
 }
 
 func open(cfg Config) (_ *Node, err error) {
-	n := &Node{cfg: cfg, log: cfg.Logger, hasher: wire.NewHasher(cfg.DirectoryKey),
-		blocks:   sync.Pool{New: func() any { return new(wire.Block) }},
-		stopping: make(chan struct{}), probing: make(chan struct{}, probesMax), opened: time.Now()}
-	n.dir, err = openDataDir(cfg.Dir, owner{Format: ownerFormat, Node: cfg.ID,
+	n := &Node{Seat: &seat.Seat{ID: cfg.ID, RegionID: cfg.Region, Founding: cfg.Founding,
+		Version: cfg.Version, Log: cfg.Logger, Clock: cfg.Now, Uptime: cfg.Uptime,
+		Stopping: make(chan struct{}), Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg,
+		blocks:  sync.Pool{New: func() any { return new(wire.Block) }},
+		probing: make(chan struct{}, probesMax), opened: time.Now()}
+	n.deals = seat.NewContact(cfg.Uptime, seat.LongAgo)
+	n.Dir, err = datadir.Open(cfg.Dir, datadir.Owner{Format: datadir.Format, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
 	if err != nil {
 		return nil, err
@@ -101,27 +74,28 @@ func open(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if err := n.dir.checkMarks(); err != nil {
+	if err := n.Dir.CheckMarks(); err != nil {
 		return nil, err
 	}
 	n.disk = newDisk(&n.cfg)
+	n.Disk = n.disk
 	n.disk.look()
 	if err := n.setBallast(); err != nil {
 		return nil, err
 	}
-	if err := n.openContact(); err != nil {
+	if err := n.OpenContact(); err != nil {
 		return nil, err
 	}
 	if err := n.openWitness(); err != nil {
 		return nil, err
 	}
-	if n.coder, err = wire.NewCoder(2); err != nil {
+	if n.Coder, err = wire.NewCoder(2); err != nil {
 		return nil, err
 	}
 	if err := n.openLink(); err != nil {
 		return nil, err
 	}
-	if err := n.openStates(); err != nil {
+	if err := n.OpenStates(cfg.states()); err != nil {
 		return nil, err
 	}
 	n.takeTrust()
@@ -129,7 +103,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if n.cfg.Stores == nil {
-		if err := n.dir.founded(); err != nil {
+		if err := n.Dir.Founded(); err != nil {
 			return nil, err
 		}
 	}
@@ -142,26 +116,26 @@ func (n *Node) openLink() error {
 	if err != nil {
 		return err
 	}
-	n.link, err = link.New(link.Config{
-		Federation: n.cfg.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
-		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.addr,
-		ResetKey: key, Admit: n.admitPeer, Permit: n.permit,
-		Logger: n.log, Registerer: n.cfg.Registerer,
+	n.Link, err = link.New(link.Config{
+		Federation: n.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
+		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.Addr,
+		ResetKey: key, Admit: n.admitPeer, Permit: n.Permit,
+		Logger: n.Log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
 		return err
 	}
-	self := n.link.Self()
-	if self.Role != link.RoleNode || self.Name != string(n.cfg.ID) ||
-		self.Region != n.cfg.Region {
+	self := n.Link.Self()
+	if self.Role != link.RoleNode || self.Name != string(n.ID) ||
+		self.Region != n.RegionID {
 		return fmt.Errorf("the certificate is for %s, not for node %s of region %s", self,
-			n.cfg.ID, n.cfg.Region)
+			n.ID, n.RegionID)
 	}
-	n.leaders = link.NewLeaders(n.link)
+	n.Leaders = link.NewLeaders(n.Link)
 	n.seeds = &seeds{n: n, open: map[string]*seed{}}
 	n.backups = newBackups(n)
 	n.renewals = newRenewals(n)
-	n.answerCalls()
+	n.Answer(n.calls())
 	return n.openHolder()
 }
 
@@ -169,7 +143,7 @@ func (n *Node) openLink() error {
 func (n *Node) resetKey() (*[32]byte, error) {
 	const name = "reset.key"
 	key := new([32]byte)
-	b, err := n.dir.read(name)
+	b, err := n.Dir.Read(name)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -178,47 +152,22 @@ func (n *Node) resetKey() (*[32]byte, error) {
 		return key, nil
 	}
 	rand.Read(key[:])
-	if err := writeSynced(n.dir.path, name, key[:]); err != nil {
+	if err := datadir.WriteSynced(n.Dir.Path, name, key[:]); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	return key, nil
-}
-
-func (n *Node) openStates() (err error) {
-	n.cache = pebble.NewCache(CacheBytes)
-	config := func(group, dir string, sync bool) store.Config {
-		return store.Config{Dir: n.dir.sub(dir, "state"), FS: n.cfg.FS, Sync: sync,
-			Cache: n.cache, Logger: n.log.With("group", group),
-			Identity: store.Identity{Federation: n.cfg.Founding.Federation, Group: group,
-				Key: n.cfg.DirectoryKey.Fingerprint()}}
-	}
-	n.federation, err = federation.Open(federation.Config{Hasher: n.hasher, Logger: n.log,
-		Store: config(federationGroup, "federation", true)})
-	if err != nil {
-		return fmt.Errorf("federation state: %w", err)
-	}
-	messages := config(regionGroup(n.cfg.Region), "region", false)
-	messages.MemTableBytes = RegionMemTableBytes
-	n.region, err = region.Open(region.Config{Region: n.cfg.Region, Hasher: n.hasher,
-		Coder: n.coder, Logger: n.log, EraseAfter: n.cfg.EraseAfter,
-		RejectionRetention: n.cfg.RejectionRetention, KeepMoved: n.cfg.KeepMoved,
-		Store: messages})
-	if err != nil {
-		return fmt.Errorf("region state: %w", err)
-	}
-	return nil
 }
 
 func (n *Node) openGroups() (err error) {
 	regionMembers, federationMembers := n.founders()
 	open := func(group, dir string, members []consensus.Member, state replica) (
 		*consensus.Group, error) {
-		joined := n.cfg.Joined && missing(n.dir.sub(foundedFile))
-		cfg := consensus.Config{Group: group, Self: n.cfg.ID, Dir: n.dir.sub(dir, "log"),
+		joined := n.cfg.Joined && !n.Dir.IsFounded()
+		cfg := consensus.Config{Group: group, Self: n.ID, Dir: n.Dir.Sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
-			Seeded: joined || n.dir.restored(dir), Incarnation: state.Incarnation(),
-			Transport: metLayer{n.link.Raft(link.Incarnated(group, state.Incarnation())), n.witness},
-			Logger:    n.log, Now: n.cfg.Now, Uptime: n.cfg.Uptime, Timing: n.cfg.Timing(group),
+			Seeded: joined || n.Dir.Restored(dir), Incarnation: state.Incarnation(),
+			Transport: metLayer{n.Link.Raft(link.Incarnated(group, state.Incarnation())), n.witness},
+			Logger:    n.Log, Now: n.cfg.Now, Uptime: n.Uptime, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)
@@ -227,25 +176,25 @@ func (n *Node) openGroups() (err error) {
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
-		return g, n.dir.begun(dir)
+		return g, n.Dir.Begun(dir)
 	}
-	n.federationGroup, err = open(federationGroup, "federation", federationMembers,
-		n.federation)
+	n.FederationGroup, err = open(seat.FederationGroup, "federation", federationMembers,
+		n.Seat.Federation)
 	if err != nil {
 		return err
 	}
-	n.regionGroup, err = open(regionGroup(n.cfg.Region), "region", regionMembers, n.region)
+	n.RegionGroup, err = open(seat.RegionGroup(n.RegionID), "region", regionMembers, n.Seat.Region)
 	if err != nil {
 		return err
 	}
-	n.federationLog = newTimed(n.federationGroup, n.federation, n.clockNow,
+	n.FederationLog = seat.NewTimed(n.FederationGroup, n.Seat.Federation, n.Now,
 		wire.CmdConfirmFederationTime)
-	n.regionLog = newTimed(n.regionGroup, n.region, n.clockNow, wire.CmdConfirmTime)
-	n.federationQueue = newQueue(n.federationGroup, n.federationLog.stamp)
-	n.federationQueue.applied = make(chan struct{}, 1)
-	n.federationQueue.active = n.federation.ActiveVersion
-	n.regionQueue = newQueue(n.regionGroup, n.regionLog.stamp)
-	n.regionQueue.active = n.region.ActiveVersion
+	n.RegionLog = seat.NewTimed(n.RegionGroup, n.Seat.Region, n.Now, wire.CmdConfirmTime)
+	n.FederationQueue = seat.NewQueue(n.FederationGroup, n.FederationLog.Stamp)
+	n.FederationQueue.Applied = make(chan struct{}, 1)
+	n.FederationQueue.Active = n.Seat.Federation.ActiveVersion
+	n.RegionQueue = seat.NewQueue(n.RegionGroup, n.RegionLog.Stamp)
+	n.RegionQueue.Active = n.Seat.Region.ActiveVersion
 	n.owners = &owners{n: n}
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	n.spool = newSpool(n)
@@ -260,11 +209,11 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopGroups()
 	g, ctx := errgroup.WithContext(ctx)
 	base, baseCtx := errgroup.WithContext(groups)
-	base.Go(func() error { return n.dir.noteDamage("region", n.regionGroup.Run(baseCtx)) })
+	base.Go(func() error { return n.Dir.NoteDamage("region", n.RegionGroup.Run(baseCtx)) })
 	base.Go(func() error {
-		return n.dir.noteDamage("federation", n.federationGroup.Run(baseCtx))
+		return n.Dir.NoteDamage("federation", n.FederationGroup.Run(baseCtx))
 	})
-	base.Go(func() error { return n.link.Run(baseCtx) })
+	base.Go(func() error { return n.Link.Run(baseCtx) })
 	g.Go(func() error { // what ends below ends what is above
 		select {
 		case <-baseCtx.Done():
@@ -273,30 +222,30 @@ func (n *Node) Run(ctx context.Context) error {
 			return nil
 		}
 	})
-	g.Go(func() error { return n.regionQueue.run(ctx) })
-	g.Go(func() error { return n.federationQueue.run(ctx) })
+	g.Go(func() error { return n.RegionQueue.Run(ctx) })
+	g.Go(func() error { return n.FederationQueue.Run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.followTrust(ctx) })
 	g.Go(func() error { return n.keepCertificate(ctx) })
-	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.leadRegion) })
-	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.leadFederation) })
-	g.Go(func() error { return n.whileLeading(ctx, n.regionGroup, n.tendRegion) })
-	g.Go(func() error { return n.whileLeading(ctx, n.federationGroup, n.tendFederation) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.leadRegion) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.leadFederation) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.tendRegion) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.tendFederation) })
 	g.Go(func() error { return n.attestAll(ctx) })
 	g.Go(func() error { return n.noticeRemoval(ctx) })
 	g.Go(func() error { return n.watchDisk(ctx) })
 	g.Go(func() error { return n.watchIncarnations(ctx) })
 	g.Go(func() error { return n.keepFormat(ctx) })
-	g.Go(func() error { return n.keepContact(ctx) })
+	g.Go(func() error { return n.KeepContact(ctx) })
 	g.Go(func() error {
-		return n.dir.noteDamage("region", fatal(ctx, "region state", n.region.Err()))
+		return n.Dir.NoteDamage("region", fatal(ctx, "region state", n.Seat.Region.Err()))
 	})
 	g.Go(func() error {
-		return n.dir.noteDamage("federation", fatal(ctx, "federation state", n.federation.Err()))
+		return n.Dir.NoteDamage("federation", fatal(ctx, "federation state", n.Seat.Federation.Err()))
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		close(n.stopping)
+		close(n.Stopping)
 		return nil
 	})
 	err := g.Wait()
@@ -316,41 +265,20 @@ func fatal(ctx context.Context, what string, errs <-chan error) error {
 	}
 }
 
-// close releases what New opened, as far as it came. A state belongs to its group once that is
-// open; why a group failed is what its Run returned.
+// close releases what New opened, as far as it came.
 func (n *Node) close() error {
-	var errs []error
 	if n.seeds != nil {
 		n.seeds.close()
 	}
-	if n.regionGroup != nil {
-		n.regionGroup.Close()
-	} else if n.region != nil {
-		errs = append(errs, n.region.Close())
-	}
-	if n.federationGroup != nil {
-		n.federationGroup.Close()
-	} else if n.federation != nil {
-		errs = append(errs, n.federation.Close())
-	}
-	if n.cache != nil {
-		n.cache.Unref()
-	}
-	if n.coder != nil {
-		n.coder.Close()
-	}
-	return errors.Join(append(errs, n.dir.close())...)
+	return errors.Join(n.Seat.Close(), n.Dir.Close())
 }
-
-// clockNow is the wall clock.
-func (n *Node) clockNow() wire.Time { return wire.TimeOf(n.cfg.Now()) }
 
 func (n *Node) registerMetrics() {
 	n.cfg.Registerer.MustRegister(n.diskMetrics()...)
 	n.cfg.Registerer.MustRegister(n.moveMetrics()...)
 	n.cfg.Registerer.MustRegister(n.owners.metrics()...)
 	n.cfg.Registerer.MustRegister(
-		n.region.Store().Collector(), n.federation.Collector(), n.spool.stats,
+		n.Seat.Region.Store().Collector(), n.Seat.Federation.Collector(), n.spool.stats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",
 			Help: "1 when the node can do its job, as /health says."},
 			func() float64 { return boolGauge(n.Health().Ready) }),
@@ -365,7 +293,14 @@ func boolGauge(b bool) float64 {
 }
 
 // Region is the replica of the region's state, for checkers.
-func (n *Node) Region() *region.State { return n.region }
+func (n *Node) Region() *region.State { return n.Seat.Region }
 
 // Federation is the replica of the federation's state, for checkers.
-func (n *Node) Federation() *federation.State { return n.federation }
+func (n *Node) Federation() *federation.State { return n.Seat.Federation }
+
+// replica is a group's state as a node opens it.
+type replica interface {
+	consensus.StateMachine
+	// Incarnation counts how often the group was restored from a backup.
+	Incarnation() uint32
+}

@@ -3,29 +3,28 @@ package node
 import (
 	"context"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
 // operatorCalls are the calls about operators themselves.
-func (n *Node) operatorCalls() []call {
-	return []call{
-		answers(n, wire.MethodWhoami, observers, anyNode, n.whoami),
-		answers(n, wire.MethodMay, observers, anyNode, n.may),
+func (n *Node) operatorCalls() []seat.Call {
+	return []seat.Call{seat.Answers(n.Seat, wire.MethodWhoami, seat.Observers, seat.AnyNode, n.whoami),
+		seat.Answers(n.Seat, wire.MethodMay, seat.Observers, seat.AnyNode, n.may),
 	}
 }
 
 // whoami answers MethodWhoami. Whoever has a certificate may ask, also one that allows nothing.
-func (n *Node) whoami(ctx context.Context, from link.Identity, _ *none) (*wire.Whoami, error) {
+func (n *Node) whoami(ctx context.Context, from link.Identity, _ *seat.None) (*wire.Whoami, error) {
 	grants := link.GrantsIn(ctx)
 	return &wire.Whoami{Identity: from.String(), Grants: grants.Strings(),
-		Unlimited: grants == nil && n.currentMap().ActiveVersion < wire.VersionGrants,
-		Node:      n.cfg.ID}, nil
+		Unlimited: grants == nil && n.Map().ActiveVersion < wire.VersionGrants, Node: n.ID}, nil
 }
 
 // may answers MethodMay.
-func (n *Node) may(ctx context.Context, from link.Identity, q *wire.May) (*none, error) {
-	if refusal := n.permit(from, link.GrantsIn(ctx), q.Method, q.Request); refusal != nil {
+func (n *Node) may(ctx context.Context, from link.Identity, q *wire.May) (*seat.None, error) {
+	if refusal := n.Permit(from, link.GrantsIn(ctx), q.Method, q.Request); refusal != nil {
 		return nil, refusal
 	}
 	if q.Method != wire.MethodApprove {
@@ -42,8 +41,8 @@ func (n *Node) may(ctx context.Context, from link.Identity, q *wire.May) (*none,
 	case refusal != nil:
 		return nil, refusal
 	case p.Operator == from.String():
-		return nil, wire.Errorf(wire.Forbidden, "%s asked for it: another operator has to approve it",
-			from)
+		return nil, wire.Errorf(wire.Forbidden,
+			"%s asked for it: another operator has to approve it", from)
 	}
 	return nil, nil
 }

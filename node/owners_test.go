@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -24,8 +25,8 @@ func TestContradiction(t *testing.T) {
 		want disagreement
 	}{
 		{"both have it", owner(wire.Owned, 2, false, false), entry(wire.Claimed, "lazio", 2), agreed},
-		{"not told yet", owner(wire.Owned, 2, false, false), entry(wire.Moving, "sicilia", 1), agreed},
-		{"a replica is behind", owner(wire.Owned, 3, false, false),
+		{"not told yet", owner(wire.Owned, 2, false, false), entry(wire.Moving, "sicilia", 1),
+			agreed}, {"a replica is behind", owner(wire.Owned, 3, false, false),
 			entry(wire.Claimed, "sicilia", 2), agreed},
 		{"gone", owner(wire.Released, 2, false, false), entry(wire.Claimed, "sicilia", 2), agreed},
 		{"gone, and told late", owner(wire.Released, 2, false, true),
@@ -50,9 +51,8 @@ func TestUnclaimedReads(t *testing.T) {
 	defer w.close()
 	p := w.plots[0]
 	anchor := w.region(w.currentMap().Anchor(p.slot))
-	n := &Node{cfg: Config{Region: anchor.id, Founding: w.currentMap()}, region: anchor.state,
-		federation: w.federation}
-	n.contact, n.deals = newContact(monotonic, 0), newContact(monotonic, 0)
+	n := &Node{Seat: &seat.Seat{RegionID: anchor.id, Founding: w.currentMap(), Region: anchor.state,
+		Federation: w.federation}, deals: seat.NewContact(seat.Monotonic, 0)}
 	q := &wire.FindMessage{Recipient: w.recipient(p.codes[0]), ID: wire.MessageID{1}}
 	if _, err := n.findMessage(q, 0); !errors.Is(err, wire.NotFound) {
 		t.Errorf("the anchor: got %v, want not found", err)

@@ -4,52 +4,52 @@ import (
 	"context"
 	"errors"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
 // citizenCalls are the calls on this region's citizens and messages.
-func (n *Node) citizenCalls() []call {
-	gateways := only(link.RoleGateway)
-	return []call{
-		raw(n, wire.MethodSubmit, gateways, regionLeads, n.submit),
-		answers(n, wire.MethodLogin, gateways, regionLeads, n.login),
-		answers(n, wire.MethodRelease, only(link.RoleNode), regionLeads, n.release),
+func (n *Node) citizenCalls() []seat.Call {
+	gateways := seat.Only(link.RoleGateway)
+	return []seat.Call{
+		seat.Raw(n.Seat, wire.MethodSubmit, gateways, seat.RegionLeads, n.submit),
+		seat.Answers(n.Seat, wire.MethodLogin, gateways, seat.RegionLeads, n.login),
+		seat.Answers(n.Seat, wire.MethodRelease, seat.Only(link.RoleNode), seat.RegionLeads, n.release),
 
-		changes[wire.Logout, none](n, wire.MethodLogout, wire.CmdLogout, nil),
-		changes[wire.SetProfile, wire.Profile](n, wire.MethodSetProfile, wire.CmdSetProfile,
+		seat.Changes[wire.Logout, seat.None](n.Seat, wire.MethodLogout, wire.CmdLogout, nil),
+		seat.Changes[wire.SetProfile, wire.Profile](n.Seat, wire.MethodSetProfile, wire.CmdSetProfile,
 			func(q *wire.SetProfile) wire.TokenHash { return q.Token }),
-		changes[wire.SetPreference, wire.Preference](n, wire.MethodSetPreference,
+		seat.Changes[wire.SetPreference, wire.Preference](n.Seat, wire.MethodSetPreference,
 			wire.CmdSetPreference,
 			func(q *wire.SetPreference) wire.TokenHash { return q.Token }),
-		changes[wire.SetMessageStatus, wire.MessageStatus](n, wire.MethodSetMessageStatus,
+		seat.Changes[wire.SetMessageStatus, wire.MessageStatus](n.Seat, wire.MethodSetMessageStatus,
 			wire.CmdSetMessageStatus,
 			func(q *wire.SetMessageStatus) wire.TokenHash { return q.Token }),
 
-		reads(n, wire.MethodFindMessage, n.findMessage),
-		reads(n, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (
+		seat.Reads(n.Seat, wire.MethodFindMessage, n.findMessage),
+		seat.Reads(n.Seat, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (
 			*wire.SenderProfile, error) {
-			return n.region.SenderProfile(*q)
+			return n.Seat.Region.SenderProfile(*q)
 		}),
-		reads(n, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (
+		seat.Reads(n.Seat, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Session, error) {
-			return n.region.Session(q.Token, now)
+			return n.Seat.Region.Session(q.Token, now)
 		}),
-		reads(n, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
+		seat.Reads(n.Seat, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Profile, error) {
-			return n.region.Profile(q.Token, now)
-		}),
-		reads(n, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
+			return n.Seat.Region.Profile(q.Token, now)
+		}), seat.Reads(n.Seat, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
 			*wire.Preference, error) {
-			return n.region.Preference(*q, now)
+			return n.Seat.Region.Preference(*q, now)
 		}),
-		reads(n, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (
+		seat.Reads(n.Seat, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (
 			*wire.InboxPage, error) {
-			return n.region.ListInbox(*q, now)
+			return n.Seat.Region.ListInbox(*q, now)
 		}),
-		reads(n, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (
+		seat.Reads(n.Seat, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (
 			*wire.InboxMessage, error) {
-			return n.region.GetInbox(*q, now)
+			return n.Seat.Region.GetInbox(*q, now)
 		}),
 	}
 }
@@ -57,11 +57,11 @@ func (n *Node) citizenCalls() []call {
 // findMessage answers MethodFindMessage. That this region does not have a message of a code that
 // nobody owns says nothing once another anchor may have decided about it.
 func (n *Node) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageView, error) {
-	view, err := n.region.FindMessage(*q)
+	view, err := n.Seat.Region.FindMessage(*q)
 	if !errors.Is(err, wire.NotFound) || n.anchors(q.Recipient.Slot()) {
 		return view, err
 	}
-	switch own, _, e := n.region.Ownership(q.Recipient); {
+	switch own, _, e := n.Seat.Region.Ownership(q.Recipient); {
 	case e != nil:
 		return nil, e
 	case own.State == wire.Owned:
@@ -71,27 +71,14 @@ func (n *Node) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageView,
 		q.Recipient.Slot())
 }
 
-// refused is what look says against a change, before any of it comes into the log: what a citizen
-// of another region sent is not to lie here, and what nobody may change is not worth an entry.
-// This replica may not have applied yet what says otherwise, so a refusal is looked at twice.
-func (n *Node) refused(ctx context.Context, look func() error) error {
-	if look() == nil {
-		return nil
-	}
-	if err := n.regionGroup.Read(ctx); err != nil {
-		return err
-	}
-	return look()
-}
-
 // login answers MethodLogin. A code that this region does not own yet is claimed first, which
 // takes a round to the directory and one to the anchor.
 func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire.Session, error) {
 	if !l.Session.FiscalCode.Valid() {
 		return nil, wire.Malformedf("login without a valid fiscal code")
 	}
-	recipient := n.hasher.Recipient(l.Session.FiscalCode)
-	owned, _, err := n.region.Ownership(recipient)
+	recipient := n.Hasher.Recipient(l.Session.FiscalCode)
+	owned, _, err := n.Seat.Region.Ownership(recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +92,8 @@ func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire
 			return nil, err
 		}
 	}
-	err = n.refused(ctx, func() error {
-		own, _, err := n.region.Ownership(recipient)
+	err = n.Refused(ctx, func() error {
+		own, _, err := n.Seat.Region.Ownership(recipient)
 		if err == nil && own.State == wire.Released {
 			return &wire.Error{Code: wire.Moved, Region: own.Region, Epoch: own.Epoch}
 		}
@@ -116,7 +103,7 @@ func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire
 		return nil, err
 	}
 	var session wire.Session
-	err = n.regionQueue.do(ctx, wire.CmdLogin, l, &session)
+	err = n.RegionQueue.Do(ctx, wire.CmdLogin, l, &session)
 	if errors.Is(err, wire.Conflict) {
 		// The claim ended between check and apply, in favour of somebody else.
 		return nil, wire.Errorf(wire.Unavailable, "the fiscal code is being claimed")
@@ -125,44 +112,4 @@ func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire
 		return nil, err
 	}
 	return &session, nil
-}
-
-// release answers MethodRelease: another region's leader drives a claim of a code that is
-// anchored here.
-func (n *Node) release(ctx context.Context, from link.Identity, batch *wire.ReleaseBatch) (
-	*wire.Results, error) {
-	if len(batch.List) > wire.CommandsMax {
-		return nil, wire.Errorf(wire.TooLarge, "%d releases", len(batch.List))
-	}
-	results := make([]wire.Result, len(batch.List))
-	var commands []wire.Command
-	var at []int // which result is the command's
-	for i := range batch.List {
-		if batch.List[i].To != from.Region {
-			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
-		}
-		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) { // codes of other slots do not wait
-			results[i] = wire.Fail(wire.Errorf(wire.Unavailable, "slot %d is not to be decided "+
-				"here now", s))
-			continue
-		}
-		commands, at = append(commands, wire.Command{Kind: wire.CmdRelease,
-			Body: wire.Encode(&batch.List[i])}), append(at, i)
-	}
-	decided, err := n.regionQueue.submit(ctx, commands)
-	if err != nil {
-		return nil, err
-	}
-	for i := range decided {
-		results[at[i]] = decided[i]
-		if !n.anchors(batch.List[at[i]].Recipient.Slot()) { // stopped or suspended meanwhile
-			results[at[i]] = wire.Fail(wire.Errorf(wire.Unavailable, "not to be decided here now"))
-		}
-	}
-	answer := &wire.Results{List: results}
-	if size := len(wire.Encode(answer)); size > wire.FrameBytesMax { // who asks again asks for fewer
-		return nil, wire.Errorf(wire.TooLarge, "handovers of %d bytes, %d allowed", size,
-			wire.FrameBytesMax)
-	}
-	return answer, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/renewal"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -48,22 +49,22 @@ func newRenewals(n *Node) *renewals {
 
 // renewalCalls are the calls about certificates that are renewed unattended. The region's leader
 // answers them from its memory; see lead.
-func (n *Node) renewalCalls() []call {
-	renewers := operators(link.RightMember, here)
-	return []call{
-		answers(n, wire.MethodAskRenewal, only(link.RoleNode, link.RoleGateway), anyNode,
-			n.renewals.ask), // for itself only
-		answers(n, wire.MethodListRenewals, renewers, anyNode, n.renewals.list),
-		answers(n, wire.MethodSettleRenewal, renewers, anyNode,
-			n.renewals.settle).byOne(undone),
+func (n *Node) renewalCalls() []seat.Call {
+	renewers := seat.Operators(link.RightMember, seat.Here)
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodAskRenewal, seat.Only(link.RoleNode, link.RoleGateway),
+			seat.AnyNode, n.renewals.ask), // for itself only
+		seat.Answers(n.Seat, wire.MethodListRenewals, renewers, seat.AnyNode, n.renewals.list),
+		seat.Answers(n.Seat, wire.MethodSettleRenewal, renewers, seat.AnyNode,
+			n.renewals.settle).ByOne(seat.Undone),
 	}
 }
 
 // lead refuses on a node that does not lead its region, and forgets what was asked of it when it
 // led before. On success r.mu is held.
 func (r *renewals) lead() error {
-	g := r.n.regionGroup
-	if leader, _ := g.Leader(); leader != r.n.cfg.ID {
+	g := r.n.RegionGroup
+	if leader, _ := g.Leader(); leader != r.n.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
 	term := g.Status().Term
@@ -82,16 +83,16 @@ func (r *renewals) lead() error {
 // ask answers MethodAskRenewal. Whoever it is from gets a certificate of itself only.
 func (r *renewals) ask(ctx context.Context, from link.Identity, a *wire.AskRenewal) (
 	*wire.Renewal, error) {
-	id, err := renewal.Check(a, r.n.link.Judge)
+	id, err := renewal.Check(a, r.n.Link.Judge)
 	switch {
 	case err != nil:
 		return nil, err
 	case id != from:
 		return nil, wire.Errorf(wire.Forbidden, "%s asks for a certificate of %s", from, id)
-	case id.Region != r.n.cfg.Region:
-		return nil, wire.Errorf(wire.Forbidden, "%s is not of region %s", id, r.n.cfg.Region)
+	case id.Region != r.n.RegionID:
+		return nil, wire.Errorf(wire.Forbidden, "%s is not of region %s", id, r.n.RegionID)
 	}
-	if err := renewal.OnMap(r.n.currentMap(), id); err != nil {
+	if err := renewal.OnMap(r.n.Map(), id); err != nil {
 		return nil, err
 	}
 	w, err := r.enter(id.String(), a)
@@ -104,7 +105,7 @@ func (r *renewals) ask(ctx context.Context, from link.Identity, a *wire.AskRenew
 	case <-w.done:
 	case <-patience.C:
 	case <-ctx.Done():
-	case <-r.n.stopping:
+	case <-r.n.Stopping:
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,7 +151,8 @@ func (r *renewals) enter(id string, a *wire.AskRenewal) (*renewalAsked, error) {
 }
 
 // list answers MethodListRenewals.
-func (r *renewals) list(ctx context.Context, _ link.Identity, _ *none) (*wire.Renewals, error) {
+func (r *renewals) list(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.Renewals,
+	error) {
 	patience := time.NewTimer(wire.RenewalWait)
 	defer patience.Stop()
 	for over := false; ; {
@@ -167,7 +169,7 @@ func (r *renewals) list(ctx context.Context, _ link.Identity, _ *none) (*wire.Re
 		case <-changed:
 		case <-patience.C:
 			over = true
-		case <-r.n.stopping:
+		case <-r.n.Stopping:
 			over = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -187,12 +189,12 @@ func (r *renewals) undecided() (list []wire.PendingRenewal) {
 
 // settle answers MethodSettleRenewal.
 func (r *renewals) settle(_ context.Context, _ link.Identity, s *wire.SettleRenewal) (
-	*none, error) {
+	*seat.None, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	if len(s.Certificate) > 0 {
-		id, err := r.n.link.Judge(s.Certificate)
+		id, err := r.n.Link.Judge(s.Certificate)
 		if err != nil {
 			return nil, err
 		}
@@ -246,7 +248,7 @@ func (n *Node) openHolder() (err error) {
 		return nil
 	}
 	n.holder, err = renewal.NewHolder(renewal.Config{Files: n.cfg.Renew,
-		Certificate: n.cfg.Certificate, Judge: n.link.Judge, Ask: n.askRenewal, Logger: n.log,
+		Certificate: n.cfg.Certificate, Judge: n.Link.Judge, Ask: n.askRenewal, Logger: n.Log,
 		Registerer: n.cfg.Registerer})
 	return err
 }
@@ -261,13 +263,13 @@ func (n *Node) keepCertificate(ctx context.Context) error {
 
 // askRenewal asks the region's leader, which may be this node.
 func (n *Node) askRenewal(ctx context.Context, a *wire.AskRenewal) (*wire.Renewal, error) {
-	leader, known := n.regionGroup.Leader()
+	leader, known := n.RegionGroup.Leader()
 	if !known {
 		return nil, wire.Errorf(wire.Unavailable, "the region has no leader")
 	}
-	if leader == n.cfg.ID {
-		return n.renewals.ask(ctx, n.link.Self(), a)
+	if leader == n.ID {
+		return n.renewals.ask(ctx, n.Link.Self(), a)
 	}
 	r := new(wire.Renewal)
-	return r, n.callNode(ctx, leader, wire.MethodAskRenewal, a, r)
+	return r, n.CallNode(ctx, leader, wire.MethodAskRenewal, a, r)
 }

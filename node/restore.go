@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/adminhttp"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -15,42 +16,44 @@ import (
 const incarnationPeriod = 2 * time.Second
 
 // restoreCalls are the calls about restored groups.
-func (n *Node) restoreCalls() []call {
-	return []call{
-		answers(n, wire.MethodIncarnations, only(link.RoleNode), anyNode, n.incarnations),
-		answers(n, wire.MethodRestores, observers, anyNode, n.restores),
-		answers(n, wire.MethodFenceRegion, operators(link.RightOperator, asked(
-			func(_ *wire.Map, f *wire.FenceRegion) []wire.RegionID { return just(f.Region) })),
-			federationLeads, n.fenceRegion).when(of(func(m *wire.Map, f *wire.FenceRegion) bool {
+func (n *Node) restoreCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodIncarnations, seat.Only(link.RoleNode), seat.AnyNode,
+			n.incarnations),
+		seat.Answers(n.Seat, wire.MethodRestores, seat.Observers, seat.AnyNode, n.restores),
+		seat.Answers(n.Seat, wire.MethodFenceRegion, seat.Operators(link.RightOperator, seat.Asked(
+			func(_ *wire.Map, f *wire.FenceRegion) []wire.RegionID { return seat.Just(f.Region) })),
+			seat.FederationLeads, n.fenceRegion).When(seat.Hurts(func(m *wire.Map,
+			f *wire.FenceRegion) bool {
 			r, _ := m.RegionByID(f.Region)
 			return r.Incarnation != f.Incarnation // otherwise it is fenced already
-		})),
-		answers(n, wire.MethodForgoReport, operators(link.RightOperator, asked(
-			func(_ *wire.Map, f *wire.ForgoReport) []wire.RegionID { return just(f.Region) })),
-			federationLeads, n.forgoReport).when(always[wire.ForgoReport]()),
-		answers(n, wire.MethodReport, only(link.RoleNode), federationLeads, n.takeReport),
+		})), seat.Answers(n.Seat, wire.MethodForgoReport, seat.Operators(link.RightOperator, seat.Asked(
+			func(_ *wire.Map, f *wire.ForgoReport) []wire.RegionID { return seat.Just(f.Region) })),
+			seat.FederationLeads, n.forgoReport).When(seat.Always[wire.ForgoReport]()),
+		seat.Answers(n.Seat, wire.MethodReport, seat.Only(link.RoleNode), seat.FederationLeads,
+			n.takeReport),
 	}
 }
 
-func (n *Node) incarnations(_ context.Context, from link.Identity, _ *none) (
+func (n *Node) incarnations(_ context.Context, from link.Identity, _ *seat.None) (
 	*wire.Incarnations, error) {
-	asker, _ := n.currentMap().RegionByID(from.Region)
-	return &wire.Incarnations{Federation: n.federation.Incarnation(),
-		RegionID: n.cfg.Region, Region: n.region.Incarnation(), Asker: asker.Incarnation}, nil
+	asker, _ := n.Map().RegionByID(from.Region)
+	return &wire.Incarnations{Federation: n.Seat.Federation.Incarnation(),
+		RegionID: n.RegionID, Region: n.Seat.Region.Incarnation(), Asker: asker.Incarnation}, nil
 }
 
 // restores answers MethodRestores: how far the groups that were restored are, as is known here.
-func (n *Node) restores(_ context.Context, _ link.Identity, _ *none) (*wire.Restores, error) {
+func (n *Node) restores(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Restores, error) {
 	var list wire.Restores
-	if n.federation.Incarnation() > 0 {
-		r, err := n.federation.Restore()
+	if n.Seat.Federation.Incarnation() > 0 {
+		r, err := n.Seat.Federation.Restore()
 		if err != nil {
 			return nil, err
 		}
 		list.List = append(list.List, r)
 	}
-	if n.region.Incarnation() > 0 {
-		_, r := n.region.Restore()
+	if n.Seat.Region.Incarnation() > 0 {
+		_, r := n.Seat.Region.Restore()
 		list.List = append(list.List, r)
 	}
 	return &list, nil
@@ -58,53 +61,30 @@ func (n *Node) restores(_ context.Context, _ link.Identity, _ *none) (*wire.Rest
 
 // forgoReport answers MethodForgoReport.
 func (n *Node) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
-	*none, error) {
-	if err := n.lost("restore forgo", f.Region, f.Healthy); err != nil {
+	*seat.None, error) {
+	if err := n.CheckLost("restore forgo", f.Region, f.Healthy); err != nil {
 		return nil, err
 	}
 	f.Healthy = false // it is said to this process
-	_, err := n.administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
+	_, err := n.Administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
 	return nil, err
 }
 
 // takeReport answers MethodReport. A node speaks for its own region only.
 func (n *Node) takeReport(ctx context.Context, from link.Identity, r *wire.OwnershipReport) (
-	*none, error) {
+	*seat.None, error) {
 	if r.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	return nil, n.federationQueue.do(ctx, wire.CmdReport, r, nil)
-}
-
-// serves says why a region that was restored, or is about to be, takes nothing and answers nothing.
-func (n *Node) serves() error {
-	own := n.region.Incarnation()
-	r, known := n.currentMap().RegionByID(n.cfg.Region)
-	switch {
-	case known && r.Incarnation > own:
-		return wire.Errorf(wire.NotReady, "region %s was restored as incarnation %d, this node is "+
-			"of incarnation %d", n.cfg.Region, r.Incarnation, own)
-	case own == 0:
-		return nil
-	case !n.mapKnown():
-		return wire.Errorf(wire.NotReady, "region %s is restored as incarnation %d, and the "+
-			"federation's map is not known yet", n.cfg.Region, own)
-	case r.Incarnation < own:
-		return wire.Errorf(wire.NotReady, "region %s is restored as incarnation %d, and the map "+
-			"has %d: fence the region", n.cfg.Region, own, r.Incarnation)
-	case !n.region.Reconciled():
-		return wire.Errorf(wire.NotReady, "region %s is restored, and its codes are being "+
-			"compared with the directory", n.cfg.Region)
-	}
-	return nil
+	return nil, n.FederationQueue.Do(ctx, wire.CmdReport, r, nil)
 }
 
 // restoreHealth says what waits for a restore to be finished.
 func (n *Node) restoreHealth(h *adminhttp.Health) {
-	if err := n.serves(); err != nil {
+	if err := n.CheckServes(); err != nil {
 		h.Reasons = append(h.Reasons, wire.AsError(err).Detail)
 	}
-	awaited, err := n.federation.Awaited()
+	awaited, err := n.Seat.Federation.Awaited()
 	if err != nil || len(awaited) == 0 {
 		return
 	}
@@ -124,18 +104,18 @@ func (n *Node) watchIncarnations(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		m := n.currentMap()
-		r, _ := m.RegionByID(n.cfg.Region)
-		if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(),
+		m := n.Map()
+		r, _ := m.RegionByID(n.RegionID)
+		if err := superseded(seat.RegionGroup(n.RegionID), n.Seat.Region.Incarnation(),
 			r.Incarnation); err != nil {
 			return err
 		}
-		if len(m.Nodes) == 0 || n.federationContact() < contactMax &&
-			n.regionGroup.Ready() == nil {
+		if len(m.Nodes) == 0 || n.FederationContact() < seat.ContactMax &&
+			n.RegionGroup.Ready() == nil {
 			continue
 		}
 		other := m.Nodes[rand.IntN(len(m.Nodes))]
-		if other.ID == n.cfg.ID {
+		if other.ID == n.ID {
 			continue
 		}
 		if err := n.compareIncarnations(ctx, other.ID); err != nil {
@@ -149,17 +129,18 @@ func (n *Node) compareIncarnations(ctx context.Context, other wire.NodeID) error
 	ctx, cancel := context.WithTimeout(ctx, incarnationPeriod)
 	defer cancel()
 	var theirs wire.Incarnations
-	if n.callNode(ctx, other, wire.MethodIncarnations, nil, &theirs) != nil {
+	if n.CallNode(ctx, other, wire.MethodIncarnations, nil, &theirs) != nil {
 		return nil
 	}
 	region := theirs.Asker
-	if theirs.RegionID == n.cfg.Region {
+	if theirs.RegionID == n.RegionID {
 		region = max(region, theirs.Region)
 	}
-	if err := superseded(regionGroup(n.cfg.Region), n.region.Incarnation(), region); err != nil {
+	if err := superseded(seat.RegionGroup(n.RegionID), n.Seat.Region.Incarnation(),
+		region); err != nil {
 		return err
 	}
-	return superseded(federationGroup, n.federation.Incarnation(), theirs.Federation)
+	return superseded(seat.FederationGroup, n.Seat.Federation.Incarnation(), theirs.Federation)
 }
 
 // superseded is why a node stops that holds an earlier incarnation of a group.

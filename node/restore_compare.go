@@ -15,20 +15,20 @@ const comparePage = 4096
 // reconcile compares a restored region's codes with the directory, on its leader, and returns when
 // the region may serve. What another leader had compared stays compared.
 func (n *Node) reconcile(ctx context.Context) error {
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	if n.region.Reconciled() {
+	if n.Seat.Region.Reconciled() {
 		return nil
 	}
-	own := n.region.Incarnation()
-	m := n.currentMap()
-	if r, ok := m.RegionByID(n.cfg.Region); !ok || r.Incarnation != own {
+	own := n.Seat.Region.Incarnation()
+	m := n.Map()
+	if r, ok := m.RegionByID(n.RegionID); !ok || r.Incarnation != own {
 		return wire.Errorf(wire.NotReady, "the map does not know incarnation %d yet", own)
 	}
 	// From the fence on nothing that an earlier incarnation says reaches the directory, so that
 	// a replica that has applied the fence shows all that it ever said.
-	awaited, err := n.federation.Awaited()
+	awaited, err := n.Seat.Federation.Awaited()
 	if err != nil {
 		return err
 	}
@@ -39,13 +39,13 @@ func (n *Node) reconcile(ctx context.Context) error {
 	if err := n.reconcileSlots(ctx, m); err != nil {
 		return err
 	}
-	last, _ := n.region.Restore()
+	last, _ := n.Seat.Region.Restore()
 	c := &comparison{n: n, m: m, page: wire.Reconcile{Incarnation: own, Last: last}}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
-	_, r := n.region.Restore()
-	n.log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
+	_, r := n.Seat.Region.Restore()
+	n.Log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
 		"released", r.Counts.Released, "raised", r.Counts.Raised, "lost", r.Counts.Lost,
 		"ahead", r.Counts.Ahead, "lost_after_index", r.Index, "lost_after", r.Time.String())
 	return nil
@@ -56,11 +56,11 @@ func (n *Node) reconcile(ctx context.Context) error {
 func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
 	granted := map[uint64][]wire.Slot{}
 	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.region.SlotAt(s)
+		epoch, held := n.Seat.Region.SlotAt(s)
 		_, moving := m.SlotDeal(s)
-		switch ours := m.Anchor(s) == n.cfg.Region; {
+		switch ours := m.Anchor(s) == n.RegionID; {
 		case held && !ours && epoch < m.SlotEpoch(s):
-			err := n.regionQueue.do(ctx, wire.CmdFenceSlot,
+			err := n.RegionQueue.Do(ctx, wire.CmdFenceSlot,
 				&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)}, nil)
 			if err != nil {
 				return err
@@ -70,7 +70,7 @@ func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
 		}
 	}
 	for epoch, slots := range granted {
-		err := n.regionQueue.do(ctx, wire.CmdGrantSlots,
+		err := n.RegionQueue.Do(ctx, wire.CmdGrantSlots,
 			&wire.GrantSlots{SlotEpoch: epoch, Slots: slots}, nil)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ type comparison struct {
 }
 
 func (c *comparison) run(ctx context.Context) error {
-	from, ok := following(c.page.Last)
+	from, ok := c.page.Last.Next()
 	if c.page.Last.IsZero() {
 		from, ok = wire.Recipient{}, true
 	}
@@ -119,7 +119,7 @@ func (c *comparison) run(ctx context.Context) error {
 
 func (c *comparison) fill() (err error) {
 	if len(c.directory) == 0 && !c.directoryDone {
-		c.directory, err = c.n.federation.Entries(c.directoryFrom, comparePage)
+		c.directory, err = c.n.Seat.Federation.Entries(c.directoryFrom, comparePage)
 		if err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (c *comparison) fill() (err error) {
 		}
 	}
 	if len(c.owners) == 0 && !c.ownersDone {
-		if c.owners, err = c.n.region.Owners(c.ownersFrom, comparePage); err != nil {
+		if c.owners, err = c.n.Seat.Region.Owners(c.ownersFrom, comparePage); err != nil {
 			return err
 		}
 		if c.ownersDone = len(c.owners) < comparePage; !c.ownersDone {
@@ -138,20 +138,10 @@ func (c *comparison) fill() (err error) {
 	return nil
 }
 
-// after is following, with the second result turned round.
+// after is the next code in order, and whether there is none.
 func after(r wire.Recipient) (wire.Recipient, bool) {
-	next, ok := following(r)
+	next, ok := r.Next()
 	return next, !ok
-}
-
-// following is the next code in order; false for the last one.
-func following(r wire.Recipient) (wire.Recipient, bool) {
-	for i := len(r) - 1; i >= 0; i-- {
-		if r[i]++; r[i] != 0 {
-			return r, true
-		}
-	}
-	return r, false
 }
 
 // one compares the next code.
@@ -180,7 +170,7 @@ func (c *comparison) one() {
 
 // judge says what the region has to learn of one code.
 func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Owner) {
-	self := c.n.cfg.Region
+	self := c.n.RegionID
 	k := wire.Standing{Recipient: r, Region: d.Region, Epoch: d.Epoch}
 	if d.State == wire.Moving && d.Region == self {
 		k.Region, k.Epoch, k.Leaving = d.To, d.Epoch+1, true
@@ -217,12 +207,12 @@ func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Own
 func (c *comparison) anchored(s wire.Slot) bool {
 	deal, moving := c.m.SlotDeal(s)
 	from, _ := c.m.RegionByTag(deal.From)
-	return c.m.Anchor(s) == c.n.cfg.Region || moving && from.ID == c.n.cfg.Region
+	return c.m.Anchor(s) == c.n.RegionID || moving && from.ID == c.n.RegionID
 }
 
 // log logs what was found.
 func (c *comparison) log(ctx context.Context) error {
-	err := c.n.regionQueue.do(ctx, wire.CmdReconcile, &c.page, nil)
+	err := c.n.RegionQueue.Do(ctx, wire.CmdReconcile, &c.page, nil)
 	c.page.List, c.page.Counts = nil, wire.ReconcileCounts{}
 	return err
 }

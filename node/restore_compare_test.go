@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -20,7 +21,7 @@ func TestRestoredAnchorLearnsOwners(t *testing.T) {
 	m.SlotOwners[held], m.SlotOwners[coming] = 1, 1
 	m.PutSlotDeal(wire.SlotDeal{Slot: leaving, From: 1})
 	m.PutSlotDeal(wire.SlotDeal{Slot: coming, From: 2})
-	c := &comparison{n: &Node{cfg: Config{Region: "lazio"}}, m: m}
+	c := &comparison{n: &Node{Seat: &seat.Seat{RegionID: "lazio"}}, m: m}
 	for slot, learns := range map[wire.Slot]bool{held: true, leaving: true, coming: true,
 		others: false} {
 		r := wire.Recipient{byte(slot >> 2), byte(slot << 6), 15: 1}

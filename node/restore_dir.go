@@ -10,20 +10,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/datadir"
 	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
-
-// restoredFile lies in a group's directory from a restore on until the group has begun: its state
-// has no log that leads up to it.
-const restoredFile = "restored"
-
-// replica is a group's state as a node opens it.
-type replica interface {
-	consensus.StateMachine
-	// Incarnation counts how often the group was restored from a backup.
-	Incarnation() uint32
-}
 
 // RestoreConfig says what a data directory is to be made of. Required unless a default is given.
 type RestoreConfig struct {
@@ -60,10 +51,10 @@ func (c *RestoreConfig) validate() error {
 	check(c.Region.Valid(), "region %q is not 1-%d of [a-z0-9-]", c.Region, wire.NameBytesMax)
 	check(c.Identity.Incarnation > 0, "a restored group's incarnation is at least 1")
 	if region, is := strings.CutPrefix(c.Identity.Group, "region/"); is {
-		check(wire.RegionID(region) == c.Region, "the copy is of region %s, node %s is of region %s",
-			region, c.Node, c.Region)
+		check(wire.RegionID(region) == c.Region,
+			"the copy is of region %s, node %s is of region %s", region, c.Node, c.Region)
 	} else {
-		check(c.Identity.Group == federationGroup, "the copy is of group %q", c.Identity.Group)
+		check(c.Identity.Group == seat.FederationGroup, "the copy is of group %q", c.Identity.Group)
 	}
 	return errors.Join(errs...)
 }
@@ -83,69 +74,69 @@ func RestoreGroup(c RestoreConfig) (err error) {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	d, err := lockDataDir(c.Dir)
+	d, err := datadir.Lock(c.Dir)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
+	defer func() { err = errors.Join(err, d.Close()) }()
 	// A fresh directory becomes the node's; another node's is refused.
-	if err := d.ownedBy(owner{Format: ownerFormat, Federation: c.Identity.Federation,
+	if err := d.OwnedBy(datadir.Owner{Format: datadir.Format, Federation: c.Identity.Federation,
 		Region: c.Region, Node: c.Node}); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if err := d.restore(&c); err != nil {
+	if err := restoreInto(d, &c); err != nil {
 		return fmt.Errorf("restore %s: %w", c.Identity.Group, err)
 	}
 	return nil
 }
 
-func (d *dataDir) restore(c *RestoreConfig) error {
+func restoreInto(d *datadir.Dir, c *RestoreConfig) error {
 	sub := "federation"
-	if c.Identity.Group != federationGroup {
+	if c.Identity.Group != seat.FederationGroup {
 		sub = "region"
 	}
-	there := !missing(d.sub(sub))
+	there := !datadir.Missing(d.Sub(sub))
 	if there && !c.Replace {
-		return fmt.Errorf("%s: %w", d.sub(sub), ErrRestoredOver)
+		return fmt.Errorf("%s: %w", d.Sub(sub), ErrRestoredOver)
 	}
 	// A copy that turns out to be damaged leaves what is there as it is.
-	making := d.sub(sub + ".restoring")
-	err := d.build(c, making)
+	making := d.Sub(sub + ".restoring")
+	err := build(d, c, making)
 	if err != nil {
 		return errors.Join(err, c.FS.RemoveAll(making))
 	}
 	if there {
-		aside, err := d.aside(sub)
+		aside, err := aside(d, sub)
 		if err != nil {
 			return err
 		}
-		if err := os.Rename(d.sub(sub), aside); err != nil {
+		if err := os.Rename(d.Sub(sub), aside); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(d.sub(sub), 0o700); err != nil {
+	if err := os.MkdirAll(d.Sub(sub), 0o700); err != nil {
 		return err
 	}
-	if err := c.FS.MkdirAll(d.sub(sub), 0o700); err != nil { // of the state, if it is another one
+	if err := c.FS.MkdirAll(d.Sub(sub), 0o700); err != nil { // of the state, if it is another one
 		return err
 	}
-	if err := c.FS.Rename(filepath.Join(making, "state"), d.sub(sub, "state")); err != nil {
+	if err := c.FS.Rename(filepath.Join(making, "state"), d.Sub(sub, "state")); err != nil {
 		return err
 	}
 	if err := c.FS.RemoveAll(making); err != nil {
 		return err
 	}
-	if err := syncDirOf(c.FS, d.sub(sub)); err != nil {
+	if err := syncDirOf(c.FS, d.Sub(sub)); err != nil {
 		return err
 	}
-	if err := syncDirOf(c.FS, d.sub()); err != nil {
+	if err := syncDirOf(c.FS, d.Sub()); err != nil {
 		return err
 	}
-	return writeSynced(d.sub(sub), restoredFile, nil)
+	return d.MarkRestored(sub)
 }
 
 // build makes the state in a directory beside where it will lie, and shows its map.
-func (d *dataDir) build(c *RestoreConfig, making string) error {
+func build(d *datadir.Dir, c *RestoreConfig, making string) error {
 	if err := c.FS.RemoveAll(making); err != nil { // of a restore that broke off
 		return err
 	}
@@ -156,11 +147,11 @@ func (d *dataDir) build(c *RestoreConfig, making string) error {
 	plan.Configuration = consensus.EncodeMembers([]consensus.Member{{Node: c.Founder,
 		Voter: true}})
 	cfg := store.Config{Dir: filepath.Join(making, "state"), FS: c.FS, Identity: c.Identity,
-		Sync: c.Identity.Group == federationGroup}
+		Sync: c.Identity.Group == seat.FederationGroup}
 	if err := store.Build(cfg, plan); err != nil {
 		return err
 	}
-	if c.OnMap == nil || c.Identity.Group != federationGroup {
+	if c.OnMap == nil || c.Identity.Group != seat.FederationGroup {
 		return nil
 	}
 	m, err := federation.ReadMap(cfg)
@@ -171,40 +162,17 @@ func (d *dataDir) build(c *RestoreConfig, making string) error {
 }
 
 // aside is a name for a group's directory that is replaced.
-func (d *dataDir) aside(sub string) (string, error) {
+func aside(d *datadir.Dir, sub string) (string, error) {
 	for n := 1; n < 1000; n++ {
-		if path := d.sub(fmt.Sprintf("%s.replaced-%d", sub, n)); missing(path) {
+		if path := d.Sub(fmt.Sprintf("%s.replaced-%d", sub, n)); datadir.Missing(path) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("too many replaced directories beside %s", d.sub(sub))
-}
-
-// restored reports whether a group begins from a backup now.
-func (d *dataDir) restored(sub string) bool { return !missing(d.sub(sub, restoredFile)) }
-
-// begun notes that a restored group has begun: from here on its log is as needed as any.
-func (d *dataDir) begun(sub string) error {
-	err := os.Remove(d.sub(sub, restoredFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return syncDir(d.sub(sub))
+	return "", fmt.Errorf("too many replaced directories beside %s", d.Sub(sub))
 }
 
 func syncDirOf(fs vfs.FS, path string) error {
 	f, err := fs.OpenDir(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func (n *Node) reportOwnership(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := n.report(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.log.Warn("the report to the restored federation waits", "reason", err.Error())
+			n.Log.Warn("the report to the restored federation waits", "reason", err.Error())
 		}
 		select {
 		case <-tick.C:
@@ -25,35 +25,35 @@ func (n *Node) reportOwnership(ctx context.Context) error {
 }
 
 func (n *Node) report(ctx context.Context) error {
-	if due, err := n.federation.Unreported(n.cfg.Region); err != nil || !due {
+	if due, err := n.Seat.Federation.Unreported(n.RegionID); err != nil || !due {
 		return err
 	}
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	page := wire.OwnershipReport{Region: n.cfg.Region, Incarnation: n.federation.Incarnation(),
-		RegionIncarnation: n.region.Incarnation()}
+	page := wire.OwnershipReport{Region: n.RegionID, Incarnation: n.Seat.Federation.Incarnation(),
+		RegionIncarnation: n.Seat.Region.Incarnation()}
 	for s := range wire.Slot(wire.Slots) {
-		if epoch, held := n.region.SlotAt(s); held {
+		if epoch, held := n.Seat.Region.SlotAt(s); held {
 			page.Slots, page.Epochs = append(page.Slots, s), append(page.Epochs, epoch)
 		}
 	}
 	for from, more := (wire.Recipient{}), true; more; {
-		owners, err := n.region.Owners(from, wire.ReconcileMax)
+		owners, err := n.Seat.Region.Owners(from, wire.ReconcileMax)
 		if err != nil {
 			return err
 		}
 		if more = len(owners) == wire.ReconcileMax; more {
-			from, more = following(owners[len(owners)-1].Recipient)
+			from, more = owners[len(owners)-1].Recipient.Next()
 		}
 		page.Done = !more
-		page.List = standings(owners, n.cfg.Region)
+		page.List = standings(owners, n.RegionID)
 		if err := n.sendReport(ctx, &page); err != nil {
 			return err
 		}
 		page.Slots, page.Epochs = nil, nil
 	}
-	n.log.Info("the region's codes were reported to the restored federation", "incarnation",
+	n.Log.Info("the region's codes were reported to the restored federation", "incarnation",
 		page.Incarnation)
 	return nil
 }
@@ -61,7 +61,7 @@ func (n *Node) report(ctx context.Context) error {
 func (n *Node) sendReport(ctx context.Context, page *wire.OwnershipReport) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.callFederation(ctx, wire.MethodReport, page, nil)
+	return n.CallFederation(ctx, wire.MethodReport, page, nil)
 }
 
 // standings are what a region's log says of codes that are settled: a claim under way, and a move

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
@@ -18,23 +19,21 @@ const (
 	slotsPeriod = time.Second
 	// slotsAtOnce bounds the slots whose hand-over is under way at a time.
 	slotsAtOnce = 8
-	// anchorContactMax is how long an anchor decides about unclaimed codes after it last knew all
-	// deals: operators may deal its slots to another region after twice this time.
-	anchorContactMax = wire.SlotForceWait / 2
-	// dealsPeriod is how often it makes sure that it does.
-	dealsPeriod = anchorContactMax / 6
 )
 
 // slotCalls are the calls about anchor slots.
-func (n *Node) slotCalls() []call {
-	return []call{
-		answers(n, wire.MethodHandOverSlot, only(link.RoleNode), regionLeads, n.handOverSlot),
-		answers(n, wire.MethodDealSlots, operators(link.RightOperator, asked(dealtRegions)),
-			federationLeads, n.dealSlots).when(
-			of(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
-		answers(n, wire.MethodSettleSlots, only(link.RoleNode).or(link.RightOperator, asked(
-			func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return just(s.Region) })),
-			federationLeads, n.settleSlots).when(always[wire.SettleSlots]()),
+func (n *Node) slotCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodHandOverSlot, seat.Only(link.RoleNode), seat.RegionLeads,
+			n.handOverSlot),
+		seat.Answers(n.Seat, wire.MethodDealSlots, seat.Operators(link.RightOperator,
+			seat.Asked(dealtRegions)),
+			seat.FederationLeads, n.dealSlots).When(
+			seat.Hurts(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
+		seat.Answers(n.Seat, wire.MethodSettleSlots, seat.Only(link.RoleNode).Or(link.RightOperator,
+			seat.Asked(
+				func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return seat.Just(s.Region) })),
+			seat.FederationLeads, n.settleSlots).When(seat.Always[wire.SettleSlots]()),
 	}
 }
 
@@ -49,7 +48,7 @@ func (n *Node) leadSlots(ctx context.Context) error {
 	for {
 		err := n.slotsRound(ctx)
 		if err != nil && ctx.Err() == nil {
-			n.log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
+			n.Log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
 				slog.String("reason", err.Error()))
 		}
 		select {
@@ -60,56 +59,18 @@ func (n *Node) leadSlots(ctx context.Context) error {
 	}
 }
 
-// keepDeals has the federation's leader confirm that this replica knows every deal of slots. That
-// it hears from the leader does not say so: after a cut heartbeats come back some seconds before
-// the log does.
-func (n *Node) keepDeals(ctx context.Context) {
-	for {
-		pause := dealsPeriod
-		if err := n.confirmDeals(ctx); err != nil {
-			pause = dutyPause
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (n *Node) confirmDeals(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
-	defer cancel()
-	asked := n.cfg.Uptime()
-	var newest wire.MapVersion
-	err := n.callFederation(ctx, wire.MethodConfirmMap, nil, &newest)
-	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
-		n.deals.note(n.cfg.Uptime() - asked)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if m, ok := n.federation.Map(); !ok || m.Version < newest.Version {
-		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
-			newest.Version)
-	}
-	n.deals.note(n.cfg.Uptime() - asked)
-	return nil
-}
-
 // grantSlots logs the anchor slots that the founding map deals to the region, once.
 func (n *Node) grantSlots(ctx context.Context) error {
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	m, ok := n.federation.Map()
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
 	grant := wire.GrantSlots{SlotEpoch: wire.SlotEpochFounding}
 	for s := range wire.Slot(wire.Slots) {
-		epoch, _ := n.region.SlotAt(s)
+		epoch, _ := n.Seat.Region.SlotAt(s)
 		if n.foundingSlot(m, s) && epoch < wire.SlotEpochFounding {
 			grant.Slots = append(grant.Slots, s)
 		}
@@ -117,16 +78,11 @@ func (n *Node) grantSlots(ctx context.Context) error {
 	if len(grant.Slots) == 0 {
 		return nil
 	}
-	return n.regionQueue.do(ctx, wire.CmdGrantSlots, &grant, nil)
-}
-
-// foundingSlot reports whether the region has a slot since the founding.
-func (n *Node) foundingSlot(m *wire.Map, s wire.Slot) bool {
-	return m.Anchor(s) == n.cfg.Region && m.SlotEpoch(s) == wire.SlotEpochFounding
+	return n.RegionQueue.Do(ctx, wire.CmdGrantSlots, &grant, nil)
 }
 
 func (n *Node) slotsRound(ctx context.Context) error {
-	m, ok := n.federation.Map()
+	m, ok := n.Seat.Federation.Map()
 	if !ok {
 		return nil
 	}
@@ -138,9 +94,9 @@ func (n *Node) slotsRound(ctx context.Context) error {
 	var done, granted wire.SettleSlots
 	var gone []wire.Command
 	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.region.SlotAt(s)
+		epoch, held := n.Seat.Region.SlotAt(s)
 		deal, moving := m.SlotDeal(s)
-		if m.Anchor(s) != n.cfg.Region {
+		if m.Anchor(s) != n.RegionID {
 			if held && !moving && epoch < m.SlotEpoch(s) {
 				gone = append(gone, wire.Command{Kind: wire.CmdFenceSlot,
 					Body: wire.Encode(&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)})})
@@ -184,7 +140,7 @@ func (n *Node) giveUpSlots(ctx context.Context, fences []wire.Command) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	_, err := n.regionQueue.submit(ctx, fences)
+	_, err := n.RegionQueue.Submit(ctx, fences)
 	return err
 }
 
@@ -229,9 +185,9 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 		return false, n.markSlot(ctx, s, m.SlotEpoch(s))
 	}
 	from, _ := m.RegionByTag(deal.From)
-	epoch, held := n.region.SlotAt(s)
+	epoch, held := n.Seat.Region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
-	now, err := n.regionTime(ctx)
+	now, err := n.RegionTime(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -277,7 +233,7 @@ func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOver
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	page := new(wire.SlotPage)
-	err := n.callRegion(ctx, from, wire.MethodHandOverSlot, q, page)
+	err := n.CallRegion(ctx, from, wire.MethodHandOverSlot, q, page)
 	if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
 		away.note(from)
 	}
@@ -290,7 +246,7 @@ func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOver
 func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 	var above wire.Recipient
 	for {
-		marks, more, err := n.federation.SlotMarks(s, above, wire.SlotRowsMax)
+		marks, more, err := n.Seat.Federation.SlotMarks(s, above, wire.SlotRowsMax)
 		if err != nil {
 			return err
 		}
@@ -299,7 +255,7 @@ func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 			return err
 		}
 		if !more {
-			n.log.LogAttrs(ctx, slog.LevelDebug, "anchor slot taken without its old holder",
+			n.Log.LogAttrs(ctx, slog.LevelDebug, "anchor slot taken without its old holder",
 				slog.Int("slot", int(s)))
 			return nil
 		}
@@ -310,7 +266,7 @@ func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 func (n *Node) importSlot(ctx context.Context, m *wire.ImportSlot) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.regionQueue.do(ctx, wire.CmdImportSlot, m, nil)
+	return n.RegionQueue.Do(ctx, wire.CmdImportSlot, m, nil)
 }
 
 // settle tells the federation that slots have arrived.
@@ -318,63 +274,49 @@ func (n *Node) settle(ctx context.Context, d wire.SettleSlots, granted bool) err
 	if len(d.Slots) == 0 {
 		return nil
 	}
-	d.Region, d.Granted = n.cfg.Region, granted
+	d.Region, d.Granted = n.RegionID, granted
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.callFederation(ctx, wire.MethodSettleSlots, &d, nil)
+	return n.CallFederation(ctx, wire.MethodSettleSlots, &d, nil)
 }
 
 // handOverSlot answers MethodHandOverSlot on the old holder's leader: it fences the slot, if that
 // was not done before, and answers a page.
 func (n *Node) handOverSlot(ctx context.Context, from link.Identity, q *wire.HandOverSlot) (
 	*wire.SlotPage, error) {
-	m := n.currentMap()
+	m := n.Map()
 	deal, moving := m.SlotDeal(q.Slot)
 	holder, _ := m.RegionByTag(deal.From)
 	switch {
 	case m.SlotEpoch(q.Slot) < q.Epoch:
 		return nil, wire.Errorf(wire.NotReady, "the deal of slot %d is not known here yet", q.Slot)
 	case !moving || m.SlotEpoch(q.Slot) != q.Epoch || m.Anchor(q.Slot) != from.Region ||
-		holder.ID != n.cfg.Region:
+		holder.ID != n.RegionID:
 		return nil, wire.Errorf(wire.Forbidden, "slot %d is not on its way from %s to %s", q.Slot,
-			n.cfg.Region, from.Region)
+			n.RegionID, from.Region)
 	}
-	if epoch, held := n.region.SlotAt(q.Slot); held || epoch < q.Epoch {
-		err := n.regionQueue.do(ctx, wire.CmdFenceSlot,
+	if epoch, held := n.Seat.Region.SlotAt(q.Slot); held || epoch < q.Epoch {
+		err := n.RegionQueue.Do(ctx, wire.CmdFenceSlot,
 			&wire.FenceSlot{Slot: q.Slot, Epoch: q.Epoch}, nil)
 		if err != nil {
 			return nil, err
 		}
-	} else if err := n.regionGroup.Read(ctx); err != nil {
+	} else if err := n.RegionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	page, err := n.region.HandOverSlot(*q)
+	page, err := n.Seat.Region.HandOverSlot(*q)
 	if err != nil {
 		return nil, err
 	}
 	return page, nil
 }
 
-func (n *Node) dealSlots(ctx context.Context, from link.Identity, d *wire.DealSlots) (
-	*none, error) {
-	action := "slots deal"
-	if d.Force {
-		action = "slots deal --force"
-	}
-	if err := n.mayDeal(d); err != nil {
-		return nil, err
-	}
-	d.Healthy = false // it is said to this process
-	_, err := n.administrate(ctx, from, action, wire.CmdDealSlots, d)
-	return nil, err
-}
-
 // settleSlots answers MethodSettleSlots: a new holder's leader, or an operator who writes off what
 // a lost region knew.
 func (n *Node) settleSlots(ctx context.Context, from link.Identity, d *wire.SettleSlots) (
-	*none, error) {
+	*seat.None, error) {
 	if from.Role == link.RoleOperator {
-		m := n.currentMap()
+		m := n.Map()
 		var given []wire.RegionID // those whose knowledge is given up
 		for _, slot := range d.Slots {
 			deal, moving := m.SlotDeal(slot)
@@ -387,53 +329,37 @@ func (n *Node) settleSlots(ctx context.Context, from link.Identity, d *wire.Sett
 			}
 		}
 		for _, region := range given {
-			if err := n.lost("slots write-off", region, d.Healthy); err != nil {
+			if err := n.CheckLost("slots write-off", region, d.Healthy); err != nil {
 				return nil, err
 			}
 		}
 		d.Healthy = false // it is said to this process
-		_, err := n.administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, d)
+		_, err := n.Administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, d)
 		return nil, err
 	}
 	if from.Region != d.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	return nil, n.federationQueue.do(ctx, wire.CmdSettleSlots, d, nil)
+	return nil, n.FederationQueue.Do(ctx, wire.CmdSettleSlots, d, nil)
 }
 
-// fit says of which slots this region may decide: those that its log holds and the map still
-// deals to it, as far as this replica knows.
-type fit struct {
-	m     *wire.Map
-	slots any // what the log held
-	mine  [wire.Slots]bool
-	lost  bool // slots are held that the map deals elsewhere
-	waits int  // slots that the map deals to the region, and its log does not hold yet
-}
-
-// slotFit is computed anew when the map or the log changed.
-func (n *Node) slotFit() *fit {
-	m, slots := n.currentMap(), n.region.SlotsChanged()
-	if f := n.fit.Load(); f != nil && f.m == m && f.slots == slots {
-		return f
-	}
-	f := &fit{m: m, slots: slots}
-	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.region.SlotAt(s)
-		f.mine[s] = held && m.Anchor(s) == n.cfg.Region && m.SlotEpoch(s) <= epoch
-		if m.Anchor(s) == n.cfg.Region && !f.mine[s] {
-			f.waits++
+// dealtRegions are those that slots go to and those that they are taken from.
+func dealtRegions(m *wire.Map, d *wire.DealSlots) []wire.RegionID {
+	regions := seat.Just(d.To)
+	note := func(r wire.RegionID) {
+		if r != "" && !slices.Contains(regions, r) {
+			regions = append(regions, r)
 		}
-		f.lost = f.lost || held && !f.mine[s]
 	}
-	n.fit.Store(f)
-	return f
+	for _, s := range d.Slots {
+		if int(s) >= wire.Slots {
+			continue // refused later on
+		}
+		note(m.Anchor(s))
+		if deal, moving := m.SlotDeal(s); moving {
+			from, _ := m.RegionByTag(deal.From)
+			note(from.ID)
+		}
+	}
+	return regions
 }
-
-// anchors reports whether this region may decide about an unclaimed code of a slot that its log
-// holds: the map deals the slot to this region, and no newer one can have dealt it to another that
-// decides by now.
-func (n *Node) anchors(s wire.Slot) bool { return n.knowsDeals() && n.slotFit().mine[s] }
-
-// knowsDeals reports whether this replica knew every deal of slots a short time ago.
-func (n *Node) knowsDeals() bool { return n.deals.since() <= anchorContactMax }

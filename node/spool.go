@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -75,24 +76,29 @@ func newSpool(n *Node) *spool {
 }
 
 // spoolCalls are the calls of the spool.
-func (n *Node) spoolCalls() []call {
-	nodes, gateways := only(link.RoleNode), only(link.RoleGateway)
-	return []call{
-		answers(n, wire.MethodSpool, gateways, regionLeads, n.keepSpooled),
-		answers(n, wire.MethodRelay, nodes, regionDecides, n.takeRelayed),
-		answers(n, wire.MethodProbeRegion, only(link.RoleNode, link.RoleGateway), regionDecides,
+func (n *Node) spoolCalls() []seat.Call {
+	nodes, gateways := seat.Only(link.RoleNode), seat.Only(link.RoleGateway)
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodSpool, gateways, seat.RegionLeads, n.keepSpooled),
+		seat.Answers(n.Seat, wire.MethodRelay, nodes, seat.RegionDecides, n.takeRelayed),
+		seat.Answers(n.Seat, wire.MethodProbeRegion, seat.Only(link.RoleNode, link.RoleGateway),
+			seat.RegionDecides,
 			n.probed),
-		answers(n, wire.MethodFindSpooled, only(link.RoleGateway, link.RoleNode).or(
-			link.RightObserver, here), regionShows, n.findSpooled),
-		answers(n, wire.MethodCountSpooled, nodes.or(link.RightObserver, here), regionShows,
+		seat.Answers(n.Seat, wire.MethodFindSpooled, seat.Only(link.RoleGateway, link.RoleNode).Or(
+			link.RightObserver, seat.Here), seat.RegionShows, n.findSpooled),
+		seat.Answers(n.Seat, wire.MethodCountSpooled, nodes.Or(link.RightObserver, seat.Here),
+			seat.RegionShows,
 			n.countSpooled),
-		answers(n, wire.MethodDiscardSpooled, operators(link.RightOperator, here), regionDecides,
-			n.discardSpooled).byOne("it looks the approval of the order up"),
-		answers(n, wire.MethodRotateRegionKey, operators(link.RightOperator, here), regionLeads,
-			n.rotateRegionKey).byOne(urgent),
-		answers(n, wire.MethodPublishRegionKey, nodes.or(link.RightOperator, asked(
-			func(_ *wire.Map, p *wire.PublishRegionKey) []wire.RegionID { return just(p.Region) })),
-			federationLeads, n.publishRegionKey).byOne(urgent),
+		seat.Answers(n.Seat, wire.MethodDiscardSpooled, seat.Operators(link.RightOperator,
+			seat.Here), seat.RegionDecides, n.discardSpooled).ByOne("it looks the approval of the order up"),
+		seat.Answers(n.Seat, wire.MethodRotateRegionKey,
+			seat.Operators(link.RightOperator, seat.Here), seat.RegionLeads,
+			n.rotateRegionKey).ByOne(seat.Urgent),
+		seat.Answers(n.Seat, wire.MethodPublishRegionKey, nodes.Or(link.RightOperator, seat.Asked(
+			func(_ *wire.Map, p *wire.PublishRegionKey) []wire.RegionID {
+				return seat.Just(
+					p.Region)
+			})), seat.FederationLeads, n.publishRegionKey).ByOne(seat.Urgent),
 	}
 }
 
@@ -106,7 +112,7 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, b *wire.Spoo
 	default:
 		return nil, wire.Errorf(wire.Overloaded, "%d blocks are being spooled", spoolCallsMax)
 	}
-	now, err := n.regionTime(ctx)
+	now, err := n.RegionTime(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +121,7 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, b *wire.Spoo
 	if err := n.mayKeep(from, b); err != nil {
 		return nil, err
 	}
-	outcomes, err := n.region.AdmitSpool(b.Stubs, now)
+	outcomes, err := n.Seat.Region.AdmitSpool(b.Stubs, now)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +132,7 @@ func (n *Node) keepSpooled(ctx context.Context, from link.Identity, b *wire.Spoo
 	if outcomes == nil {
 		m := wire.Spool{Block: *b, BytesMax: n.cfg.Spool.Bytes,
 			OldestAfter: now.Add(-n.cfg.Spool.Age)}
-		if err := n.regionQueue.do(ctx, wire.CmdSpool, &m, &answer); err != nil {
+		if err := n.RegionQueue.Do(ctx, wire.CmdSpool, &m, &answer); err != nil {
 			return nil, err
 		}
 		n.spool.stats.took(&answer)
@@ -157,13 +163,13 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	view := n.currentMap()
+	view := n.Map()
 	owner, known := view.RegionByID(b.Sealed.Owner)
-	self, _ := view.RegionByID(n.cfg.Region)
+	self, _ := view.RegionByID(n.RegionID)
 	switch {
-	case b.Sealed.Home != n.cfg.Region || from.Region != n.cfg.Region:
+	case b.Sealed.Home != n.RegionID || from.Region != n.RegionID:
 		return wire.Errorf(wire.Forbidden, "a gateway spools in its home region only")
-	case b.Sealed.Owner == n.cfg.Region:
+	case b.Sealed.Owner == n.RegionID:
 		return wire.Malformedf("a region spools nothing for itself")
 	case !known || owner.Closing: // whoever believes that it owns a code asks again
 		return wire.Errorf(wire.Moved, "region %q owns no code", b.Sealed.Owner)
@@ -171,7 +177,7 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 	for i := range b.Stubs {
 		if tag := b.Stubs[i].ID.Tag(); tag != self.Tag {
 			return wire.Malformedf("an id with tag %d in the spool of region %s, where nobody "+
-				"would look for it", tag, n.cfg.Region)
+				"would look for it", tag, n.RegionID)
 		}
 	}
 	if repeats(b.Stubs) {
@@ -181,27 +187,30 @@ func (n *Node) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 }
 
 // probed answers MethodProbeRegion: this node leads the region and can decide.
-func (*Node) probed(context.Context, link.Identity, *none) (*none, error) { return nil, nil }
+func (*Node) probed(context.Context, link.Identity, *seat.None) (*seat.None, error) {
+	return nil,
+		nil
+}
 
 // findSpooled answers MethodFindSpooled.
 func (n *Node) findSpooled(_ context.Context, _ link.Identity, q *wire.FindMessage) (
 	*wire.SpooledView, error) {
-	return n.region.FindSpooled(*q)
+	return n.Seat.Region.FindSpooled(*q)
 }
 
 // countSpooled answers MethodCountSpooled, after a barrier.
 func (n *Node) countSpooled(ctx context.Context, _ link.Identity, q *wire.CountSpooled) (
 	*wire.SpoolStatus, error) {
-	if m := n.currentMap(); m.Version < q.MapVersion {
+	if m := n.Map(); m.Version < q.MapVersion {
 		return nil, wire.Errorf(wire.NotReady, "version %d of the map is not here yet, it is %d",
 			q.MapVersion, m.Version)
 	}
 	n.spool.counting.Lock() // what was taken on an older map is in the log now
 	defer n.spool.counting.Unlock()
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.RegionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	totals, err := n.region.SpoolTotals()
+	totals, err := n.Seat.Region.SpoolTotals()
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +230,7 @@ func (n *Node) countSpooled(ctx context.Context, _ link.Identity, q *wire.CountS
 
 // SpoolStatus says what waits in this region's spool, by owner, as this replica knows it.
 func (n *Node) SpoolStatus() []wire.SpoolStatus {
-	totals, err := n.region.SpoolTotals()
+	totals, err := n.Seat.Region.SpoolTotals()
 	if err != nil {
 		return nil // what is wrong with the database is said elsewhere
 	}
@@ -234,9 +243,9 @@ func (n *Node) SpoolStatus() []wire.SpoolStatus {
 // then nobody knows. On a map on which the region is closing the count can only fall.
 func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (blocks uint64,
 	err error) {
-	m := n.currentMap()
+	m := n.Map()
 	for _, r := range m.Regions {
-		if len(n.nodesOf(r.ID)) == 0 {
+		if len(n.NodesOf(r.ID)) == 0 {
 			continue // it has no spool
 		}
 		q := wire.CountSpooled{Owner: region, MapVersion: m.Version}
@@ -244,7 +253,7 @@ func (n *Node) RegionSpoolCount(ctx context.Context, region wire.RegionID) (bloc
 			q.Owner = ""
 		}
 		var sum wire.SpoolStatus
-		err := n.callRegion(ctx, r.ID, wire.MethodCountSpooled, &q, &sum)
+		err := n.CallRegion(ctx, r.ID, wire.MethodCountSpooled, &q, &sum)
 		if err != nil {
 			return 0, wire.Errorf(wire.Unavailable, "the spool of region %s cannot be counted: %s",
 				r.ID, wire.AsError(err).Code)
@@ -269,11 +278,11 @@ func (n *Node) unspooled(ctx context.Context, region wire.RegionID) error {
 // expireSpool removes stubs past their time; part of the leader's housekeeping.
 func (n *Node) expireSpool(ctx context.Context, now wire.Time) error {
 	for range expiriesBatch {
-		e, due := n.region.ExpireSpool(now)
+		e, due := n.Seat.Region.ExpireSpool(now)
 		if !due {
 			return nil
 		}
-		if err := n.regionQueue.do(ctx, wire.CmdSpoolExpire, &e, nil); err != nil {
+		if err := n.RegionQueue.Do(ctx, wire.CmdSpoolExpire, &e, nil); err != nil {
 			return err
 		}
 	}

@@ -27,14 +27,17 @@ func TestNewestOwner(t *testing.T) {
 		"claimed here, not known yet":   {mark("", 0), entry(wire.Claimed, self, 1), ""},
 		"on the way between two others": {mark("", 0), entry(wire.Moving, "umbria", 1), ""},
 		"fenced here":                   {mark("umbria", 2), entry(wire.Moving, self, 1), "umbria"},
-		"gone":                          {mark("umbria", 2), entry(wire.Claimed, "umbria", 2), "umbria"},
+		"gone": {mark("umbria", 2), entry(wire.Claimed, "umbria", 2),
+			"umbria"},
 		"moved on, and the next is gone": {mark("umbria", 2), entry(wire.Claimed, "puglia", 3),
 			"puglia"},
-		"moving on":                         {mark("umbria", 2), entry(wire.Moving, "puglia", 3), "puglia"},
+		"moving on": {mark("umbria", 2), entry(wire.Moving, "puglia", 3),
+			"puglia"},
 		"aborted, not known":                {mark("umbria", 2), entry(wire.Claimed, self, 3), ""},
 		"another mark of the epoch":         {mark("umbria", 3), entry(wire.Claimed, "puglia", 3), "puglia"},
 		"here by the directory, same epoch": {mark("umbria", 3), entry(wire.Claimed, self, 3), ""},
-		"an old directory":                  {mark("umbria", 4), entry(wire.Claimed, "puglia", 3), "umbria"},
+		"an old directory": {mark("umbria", 4), entry(wire.Claimed, "puglia", 3),
+			"umbria"},
 	} {
 		if got := newestOwner(&c.o, c.e, self); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

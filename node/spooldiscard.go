@@ -15,7 +15,7 @@ import (
 func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.DiscardSpooled) (
 	*wire.DiscardedSpooled, error) {
 	if !d.DryRun {
-		err := n.ordered(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: n.cfg.Region,
+		err := n.Ordered(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: n.RegionID,
 			Other: d.Owner})
 		if err != nil {
 			return nil, err
@@ -25,7 +25,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.Disc
 	var commands []wire.Command
 	seqs := n.spool.unreadable(d, answer)
 	for _, seq := range seqs {
-		records, err := n.region.SpooledRecords(d.Owner, seq)
+		records, err := n.Seat.Region.SpooledRecords(d.Owner, seq)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.Disc
 	if d.DryRun || len(commands) == 0 {
 		return answer, nil
 	}
-	results, err := n.regionQueue.submit(ctx, commands)
+	results, err := n.RegionQueue.Submit(ctx, commands)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (n *Node) discardSpooled(ctx context.Context, _ link.Identity, d *wire.Disc
 		n.spool.forgive(seq)
 	}
 	n.spool.stats.done.WithLabelValues("discarded").Add(float64(answer.Records))
-	n.log.Warn("spooled blocks were discarded by an operator's order", "owner", d.Owner,
+	n.Log.Warn("spooled blocks were discarded by an operator's order", "owner", d.Owner,
 		"blocks", answer.Blocks, "messages", answer.Records)
 	return answer, nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -23,7 +24,7 @@ func (s *spool) keepKeys(ctx context.Context) error {
 			if wire.Retriable(err) {
 				level = slog.LevelDebug
 			}
-			s.n.log.LogAttrs(ctx, level, "the region's key waits", slog.String("reason",
+			s.n.Log.LogAttrs(ctx, level, "the region's key waits", slog.String("reason",
 				err.Error()))
 		}
 		select {
@@ -35,16 +36,16 @@ func (s *spool) keepKeys(ctx context.Context) error {
 }
 
 func (s *spool) keyRound(ctx context.Context) error {
-	m, ok := s.n.federation.Map()
-	if !ok || s.n.mayPropose() != nil {
+	m, ok := s.n.Seat.Federation.Map()
+	if !ok || s.n.CheckLeads() != nil {
 		return nil
 	}
-	newest, err := s.n.region.NewestRegionKey()
+	newest, err := s.n.Seat.Region.NewestRegionKey()
 	if err != nil {
 		return err
 	}
-	published := publishedKey(m, s.n.cfg.Region)
-	now, err := s.n.regionTime(ctx)
+	published := publishedKey(m, s.n.RegionID)
+	now, err := s.n.RegionTime(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,8 +60,8 @@ func (s *spool) keyRound(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return s.n.callFederation(ctx, wire.MethodPublishRegionKey, &wire.PublishRegionKey{
-		Region: s.n.cfg.Region, Key: wire.RegionKey{ID: newest.ID, Public: newest.Public}}, nil)
+	return s.n.CallFederation(ctx, wire.MethodPublishRegionKey, &wire.PublishRegionKey{
+		Region: s.n.RegionID, Key: wire.RegionKey{ID: newest.ID, Public: newest.Public}}, nil)
 }
 
 // publishedKey is the number of the newest key that the map has of a region; 0: none.
@@ -83,11 +84,11 @@ func (s *spool) newKey(ctx context.Context, newest *wire.PrivateRegionKey, publi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.n.regionQueue.do(ctx, wire.CmdRegionKey, k, nil); err != nil {
+	if err := s.n.RegionQueue.Do(ctx, wire.CmdRegionKey, k, nil); err != nil {
 		return nil, err
 	}
-	s.n.log.Info("the region has a new key", "key", id)
-	return s.n.region.RegionKey(id) // with the log's time
+	s.n.Log.Info("the region has a new key", "key", id)
+	return s.n.Seat.Region.RegionKey(id) // with the log's time
 }
 
 // private is one of the region's private keys. NotFound when it has none of that number.
@@ -98,7 +99,7 @@ func (s *spool) private(id uint32) (*wire.RegionPrivateKey, error) {
 	if k != nil {
 		return k, nil
 	}
-	pair, err := s.n.region.RegionKey(id)
+	pair, err := s.n.Seat.Region.RegionKey(id)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +118,8 @@ func (s *spool) private(id uint32) (*wire.RegionPrivateKey, error) {
 // rotateRegionKey answers MethodRotateRegionKey.
 func (n *Node) rotateRegionKey(ctx context.Context, _ link.Identity, q *wire.RotateRegionKey) (
 	*wire.RegionKeyInfo, error) {
-	if q.Region != n.cfg.Region {
-		return nil, wire.Malformedf("this is region %s, not %q", n.cfg.Region, q.Region)
+	if q.Region != n.RegionID {
+		return nil, wire.Malformedf("this is region %s, not %q", n.RegionID, q.Region)
 	}
 	rotate := n.RotateRegionKey
 	if q.DryRun {
@@ -138,11 +139,11 @@ func (n *Node) RotateRegionKey(ctx context.Context, after uint32) (*wire.RegionK
 	if err != nil || info.ID > after {
 		return info, err
 	}
-	newest, err := n.region.NewestRegionKey()
+	newest, err := n.Seat.Region.NewestRegionKey()
 	if err != nil {
 		return nil, err
 	}
-	published := publishedKey(n.currentMap(), n.cfg.Region)
+	published := publishedKey(n.Map(), n.RegionID)
 	if newest, err = n.spool.newKey(ctx, newest, max(published, after)); err != nil {
 		return nil, err
 	}
@@ -151,33 +152,33 @@ func (n *Node) RotateRegionKey(ctx context.Context, after uint32) (*wire.RegionK
 
 // regionKeyInfo is the region's newest key, number 0 before there is one.
 func (n *Node) regionKeyInfo(ctx context.Context, _ uint32) (*wire.RegionKeyInfo, error) {
-	if err := n.mayPropose(); err != nil {
+	if err := n.CheckLeads(); err != nil {
 		return nil, err
 	}
-	if err := n.regionGroup.Read(ctx); err != nil {
+	if err := n.RegionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	k, err := n.region.NewestRegionKey()
+	k, err := n.Seat.Region.NewestRegionKey()
 	if err != nil || k == nil {
 		return new(wire.RegionKeyInfo), err
 	}
 	return &wire.RegionKeyInfo{ID: k.ID, At: k.At, Public: k.Public,
-		Published: k.ID <= publishedKey(n.currentMap(), n.cfg.Region)}, nil
+		Published: k.ID <= publishedKey(n.Map(), n.RegionID)}, nil
 }
 
 // publishRegionKey answers MethodPublishRegionKey: a region's leader publishes its own key, an
 // operator one that a rotation gave, so that the audit tells of it.
 func (n *Node) publishRegionKey(ctx context.Context, from link.Identity, p *wire.PublishRegionKey) (
-	*none, error) {
+	*seat.None, error) {
 	if err := p.Key.Usable(); err != nil {
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
-		_, err := n.administrate(ctx, from, "region-key rotate", wire.CmdPublishRegionKey, p)
+		_, err := n.Administrate(ctx, from, "region-key rotate", wire.CmdPublishRegionKey, p)
 		return nil, err
 	}
 	if p.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	return nil, n.federationQueue.do(ctx, wire.CmdPublishRegionKey, p, nil)
+	return nil, n.FederationQueue.Do(ctx, wire.CmdPublishRegionKey, p, nil)
 }

@@ -53,9 +53,9 @@ type relayedBlock struct {
 
 // open opens a block and checks its records.
 func (b *relayedBlock) open(n *Node, home wire.RegionID, sealed *wire.SealedBlock) {
-	if sealed.Home != home || sealed.Owner != n.cfg.Region {
+	if sealed.Home != home || sealed.Owner != n.RegionID {
 		b.err = wire.Malformedf("a block from region %s for %s, relayed by %s to %s", sealed.Home,
-			sealed.Owner, home, n.cfg.Region)
+			sealed.Owner, home, n.RegionID)
 		return
 	}
 	key, err := n.spool.private(sealed.KeyID)
@@ -63,12 +63,12 @@ func (b *relayedBlock) open(n *Node, home wire.RegionID, sealed *wire.SealedBloc
 		b.err = wire.AsError(err)
 		return
 	}
-	frame, err := key.Open(n.cfg.Founding.Federation, sealed)
+	frame, err := key.Open(n.Founding.Federation, sealed)
 	if err != nil {
 		b.err = wire.AsError(err)
 		return
 	}
-	block, err := n.coder.Decode(frame)
+	block, err := n.Coder.Decode(frame)
 	if err != nil {
 		b.err = wire.AsError(err)
 		return
@@ -93,7 +93,7 @@ func (r *relaying) propose(ctx context.Context) error {
 	for i := range r.blocks {
 		b := &r.blocks[i]
 		for j := range b.records {
-			if o := r.n.region.AdmitRelayed(&b.records[j]); o.Kind != wire.Undecided {
+			if o := r.n.Seat.Region.AdmitRelayed(&b.records[j]); o.Kind != wire.Undecided {
 				b.outcomes[j] = o
 				continue
 			}
@@ -120,12 +120,12 @@ func (r *relaying) flush(ctx context.Context) error {
 	if len(r.places) == 0 {
 		return nil
 	}
-	frame := r.builder.Seal(r.n.coder)
-	entry, err := r.n.regionLog.stamp(ctx, wire.BlockEntry, frame)
+	frame := r.builder.Seal(r.n.Coder)
+	entry, err := r.n.RegionLog.Stamp(ctx, wire.BlockEntry, frame)
 	if err != nil {
 		return err
 	}
-	answer, err := r.n.regionGroup.Propose(ctx, entry)
+	answer, err := r.n.RegionGroup.Propose(ctx, entry)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (r *relaying) answer(b *relayedBlock) (a wire.RelayedBlock) {
 	for _, owner := range owners {
 		sealed, err := r.reseal(b, owner, moved[owner])
 		if err != nil {
-			r.n.log.Warn("records of a code that moved cannot be sealed", "owner", owner,
+			r.n.Log.Warn("records of a code that moved cannot be sealed", "owner", owner,
 				"reason", err.Error())
 			for _, p := range moved[owner] {
 				a.Outcomes[p] = wire.Outcome{}
@@ -193,7 +193,7 @@ func (r *relaying) answer(b *relayedBlock) (a wire.RelayedBlock) {
 // reseal makes a block of some records for their new owner.
 func (r *relaying) reseal(b *relayedBlock, owner wire.RegionID, positions []uint8) (
 	*wire.SealedBlock, error) {
-	to, ok := r.n.currentMap().RegionByID(owner)
+	to, ok := r.n.Map().RegionByID(owner)
 	if !ok || len(to.Keys) == 0 {
 		return nil, wire.Errorf(wire.NotReady, "the map has no key of region %s", owner)
 	}
@@ -203,18 +203,18 @@ func (r *relaying) reseal(b *relayedBlock, owner wire.RegionID, positions []uint
 			return nil, wire.Errorf(wire.Internal, "some records of a block fit no block")
 		}
 	}
-	return wire.Seal(r.n.cfg.Founding.Federation, r.home, owner, to.Keys[len(to.Keys)-1],
-		builder.Seal(r.n.coder))
+	return wire.Seal(r.n.Founding.Federation, r.home, owner, to.Keys[len(to.Keys)-1],
+		builder.Seal(r.n.Coder))
 }
 
 // nextOwner is the region that a code went to, as this region's log or the directory says. A code
 // that nobody claimed has none, since its anchor is not to see content.
 func (n *Node) nextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
-	entry, err := n.federation.Directory(rec.RecipientUnder(n.hasher))
+	entry, err := n.Seat.Federation.Directory(rec.RecipientUnder(n.Hasher))
 	if err != nil {
 		return o.Region
 	}
-	return newestOwner(o, entry, n.cfg.Region)
+	return newestOwner(o, entry, n.RegionID)
 }
 
 // newestOwner takes the newer word of two: the mark in a region's log stays what it was when the

@@ -7,6 +7,7 @@ import (
 
 	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -48,8 +49,8 @@ func (s *spool) relayAll(ctx context.Context) error {
 	tick := time.NewTicker(undecidedFor)
 	defer tick.Stop()
 	for {
-		added := s.n.region.SpoolChanged()
-		totals, err := s.n.region.SpoolTotals()
+		added := s.n.Seat.Region.SpoolChanged()
+		totals, err := s.n.Seat.Region.SpoolTotals()
 		if err != nil {
 			return err
 		}
@@ -88,12 +89,12 @@ func (s *spool) relayTo(ctx context.Context, owner wire.RegionID) {
 				continue
 			}
 		}
-		blocks, err := s.n.region.SpooledFor(owner, s.rests)
+		blocks, err := s.n.Seat.Region.SpooledFor(owner, s.rests)
 		if err != nil || len(blocks) == 0 {
 			return // an error of the database is said where the next write fails
 		}
 		if err := s.relay(ctx, owner, blocks); err != nil && ctx.Err() == nil {
-			s.n.log.LogAttrs(ctx, slog.LevelWarn, "a relay failed", slog.String("owner",
+			s.n.Log.LogAttrs(ctx, slog.LevelWarn, "a relay failed", slog.String("owner",
 				string(owner)), slog.Int("blocks", len(blocks)),
 				slog.String("reason", err.Error()))
 			found = false
@@ -107,11 +108,11 @@ func (s *spool) relayTo(ctx context.Context, owner wire.RegionID) {
 func (s *spool) search(ctx context.Context, owner wire.RegionID) bool {
 	attempt, cancel := context.WithTimeout(ctx, searchWait)
 	defer cancel()
-	nodes := s.n.nodesOf(owner)
+	nodes := s.n.NodesOf(owner)
 	answers := make(chan error, len(nodes))
 	for _, id := range nodes {
 		go func() {
-			_, err := s.n.link.Call(attempt, link.Peer{Node: id}, wire.MethodProbeRegion, nil)
+			_, err := s.n.Link.Call(attempt, link.Peer{Node: id}, wire.MethodProbeRegion, nil)
 			answers <- err
 		}()
 	}
@@ -134,11 +135,11 @@ func (s *spool) ask(ctx context.Context, owner wire.RegionID, m wire.Method, req
 	s.mu.Lock()
 	g := s.owners[owner]
 	if g == nil {
-		g = link.NewGroup(regionGroup(owner), s.n.link)
+		g = link.NewGroup(seat.RegionGroup(owner), s.n.Link)
 		s.owners[owner] = g
 	}
 	s.mu.Unlock()
-	nodes := s.n.nodesOf(owner)
+	nodes := s.n.NodesOf(owner)
 	peers := make([]link.Peer, len(nodes))
 	for i, id := range nodes {
 		peers[i].Node = id
@@ -196,7 +197,7 @@ func (s *spool) relay(ctx context.Context, owner wire.RegionID,
 	if len(commands) == 0 {
 		return nil
 	}
-	results, err := s.n.regionQueue.submit(ctx, commands)
+	results, err := s.n.RegionQueue.Submit(ctx, commands)
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,7 @@ func (s *spool) relay(ctx context.Context, owner wire.RegionID,
 // asks for their messages from here on is not told that they wait without the owner's word.
 func (s *spool) offer(ctx context.Context, owner wire.RegionID,
 	blocks []region.SpooledBlock) error {
-	if s.n.region.ActiveVersion() < wire.VersionOffered {
+	if s.n.Seat.Region.ActiveVersion() < wire.VersionOffered {
 		return nil
 	}
 	m := wire.SpoolOffer{Owner: owner}
@@ -227,7 +228,7 @@ func (s *spool) offer(ctx context.Context, owner wire.RegionID,
 	if len(m.Blocks) == 0 {
 		return nil
 	}
-	return s.n.regionQueue.do(ctx, wire.CmdSpoolOffer, &m, nil)
+	return s.n.RegionQueue.Do(ctx, wire.CmdSpoolOffer, &m, nil)
 }
 
 func undecided(list []wire.Outcome) bool {
@@ -255,7 +256,7 @@ func (s *spool) rest(owner wire.RegionID, seq uint64, refused bool, why *wire.Er
 	s.stuck[seq] = b
 	s.mu.Unlock()
 	if refused && !known {
-		s.n.log.Error("a spooled block is refused and stays", "owner", owner, "block", seq,
+		s.n.Log.Error("a spooled block is refused and stays", "owner", owner, "block", seq,
 			"reason", why.Error())
 	}
 }

@@ -104,7 +104,7 @@ func (s *spoolStats) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	now := s.spool.n.clockNow()
+	now := s.spool.n.Now()
 	for _, t := range s.spool.n.SpoolStatus() {
 		owner := string(t.Owner)
 		gauge(spoolBlocksDesc, float64(t.Blocks), owner)

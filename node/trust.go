@@ -3,46 +3,49 @@ package node
 import (
 	"context"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
 // trustCalls are the calls about certificates.
-func (n *Node) trustCalls() []call {
-	members := operators(link.RightMember, everywhere)
-	return []call{
-		answers(n, wire.MethodIdentities, observers, anyNode, n.identities),
-		answers(n, wire.MethodAddRoot, members, federationLeads, n.addRoot).when(
-			always[wire.Root]()),
-		administers[wire.RootRef](n, wire.MethodRemoveRoot, members, "ca remove",
-			wire.CmdRemoveRoot).when(always[wire.RootRef]()),
-		answers(n, wire.MethodRevoke, operators(link.RightMember, asked(revokedRegion)),
-			federationLeads, n.revoke).when(always[wire.Revocation]()),
+func (n *Node) trustCalls() []seat.Call {
+	members := seat.Operators(link.RightMember, seat.Everywhere)
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodIdentities, seat.Observers, seat.AnyNode, n.identities),
+		seat.Answers(n.Seat, wire.MethodAddRoot, members, seat.FederationLeads, n.addRoot).When(
+			seat.Always[wire.Root]()),
+		seat.Administers[wire.RootRef](n.Seat, wire.MethodRemoveRoot, members, "ca remove",
+			wire.CmdRemoveRoot).When(seat.Always[wire.RootRef]()),
+		seat.Answers(n.Seat, wire.MethodRevoke, seat.Operators(link.RightMember,
+			seat.Asked(revokedRegion)), seat.FederationLeads, n.revoke).When(seat.Always[wire.Revocation]()),
 	}
 }
 
 // identities says what this node shows to its peers, and who is connected to it.
-func (n *Node) identities(_ context.Context, _ link.Identity, _ *none) (*wire.Identities, error) {
-	return n.link.Identities(), nil
+func (n *Node) identities(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Identities,
+	error) {
+	return n.Link.Identities(), nil
 }
 
 // addRoot answers MethodAddRoot. That it is an authority which is valid now is checked here, once:
 // the state takes the bytes as they are.
-func (n *Node) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*none, error) {
+func (n *Node) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*seat.None, error) {
 	root, err := link.ParseAuthority(r.DER)
 	if err != nil {
 		return nil, wire.Malformedf("no authority: %s", err)
 	}
-	if now := n.clockNow().Std(); now.Before(root.NotBefore) || now.After(root.NotAfter) {
+	if now := n.Now().Std(); now.Before(root.NotBefore) || now.After(root.NotAfter) {
 		return nil, wire.Malformedf("the authority is valid from %s to %s only",
 			wire.TimeOf(root.NotBefore), wire.TimeOf(root.NotAfter))
 	}
-	_, err = n.administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
+	_, err = n.Administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
 	return nil, err
 }
 
 // revoke answers MethodRevoke. Without a time it is this moment.
-func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocation) (*none, error) {
+func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocation) (*seat.None,
+	error) {
 	id, err := link.ReadIdentity(r.Identity)
 	switch {
 	case err != nil:
@@ -54,12 +57,12 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocatio
 			"not reach it: another operator can", id)
 	}
 	if r.Before == 0 {
-		r.Before = n.clockNow()
-		if err := n.federationGroup.Believe(ctx, r.Before.Std()); err != nil {
+		r.Before = n.Now()
+		if err := n.FederationGroup.Believe(ctx, r.Before.Std()); err != nil {
 			return nil, err
 		}
 	}
-	_, err = n.administrate(ctx, from, "revoke", wire.CmdRevoke, r)
+	_, err = n.Administrate(ctx, from, "revoke", wire.CmdRevoke, r)
 	return nil, err
 }
 
@@ -72,7 +75,7 @@ type admission struct {
 // admitPeer refuses a gateway that is not on the map: it was taken off it, and its certificate is
 // good for long. The first version of the logs had no way to put one there.
 func (n *Node) admitPeer(from link.Identity) *wire.Error {
-	m := n.currentMap()
+	m := n.Map()
 	if from.Role != link.RoleGateway || m.ActiveVersion < wire.VersionGateways {
 		return nil
 	}
@@ -93,9 +96,9 @@ func (n *Node) admitPeer(from link.Identity) *wire.Error {
 
 // takeTrust tells the link whom the replica's map says to believe.
 func (n *Node) takeTrust() (changed <-chan struct{}) {
-	m, founded, changed := n.federation.WatchMap()
+	m, founded, changed := n.Seat.Federation.WatchMap()
 	if founded {
-		n.link.Trust(&m.Trust)
+		n.Link.Trust(&m.Trust)
 	}
 	return changed
 }
@@ -109,4 +112,13 @@ func (n *Node) followTrust(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// revokedRegion is that of who is revoked. Operators are of none.
+func revokedRegion(_ *wire.Map, r *wire.Revocation) []wire.RegionID {
+	id, err := link.ReadIdentity(r.Identity)
+	if err != nil {
+		return seat.Just(link.AllRegions)
+	}
+	return seat.Just(id.Region)
 }

@@ -2,12 +2,11 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -15,57 +14,19 @@ import (
 // versionPeriod is how often a region's leader looks whether its log may go on in a new version.
 const versionPeriod = 500 * time.Millisecond
 
-// gate refuses commands of a version that the group is not at yet: a replica with an older
-// program would stop at them, or, worse, not know that it should. What this program does not know
-// itself is of no version, and is refused in any.
-func gate(commands []wire.Command, active uint32) error {
-	for i := range commands {
-		v := needs(&commands[i])
-		if v == 0 {
-			return commands[i].Kind.Unknown()
-		}
-		if v > active {
-			return wire.Errorf(wire.NotReady, "command kind %d needs active version %d of the "+
-				"group, it is %d; see `staffetta admin upgrade`", commands[i].Kind, v, active)
-		}
-	}
-	return nil
-}
-
-// needs is the active version that a command's group must have; 0: it is not known. What raises it
-// is logged before, once every member knows the new version.
-func needs(c *wire.Command) uint32 {
-	switch c.Kind {
-	case wire.CmdRaiseVersion, wire.CmdFinalise:
-		return wire.VersionMin
-	case wire.CmdAudit:
-		var a wire.Audited
-		if wire.Decode(c.Body, &a) != nil {
-			break // refused at apply
-		}
-		if a.Command.Kind == wire.CmdFinalise {
-			return wire.VersionMin
-		}
-		if a.Command.Kind.Since() == 0 {
-			return 0
-		}
-		return max(c.Kind.Since(), a.Command.Kind.Since())
-	}
-	return c.Kind.Since()
-}
-
 // keepVersion raises the region's active version to the federation's, once every member of the
 // group is known to run a program that knows it. It is a duty of the region's leader.
 func (n *Node) keepVersion(ctx context.Context) error {
 	tick := time.NewTicker(versionPeriod)
 	defer tick.Stop()
 	for {
-		if to := n.federation.ActiveVersion(); to > n.region.ActiveVersion() && n.supported(ctx, to) {
-			err := n.regionQueue.do(ctx, wire.CmdRaiseVersion, &wire.RaiseVersion{Version: to}, nil)
+		if to := n.Seat.Federation.ActiveVersion(); to > n.Seat.Region.ActiveVersion() &&
+			n.supported(ctx, to) {
+			err := n.RegionQueue.Do(ctx, wire.CmdRaiseVersion, &wire.RaiseVersion{Version: to}, nil)
 			if err == nil {
-				n.log.Info("the region's log goes on in a new version", "version", to)
+				n.Log.Info("the region's log goes on in a new version", "version", to)
 			} else if ctx.Err() == nil && !wire.Retriable(err) {
-				n.log.Warn("the region's version was not raised", "reason", err.Error())
+				n.Log.Warn("the region's version was not raised", "reason", err.Error())
 			}
 		}
 		select {
@@ -79,18 +40,18 @@ func (n *Node) keepVersion(ctx context.Context) error {
 // supported reports whether every member of the region's group knows a version. Nobody has to be
 // asked about the one that the federation was founded with.
 func (n *Node) supported(ctx context.Context, version uint32) bool {
-	if version <= n.cfg.Founding.ActiveVersion && !n.cfg.Joined {
+	if version <= n.Founding.ActiveVersion && !n.cfg.Joined {
 		return true
 	}
-	if version > n.cfg.Version {
+	if version > n.Version {
 		return false
 	}
-	_, members := membersOf(n.regionGroup)
+	_, members := membersOf(n.RegionGroup)
 	answers := n.askReplicas(ctx, members, func(wire.NodeID) *wire.ReplicaQuery {
-		return &wire.ReplicaQuery{Group: regionGroup(n.cfg.Region)}
+		return &wire.ReplicaQuery{Group: seat.RegionGroup(n.RegionID)}
 	})
 	for _, id := range members {
-		if r := answers[id]; id != n.cfg.ID && (r == nil || r.Version < version) {
+		if r := answers[id]; id != n.ID && (r == nil || r.Version < version) {
 			return false
 		}
 	}
@@ -100,30 +61,30 @@ func (n *Node) supported(ctx context.Context, version uint32) bool {
 // versionAwaited reports whether the region's log is still to reach the version that the federation
 // was founded with; for a node that founds its region, the one that it joined at.
 func (n *Node) versionAwaited() bool {
-	_, founded := n.federation.Map()
+	_, founded := n.Seat.Federation.Map()
 	return founded && (!n.cfg.Joined || n.cfg.Founds) &&
-		n.region.ActiveVersion() < n.cfg.Founding.ActiveVersion
+		n.Seat.Region.ActiveVersion() < n.Founding.ActiveVersion
 }
 
 // upgrade answers MethodUpgrade: which program every node of the map runs, and how far it is.
-func (n *Node) upgrade(ctx context.Context, _ link.Identity, _ *none) (*wire.Upgrade, error) {
+func (n *Node) upgrade(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.Upgrade, error) {
 	u := n.versions(ctx)
 	return &u, nil
 }
 
 // versions asks every node of the map for its version.
 func (n *Node) versions(ctx context.Context) wire.Upgrade {
-	m := n.currentMap()
+	m := n.Map()
 	ids := make([]wire.NodeID, len(m.Nodes))
 	regions := make(map[wire.NodeID]wire.RegionID, len(m.Nodes))
 	for i, node := range m.Nodes {
 		ids[i], regions[node.ID] = node.ID, node.Region
 	}
 	answers := n.askReplicas(ctx, ids, func(id wire.NodeID) *wire.ReplicaQuery {
-		return &wire.ReplicaQuery{Group: regionGroup(regions[id])}
+		return &wire.ReplicaQuery{Group: seat.RegionGroup(regions[id])}
 	})
-	answers[n.cfg.ID] = &wire.Replica{Version: n.cfg.Version, Active: n.region.ActiveVersion()}
-	u := wire.Upgrade{Active: n.federation.ActiveVersion(), Newest: n.cfg.Version}
+	answers[n.ID] = &wire.Replica{Version: n.Version, Active: n.Seat.Region.ActiveVersion()}
+	u := wire.Upgrade{Active: n.Seat.Federation.ActiveVersion(), Newest: n.Version}
 	for _, node := range m.Nodes {
 		v := wire.NodeVersion{Node: node.ID, Region: node.Region}
 		if r := answers[node.ID]; r != nil {
@@ -138,10 +99,10 @@ func (n *Node) versions(ctx context.Context) wire.Upgrade {
 // version know, so no node may go back to an older one. Every node of the map has to know the
 // version; who is lost for good has to be removed before.
 func (n *Node) finalise(ctx context.Context, from link.Identity, r *wire.RaiseVersion) (
-	*none, error) {
-	if r.Version > n.cfg.Version || r.Version < wire.VersionMin {
+	*seat.None, error) {
+	if r.Version > n.Version || r.Version < wire.VersionMin {
 		return nil, wire.Errorf(wire.Conflict, "version %d: this node's program knows versions %d "+
-			"to %d of the logs", r.Version, wire.VersionMin, n.cfg.Version)
+			"to %d of the logs", r.Version, wire.VersionMin, n.Version)
 	}
 	if r.Version >= wire.VersionGrants && link.GrantsIn(ctx) == nil {
 		return nil, wire.Errorf(wire.Conflict, "from version %d on a certificate without grants "+
@@ -152,7 +113,7 @@ func (n *Node) finalise(ctx context.Context, from link.Identity, r *wire.RaiseVe
 		return nil, wire.Errorf(wire.Conflict, "not every node knows version %d: %s", r.Version,
 			lacking)
 	}
-	_, err := n.administrate(ctx, from, "upgrade finalise", wire.CmdFinalise, r)
+	_, err := n.Administrate(ctx, from, "upgrade finalise", wire.CmdFinalise, r)
 	return nil, err
 }
 
@@ -178,53 +139,17 @@ func lacking(nodes []wire.NodeVersion, version uint32) string {
 	return strings.Join(list, ", ")
 }
 
-// ownerFormat is a data directory's format: the newest version that its groups' logs may hold. An
-// older program refuses a directory above its own, whatever it would find in the logs.
-const ownerFormat = wire.VersionMin
-
 // formatPeriod is how often a node looks whether its directory's format is still right.
 const formatPeriod = time.Second
-
-// checkFormat refuses a directory that a newer program wrote.
-func (o owner) checkFormat(path string) error {
-	if o.Format < wire.VersionMin || o.Format > wire.Version {
-		return fmt.Errorf("data directory %s is of version %d, this program knows versions %d to "+
-			"%d: start it with the program that wrote it, or a newer one", path, o.Format,
-			wire.VersionMin, wire.Version)
-	}
-	return nil
-}
-
-// raiseFormat notes the version that the groups have reached.
-func (d *dataDir) raiseFormat(version uint32) error {
-	b, err := os.ReadFile(d.sub(ownerFile))
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	var o owner
-	if err := json.Unmarshal(b, &o); err != nil {
-		return fmt.Errorf("data directory: %s is damaged: %w", ownerFile, err)
-	}
-	if o.Format >= int(version) {
-		return nil
-	}
-	o.Format = int(version)
-	if b, err = json.Marshal(o); err != nil {
-		return err
-	}
-	if err := writeSynced(d.path, ownerFile, b); err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return nil
-}
 
 // keepFormat raises the directory's format with the groups' active versions.
 func (n *Node) keepFormat(ctx context.Context) error {
 	tick := time.NewTicker(formatPeriod)
 	defer tick.Stop()
 	for have := uint32(0); ; {
-		if reached := max(n.region.ActiveVersion(), n.federation.ActiveVersion()); reached > have {
-			if err := n.dir.raiseFormat(reached); err != nil {
+		if reached := max(n.Seat.Region.ActiveVersion(),
+			n.Seat.Federation.ActiveVersion()); reached > have {
+			if err := n.Dir.RaiseFormat(reached); err != nil {
 				return err
 			}
 			have = reached

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -29,7 +30,7 @@ func TestGate(t *testing.T) {
 		"of a number not assigned": {wire.Command{Kind: 51}, wire.Version, wire.UnknownKind},
 		"the same, audited too":    {audited(200), wire.Version, wire.UnknownKind},
 	} {
-		err := gate([]wire.Command{{Kind: wire.CmdLogin}, tc.command}, tc.active)
+		err := seat.Gate([]wire.Command{{Kind: wire.CmdLogin}, tc.command}, tc.active)
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tc.want)
 		}

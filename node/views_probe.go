@@ -45,7 +45,7 @@ func (n *Node) probe(ctx context.Context, _ link.Identity, q *wire.Probe) (
 	case <-ctx.Done():
 		return nil, wire.Errorf(wire.Overloaded, "another probe is under way")
 	}
-	report := wire.ProbeReport{Node: n.cfg.ID, Self: n.probeSelf(),
+	report := wire.ProbeReport{Node: n.ID, Self: n.probeSelf(),
 		Peers: make([]wire.PeerProbe, len(q.Peers))}
 	var g errgroup.Group
 	g.SetLimit(probesAtOnce)
@@ -62,14 +62,14 @@ func (n *Node) probe(ctx context.Context, _ link.Identity, q *wire.Probe) (
 func (n *Node) probePeer(ctx context.Context, peer wire.NodeID) wire.PeerProbe {
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
-	addr, _ := n.addr(peer)
+	addr, _ := n.Addr(peer)
 	p := wire.PeerProbe{Node: peer, Addr: addr}
-	probed, err := n.link.Probe(ctx, peer, wire.MethodStatus, wire.Encode(&wire.StatusQuery{}),
+	probed, err := n.Link.Probe(ctx, peer, wire.MethodStatus, wire.Encode(&wire.StatusQuery{}),
 		probeCalls)
 	if err != nil {
 		p.Problem, p.ProblemCode = err.Error(), err.Code
 	}
-	p.HeardMillis = millis(n.link.Heard(context.WithoutCancel(ctx), peer))
+	p.HeardMillis = millis(n.Link.Heard(context.WithoutCancel(ctx), peer))
 	p.Protocol = probed.Protocol
 	p.HandshakeMicros = uint64(probed.Handshake.Microseconds())
 	p.RoundTripMicros = uint64(probed.RoundTrip.Microseconds())
@@ -88,7 +88,7 @@ func (n *Node) probePeer(ctx context.Context, peer wire.NodeID) wire.PeerProbe {
 		if took := a.Got.Sub(a.Sent); best < 0 || took < best {
 			best = took
 			// This node's clock may be a test's: what matters is the difference of the two.
-			middle := n.clockNow().Add(-time.Since(a.Sent) + took/2)
+			middle := n.Now().Add(-time.Since(a.Sent) + took/2)
 			p.ClockMillis = s.Time.Sub(middle).Milliseconds()
 		}
 	}
@@ -107,12 +107,12 @@ func certificateStatus(cert *x509.Certificate) wire.CertificateStatus {
 // probeSelf measures what a peer cannot see.
 func (n *Node) probeSelf() wire.SelfProbe {
 	p := wire.SelfProbe{FilesWanted: filesWanted}
-	slowest, err := fsyncTime(n.dir.path)
+	slowest, err := fsyncTime(n.Dir.Path)
 	p.FsyncMicros = uint64(slowest.Microseconds())
 	if err != nil {
 		p.FsyncError = err.Error()
 	}
-	size, wanted := n.link.Buffer()
+	size, wanted := n.Link.Buffer()
 	p.ReceiveBufferBytes, p.WantedBufferBytes = uint64(size), uint64(wanted)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {

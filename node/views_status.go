@@ -17,16 +17,16 @@ func (n *Node) status(context.Context, link.Identity, *wire.StatusQuery) (*wire.
 
 // View is everything that the node knows of itself.
 func (n *Node) View() *wire.NodeStatus {
-	health, m := n.Health(), n.currentMap()
-	self, _ := m.Node(n.cfg.ID)
-	s := &wire.NodeStatus{ID: n.cfg.ID, Region: n.cfg.Region, Time: n.clockNow(),
+	health, m := n.Health(), n.Map()
+	self, _ := m.Node(n.ID)
+	s := &wire.NodeStatus{ID: n.ID, Region: n.RegionID, Time: n.Now(),
 		Started: wire.TimeOf(n.opened), Binary: n.cfg.Program, Version: wire.Version,
 		ActiveVersion: m.ActiveVersion, MapVersion: m.Version,
 		Groups: []wire.GroupStatus{
-			groupStatus(n.regionGroup, n.region.Store().DiskBytes()),
-			groupStatus(n.federationGroup, n.federation.DiskBytes())},
+			groupStatus(n.RegionGroup, n.Seat.Region.Store().DiskBytes()),
+			groupStatus(n.FederationGroup, n.Seat.Federation.DiskBytes())},
 		Disk: n.diskStatus(), Spool: n.SpoolStatus(), Certificate: n.certificateStatus(),
-		ContactMillis: uint64(n.federationContact().Milliseconds()),
+		ContactMillis: uint64(n.FederationContact().Milliseconds()),
 		Maintenance:   self.Maintenance,
 		Ready:         health.Ready, Reasons: health.Reasons, Degraded: health.Degraded}
 	return s
@@ -58,9 +58,9 @@ func millis(d time.Duration) int64 {
 // diskStatus is the file system of the data directory; zero when it cannot be asked.
 func (n *Node) diskStatus() wire.DiskStatus {
 	limits := n.cfg.Disk
-	s := wire.DiskStatus{Full: n.disk.refuses()}
+	s := wire.DiskStatus{Full: n.disk.Refuses()}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(n.dir.path, &fs); err == nil {
+	if err := unix.Statfs(n.Dir.Path, &fs); err == nil {
 		s.FreeBytes = fs.Bavail * uint64(fs.Bsize)
 		s.TotalBytes = fs.Blocks * uint64(fs.Bsize)
 		s.RefuseBytes = limits.low(s.TotalBytes)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -73,17 +75,17 @@ func newWitness(n *Node, disk wire.DiskID) (*witness, error) {
 		greeted: make(chan struct{}),
 		known:   map[wire.NodeID]*sighting{}, met: map[wire.NodeID]bool{},
 		meeting: map[wire.NodeID]bool{}, doubt: map[wire.RegionID]bool{}}
-	b, err := n.dir.read(witnessFile)
+	b, err := n.Dir.Read(witnessFile)
 	switch {
-	case errors.Is(err, os.ErrNotExist) && !n.dir.marked():
+	case errors.Is(err, os.ErrNotExist) && !n.Dir.Marked():
 		return w, w.write()
 	case err != nil:
-		return nil, store.FileFault(n.dir.sub(witnessFile), err)
+		return nil, store.FileFault(n.Dir.Sub(witnessFile), err)
 	}
-	b, sound := unsealed(b)
+	b, sound := datadir.Unsealed(b)
 	var all wire.Sightings
 	if !sound || wire.Decode(b, &all) != nil {
-		return nil, store.FileFault(n.dir.sub(witnessFile), nil)
+		return nil, store.FileFault(n.Dir.Sub(witnessFile), nil)
 	}
 	for _, s := range all.List {
 		w.known[s.Node] = &sighting{last: s.Last}
@@ -93,7 +95,7 @@ func newWitness(n *Node, disk wire.DiskID) (*witness, error) {
 
 // openWitness reads whose directory this is, and what is known of the others'.
 func (n *Node) openWitness() error {
-	id, err := n.dir.diskID()
+	id, err := n.Dir.DiskID()
 	if err != nil {
 		return err
 	}
@@ -108,10 +110,10 @@ func (w *witness) attestation() *wire.Attestation {
 	seq := w.seq
 	w.mu.Unlock()
 	a := &wire.Attestation{Disk: w.disk, Boot: w.boot, Seq: seq,
-		Incarnation: w.n.region.Incarnation()}
-	for _, name := range []string{federationGroup, regionGroup(w.n.cfg.Region)} {
-		h := w.n.group(name).Held()
-		a.Groups = append(a.Groups, wire.HeldBy{Group: w.n.incarnated(name), Term: h.Term,
+		Incarnation: w.n.Seat.Region.Incarnation()}
+	for _, name := range []string{seat.FederationGroup, seat.RegionGroup(w.n.RegionID)} {
+		h := w.n.Group(name).Held()
+		a.Groups = append(a.Groups, wire.HeldBy{Group: w.n.Incarnated(name), Term: h.Term,
 			Vote: h.Vote, Cuts: h.Cuts, Last: h.Last})
 	}
 	return a
@@ -178,7 +180,7 @@ func (w *witness) write() error {
 	for id, k := range w.known {
 		all.List = append(all.List, wire.Sighting{Node: id, Last: k.last})
 	}
-	err := writeSynced(w.n.dir.path, witnessFile, sealed(wire.Encode(&all)))
+	err := datadir.WriteSynced(w.n.Dir.Path, witnessFile, datadir.Sealed(wire.Encode(&all)))
 	w.dirty = err != nil
 	return err
 }
@@ -217,7 +219,7 @@ func (w *witness) tell(ctx context.Context, to wire.NodeID, refusal string) erro
 	ctx, cancel := context.WithTimeout(ctx, attestWait)
 	defer cancel()
 	var answer wire.Attested
-	err := w.n.callNode(ctx, to, wire.MethodAttest, a, &answer)
+	err := w.n.CallNode(ctx, to, wire.MethodAttest, a, &answer)
 	if errors.Is(err, wire.UnknownKind) {
 		w.meet(to) // a program of before; it knows no better
 		return nil
@@ -259,7 +261,7 @@ func (w *witness) refuse(id wire.NodeID, why string) {
 	w.mu.Lock()
 	delete(w.met, id)
 	w.mu.Unlock()
-	w.n.log.Error("a node is refused, since it has forgotten what it had acknowledged",
+	w.n.Log.Error("a node is refused, since it has forgotten what it had acknowledged",
 		"member", id, "reason", why)
 }
 
@@ -268,10 +270,10 @@ func (w *witness) refuse(id wire.NodeID, why string) {
 func (w *witness) refused(by wire.RegionID, why string) {
 	w.mu.Lock()
 	w.doubt[by] = true
-	enough := w.doubt[w.n.cfg.Region] || len(w.doubt) > 1
+	enough := w.doubt[w.n.RegionID] || len(w.doubt) > 1
 	w.mu.Unlock()
 	if !enough {
-		w.n.log.Error("another region says that this node has forgotten what it had acknowledged: "+
+		w.n.Log.Error("another region says that this node has forgotten what it had acknowledged: "+
 			"it takes part again when all nodes of its own region were asked", "region", by,
 			"reason", why)
 		return
@@ -279,7 +281,7 @@ func (w *witness) refused(by wire.RegionID, why string) {
 	select {
 	case w.forgot <- fmt.Errorf("%w: %s. If its disk is not mounted, mount it; else replace the "+
 		"node under another name: staffetta admin node replace %s NEW-NAME --addr HOST:PORT "+
-		"--out FILE --ca-cert FILE --ca-key FILE", ErrForgot, why, w.n.cfg.ID):
+		"--out FILE --ca-cert FILE --ca-key FILE", ErrForgot, why, w.n.ID):
 	default:
 	}
 }
@@ -290,11 +292,11 @@ func (w *witness) knows(id wire.NodeID) bool {
 	if !w.hasGreeted() {
 		return false
 	}
-	own := w.n.nodesOf(w.n.cfg.Region)
+	own := w.n.NodesOf(w.n.RegionID)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, other := range own {
-		if len(w.doubt) > 0 && other != w.n.cfg.ID && !w.met[other] {
+		if len(w.doubt) > 0 && other != w.n.ID && !w.met[other] {
 			return false
 		}
 	}
@@ -328,15 +330,15 @@ func (w *witness) approach(id wire.NodeID) {
 
 // regionOf is a node's region, empty when it is not on the map.
 func (n *Node) regionOf(id wire.NodeID) wire.RegionID {
-	node, _ := n.currentMap().Node(id)
+	node, _ := n.Map().Node(id)
 	return node.Region
 }
 
 // witnesses are who is told about this node's directory: the others of its region, who take part
 // with it, and the federation's voters, who remember while these are away.
 func (n *Node) witnesses() (ids []wire.NodeID) {
-	for _, node := range n.currentMap().Nodes {
-		if node.ID != n.cfg.ID && (node.Region == n.cfg.Region || node.Voter) {
+	for _, node := range n.Map().Nodes {
+		if node.ID != n.ID && (node.Region == n.RegionID || node.Voter) {
 			ids = append(ids, node.ID)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -16,8 +17,9 @@ const recallWait = attestWait / 2
 
 // sightings answers MethodRecall: what is known here of the nodes of the region and of the
 // federation's voters.
-func (n *Node) sightings(_ context.Context, from link.Identity, _ *none) (*wire.Sightings, error) {
-	if from.Region != n.cfg.Region {
+func (n *Node) sightings(_ context.Context, from link.Identity, _ *seat.None) (*wire.Sightings,
+	error) {
+	if from.Region != n.RegionID {
 		return nil, wire.Errorf(wire.Forbidden, "what a region's nodes know of others is for "+
 			"that region, not for %s", from)
 	}
@@ -56,13 +58,13 @@ func (w *witness) recall(ctx context.Context) error {
 		mu   sync.Mutex
 		told = map[wire.NodeID]wire.Attestation{}
 	)
-	for _, id := range w.n.nodesOf(w.n.cfg.Region) {
-		if id == w.n.cfg.ID {
+	for _, id := range w.n.NodesOf(w.n.RegionID) {
+		if id == w.n.ID {
 			continue
 		}
 		all.Go(func() {
 			var known wire.Sightings
-			if w.n.callNode(ctx, id, wire.MethodRecall, nil, &known) != nil {
+			if w.n.CallNode(ctx, id, wire.MethodRecall, nil, &known) != nil {
 				return // away, or a program of before
 			}
 			mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -12,8 +14,8 @@ import (
 // newcomer is lazio-1's witness, in a region of three and a federation in which sicilia-1 votes.
 func newcomer(t *testing.T) *witness {
 	t.Helper()
-	n := &Node{dir: &dataDir{path: t.TempDir()}, cfg: Config{ID: "lazio-1", Region: "lazio",
-		Founding: &wire.Map{Nodes: []wire.Node{{ID: "lazio-1", Region: "lazio"},
+	n := &Node{Seat: &seat.Seat{Dir: &datadir.Dir{Path: t.TempDir()}, ID: "lazio-1",
+		RegionID: "lazio", Founding: &wire.Map{Nodes: []wire.Node{{ID: "lazio-1", Region: "lazio"},
 			{ID: "lazio-2", Region: "lazio"}, {ID: "lazio-3", Region: "lazio"},
 			{ID: "sicilia-1", Region: "sicilia", Voter: true},
 			{ID: "sicilia-2", Region: "sicilia"}}}}}

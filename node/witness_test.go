@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -47,7 +49,7 @@ func TestWitnessJudges(t *testing.T) {
 			func(a *wire.Attestation) { a.Groups[0].Group = "region/lazio#1" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := &Node{dir: &dataDir{path: t.TempDir()}}
+			n := &Node{Seat: &seat.Seat{Dir: &datadir.Dir{Path: t.TempDir()}}}
 			w, err := newWitness(n, wire.DiskID{9})
 			if err != nil {
 				t.Fatal(err)
@@ -79,8 +81,8 @@ func TestWhoStopsANode(t *testing.T) {
 		{by: []wire.RegionID{"sicilia", "sicilia"}},
 		{by: []wire.RegionID{"sicilia", "umbria"}, want: true},
 	} {
-		n := &Node{dir: &dataDir{path: t.TempDir()}, cfg: Config{Region: "lazio"},
-			log: slog.New(slog.DiscardHandler)}
+		n := &Node{Seat: &seat.Seat{Dir: &datadir.Dir{Path: t.TempDir()}, RegionID: "lazio",
+			Log: slog.New(slog.DiscardHandler)}}
 		w, err := newWitness(n, wire.DiskID{9})
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,16 @@ type Recipient [16]byte
 // IsZero reports whether the recipient is absent.
 func (r Recipient) IsZero() bool { return r == Recipient{} }
 
+// Next is the recipient that follows in order; false for the last one.
+func (r Recipient) Next() (next Recipient, ok bool) {
+	for i := len(r) - 1; i >= 0; i-- {
+		if r[i]++; r[i] != 0 {
+			return r, true
+		}
+	}
+	return r, false
+}
+
 // Slot is one of the anchor slots that unclaimed fiscal codes fall into.
 type Slot uint16
 

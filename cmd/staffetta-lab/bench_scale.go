@@ -21,9 +21,9 @@ import (
 	"github.com/staffetta/staffetta/internal/localfile"
 	"github.com/staffetta/staffetta/internal/scale"
 	"github.com/staffetta/staffetta/internal/store"
-	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/testcluster/process"
 	"github.com/staffetta/staffetta/wire"
 	"golang.org/x/sync/errgroup"
@@ -143,7 +143,7 @@ A small state, of a tenth or at most 100,000 citizens, is measured first as the 
 					cfg.Dir, cfg.Open = dir, openScaleRegion
 					cfg.Fresh, cfg.Progress = freshProcess, cmd.ErrOrStderr()
 					// In memory only: a full write buffer and the next one.
-					cfg.TailBytes = 2 * node.RegionMemTableBytes
+					cfg.TailBytes = 2 * seat.RegionMemTableBytes
 					r, err := scale.RunRegion(ctx, cfg)
 					if r == nil {
 						return nil, err
@@ -206,10 +206,10 @@ func openScaleRegion(dir string) (scale.RegionState, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scaleRegion{coder: coder, cache: pebble.NewCache(node.CacheBytes)}
+	s := &scaleRegion{coder: coder, cache: pebble.NewCache(seat.CacheBytes)}
 	cfg := region.Config{Region: scale.Region, Hasher: wire.NewHasher(scale.Key), Coder: coder,
 		Store: scaleStore(dir, s.cache)}
-	cfg.Store.MemTableBytes = node.RegionMemTableBytes
+	cfg.Store.MemTableBytes = seat.RegionMemTableBytes
 	if s.State, err = region.Open(cfg); err != nil {
 		s.release()
 		return nil, err
@@ -237,7 +237,7 @@ func (s *scaleRegion) release() {
 }
 
 func openScaleDirectory(dir string) (scale.DirectoryState, error) {
-	cache := pebble.NewCache(node.CacheBytes)
+	cache := pebble.NewCache(seat.CacheBytes)
 	s, err := federation.Open(federation.Config{Hasher: wire.NewHasher(scale.Key),
 		Store: scaleStore(dir, cache)})
 	if err != nil {

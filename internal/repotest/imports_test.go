@@ -39,7 +39,7 @@ var onlyRules = []only{
 	{"github.com/quic-go/quic-go/testutils", "simulated networks are for tests",
 		[]string{"testcluster/virtual"}, []string{"wire/link"}},
 	{"github.com/cockroachdb/pebble", "databases belong to the states",
-		[]string{"internal/store", "node", "node/federation", "node/region",
+		[]string{"internal/store", "node/...",
 			"testcluster", "testcluster/virtual", "cmd/staffetta-lab"}, nil},
 	{"github.com/klauspost/compress", "blocks are compressed once, in wire; answers at the edge",
 		[]string{"wire", "gateway"}, nil},

@@ -9,7 +9,7 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// TestCacheHoldsBlocks holds what node.CacheBytes counts with: that Pebble takes two write buffers
+// TestCacheHoldsBlocks holds what seat.CacheBytes counts with: that Pebble takes two write buffers
 // off a cache, for good, and leaves the rest to blocks. Were it more, nothing would be cached.
 func TestCacheHoldsBlocks(t *testing.T) {
 	const memTable, room = 1 << 20, 1 << 20

@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/gateway"
 	"github.com/staffetta/staffetta/gateway/citizen"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -94,7 +94,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
-		Weights: f.institutionWeights(), Now: f.clock.now(), Uptime: node.Uptime,
+		Weights: f.institutionWeights(), Now: f.clock.now(), Uptime: seat.Uptime,
 		AcceptUnserved: f.acceptUnserved, Contact: f.contact}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/seat"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -140,7 +141,7 @@ func (f *nodeFlags) config(o *origin, conn net.PacketConn, logger *slog.Logger,
 		Roots: o.certs.Roots, Problem: o.certs.Problem, Renew: o.files.renewed(f.renew),
 		EraseAfter: f.eraseAfter,
 		KeepMoved:  f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
-		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(), Uptime: node.Uptime,
+		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(), Uptime: seat.Uptime,
 		Logger: logger.With("node", string(o.id)), Registerer: registry}
 }
 

@@ -1,8 +1,8 @@
 //go:build !linux
 
-package node
+package seat
 
 import "time"
 
 // Uptime is the time since the process started. A machine that is suspended may not count it.
-func Uptime() time.Duration { return monotonic() }
+func Uptime() time.Duration { return Monotonic() }

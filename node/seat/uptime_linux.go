@@ -1,4 +1,4 @@
-package node
+package seat
 
 import (
 	"time"
@@ -10,7 +10,7 @@ import (
 func Uptime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return monotonic()
+		return Monotonic()
 	}
 	return time.Duration(t.Nano())
 }

@@ -1,4 +1,4 @@
-package node
+package seat
 
 import (
 	"context"
@@ -19,23 +19,23 @@ const (
 	queueInFlight = 2
 )
 
-// proposer is the part of a consensus group that the queue needs.
-type proposer interface {
+// Proposer is the part of a consensus group that the queue needs.
+type Proposer interface {
 	Propose(ctx context.Context, data []byte) (any, error)
 }
 
 // stamper makes an entry of the present time.
 type stamper func(ctx context.Context, kind wire.EntryKind, body []byte) ([]byte, error)
 
-// queue lets commands of one moment share one log entry. Its methods may be called concurrently.
-type queue struct {
-	group proposer
+// Queue lets commands of one moment share one log entry. Its methods may be called concurrently.
+type Queue struct {
+	group Proposer
 	stamp stamper
 	slots chan struct{} // holds one token per batch in flight
 	// applied has room for one signal, given when a batch was applied. Nil: nobody cares.
-	applied chan struct{}
+	Applied chan struct{}
 	// active is the group's active version, which bounds the kinds of commands; nil: none does.
-	active func() uint32
+	Active func() uint32
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -50,13 +50,13 @@ type queued struct {
 	err     error
 }
 
-func newQueue(group proposer, stamp stamper) *queue {
-	return &queue{group: group, stamp: stamp, slots: make(chan struct{}, queueInFlight),
+func NewQueue(group Proposer, stamp stamper) *Queue {
+	return &Queue{group: group, stamp: stamp, slots: make(chan struct{}, queueInFlight),
 		wake: make(chan struct{}, 1)}
 }
 
-// run forms batches until ctx ends, and returns after the last one was answered.
-func (q *queue) run(ctx context.Context) error {
+// Run forms batches until ctx ends, and returns after the last one was answered.
+func (q *Queue) Run(ctx context.Context) error {
 	var batches sync.WaitGroup
 	defer batches.Wait()
 	for {
@@ -84,7 +84,7 @@ func (q *queue) run(ctx context.Context) error {
 }
 
 // take removes the next batch from the waiting commands.
-func (q *queue) take() []*queued {
+func (q *Queue) take() []*queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, size := 0, 0
@@ -102,7 +102,7 @@ func (q *queue) take() []*queued {
 	return batch
 }
 
-func (q *queue) signal() {
+func (q *Queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -110,7 +110,7 @@ func (q *queue) signal() {
 }
 
 // refuse answers everything that waits when the node stops.
-func (q *queue) refuse() {
+func (q *Queue) refuse() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, w := range q.waiting {
@@ -120,7 +120,7 @@ func (q *queue) refuse() {
 	q.waiting = nil
 }
 
-func (q *queue) propose(ctx context.Context, batch []*queued) {
+func (q *Queue) propose(ctx context.Context, batch []*queued) {
 	commands := wire.Commands{List: make([]wire.Command, len(batch))}
 	for i, w := range batch {
 		commands.List[i] = w.command
@@ -136,7 +136,7 @@ func (q *queue) propose(ctx context.Context, batch []*queued) {
 	}
 	if err == nil {
 		select {
-		case q.applied <- struct{}{}:
+		case q.Applied <- struct{}{}:
 		default:
 		}
 	}
@@ -148,12 +148,12 @@ func (q *queue) propose(ctx context.Context, batch []*queued) {
 	}
 }
 
-// submit proposes commands and returns their results in order, once all are applied. An error is
+// Submit proposes commands and returns their results in order, once all are applied. An error is
 // the proposal's: NotReady for a kind above the group's active version, OutcomeUnknown when ctx
 // ends after the commands were taken.
-func (q *queue) submit(ctx context.Context, commands []wire.Command) ([]wire.Result, error) {
-	if q.active != nil {
-		if err := gate(commands, q.active()); err != nil {
+func (q *Queue) Submit(ctx context.Context, commands []wire.Command) ([]wire.Result, error) {
+	if q.Active != nil {
+		if err := Gate(commands, q.Active()); err != nil {
 			return nil, err
 		}
 	}
@@ -188,10 +188,10 @@ func (q *queue) submit(ctx context.Context, commands []wire.Command) ([]wire.Res
 	return results, nil
 }
 
-// do proposes one command and returns what applying it gave: resp is filled, or the error says
+// Do proposes one command and returns what applying it gave: resp is filled, or the error says
 // why nothing changed.
-func (q *queue) do(ctx context.Context, kind wire.CommandKind, m, resp codec.Message) error {
-	results, err := q.submit(ctx, []wire.Command{{Kind: kind, Body: wire.Encode(m)}})
+func (q *Queue) Do(ctx context.Context, kind wire.CommandKind, m, resp codec.Message) error {
+	results, err := q.Submit(ctx, []wire.Command{{Kind: kind, Body: wire.Encode(m)}})
 	switch {
 	case err != nil:
 		return err

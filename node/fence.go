@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -11,43 +12,43 @@ import (
 // lose that vote first, where others can take it over: those that run stop, and those that are
 // restored on new disks have forgotten what they voted for and helped to acknowledge.
 func (n *Node) fenceRegion(ctx context.Context, from link.Identity, f *wire.FenceRegion) (
-	*none, error) {
+	*seat.None, error) {
 	n.membersMu.Lock()
 	defer n.membersMu.Unlock()
-	if err := n.federationGroup.Read(ctx); err != nil {
+	if err := n.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.federation.PlanFence(f); err != nil {
+	if err := n.Seat.Federation.PlanFence(f); err != nil {
 		return nil, err
 	}
-	dry, m := f.DryRun, n.currentMap()
+	dry, m := f.DryRun, n.Map()
 	var voters []wire.NodeID
 	if r, _ := m.RegionByID(f.Region); r.Incarnation != f.Incarnation {
-		if err := n.lost("a fence", f.Region, f.Healthy); err != nil {
+		if err := n.CheckLost("a fence", f.Region, f.Healthy); err != nil {
 			return nil, err
 		}
-		progress, err := n.federationGroup.Progress()
+		progress, err := n.FederationGroup.Progress()
 		if err != nil {
 			return nil, err
 		}
-		if voters, err = fenceVoters(m, f.Region, n.cfg.ID, progress); err != nil {
+		if voters, err = fenceVoters(m, f.Region, n.ID, progress); err != nil {
 			return nil, err
 		}
 	}
 	if dry {
 		return nil, nil
 	}
-	if err := n.second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
+	if err := n.Second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
 		return nil, err // before the votes are taken
 	}
 	if len(voters) > 0 {
 		c := &wire.MemberChange{Voters: voters}
-		if _, err := n.administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+		if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 			return nil, err
 		}
 	}
 	f.DryRun, f.Healthy = false, false // they are said to this process
-	_, err := n.administrate(ctx, from, "restore fence", wire.CmdFenceRegion, f)
+	_, err := n.Administrate(ctx, from, "restore fence", wire.CmdFenceRegion, f)
 	return nil, err
 }
 
@@ -73,8 +74,8 @@ func fenceVoters(m *wire.Map, region wire.RegionID, self wire.NodeID,
 	if concerned && answer < voters/2+1 {
 		return nil, wire.Errorf(wire.Conflict, "group %s has %d voters, of whom %d answer that are "+
 			"not of region %s, a majority of %d is needed: name others with `staffetta admin "+
-			"voters` first, or restore the federation with the region", federationGroup, voters,
-			answer, region, voters/2+1)
+			"voters` first, or restore the federation with the region", seat.FederationGroup,
+			voters, answer, region, voters/2+1)
 	}
 	named := false
 	for _, node := range m.Nodes {
@@ -87,5 +88,5 @@ func fenceVoters(m *wire.Map, region wire.RegionID, self wire.NodeID,
 	if err != nil || len(chosen) < wire.VotersMin && len(m.Nodes) >= wire.VotersMin {
 		return nil, nil // too few nodes: the operator is told
 	}
-	return chosen, majorityAnswers(federationGroup, chosen, progress)
+	return chosen, majorityAnswers(seat.FederationGroup, chosen, progress)
 }

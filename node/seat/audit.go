@@ -1,4 +1,4 @@
-package node
+package seat
 
 import (
 	"context"
@@ -9,48 +9,48 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// administrate proposes an operator's change to the federation group, when this node leads it.
+// Administrate proposes an operator's change to the federation group, when this node leads it.
 // The same log entry gets a line of the audit: who, action in the words of the command line
 // ("service put"), the subject that m names with AuditSubject, and what became of it. An error is
 // the proposal's, or says why the change was refused; the line is there only for the second.
 // Neither action nor subject may hold a fiscal code or a key. What needs a second operator is
 // not done: see second.
-func (n *Node) administrate(ctx context.Context, from link.Identity, action string,
+func (s *Seat) Administrate(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
 	if from.Role != link.RoleOperator {
 		return wire.Result{}, wire.Errorf(wire.Forbidden, "%s is not for a %s", action, from.Role)
 	}
-	if err := n.mayFederate(); err != nil {
+	if err := s.CheckFederates(); err != nil {
 		return wire.Result{}, err
 	}
 	// Without a majority nothing is logged: it would be carried out whenever there is one again,
 	// when nobody may want it any more. After this only what is lost within a round trip can be.
-	if err := n.federationGroup.Read(ctx); err != nil {
+	if err := s.FederationGroup.Read(ctx); err != nil {
 		return wire.Result{}, err
 	}
-	if err := n.second(ctx, from, action, kind, m); err != nil {
+	if err := s.Second(ctx, from, action, kind, m); err != nil {
 		return wire.Result{}, err
 	}
-	return n.logAudited(ctx, from, action, kind, m)
+	return s.logAudited(ctx, from, action, kind, m)
 }
 
 // logAudited is administrate once nothing is left to look at.
-func (n *Node) logAudited(ctx context.Context, from link.Identity, action string,
+func (s *Seat) logAudited(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
-	audited := wire.Audited{Operator: from.String(), Action: action, Subject: n.auditSubject(m),
+	audited := wire.Audited{Operator: from.String(), Action: action, Subject: s.auditSubject(m),
 		Command: wire.Command{Kind: kind, Body: wire.Encode(m)}, Approval: approval(ctx)}
-	if end, ok := ctx.Deadline(); ok && n.federation.ActiveVersion() >= wire.VersionWithdrawn {
+	if end, ok := ctx.Deadline(); ok && s.Federation.ActiveVersion() >= wire.VersionWithdrawn {
 		audited.Deadline = wire.TimeOf(end)
 	}
 	command := wire.Command{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}
-	if needs(&command) > n.federation.ActiveVersion() {
+	if needs(&command) > s.Federation.ActiveVersion() {
 		command = audited.Command // members with an older program know no audit yet
 	}
-	if err := gate([]wire.Command{command}, n.federation.ActiveVersion()); err != nil {
+	if err := Gate([]wire.Command{command}, s.Federation.ActiveVersion()); err != nil {
 		// An operator is told at once, where a duty would wait.
 		return wire.Result{}, wire.Errorf(wire.Conflict, "%s", wire.AsError(err).Detail)
 	}
-	results, err := n.federationQueue.submit(ctx, []wire.Command{command})
+	results, err := s.FederationQueue.Submit(ctx, []wire.Command{command})
 	switch {
 	case err != nil:
 		return wire.Result{}, err
@@ -64,12 +64,12 @@ func (n *Node) logAudited(ctx context.Context, from link.Identity, action string
 
 // auditSubject is what a change is done to, as the audit shows it: for some by the map of before
 // it.
-func (n *Node) auditSubject(m codec.Message) string {
-	switch s := m.(type) {
+func (s *Seat) auditSubject(m codec.Message) string {
+	switch a := m.(type) {
 	case interface{ AuditSubjectOn(*wire.Map) string }:
-		return s.AuditSubjectOn(n.currentMap())
+		return a.AuditSubjectOn(s.Map())
 	case interface{ AuditSubject() string }:
-		return s.AuditSubject()
+		return a.AuditSubject()
 	}
 	return ""
 }

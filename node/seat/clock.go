@@ -1,4 +1,4 @@
-package node
+package seat
 
 import (
 	"context"
@@ -8,11 +8,11 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// timed gives the entries of a group's log their time. Beyond what a majority confirmed, a state
+// Timed gives the entries of a group's log their time. Beyond what a majority confirmed, a state
 // believes its entries for wire.TimeStepMax only, so on the way the leader has its time confirmed:
 // every half of that while entries come, and first of all after a pause. A group at rest writes
 // nothing. Its methods may be called concurrently.
-type timed struct {
+type Timed struct {
 	group confirmer
 	state timeState
 	now   func() wire.Time
@@ -22,7 +22,7 @@ type timed struct {
 
 // confirmer is the part of a consensus group that confirms times.
 type confirmer interface {
-	proposer
+	Proposer
 	ConfirmTime(ctx context.Context, t time.Time) error
 }
 
@@ -32,14 +32,14 @@ type timeState interface {
 	Clock() (now, confirmed wire.Time, ahead bool)
 }
 
-func newTimed(group confirmer, state timeState, now func() wire.Time,
-	kind wire.CommandKind) *timed {
-	return &timed{group: group, state: state, now: now, kind: kind, turn: make(chan struct{}, 1)}
+func NewTimed(group confirmer, state timeState, now func() wire.Time,
+	kind wire.CommandKind) *Timed {
+	return &Timed{group: group, state: state, now: now, kind: kind, turn: make(chan struct{}, 1)}
 }
 
-// stamp makes an entry of the present time, to be proposed at once. An error says that the time is
+// Stamp makes an entry of the present time, to be proposed at once. An error says that the time is
 // not to be relied on now, or that this node does not lead.
-func (t *timed) stamp(ctx context.Context, kind wire.EntryKind, body []byte) ([]byte, error) {
+func (t *Timed) Stamp(ctx context.Context, kind wire.EntryKind, body []byte) ([]byte, error) {
 	if due, must := t.due(); must {
 		if err := t.confirm(ctx); err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (t *timed) stamp(ctx context.Context, kind wire.EntryKind, body []byte) ([]
 }
 
 // due reports whether a time is to be confirmed, and whether entries have to wait for it.
-func (t *timed) due() (due, must bool) {
+func (t *Timed) due() (due, must bool) {
 	if t.state.ActiveVersion() < t.kind.Since() {
 		return false, false
 	}
@@ -72,7 +72,7 @@ func (t *timed) due() (due, must bool) {
 }
 
 // confirm has the time confirmed unless somebody else does meanwhile.
-func (t *timed) confirm(ctx context.Context) error {
+func (t *Timed) confirm(ctx context.Context) error {
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -87,7 +87,7 @@ func (t *timed) confirm(ctx context.Context) error {
 
 // confirmRounds has the time confirmed and logged, until nothing is left that is dated in the
 // future. t.turn must be held.
-func (t *timed) confirmRounds(ctx context.Context) error {
+func (t *Timed) confirmRounds(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	for {
@@ -118,9 +118,12 @@ func (t *timed) confirmRounds(ctx context.Context) error {
 	}
 }
 
-// regionTime is the wall clock of the region's leader, for what is decided by it outside the log.
+// RegionTime is the wall clock of the region's leader, for what is decided by it outside the log.
 // Unavailable when a majority's clocks do not bear it out.
-func (n *Node) regionTime(ctx context.Context) (wire.Time, error) {
-	now := n.clockNow()
-	return now, n.regionGroup.Believe(ctx, now.Std())
+func (s *Seat) RegionTime(ctx context.Context) (wire.Time, error) {
+	now := s.Now()
+	return now, s.RegionGroup.Believe(ctx, now.Std())
 }
+
+// Now is the wall clock.
+func (s *Seat) Now() wire.Time { return wire.TimeOf(s.Clock()) }

@@ -1,4 +1,4 @@
-package node
+package seat
 
 import (
 	"context"
@@ -47,13 +47,13 @@ func stampAt(now func() wire.Time) stamper {
 	}
 }
 
-func startQueue(t *testing.T, g *slowGroup) *queue {
-	q := newQueue(g, stampAt(func() wire.Time { return wire.TimeOf(time.Now()) }))
+func startQueue(t *testing.T, g *slowGroup) *Queue {
+	q := NewQueue(g, stampAt(func() wire.Time { return wire.TimeOf(time.Now()) }))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		q.run(ctx)
+		q.Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -70,7 +70,7 @@ func TestQueueBatchesWhatWaits(t *testing.T) {
 		submit := func(slot wire.Slot) {
 			want := wire.GrantSlots{Slots: []wire.Slot{slot}}
 			var got wire.GrantSlots
-			if err := q.do(t.Context(), wire.CmdGrantSlots, &want, &got); err != nil ||
+			if err := q.Do(t.Context(), wire.CmdGrantSlots, &want, &got); err != nil ||
 				got.Slots[0] != slot {
 				t.Errorf("got %v, %v, want slot %d", got.Slots, err, slot)
 			}
@@ -102,22 +102,22 @@ func TestQueueErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &slowGroup{err: wire.Errorf(wire.NotLeader, "")}
 		q := startQueue(t, g)
-		err := q.do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil)
+		err := q.Do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil)
 		if !errors.Is(err, wire.NotLeader) {
 			t.Errorf("got %v, want the group's error", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		err = q.do(ctx, wire.CmdExpire, &wire.Expire{}, nil)
+		err = q.Do(ctx, wire.CmdExpire, &wire.Expire{}, nil)
 		if !errors.Is(err, wire.OutcomeUnknown) {
 			t.Errorf("got %v, want outcome-unknown", err)
 		}
 		big := wire.EraseBlock{Frame: make([]byte, wire.CommandBytesMax)}
-		err = q.do(t.Context(), wire.CmdErase, &big, nil)
+		err = q.Do(t.Context(), wire.CmdErase, &big, nil)
 		if !errors.Is(err, wire.TooLarge) {
 			t.Errorf("got %v, want too-large", err)
 		}
-		_, err = q.submit(t.Context(), make([]wire.Command, queueMax+1))
+		_, err = q.Submit(t.Context(), make([]wire.Command, queueMax+1))
 		if !errors.Is(err, wire.Overloaded) {
 			t.Errorf("got %v, want overloaded", err)
 		}
@@ -126,16 +126,16 @@ func TestQueueErrors(t *testing.T) {
 
 func TestQueueStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(&slowGroup{}, stampAt(func() wire.Time { return 1 }))
+		q := NewQueue(&slowGroup{}, stampAt(func() wire.Time { return 1 }))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- q.run(ctx) }()
+		go func() { done <- q.Run(ctx) }()
 		for range queueInFlight {
-			go q.do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil)
+			go q.Do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil)
 			synctest.Wait()
 		}
 		answer := make(chan error, 1)
-		go func() { answer <- q.do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil) }()
+		go func() { answer <- q.Do(t.Context(), wire.CmdExpire, &wire.Expire{}, nil) }()
 		synctest.Wait()
 		cancel()
 		if err := <-answer; !errors.Is(err, wire.Unavailable) {

@@ -1,0 +1,188 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/staffetta/staffetta/node/seat"
+	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
+)
+
+// mayDeal holds a deal against what its regions say now: nothing goes to one that does not answer,
+// and nothing is taken by force from one that does.
+func (n *Node) mayDeal(d *wire.DealSlots) error {
+	answers, err := n.Answering()
+	if err != nil {
+		return err
+	}
+	m := n.Map()
+	for _, s := range d.Slots {
+		if int(s) >= wire.Slots {
+			continue // refused later on
+		}
+		var bypassed []wire.RegionID // who may know what is then missing
+		if a := m.Anchor(s); a != d.To {
+			if !answers[d.To] {
+				return wire.Errorf(wire.Conflict, "region %s does not answer: it is given nothing", d.To)
+			}
+			bypassed = append(bypassed, a)
+		}
+		if deal, moving := m.SlotDeal(s); moving {
+			from, _ := m.RegionByTag(deal.From)
+			bypassed = append(bypassed, from.ID)
+		}
+		silent := func(r wire.RegionID) bool { return !answers[r] }
+		if d.Force && !d.Healthy && len(bypassed) > 0 && !slices.ContainsFunc(bypassed, silent) {
+			return seat.NotLost("--force", bypassed[0])
+		}
+	}
+	return nil
+}
+
+// anchorContactMax is how long an anchor decides about unclaimed codes after it last knew all
+// deals: operators may deal its slots to another region after twice this time.
+const anchorContactMax = wire.SlotForceWait / 2
+
+// dealsPeriod is how often it makes sure that it does.
+const dealsPeriod = anchorContactMax / 6
+
+// keepDeals has the federation's leader confirm that this replica knows every deal of slots. That
+// it hears from the leader does not say so: after a cut heartbeats come back some seconds before
+// the log does.
+func (n *Node) keepDeals(ctx context.Context) {
+	for {
+		pause := dealsPeriod
+		if err := n.confirmDeals(ctx); err != nil {
+			pause = seat.DutyPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) confirmDeals(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
+	defer cancel()
+	asked := n.Uptime()
+	var newest wire.MapVersion
+	err := n.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest)
+	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
+		n.deals.Note(n.Uptime() - asked)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if m, ok := n.Seat.Federation.Map(); !ok || m.Version < newest.Version {
+		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
+			newest.Version)
+	}
+	n.deals.Note(n.Uptime() - asked)
+	return nil
+}
+
+// foundingSlot reports whether the region has a slot since the founding.
+func (n *Node) foundingSlot(m *wire.Map, s wire.Slot) bool {
+	return m.Anchor(s) == n.RegionID && m.SlotEpoch(s) == wire.SlotEpochFounding
+}
+
+func (n *Node) dealSlots(ctx context.Context, from link.Identity, d *wire.DealSlots) (
+	*seat.None, error) {
+	action := "slots deal"
+	if d.Force {
+		action = "slots deal --force"
+	}
+	if err := n.mayDeal(d); err != nil {
+		return nil, err
+	}
+	d.Healthy = false // it is said to this process
+	_, err := n.Administrate(ctx, from, action, wire.CmdDealSlots, d)
+	return nil, err
+}
+
+// fit says of which slots this region may decide: those that its log holds and the map still
+// deals to it, as far as this replica knows.
+type fit struct {
+	m     *wire.Map
+	slots any // what the log held
+	mine  [wire.Slots]bool
+	lost  bool // slots are held that the map deals elsewhere
+	waits int  // slots that the map deals to the region, and its log does not hold yet
+}
+
+// slotFit is computed anew when the map or the log changed.
+func (n *Node) slotFit() *fit {
+	m, slots := n.Map(), n.Seat.Region.SlotsChanged()
+	if f := n.fit.Load(); f != nil && f.m == m && f.slots == slots {
+		return f
+	}
+	f := &fit{m: m, slots: slots}
+	for s := range wire.Slot(wire.Slots) {
+		epoch, held := n.Seat.Region.SlotAt(s)
+		f.mine[s] = held && m.Anchor(s) == n.RegionID && m.SlotEpoch(s) <= epoch
+		if m.Anchor(s) == n.RegionID && !f.mine[s] {
+			f.waits++
+		}
+		f.lost = f.lost || held && !f.mine[s]
+	}
+	n.fit.Store(f)
+	return f
+}
+
+// anchors reports whether this region may decide about an unclaimed code of a slot that its log
+// holds: the map deals the slot to this region, and no newer one can have dealt it to another that
+// decides by now.
+func (n *Node) anchors(s wire.Slot) bool { return n.knowsDeals() && n.slotFit().mine[s] }
+
+// knowsDeals reports whether this replica knew every deal of slots a short time ago.
+func (n *Node) knowsDeals() bool { return n.deals.Since() <= anchorContactMax }
+
+// anchorsSlots reports whether the region has slots since the founding.
+func (n *Node) anchorsSlots() bool {
+	m := n.Map()
+	for s := range wire.Slot(wire.Slots) {
+		if n.foundingSlot(m, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// disown makes NotOwner of what is not this region's to say about a record of a code that nobody
+// claimed: before it is logged, and again once it was, since the whole region may have been stopped
+// or suspended in between while its slots went to another one. What was decided then is told to
+// nobody; who asks the new anchor gets the one verdict that counts.
+func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
+	if n.knowsDeals() && !n.slotFit().lost {
+		return outcomes
+	}
+	for i := range records {
+		if !n.disowns(&records[i]) {
+			continue
+		}
+		if outcomes == nil {
+			outcomes = make([]wire.Outcome, len(records))
+		}
+		if k := outcomes[i].Kind; k != wire.NotOwner && k != wire.OutOfTime {
+			outcomes[i] = wire.Outcome{Kind: wire.NotOwner, ID: records[i].ID}
+		}
+	}
+	return outcomes
+}
+
+// disowns reports whether a record is of a code that nobody claimed, and of which this region may
+// not decide, or not now.
+func (n *Node) disowns(rec *wire.Record) bool {
+	r := rec.RecipientUnder(n.Hasher)
+	if n.anchors(r.Slot()) {
+		return false
+	}
+	own, _, err := n.Seat.Region.Ownership(r)
+	return err != nil || own.State == wire.NotOwned || own.State == wire.Claiming
+}
