@@ -236,9 +236,11 @@ func (c *Client) SetRecoveryKey(ctx context.Context, region wire.RegionID, publi
 		Public: public})
 }
 
-// FenceRegion makes incarnation the region's: nodes of earlier ones stop.
+// FenceRegion makes incarnation the region's: nodes of earlier ones stop. A rehearsal is the
+// leader's own, which knows more than whether this operator might.
 func (c *Client) FenceRegion(ctx context.Context, f *wire.FenceRegion) error {
-	return c.call(ctx, wire.MethodFenceRegion, f)
+	f.DryRun = f.DryRun || rehearsing(ctx)
+	return c.call(perform(ctx), wire.MethodFenceRegion, f)
 }
 
 // ForgoReport lets a restored federation go on without a region's report.

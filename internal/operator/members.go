@@ -11,9 +11,11 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// ChangeMembers changes the map, or with DryRun says how it would, and returns the map as it then
-// is. On return the change is in the federation's log; the groups follow within seconds.
+// ChangeMembers changes the map, or with DryRun and in a rehearsal says how it would, and returns
+// the map as it then is. On return the change is in the federation's log; the groups follow within
+// seconds.
 func (c *Client) ChangeMembers(ctx context.Context, change *wire.MemberChange) (*wire.Map, error) {
+	change.DryRun = change.DryRun || rehearsing(ctx)
 	req, last := wire.Encode(change), error(nil)
 	for {
 		// Not by way of leaders.Call: the leader may have to ask a region's, or to read the whole
@@ -52,11 +54,11 @@ func (c *Client) callLeader(ctx context.Context, group string, m wire.Method, re
 	if group != link.FederationGroup {
 		return call(ctx)
 	}
-	return c.whileLed(ctx, votersOf(c.view.Load()), call)
+	return c.whileLed(ctx, VotersOf(c.view.Load()), call)
 }
 
-// votersOf are the nodes that vote in the federation's group.
-func votersOf(m *wire.Map) (ids []wire.NodeID) {
+// VotersOf are the nodes that vote in the federation's group.
+func VotersOf(m *wire.Map) (ids []wire.NodeID) {
 	for _, n := range m.Nodes {
 		if n.Voter {
 			ids = append(ids, n.ID)
@@ -79,7 +81,7 @@ func (c *Client) Members(ctx context.Context, group string) (*wire.GroupMembers,
 	}
 	req, answer := wire.Encode(&wire.GroupRef{Group: group}), []byte(nil)
 	if group == link.FederationGroup {
-		answer, err = c.callFederation(ctx, votersOf(m), wire.MethodMembers, req)
+		answer, err = c.callFederation(ctx, VotersOf(m), wire.MethodMembers, req)
 	} else {
 		answer, err = c.leaders.Call(ctx, group, nodes, wire.MethodMembers, req, true)
 	}
@@ -161,7 +163,7 @@ func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp cod
 	if req != nil {
 		body = wire.Encode(req)
 	}
-	answer, err := c.callUntil(ctx, votersOf(view), m, body)
+	answer, err := c.callUntil(ctx, VotersOf(view), m, body)
 	if err != nil || resp == nil {
 		return unrehearsed(dry, err)
 	}

@@ -87,21 +87,21 @@ func followMove(owner wire.DirectoryEntry, ask func(wire.RegionID) ([]byte, erro
 }
 
 // FetchMoved has a restored region fetch what another one still has of citizens who moved from
-// there to it. The order is in the operators' log first, but for a dry run. Progress is called
+// there to it. The order is in the operators' log first, but for a rehearsal. Progress is called
 // after each part, with the sum of all so far. The same again changes nothing.
-func (c *Client) FetchMoved(ctx context.Context, region, from wire.RegionID, dry bool,
+func (c *Client) FetchMoved(ctx context.Context, region, from wire.RegionID,
 	progress func(wire.FetchedMoved)) (sum wire.FetchedMoved, err error) {
 	m, err := c.Map(ctx)
 	if err != nil {
 		return sum, err
 	}
 	order := &wire.RegionOrder{Kind: wire.OrderFetch, Region: region, Other: from}
-	if err := c.orderRegion(ctx, m, order, dry); err != nil {
+	if err := c.orderRegion(ctx, m, order); err != nil {
 		return sum, err
 	}
 	for sum.More = true; sum.More; {
 		answer, err := c.callRegion(ctx, m, region, wire.MethodFetchMoved,
-			wire.Encode(&wire.FetchMoved{From: from, After: sum.Last, DryRun: dry}))
+			wire.Encode(&wire.FetchMoved{From: from, After: sum.Last, DryRun: rehearsing(ctx)}))
 		if err != nil {
 			return sum, fmt.Errorf("region %s: %w", region, err)
 		}

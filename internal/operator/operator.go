@@ -111,7 +111,7 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 		}
 	}
 	m, req, dry := rehearsed(ctx, m, req)
-	_, err := c.callUntil(ctx, votersOf(view), m, wire.Encode(req))
+	_, err := c.callUntil(ctx, VotersOf(view), m, wire.Encode(req))
 	return unrehearsed(dry, err)
 }
 

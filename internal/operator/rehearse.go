@@ -16,6 +16,12 @@ func Rehearse(ctx context.Context) context.Context {
 	return context.WithValue(ctx, rehearsalKey{}, true)
 }
 
+// perform is a context in which calls are made, though it was one to rehearse in: the call says
+// itself that nothing is to change.
+func perform(ctx context.Context) context.Context {
+	return context.WithValue(ctx, rehearsalKey{}, false)
+}
+
 func rehearsing(ctx context.Context) bool {
 	dry, _ := ctx.Value(rehearsalKey{}).(bool)
 	return dry

@@ -54,19 +54,19 @@ func (c *Client) rotateRegionKey(ctx context.Context, q *wire.RotateRegionKey) (
 }
 
 // DiscardSpooled has a home region give up the blocks of its spool that their owner cannot read.
-// The order is in the operators' log first, but for a dry run. The same again changes nothing.
-func (c *Client) DiscardSpooled(ctx context.Context, home, owner wire.RegionID, dry bool) (
+// The order is in the operators' log first, but for a rehearsal. The same again changes nothing.
+func (c *Client) DiscardSpooled(ctx context.Context, home, owner wire.RegionID) (
 	*wire.DiscardedSpooled, error) {
 	m, err := c.Map(ctx)
 	if err != nil {
 		return nil, err
 	}
 	order := &wire.RegionOrder{Kind: wire.OrderDiscard, Region: home, Other: owner}
-	if err := c.orderRegion(ctx, m, order, dry); err != nil {
+	if err := c.orderRegion(ctx, m, order); err != nil {
 		return nil, err
 	}
 	answer, err := c.askLeader(ctx, m, home, wire.MethodDiscardSpooled,
-		wire.Encode(&wire.DiscardSpooled{Owner: owner, DryRun: dry}))
+		wire.Encode(&wire.DiscardSpooled{Owner: owner, DryRun: rehearsing(ctx)}))
 	if err != nil {
 		return nil, fmt.Errorf("region %s: %w", home, err)
 	}
@@ -75,8 +75,7 @@ func (c *Client) DiscardSpooled(ctx context.Context, home, owner wire.RegionID, 
 }
 
 // orderRegion checks an order's regions, and has the operators' log tell of it.
-func (c *Client) orderRegion(ctx context.Context, m *wire.Map, o *wire.RegionOrder,
-	dry bool) error {
+func (c *Client) orderRegion(ctx context.Context, m *wire.Map, o *wire.RegionOrder) error {
 	for _, r := range []wire.RegionID{o.Region, o.Other} {
 		if _, ok := m.RegionByID(r); !ok {
 			return wire.Errorf(wire.NotFound, "no region %q on the map", r)
@@ -84,9 +83,6 @@ func (c *Client) orderRegion(ctx context.Context, m *wire.Map, o *wire.RegionOrd
 	}
 	if o.Region == o.Other {
 		return wire.Malformedf("two regions are needed, not region %q twice", o.Region)
-	}
-	if dry {
-		ctx = Rehearse(ctx)
 	}
 	return c.call(ctx, wire.MethodOrderRegion, o)
 }

@@ -1,11 +1,13 @@
 package virtual
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
+	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -168,7 +170,7 @@ func TestMovedIsFetched(t *testing.T) {
 		s.mustOrder(t, c, "lazio", "sicilia")
 		s.awaitMoved(c, "lazio", "sicilia", 2)
 		op := s.Operator()
-		if _, err := op.FetchMoved(t.Context(), "sicilia", "lazio", false, nil); !errors.Is(err,
+		if _, err := op.FetchMoved(t.Context(), "sicilia", "lazio", nil); !errors.Is(err,
 			wire.Conflict) {
 			t.Errorf("a region that was never restored fetches: %v", err)
 		}
@@ -176,7 +178,7 @@ func TestMovedIsFetched(t *testing.T) {
 		s.bringBack(t, copies, "sicilia")
 		s.awaitOwner(t, "one who came", c, "sicilia", 2)
 		for _, dry := range []bool{true, false, false} {
-			sum, err := op.FetchMoved(t.Context(), "sicilia", "lazio", dry, nil)
+			sum, err := op.FetchMoved(dryRun(t, dry), "sicilia", "lazio", nil)
 			if err != nil || sum.Citizens != 1 || sum.Failed != 0 {
 				t.Errorf("fetched %+v, %v; want one citizen", sum, err)
 			}
@@ -185,7 +187,7 @@ func TestMovedIsFetched(t *testing.T) {
 				t.Errorf("dry %v: %d messages, %v", dry, len(list), err)
 			}
 		}
-		if _, err := op.FetchMoved(t.Context(), "sicilia", "umbria", false, nil); !errors.Is(err,
+		if _, err := op.FetchMoved(t.Context(), "sicilia", "umbria", nil); !errors.Is(err,
 			wire.NotFound) {
 			t.Errorf("from no region: %v", err)
 		}
@@ -213,6 +215,14 @@ func (s *scene) audited(t *testing.T, action string) (n int) {
 	return n
 }
 
+// dryRun is the context of an operator's command, with --dry-run if dry.
+func dryRun(t *testing.T, dry bool) context.Context {
+	if dry {
+		return operator.Rehearse(t.Context())
+	}
+	return t.Context()
+}
+
 // TestDiscardSpooled: what was sealed to a key that is lost with its region's disks waits until an
 // operator gives it up; then its senders see FAILED. What the owner reads is not touched.
 func TestDiscardSpooled(t *testing.T) {
@@ -232,7 +242,7 @@ func TestDiscardSpooled(t *testing.T) {
 		lost := s.spool(t, s.Gateway, c).ID
 		op := s.Operator()
 		discard := func(dry bool) *wire.DiscardedSpooled {
-			d, err := op.DiscardSpooled(t.Context(), "lazio", "sicilia", dry)
+			d, err := op.DiscardSpooled(dryRun(t, dry), "lazio", "sicilia")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +291,7 @@ func (s *scene) secondDiscard(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second)
-	if _, err := ada.DiscardSpooled(t.Context(), "lazio", "sicilia", false); !errors.Is(err,
+	if _, err := ada.DiscardSpooled(t.Context(), "lazio", "sicilia"); !errors.Is(err,
 		wire.AwaitsApproval) {
 		t.Errorf("one operator: %v", err)
 	}

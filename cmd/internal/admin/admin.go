@@ -16,45 +16,28 @@ const adminWait = 30 * time.Second
 
 // NewCommand is the command admin.
 func NewCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "admin",
-		Short: "An operator's commands, over the link under an operator's certificate",
-	}
-	cmd.AddCommand(newServiceKeyCommand())
-	cmd.AddCommand(newInitCommand(), newMapCommand(), newRegionCommand(), newNodeAdminCommand(),
-		newGatewayAdminCommand(), newVotersCommand())
-	cmd.AddCommand(newSlotsCommand(), newWhoamiCommand(), newApproveCommand(),
-		newApprovalsCommand())
-	cmd.AddCommand(newInstitutionCommand(), newServiceCommand(), newAuditCommand(),
-		newStatusCommand(), newDoctorCommand(), newExplainCommand())
-	cmd.AddCommand(newCACommand(), newCertCommand(), newRevokeCommand())
-	cmd.AddCommand(newBackupCommand(), newRestoreCommand())
-	cmd.AddCommand(newRegionKeyCommand(), newMoveCommand(), newSpoolCommand())
-	cmd.AddCommand(newUpgradeCommand(), newDiskCommand())
-	cmd.AddCommand(newContextCommand())
+	cmd := group("admin", "An operator's commands, over the link under an operator's certificate",
+		newApprovalsCommand(), newApproveCommand(), newAuditCommand(), newBackupCommand(),
+		newCACommand(), newCertCommand(), newContextCommand(), newDiskCommand(), newDoctorCommand(),
+		newExplainCommand(), newGatewayAdminCommand(), newInitCommand(), newInstitutionCommand(),
+		newMapCommand(), newMoveCommand(), newNodeAdminCommand(), newRegionCommand(),
+		newRegionKeyCommand(), newRestoreCommand(), newRevokeCommand(), newServiceCommand(),
+		newServiceKeyCommand(), newSlotsCommand(), newSpoolCommand(), newStatusCommand(),
+		newUpgradeCommand(), newVotersCommand(), newWhoamiCommand())
 	completeHelp(cmd)
 	return cmd
 }
 
 // operatorFlags say who the operator is and where the federation is.
 type operatorFlags struct {
-	dir           string
-	cert, key, ca string
-	nodes         []string
+	namedContext // as flags say it, and by --context, whose name it has, what none of them says
 	// founding is the founding file of who looks after a federation that has no map yet.
 	founding string
-	context  string // of which the others were taken already
 }
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.dir, "dir", "",
-		"directory of a local federation, instead of the four flags below")
-	cmd.Flags().StringVar(&f.cert, "cert", "", "file with the operator's certificate (PEM)")
-	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
-	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
-	cmd.Flags().StringSliceVar(&f.nodes, "node", nil, "address of a relay node, host:port; "+
-		"may be repeated")
-	cmd.Flags().StringVar(&f.context, "context", "", "the context that says what none of these "+
+	registerFederation(cmd, &f.namedContext)
+	cmd.Flags().StringVar(&f.name, "context", "", "the context that says what none of these "+
 		"flags does (default: the current one, see admin context)")
 	for _, name := range []string{"dir", "cert", "key", "ca", "node", "context"} {
 		cli.ShareFlag(cmd, name, operatorScope)

@@ -1,76 +1,63 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/backup"
 )
 
 func newBackupVerifyCommand() *cobra.Command {
-	var (
-		repo         repositoryFlags
-		groups       groupFlags
-		asJSON       bool
-		every, quick bool
-		scratch      string
-		recovery     recoveryFlags
-	)
-	cmd := &cobra.Command{
-		Use:   "verify [--region R | --federation]",
-		Short: "Read copies back and see whether a group can be restored from them",
-		Long: `Read the newest copy of each group back, or with --every all of them: every piece is held
+	var f verifyFlags
+	return command{
+		use:   "verify [--region R | --federation]",
+		short: "Read copies back and see whether a group can be restored from them",
+		long: `Read the newest copy of each group back, or with --every all of them: every piece is held
 against its hash, then the state is put together below --scratch, its identity, position and digest
 are compared with what was noted when the copy was taken, and every row is read. The scratch
 directory needs room for the largest state, and holds it in clear meanwhile, which takes the
 recovery keys of the regions; --quick does without both.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			group, err := groups.groupOrAll()
-			if err != nil {
-				return err
-			}
-			r, err := repo.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if !quick && scratch == "" {
+		flags: func(s *flagSet) {
+			f.recovery.register(s)
+			f.copies.register(s)
+			s.BoolVar(&f.every, "every", false, "every copy, not only the newest of each group")
+			s.BoolVar(&f.quick, "quick", false, "hold pieces against their hashes only")
+			s.StringVar(&f.scratch, "scratch", "", "directory to put states together in")
+		},
+		check: func(*invocation) error {
+			if f.quick {
+				f.scratch = ""
+			} else if f.scratch == "" {
 				return errors.New("give --scratch, a directory with room for a state, or --quick")
 			}
-			if quick {
-				scratch = ""
-			}
-			keys, err := recovery.keys()
-			if err != nil {
-				return err
-			}
-			list, err := r.List(cmd.Context(), group)
-			if err != nil {
-				return err
-			}
-			if !every {
-				list = newest(list)
-			}
-			report, err := verifyAll(cmd.Context(), r, list, scratch, keys, cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), asJSON, report, report.text)
+			return nil
 		},
+		do: func(c *invocation) (report, error) { return f.verify(c) },
+	}.build()
+}
+
+func (f *verifyFlags) verify(c *invocation) (r verifyReport, err error) {
+	repo, list, err := f.copies.list(c.ctx)
+	if err != nil {
+		return r, err
 	}
-	recovery.register(cmd)
-	repo.register(cmd)
-	groups.register(cmd)
-	cmd.Flags().BoolVar(&every, "every", false, "every copy, not only the newest of each group")
-	cmd.Flags().BoolVar(&quick, "quick", false, "hold pieces against their hashes only")
-	cmd.Flags().StringVar(&scratch, "scratch", "", "directory to put states together in")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+	keys, err := f.recovery.keys()
+	if err != nil {
+		return r, err
+	}
+	if !f.every {
+		list = newest(list)
+	}
+	for _, e := range list {
+		v, err := repo.Verify(c.ctx, e, f.scratch, backup.Options{Progress: c.progress(e.Group),
+			Keys: keys})
+		if err != nil {
+			return r, err
+		}
+		r.Copies = append(r.Copies, v)
+	}
+	return r, nil
 }
 
 // newest are the last of each group, in order of the groups' first appearance.
@@ -92,35 +79,33 @@ type verifyReport struct {
 	Copies []*backup.Verification `json:"copies"`
 }
 
-func verifyAll(ctx context.Context, r *backup.Repository, list []backup.Entry, scratch string,
-	keys backup.RecoveryKeys, out io.Writer) (report verifyReport, err error) {
-	for _, e := range list {
-		p := &progress{out: out, what: e.Group, last: time.Now()}
-		v, err := r.Verify(ctx, e, scratch, backup.Options{Progress: p.tell, Keys: keys})
-		if err != nil {
-			return report, err
-		}
-		report.Copies = append(report.Copies, v)
-	}
-	return report, nil
-}
-
-func (r verifyReport) text(out io.Writer) error {
+func (r verifyReport) text(p *page) {
 	for _, v := range r.Copies {
-		printEntries(out, []backup.Entry{v.Entry})
-		for _, p := range v.Problems {
-			fmt.Fprintf(out, "  %s\n", p)
+		printEntries(p, v.Entry)
+		for _, problem := range v.Problems {
+			p.printf("  %s\n", problem)
 		}
 		if len(v.Problems) > 0 {
 			continue
 		}
-		fmt.Fprintf(out, "  whole: %d pieces, %d MiB", v.Pieces, v.Bytes>>20)
+		p.printf("  whole: %d pieces, %d MiB", v.Pieces, v.Bytes>>20)
 		if v.Rows > 0 {
-			fmt.Fprintf(out, "; the state opens, %d rows", v.Rows)
+			p.printf("; the state opens, %d rows", v.Rows)
 		}
-		fmt.Fprintln(out)
+		p.printf("\n")
 	}
-	return nil
+}
+
+// pruned is what `backup prune` says.
+type pruned struct {
+	*backup.Pruned
+	dry bool
+}
+
+func (r pruned) text(p *page) {
+	p.printf("%d copies stay; %d copies, and %d MiB in %d pieces, %s\n", len(r.Kept),
+		len(r.Removed), r.Bytes>>20, r.Pieces, verb(!r.dry, "removed", "would be removed"))
+	printEntries(p, r.Removed...)
 }
 
 // Failure makes a command fail that found something wrong, or nothing to look at.
@@ -142,42 +127,37 @@ func (r verifyReport) Failure() error {
 
 func newBackupPruneCommand() *cobra.Command {
 	var (
-		repo           repositoryFlags
-		keep           backup.Retention
-		asJSON, dryRun bool
+		repo repositoryFlags
+		keep backup.Retention
 	)
-	cmd := &cobra.Command{
-		Use:   "prune --keep N [--keep-within 720h]",
-		Short: "Remove old copies, and what no copy needs any more",
-		Long: `Remove the copies of each group but for the newest N and those younger than --keep-within,
+	return command{
+		use:   "prune --keep N [--keep-within 720h]",
+		short: "Remove old copies, and what no copy needs any more",
+		long: `Remove the copies of each group but for the newest N and those younger than --keep-within,
 then what no copy needs any more and is a day old. No backup may be under way.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := repo.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			p, err := r.Prune(cmd.Context(), keep, dryRun)
-			if err != nil {
-				return err
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), asJSON, p, func(out io.Writer) error {
-				verb := "removed"
-				if dryRun {
-					verb = "would be removed"
-				}
-				fmt.Fprintf(out, "%d copies stay; %d copies, and %d MiB in %d pieces, %s\n",
-					len(p.Kept), len(p.Removed), p.Bytes>>20, p.Pieces, verb)
-				return printEntries(out, p.Removed)
-			})
+		dry: "only say what would be removed",
+		flags: func(f *flagSet) {
+			repo.register(f)
+			f.IntVar(&keep.Last, "keep", 0, "copies of each group that stay, at least 1")
+			f.DurationVar(&keep.Within, "keep-within", 0,
+				"copies younger than this stay, however many")
+			f.required("keep")
 		},
-	}
-	repo.register(cmd)
-	cmd.Flags().IntVar(&keep.Last, "keep", 0, "copies of each group that stay, at least 1")
-	cmd.Flags().DurationVar(&keep.Within, "keep-within", 0,
-		"copies younger than this stay, however many")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be removed")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagRequired("keep")
-	return cmd
+		do: func(c *invocation) (report, error) {
+			r, err := repo.open(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			p, err := r.Prune(c.ctx, keep, c.dry)
+			return pruned{p, c.dry}, err
+		},
+	}.build()
+}
+
+// verifyFlags are those of `backup verify`.
+type verifyFlags struct {
+	copies       copiesFlags
+	recovery     recoveryFlags
+	every, quick bool
+	scratch      string
 }

@@ -1,18 +1,16 @@
 package admin
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -25,16 +23,44 @@ const (
 	caDaysMax       = 20 * 365
 )
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// daysMax is the longest life of a certificate that is no authority's, in days.
+	daysMax = int(ca.LifeMax / day)
+)
 
 func newCertCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "cert",
-		Short: "Request, sign and install certificates, for a federation without an authority of its own",
-	}
-	cmd.AddCommand(newCertRequestCommand(), newCertSignCommand(), newCertInstallCommand(),
+	return group("cert",
+		"Request, sign and install certificates, for a federation without an authority of its own",
+		newCertRequestCommand(), newCertSignCommand(), newCertInstallCommand(),
 		newCertIssueCommand(), newCertRenewCommand(), newCertServeCommand())
-	return cmd
+}
+
+func (i *issued) text(p *page) {
+	valid := ""
+	if i.Expires != "" { // not for a request
+		valid = ", valid until " + i.Expires
+	}
+	if !i.Done {
+		p.printf("nothing written: %s%s\n", i.Identity, valid)
+		return
+	}
+	p.printf("%s\n", i.Identity)
+	if i.Expires != "" {
+		p.printf("  valid from %s until %s\n  fingerprint %s\n", i.ValidFrom, i.Expires, i.Fingerprint)
+	}
+	for _, f := range i.Files {
+		p.printf("  %s\n", f)
+	}
+}
+
+// readPEM reads a certificate, PEM.
+func readPEM(certPEM []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(certPEM)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("no PEM certificate")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }
 
 // issued is what a command that writes a certificate says.
@@ -48,45 +74,39 @@ type issued struct {
 	Done bool `json:"done"`
 }
 
-func (i issued) text(out io.Writer) error {
-	valid := ""
-	if i.Expires != "" { // not for a request
-		valid = ", valid until " + i.Expires
-	}
-	if !i.Done {
-		_, err := fmt.Fprintf(out, "nothing written: %s%s\n", i.Identity, valid)
-		return err
-	}
-	if valid != "" {
-		valid = fmt.Sprintf("  valid from %s until %s\n  fingerprint %s\n", i.ValidFrom, i.Expires,
-			i.Fingerprint)
-	}
-	_, err := fmt.Fprintf(out, "%s\n%s", i.Identity, valid)
-	for _, f := range i.Files {
-		if err == nil {
-			_, err = fmt.Fprintf(out, "  %s\n", f)
-		}
-	}
-	return err
-}
-
 // describe tells of a certificate, PEM.
-func describe(certPEM []byte, files ...string) (issued, error) {
-	block, _ := pem.Decode(certPEM)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return issued{}, errors.New("no PEM certificate")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+func describe(certPEM []byte, files ...string) (*issued, error) {
+	cert, err := readPEM(certPEM)
 	if err != nil {
-		return issued{}, err
+		return nil, err
 	}
 	name := cert.Subject.String()
 	if len(cert.URIs) == 1 {
 		name = cert.URIs[0].String()
 	}
-	return issued{Identity: name, Fingerprint: wire.FingerprintOf(cert.Raw).String(),
+	return &issued{Identity: name, Fingerprint: wire.FingerprintOf(cert.Raw).String(),
 		ValidFrom: cert.NotBefore.UTC().Format(time.RFC3339),
 		Expires:   cert.NotAfter.UTC().Format(time.RFC3339), Files: files, Done: true}, nil
+}
+
+// file is what is written to a path, and the mode that it has.
+type file struct {
+	path string
+	mode os.FileMode
+	text []byte
+}
+
+// write writes files, in this order, unless a command is only asked what it would do.
+func write(dry bool, files ...file) error {
+	for _, f := range files {
+		if dry {
+			break
+		}
+		if err := ca.ReplaceFile(f.path, f.text, f.mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // issuerFlags name the authority that issues, and for how long.
@@ -94,28 +114,28 @@ type issuerFlags struct {
 	caCert, caKey string
 	days          int
 	begin         string
-	asJSON        bool
-	dryRun        bool
 }
 
-func (f *issuerFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.caCert, "ca-cert", "", "file with the authority's certificate (PEM)")
-	flags.StringVar(&f.caKey, "ca-key", "", "file with the authority's key (PEM, PKCS #8)")
-	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificate is valid, "+
-		"1-%d, and not longer than the authority", int(ca.LifeMax/day)))
-	flags.StringVar(&f.begin, "valid-from", "", "now, or a time such as 2026-11-01T00:00:00Z; "+
+func (f *issuerFlags) register(s *flagSet) {
+	f.registerAuthority(s, "", fmt.Sprintf("days that the certificate is valid, 1-%d, and not "+
+		"longer than the authority", daysMax))
+	s.StringVar(&f.begin, "valid-from", "", "now, or a time such as 2026-11-01T00:00:00Z; "+
 		"without it five minutes ago, for peers whose clock is behind; who was just revoked needs now")
-	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
-	for _, name := range []string{"ca-cert", "ca-key"} {
-		cmd.MarkFlagRequired(name)
-	}
+	s.required("ca-cert", "ca-key")
 }
+
+func (f *issuerFlags) registerAuthority(s *flagSet, besides, days string) {
+	s.StringVar(&f.caCert, "ca-cert", "", "file with the authority's certificate (PEM)"+besides)
+	s.StringVar(&f.caKey, "ca-key", "", "file with the authority's key (PEM, PKCS #8)")
+	s.IntVar(&f.days, "days", certDaysDefault, days)
+}
+
+// life is how long a certificate is to be valid.
+func (f *issuerFlags) life() time.Duration { return time.Duration(f.days) * day }
 
 func (f *issuerFlags) authority() (*ca.CA, error) {
-	if f.days < 1 || f.days > int(ca.LifeMax/day) {
-		return nil, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
+	if err := checkDays(f.days, daysMax); err != nil {
+		return nil, err
 	}
 	cert, err := ca.ReadFile(f.caCert)
 	if err != nil {
@@ -128,16 +148,23 @@ func (f *issuerFlags) authority() (*ca.CA, error) {
 	return ca.Load(cert, key)
 }
 
+func checkDays(days, most int) error {
+	if days < 1 || days > most {
+		return fmt.Errorf("--days %d is not 1-%d", days, most)
+	}
+	return nil
+}
+
 func newCertIssueCommand() *cobra.Command {
 	var (
 		f                           issuerFlags
 		identity, certFile, keyFile string
 		grants                      []string
 	)
-	cmd := &cobra.Command{
-		Use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
-		Short: "Make a key and a certificate for a node, gateway or operator",
-		Long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write
+	return command{
+		use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
+		short: "Make a key and a certificate for a node, gateway or operator",
+		long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write
 both to files that do not exist yet.
 
 What an operator may do stands in its certificate: rights in regions, or in all of them (*).
@@ -145,39 +172,31 @@ What an operator may do stands in its certificate: rights in regions, or in all 
   operator:R   keeps things working: slots, moves, restores; in * also services and upgrades
   member:R     says who belongs to it: nodes, gateways, certificates; in * also authorities
   data:R       reads what is a citizen's: copies, explanations`,
-		Example: `  staffetta admin cert issue --identity spiffe://italia/operator/ada \
+		example: `  staffetta admin cert issue --identity spiffe://italia/operator/ada \
     --grant operator:lazio --grant member:lazio \
     --ca-cert ca.pem --ca-key ca.key --cert ada.pem --key ada.key`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := f.issue(identity, certFile, keyFile, grants)
-			if err != nil {
-				return fmt.Errorf("cert issue: %w", err)
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, done, done.text)
+		dry: dryWrite,
+		flags: func(s *flagSet) {
+			f.register(s)
+			s.need(&identity, "identity", identityHelp)
+			s.need(&certFile, "cert", "file to write the certificate to")
+			s.need(&keyFile, "key", "file to write its key to")
+			s.StringSliceVar(&grants, "grant", nil, "what an operator may do, RIGHT:REGION or RIGHT:*, "+
+				"with observer, operator, member or data; may be repeated")
 		},
-	}
-	f.register(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&identity, "identity", "", "whose: spiffe://FEDERATION/region/REGION/node/NAME, "+
-		"…/region/REGION/gateway/NAME or …/operator/NAME")
-	flags.StringVar(&certFile, "cert", "", "file to write the certificate to")
-	flags.StringVar(&keyFile, "key", "", "file to write its key to")
-	flags.StringSliceVar(&grants, "grant", nil, "what an operator may do, RIGHT:REGION or RIGHT:*, "+
-		"with observer, operator, member or data; may be repeated")
-	for _, name := range []string{"identity", "cert", "key"} {
-		cmd.MarkFlagRequired(name)
-	}
-	return cmd
+		do: func(c *invocation) (report, error) {
+			return f.issue(c.dry, identity, certFile, keyFile, grants)
+		},
+	}.build()
 }
 
-func (f *issuerFlags) issue(identity, certFile, keyFile string, granted []string) (
+// identityHelp is the help of --identity.
+const identityHelp = "whose: spiffe://FEDERATION/region/REGION/node/NAME, " +
+	"…/region/REGION/gateway/NAME or …/operator/NAME"
+
+func (f *issuerFlags) issue(dry bool, identity, certFile, keyFile string, granted []string) (
 	*issued, error) {
-	id, err := link.ReadIdentity(identity)
-	if err != nil {
-		return nil, fmt.Errorf("--identity: %w", err)
-	}
-	grants, err := parseGrants(id, granted)
+	id, grants, err := parseIdentity(identity, granted)
 	if err != nil {
 		return nil, err
 	}
@@ -185,42 +204,57 @@ func (f *issuerFlags) issue(identity, certFile, keyFile string, granted []string
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range []string{certFile, keyFile} {
-		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s exists already: `cert renew` replaces a certificate", file)
-		}
+	if err := absent(": `cert renew` replaces a certificate", certFile, keyFile); err != nil {
+		return nil, err
 	}
 	certPEM, keyPEM, err := f.make(authority, id, grants)
 	if err != nil {
 		return nil, err
 	}
-	done, err := describe(certPEM, certFile, keyFile)
-	if done.Done = !f.dryRun; err != nil || f.dryRun {
-		return &done, err
-	}
-	// The key first: a certificate without one cannot be used.
-	if err := ca.ReplaceFile(keyFile, keyPEM, 0o600); err != nil {
-		return nil, err
-	}
-	return &done, ca.ReplaceFile(certFile, certPEM, 0o644)
+	return placePair(dry, certFile, certPEM, keyFile, keyPEM)
 }
 
-// parseGrants reads what an operator's certificate is to allow. Only operators have grants, and
-// every one of them has: without any it could do nothing.
-func parseGrants(id link.Identity, texts []string) (link.Grants, error) {
-	if (id.Role == link.RoleOperator) != (len(texts) > 0) {
-		return nil, errors.New("--grant: an operator needs at least one, such as operator:lazio, " +
-			"and nobody else has any")
+// placePair writes a certificate and its key, both new. The key first: a certificate without one
+// cannot be used.
+func placePair(dry bool, certFile string, cert []byte, keyFile string, key []byte) (*issued,
+	error) {
+	done, err := describe(cert, certFile, keyFile)
+	if err != nil {
+		return nil, err
 	}
-	var grants link.Grants
-	for _, text := range texts {
+	done.Done = !dry
+	return done, write(dry, file{keyFile, 0o600, key}, file{certFile, 0o644, cert})
+}
+
+// absent refuses files that are there.
+func absent(instead string, files ...string) error {
+	for _, f := range files {
+		if _, err := os.Lstat(f); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s exists already%s", f, instead)
+		}
+	}
+	return nil
+}
+
+// parseIdentity reads --identity and --grant: for whom a certificate is, and what it is to allow.
+// Only operators have grants, and every one of them has: without any it could do nothing.
+func parseIdentity(text string, granted []string) (id link.Identity, grants link.Grants,
+	err error) {
+	if id, err = link.ReadIdentity(text); err != nil {
+		return id, nil, fmt.Errorf("--identity: %w", err)
+	}
+	if (id.Role == link.RoleOperator) != (len(granted) > 0) {
+		return id, nil, errors.New("--grant: an operator needs at least one, such as " +
+			"operator:lazio, and nobody else has any")
+	}
+	for _, text := range granted {
 		g, err := link.ParseGrant(text)
 		if err != nil {
-			return nil, fmt.Errorf("--grant: %w", err)
+			return id, nil, fmt.Errorf("--grant: %w", err)
 		}
 		grants = append(grants, g)
 	}
-	return grants, nil
+	return id, grants, nil
 }
 
 func (f *issuerFlags) make(authority *ca.CA, id link.Identity, grants link.Grants) (
@@ -229,8 +263,14 @@ func (f *issuerFlags) make(authority *ca.CA, id link.Identity, grants link.Grant
 	if err != nil {
 		return nil, nil, err
 	}
-	return authority.IssueFrom(id.URI(), from, time.Duration(f.days)*day,
-		grants.Units()...)
+	return authority.IssueFrom(id.URI(), from, f.life(), grants.Units()...)
+}
+
+// renewFlags are what `cert renew` is given.
+type renewFlags struct {
+	issuerFlags
+	certFile, keyFile, caFile string
+	within                    int
 }
 
 // from is the time from which a certificate is to be valid.
@@ -252,113 +292,81 @@ func (f *issuerFlags) from() (time.Time, error) {
 }
 
 func newCertRenewCommand() *cobra.Command {
-	var (
-		f                         issuerFlags
-		certFile, keyFile, caFile string
-		within                    int
-	)
-	cmd := &cobra.Command{
-		Use:   "renew --cert F --key F --ca-cert F --ca-key F",
-		Short: "Replace a certificate and its key by new ones for the same identity",
-		Long: `Replace a certificate and its key by new ones for the same identity. The files are
+	var f renewFlags
+	return command{
+		use:   "renew --cert F --key F --ca-cert F --ca-key F",
+		short: "Replace a certificate and its key by new ones for the same identity",
+		long: `Replace a certificate and its key by new ones for the same identity. The files are
 replaced by renaming, so that a running process never reads half of one; it takes the new ones up
 within ten seconds, without a restart or a dropped request. With --within it does nothing until
 few days are left, and can be run every day.`,
-		Example: `  staffetta admin cert renew --cert node.pem --key node.key --ca ca.pem \
+		example: `  staffetta admin cert renew --cert node.pem --key node.key --ca ca.pem \
     --ca-cert new-ca.pem --ca-key new-ca.key --within 30`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := f.renew(certFile, keyFile, caFile, within)
-			if err != nil {
-				return fmt.Errorf("cert renew: %w", err)
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, done, done.text)
+		dry: dryWrite,
+		flags: func(s *flagSet) {
+			f.register(s)
+			s.need(&f.certFile, "cert", "file with the certificate (PEM)")
+			s.need(&f.keyFile, "key", "file with its key")
+			s.StringVar(&f.caFile, "ca", "", "file of authorities of the same process, to which the "+
+				"issuing one is added if it is missing there")
+			s.IntVar(&f.within, "within", 0,
+				"renew only when so many days or fewer are left; 0: always")
 		},
-	}
-	f.register(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&certFile, "cert", "", "file with the certificate (PEM)")
-	flags.StringVar(&keyFile, "key", "", "file with its key")
-	flags.StringVar(&caFile, "ca", "", "file of authorities of the same process, to which the "+
-		"issuing one is added if it is missing there")
-	flags.IntVar(&within, "within", 0, "renew only when so many days or fewer are left; 0: always")
-	for _, name := range []string{"cert", "key"} {
-		cmd.MarkFlagRequired(name)
-	}
-	return cmd
+		do: func(c *invocation) (report, error) { return f.renew(c.dry) },
+	}.build()
 }
 
-func (f *issuerFlags) renew(certFile, keyFile, caFile string, within int) (*issued, error) {
-	if within < 0 {
-		return nil, fmt.Errorf("--within %d is negative", within)
+func (f *renewFlags) renew(dry bool) (*issued, error) {
+	if f.within < 0 {
+		return nil, fmt.Errorf("--within %d is negative", f.within)
 	}
 	authority, err := f.authority()
 	if err != nil {
 		return nil, err
 	}
-	old, err := ca.ReadFile(certFile)
+	old, err := ca.ReadFile(f.certFile)
 	if err != nil {
 		return nil, fmt.Errorf("--cert: %w", err)
 	}
-	if _, err := os.Stat(keyFile); err != nil {
+	if _, err := os.Stat(f.keyFile); err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
 	}
-	have, err := describe(old, certFile, keyFile)
+	have, err := readPEM(old)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
+		return nil, fmt.Errorf("%s: %w", f.certFile, err)
 	}
-	id, err := link.ReadIdentity(have.Identity)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
-	}
-	end, err := time.Parse(time.RFC3339, have.Expires)
+	done, err := describe(old, f.certFile, f.keyFile)
 	if err != nil {
 		return nil, err
 	}
-	have.Done = false
-	if within > 0 && time.Until(end) > time.Duration(within)*day {
-		return &have, nil
+	id, err := link.ReadIdentity(done.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.certFile, err)
 	}
-	roots, err := withAuthority(caFile, authority)
+	done.Done = false
+	if f.within > 0 && time.Until(have.NotAfter) > time.Duration(f.within)*day {
+		return done, nil
+	}
+	roots, err := withAuthority(f.caFile, authority)
 	if err != nil {
 		return nil, err
 	}
-	grants, err := grantsIn(old)
+	grants, err := link.GrantsOf(have) // its successor has the same
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
+		return nil, fmt.Errorf("%s: %w", f.certFile, err)
 	}
 	certPEM, keyPEM, err := f.make(authority, id, grants)
-	if err != nil || f.dryRun {
-		return &have, err
+	if err != nil || dry {
+		return done, err
 	}
 	// In this order every state between is one that a process can tell: it goes on with what it
 	// has until all three belong together.
 	if roots != nil {
-		if err := ca.ReplaceFile(caFile, roots, 0o644); err != nil {
+		if err := write(false, file{f.caFile, 0o644, roots}); err != nil {
 			return nil, err
 		}
 	}
-	if err := ca.ReplaceFile(keyFile, keyPEM, 0o600); err != nil {
-		return nil, err
-	}
-	if err := ca.ReplaceFile(certFile, certPEM, 0o644); err != nil {
-		return nil, err
-	}
-	done, err := describe(certPEM, certFile, keyFile)
-	return &done, err
-}
-
-// grantsIn are those of a certificate, PEM: its successor has the same.
-func grantsIn(certPEM []byte) (link.Grants, error) {
-	block, _ := pem.Decode(certPEM)
-	if block == nil {
-		return nil, errors.New("no PEM certificate")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	return link.GrantsOf(cert)
+	return placePair(false, f.certFile, certPEM, f.keyFile, keyPEM)
 }
 
 // withAuthority is a file of authorities with one more; nil when it is there already.
@@ -371,72 +379,57 @@ func withAuthority(file string, authority *ca.CA) ([]byte, error) {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	added := authority.Roots()[0]
-	var out bytes.Buffer
-	for _, root := range roots {
-		if root.Equal(added) {
-			return nil, nil
-		}
-		pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}) // memory does not fail
+	if slices.ContainsFunc(roots, added.Equal) {
+		return nil, nil
 	}
-	out.Write(authority.CertPEM())
-	return out.Bytes(), nil
+	return append(authoritiesPEM(roots), authority.CertPEM()...), nil
+}
+
+// authoritiesPEM is the file of some authorities.
+func authoritiesPEM(roots []*x509.Certificate) (text []byte) {
+	for _, root := range roots {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+	}
+	return text
 }
 
 func newCACreateCommand() *cobra.Command {
 	var (
 		federation, certFile, keyFile string
 		days                          int
-		asJSON, dryRun                bool
 	)
-	cmd := &cobra.Command{
-		Use:   "create --federation NAME --ca-cert F --ca-key F",
-		Short: "Make a new authority: a key, and a certificate that it signs itself",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := createCA(federation, certFile, keyFile, days, dryRun)
-			if err != nil {
-				return fmt.Errorf("ca create: %w", err)
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), asJSON, done, done.text)
+	return command{
+		use:   "create --federation NAME --ca-cert F --ca-key F",
+		short: "Make a new authority: a key, and a certificate that it signs itself",
+		dry:   dryWrite,
+		flags: func(f *flagSet) {
+			f.need(&federation, "federation", "the federation's name")
+			f.need(&certFile, "ca-cert", "file to write the certificate to")
+			f.need(&keyFile, "ca-key", "file to write the key to, which opens the "+
+				"federation to whoever has it: keep it off the machines that run it")
+			f.IntVar(&days, "days", caDaysDefault,
+				fmt.Sprintf("days that it is valid, 1-%d", caDaysMax))
 		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&federation, "federation", "", "the federation's name")
-	flags.StringVar(&certFile, "ca-cert", "", "file to write the certificate to")
-	flags.StringVar(&keyFile, "ca-key", "", "file to write the key to, which opens the federation "+
-		"to whoever has it: keep it off the machines that run it")
-	flags.IntVar(&days, "days", caDaysDefault, fmt.Sprintf("days that it is valid, 1-%d", caDaysMax))
-	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	flags.BoolVar(&dryRun, "dry-run", false, "check everything, and write nothing")
-	for _, name := range []string{"federation", "ca-cert", "ca-key"} {
-		cmd.MarkFlagRequired(name)
-	}
-	return cmd
+		do: func(c *invocation) (report, error) {
+			return createCA(c.dry, federation, certFile, keyFile, days)
+		},
+	}.build()
 }
 
-func createCA(federation, certFile, keyFile string, days int, dryRun bool) (*issued, error) {
+func createCA(dry bool, federation, certFile, keyFile string, days int) (*issued, error) {
 	if !wire.RegionID(federation).Valid() {
 		return nil, fmt.Errorf("--federation %q is not 1-%d of [a-z0-9-], a letter first", federation,
 			wire.NameBytesMax)
 	}
-	if days < 1 || days > caDaysMax {
-		return nil, fmt.Errorf("--days %d is not 1-%d", days, caDaysMax)
+	if err := checkDays(days, caDaysMax); err != nil {
+		return nil, err
 	}
-	for _, file := range []string{certFile, keyFile} {
-		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s exists already", file)
-		}
+	if err := absent("", certFile, keyFile); err != nil {
+		return nil, err
 	}
 	authority, err := ca.New(federation, time.Duration(days)*day)
 	if err != nil {
 		return nil, err
 	}
-	done, err := describe(authority.CertPEM(), certFile, keyFile)
-	if done.Done = !dryRun; err != nil || dryRun {
-		return &done, err
-	}
-	if err := ca.ReplaceFile(keyFile, authority.KeyPEM(), 0o600); err != nil {
-		return nil, err
-	}
-	return &done, ca.ReplaceFile(certFile, authority.CertPEM(), 0o644)
+	return placePair(dry, certFile, authority.CertPEM(), keyFile, authority.KeyPEM())
 }

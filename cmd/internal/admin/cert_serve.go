@@ -4,125 +4,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/ca"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
 )
 
-// serveFlags say whose certificates are renewed, and how long this goes on.
+// serveFlags say whose certificates are renewed, and by whom.
 type serveFlags struct {
 	signerFlags
 	log     cli.LogFlags
 	regions []string
+
+	// Set by prepare.
+	logger *slog.Logger
+	issuer *ca.CA
+	own    renewal.Files // of the certificate under which the renewer itself calls
 }
 
 func newCertServeCommand() *cobra.Command {
 	var f serveFlags
-	cmd := &cobra.Command{
-		Use:   "serve --region R",
-		Short: "Renew the certificates of a region's nodes and gateways, unattended, while it runs",
-		Long: `Renew the certificates of a region's nodes and gateways as they ask for it, until it is
+	return command{
+		use:   "serve --region R",
+		short: "Renew the certificates of a region's nodes and gateways, unattended, while it runs",
+		long: `Renew the certificates of a region's nodes and gateways as they ask for it, until it is
 stopped. Run it where the authority's key is, under an operator's certificate with the right
 "member" for the region, which it renews, too.
 
 A node or gateway asks when a third of its certificate's life is left, with a new key and on the
 strength of its old certificate. What is signed is for the identity that asks, which must be on the
 map, not revoked, and of this region. --dry-run checks that all of this can be done.`,
-		Example: `  staffetta admin cert serve --region lazio --ca-cert ca.crt --ca-key ca.key`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.run(cmd); err != nil {
-				return fmt.Errorf("cert serve: %w", err)
-			}
-			return nil
+		example: `  staffetta admin cert serve --region lazio --ca-cert ca.crt --ca-key ca.key`,
+		dry:     dryChange,
+		flags: func(s *flagSet) {
+			f.signerFlags.register(s)
+			f.log.Register(s.cmd)
+			s.StringSliceVar(&f.regions, "region", nil, "whose certificates; may be repeated")
+			s.required("region")
 		},
-	}
-	f.signerFlags.register(cmd)
-	f.log.Register(cmd)
-	cmd.Flags().StringSliceVar(&f.regions, "region", nil, "whose certificates; may be repeated")
-	cmd.MarkFlagRequired("region")
-	return cmd
+		check: func(c *invocation) error { return f.prepare(c) },
+		bound: within(unbounded),
+		ask: func(c *invocation) (report, error) {
+			if err := f.mayServe(c); err != nil {
+				return nil, err
+			}
+			if c.dry {
+				return serves{Regions: f.regions, DryRun: true}, nil
+			}
+			return nil, f.serve(c)
+		},
+	}.build()
 }
 
-func (f *serveFlags) run(cmd *cobra.Command) error {
-	logger, err := f.log.Logger(cmd)
-	if err != nil {
+// prepare reads what the renewer needs, and completes what an interrupted one left.
+func (f *serveFlags) prepare(c *invocation) (err error) {
+	if f.logger, err = f.log.Logger(c.errs); err != nil {
 		return err
 	}
-	authority, err := f.authority()
-	if err != nil {
+	if f.issuer, err = f.authority(); err != nil {
 		return err
 	}
-	files := renewal.Files{Cert: f.cert, Key: f.key}
-	if f.dir == "" && !f.dryRun {
-		if err := files.Recover(); err != nil {
-			return err
-		}
+	f.own = renewal.Files{Cert: c.who.cert, Key: c.who.key}
+	if c.who.dir == "" && !c.dry {
+		return f.own.Recover()
 	}
-	op, err := f.client()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
-	if err := f.check(cmd.Context(), op, authority); err != nil {
-		return err
-	}
-	if f.dryRun {
-		r := serves{Regions: f.regions, DryRun: true}
-		return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
-	}
-	logger.Info("renewer started", "regions", f.regions)
-	defer logger.Info("renewer stopped")
-	g, ctx := errgroup.WithContext(cmd.Context())
+	return nil
+}
+
+// serve renews until the command is interrupted.
+func (f *serveFlags) serve(c *invocation) error {
+	f.logger.Info("renewer started", "regions", f.regions)
+	defer f.logger.Info("renewer stopped")
+	g, ctx := errgroup.WithContext(c.ctx)
 	renewer := func(region string) *renewal.Renewer {
-		return &renewal.Renewer{Region: wire.RegionID(region), Authority: authority, Desk: op,
-			Life: time.Duration(f.days) * day, Logger: logger}
+		return &renewal.Renewer{Region: wire.RegionID(region), Authority: f.issuer, Desk: c.op,
+			Life: f.life(), Logger: f.logger}
 	}
 	for _, region := range f.regions {
 		g.Go(func() error { return renewer(region).Run(ctx) })
 	}
-	if f.dir == "" { // a local federation's operator has a certificate for as long as it lasts
-		g.Go(func() error { return f.keepOwn(ctx, renewer(""), files) })
+	if c.who.dir == "" { // a local federation's operator has a certificate for as long as it lasts
+		g.Go(func() error {
+			own, err := link.LoadCertificate(c.who.cert, c.who.key, c.who.ca, "")
+			if err != nil {
+				return err
+			}
+			return renewer("").KeepOwn(ctx, f.own, own.Certificate)
+		})
 	}
 	return g.Wait()
 }
 
-// keepOwn keeps the certificate good under which the renewer itself calls.
-func (f *serveFlags) keepOwn(ctx context.Context, r *renewal.Renewer, files renewal.Files) error {
-	own, err := link.LoadCertificate(f.cert, f.key, f.ca, "")
-	if err != nil {
-		return err
-	}
-	return r.KeepOwn(ctx, files, own.Certificate)
-}
-
-// check refuses what could only refuse later: an authority that nobody believes or that does not
+// mayServe refuses what could only refuse later: an authority that nobody believes or that does not
 // speak for a region, a region that there is not, and a renewer without the right.
-func (f *serveFlags) check(ctx context.Context, op *operator.Client, authority *ca.CA) error {
-	ctx, cancel := context.WithTimeout(ctx, adminWait)
+func (f *serveFlags) mayServe(c *invocation) error {
+	ctx, cancel := context.WithTimeout(c.ctx, adminWait)
 	defer cancel()
-	m, err := op.Map(ctx)
+	m, err := c.op.Map(ctx)
 	if err != nil {
 		return err
 	}
-	known, err := f.authorities(m)
-	if err != nil {
+	if _, err := f.believedWith(m, f.issuer); err != nil {
 		return err
 	}
-	if err := believed(authority, known); err != nil {
-		return err
-	}
-	print := wire.FingerprintOf(authority.Roots()[0].Raw)
+	print := wire.FingerprintOf(f.issuer.Roots()[0].Raw)
 	for _, name := range f.regions {
 		region := wire.RegionID(name)
 		if _, ok := m.RegionByID(region); !ok {
@@ -133,8 +125,8 @@ func (f *serveFlags) check(ctx context.Context, op *operator.Client, authority *
 				return fmt.Errorf("--ca-cert: this authority speaks for %v, not for %s", b.Regions, name)
 			}
 		}
-		err := op.MayRenew(ctx, region)
-		if errors.Is(err, wire.Forbidden) || err != nil && f.dryRun { // a leader may yet be elected
+		err := c.op.MayRenew(ctx, region)
+		if errors.Is(err, wire.Forbidden) || err != nil && c.dry { // a leader may yet be elected
 			return fmt.Errorf("--region %s: %w", name, err)
 		}
 	}
@@ -147,7 +139,6 @@ type serves struct {
 	DryRun  bool     `json:"dry_run"`
 }
 
-func (s serves) text(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "could renew the certificates of %s\n", strings.Join(s.Regions, ", "))
-	return err
+func (s serves) text(p *page) {
+	p.printf("could renew the certificates of %s\n", strings.Join(s.Regions, ", "))
 }

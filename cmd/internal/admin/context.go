@@ -1,14 +1,11 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/testcluster/process"
@@ -16,23 +13,22 @@ import (
 )
 
 func newContextCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "context",
-		Short: "Name the federations that you operate, so that no command needs to be told",
-		Long: `Name the federations that you operate: where their nodes are, and the certificate, key and
+	return command{
+		use:   "context",
+		short: "Name the federations that you operate, so that no command needs to be told",
+		long: `Name the federations that you operate: where their nodes are, and the certificate, key and
 authorities that you have there. The current one is meant by every command of admin that is told
 nothing else; --context NAME means another.
 
 Contexts lie in ~/.config/staffetta/contexts, or in $XDG_CONFIG_HOME/staffetta/contexts. They name
 files and hold no secret.`,
-		Example: `  staffetta admin context add italia --node 10.12.0.1:7400 --node 10.3.0.1:7400 \
+		example: `  staffetta admin context add italia --node 10.12.0.1:7400 --node 10.3.0.1:7400 \
     --cert ada.crt --key ada.key --ca ca.crt
   staffetta admin context list
   staffetta admin status --context italia`,
-	}
-	cmd.AddCommand(newContextAddCommand(), newContextListCommand(), newContextUseCommand(),
-		newContextRemoveCommand())
-	return cmd
+		below: []*cobra.Command{newContextAddCommand(), newContextListCommand(),
+			newContextUseCommand(), newContextRemoveCommand()},
+	}.build()
 }
 
 func newContextAddCommand() *cobra.Command {
@@ -40,62 +36,79 @@ func newContextAddCommand() *cobra.Command {
 		f       namedContext
 		replace bool
 	)
-	cmd := &cobra.Command{
-		Use:   "add NAME --cert FILE --key FILE --ca FILE --node HOST:PORT | --dir DIR",
-		Short: "Add a context, which becomes the current one if it is the first",
-		Long: `Add a context. The files are read, so that what cannot work is refused here, and stay
+	return command{
+		use:   "add NAME --cert FILE --key FILE --ca FILE --node HOST:PORT | --dir DIR",
+		short: "Add a context, which becomes the current one if it is the first",
+		long: `Add a context. The files are read, so that what cannot work is refused here, and stay
 where they are. The first context is the current one from then on.`,
-		Example: `  staffetta admin context add italia --node 10.12.0.1:7400 \
+		example: `  staffetta admin context add italia --node 10.12.0.1:7400 \
     --cert ada.crt --key ada.key --ca ca.crt
   staffetta admin context add here --dir /tmp/staffetta`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f.name = args[0]
-			return addContext(cmd.OutOrStdout(), f, replace)
+		args: cobra.ExactArgs(1),
+		flags: func(s *flagSet) {
+			registerFederation(s.cmd, &f)
+			s.BoolVar(&replace, "replace", false, "replace a context of this name")
+			for _, name := range []string{"cert", "key", "ca", "node"} {
+				s.cmd.MarkFlagsMutuallyExclusive("dir", name)
+			}
+			s.cmd.MarkFlagsOneRequired("dir", "cert")
+			s.cmd.MarkFlagsRequiredTogether("cert", "key", "ca", "node")
 		},
+		do: func(c *invocation) (report, error) {
+			f.name = c.args[0]
+			return addContext(f, replace)
+		},
+	}.build()
+}
+
+// changedContext is what a command says that changed the file of contexts.
+type changedContext struct {
+	Did      string `json:"did"` // added, made current, forgotten
+	Name     string `json:"name"`
+	Identity string `json:"identity,omitempty"` // of one that was added
+	Current  string `json:"current,omitempty"`  // the current one; empty: none
+}
+
+func (r changedContext) text(p *page) {
+	switch {
+	case r.Did == "made current":
+		p.printf("the current context is %s\n", r.Name)
+	case r.Did == "forgotten":
+		p.printf("context %s is forgotten\n", r.Name)
+	case r.Current == r.Name:
+		p.printf("added context %s: %s, which is the current one\n", r.Name, r.Identity)
+	case r.Current == "":
+		p.printf("added context %s: %s; there is no current one\n", r.Name, r.Identity)
+	default:
+		p.printf("added context %s: %s; the current one is %s\n", r.Name, r.Identity, r.Current)
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.dir, "dir", "", "directory of a local federation, instead of the four "+
-		"flags below")
-	flags.StringVar(&f.cert, "cert", "", "file with the operator's certificate (PEM)")
-	flags.StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
-	flags.StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
-	flags.StringSliceVar(&f.nodes, "node", nil, "address of a relay node, host:port; may be repeated")
-	flags.BoolVar(&replace, "replace", false, "replace a context of this name")
-	for _, name := range []string{"cert", "key", "ca", "node"} {
-		cmd.MarkFlagsMutuallyExclusive("dir", name)
-	}
-	cmd.MarkFlagsOneRequired("dir", "cert")
-	cmd.MarkFlagsRequiredTogether("cert", "key", "ca", "node")
-	return cmd
 }
 
 // addContext checks a context and puts it on the list.
-func addContext(out io.Writer, f namedContext, replace bool) error {
+func addContext(f namedContext, replace bool) (r changedContext, err error) {
 	if !contextName.MatchString(f.name) {
-		return fmt.Errorf("%q is no name of a context: a-z, 0-9, and . _ - after the first", f.name)
+		return r, fmt.Errorf("%q is no name of a context: a-z, 0-9, and . _ - after the first", f.name)
 	}
-	var err error
 	for _, path := range []*string{&f.dir, &f.cert, &f.key, &f.ca} {
 		if *path == "" {
 			continue
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
-			return err
+			return r, err
 		}
 	}
 	for _, n := range f.nodes {
 		if err := link.CheckAddr(n); err != nil {
-			return fmt.Errorf("--node: %w", err)
+			return r, fmt.Errorf("--node: %w", err)
 		}
 	}
 	who, err := f.identity()
 	if err != nil {
-		return err
+		return r, err
 	}
 	all, err := readContexts()
 	if err != nil {
-		return err
+		return r, err
 	}
 	switch old := all.find(f.name); {
 	case old == nil:
@@ -104,23 +117,12 @@ func addContext(out io.Writer, f namedContext, replace bool) error {
 	case replace:
 		*old = f
 	default:
-		return fmt.Errorf("there is a context %s already: --replace replaces it", f.name)
+		return r, fmt.Errorf("there is a context %s already: --replace replaces it", f.name)
 	}
 	if len(all.all) == 1 {
 		all.current = f.name
 	}
-	if err := all.write(); err != nil {
-		return err
-	}
-	state := ", which is the current one"
-	if all.current != f.name {
-		state = "; the current one is " + all.current
-		if all.current == "" {
-			state = "; there is no current one"
-		}
-	}
-	_, err = fmt.Fprintf(out, "added context %s: %s%s\n", f.name, who, state)
-	return err
+	return changedContext{"added", f.name, who, all.current}, all.write()
 }
 
 // identity is who one is in a context. It fails when its files are of no use.
@@ -156,28 +158,27 @@ type contextView struct {
 }
 
 func newContextListCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the contexts; * marks the current one",
-		Long: `List the contexts, with who you are in each and where its nodes are. * marks the current
+	return command{
+		use:   "list",
+		short: "List the contexts; * marks the current one",
+		long: `List the contexts, with who you are in each and where its nodes are. * marks the current
 one. Files that cannot be read any more are a context's problem, and named.`,
-		Example: `  staffetta admin context list --json`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		example: `  staffetta admin context list --json`,
+		do: func(c *invocation) (report, error) {
 			all, err := readContexts()
 			if err != nil {
-				return err
+				return nil, err
 			}
-			return printContexts(cmd.OutOrStdout(), all, asJSON)
+			return viewsOf(all), nil
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+	}.build()
 }
 
-func printContexts(out io.Writer, all *contexts, asJSON bool) error {
-	list := []contextView{}
+// contextViews are what `context list` says.
+type contextViews []contextView
+
+func viewsOf(all *contexts) contextViews {
+	list := contextViews{}
 	for i := range all.all {
 		f := &all.all[i]
 		v := contextView{Name: f.name, Current: f.name == all.current, Dir: f.dir, Cert: f.cert,
@@ -188,91 +189,79 @@ func printContexts(out io.Writer, all *contexts, asJSON bool) error {
 		}
 		list = append(list, v)
 	}
-	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
+	return list
+}
+
+func (l contextViews) text(p *page) {
+	if len(l) == 0 {
+		p.printf("no context: make one with `staffetta admin context add`\n")
+		return
 	}
-	if len(list) == 0 {
-		_, err := fmt.Fprintln(out, "no context: make one with `staffetta admin context add`")
-		return err
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\tNAME\tYOU ARE\tNODES")
-	for _, v := range list {
-		mark, where, who := " ", strings.Join(v.Nodes, ", "), v.Identity
-		if v.Current {
-			mark = "*"
-		}
+	p.row("", "NAME", "YOU ARE", "NODES")
+	for _, v := range l {
+		where, who := strings.Join(v.Nodes, ", "), v.Identity
 		if v.Dir != "" {
 			where = "those of " + v.Dir
 		}
 		if v.Problem != "" {
 			who = "unusable: " + v.Problem
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", mark, v.Name, who, where)
+		p.row(verb(v.Current, "*", " "), v.Name, who, where)
 	}
-	return table.Flush()
 }
 
 func newContextUseCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "use NAME",
-		Short: "Make a context the current one",
-		Long: `Make a context the current one: the one that every command of admin means when it is told
+	return command{
+		use:   "use NAME",
+		short: "Make a context the current one",
+		long: `Make a context the current one: the one that every command of admin means when it is told
 nothing else.`,
-		Example:           `  staffetta admin context use italia`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeContexts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := readContexts()
-			if err != nil {
-				return err
-			}
-			f, err := all.get(args[0])
-			if err != nil {
-				return err
-			}
-			all.current = f.name
-			if err := all.write(); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the current context is %s\n", f.name)
-			return err
+		example: `  staffetta admin context use italia`,
+		args:    cobra.ExactArgs(1),
+		flags:   func(f *flagSet) { f.cmd.ValidArgsFunction = completeContexts },
+		do: func(c *invocation) (report, error) {
+			return changeContext(c, "made current", func(all *contexts, name string) {
+				all.current = name
+			})
 		},
-	}
+	}.build()
 }
 
 func newContextRemoveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "remove NAME",
-		Short: "Forget a context",
-		Long: `Forget a context. Its files stay. When it was the current one there is none any more, since
+	return command{
+		use:   "remove NAME",
+		short: "Forget a context",
+		long: `Forget a context. Its files stay. When it was the current one there is none any more, since
 no other was meant.`,
-		Example:           `  staffetta admin context remove italia`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeContexts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := readContexts()
-			if err != nil {
-				return err
-			}
-			f, err := all.get(args[0])
-			if err != nil {
-				return err
-			}
-			name := f.name
-			all.all = slices.DeleteFunc(all.all, func(f namedContext) bool { return f.name == name })
-			if all.current == name {
-				all.current = ""
-			}
-			if err := all.write(); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "context %s is forgotten\n", name)
-			return err
+		example: `  staffetta admin context remove italia`,
+		args:    cobra.ExactArgs(1),
+		flags:   func(f *flagSet) { f.cmd.ValidArgsFunction = completeContexts },
+		do: func(c *invocation) (report, error) {
+			return changeContext(c, "forgotten", func(all *contexts, name string) {
+				all.all = slices.DeleteFunc(all.all,
+					func(f namedContext) bool { return f.name == name })
+				if all.current == name {
+					all.current = ""
+				}
+			})
 		},
+	}.build()
+}
+
+// changeContext changes the file of contexts by do, which is given the name of one that is there.
+func changeContext(c *invocation, did string, do func(all *contexts, name string)) (
+	r changedContext, err error) {
+	all, err := readContexts()
+	if err != nil {
+		return r, err
 	}
+	f, err := all.get(c.args[0])
+	if err != nil {
+		return r, err
+	}
+	name := f.name
+	do(all, name)
+	return changedContext{Did: did, Name: name, Current: all.current}, all.write()
 }
 
 // completeContexts completes the name of a context.

@@ -243,3 +243,14 @@ func (f *namedContext) source(given *pflag.FlagSet) cli.Source {
 		return cli.Value{Where: "context " + f.name, Values: v}, true
 	}
 }
+
+// registerFederation registers the flags that say where a federation is and who one is to it.
+func registerFederation(cmd *cobra.Command, f *namedContext) {
+	cmd.Flags().StringVar(&f.dir, "dir", "",
+		"directory of a local federation, instead of the four flags below")
+	cmd.Flags().StringVar(&f.cert, "cert", "", "file with the operator's certificate (PEM)")
+	cmd.Flags().StringVar(&f.key, "key", "", "file with the certificate's key (PEM)")
+	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the federation's authorities (PEM)")
+	cmd.Flags().StringSliceVar(&f.nodes, "node", nil, "address of a relay node, host:port; "+
+		"may be repeated")
+}

@@ -1,15 +1,10 @@
 package admin
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -17,7 +12,7 @@ import (
 // doctorWait bounds an examination: a federation of a hundred nodes of which many are away.
 const doctorWait = 5 * time.Minute
 
-// doctorReport is what `doctor --json` says.
+// doctorReport is what `doctor` says.
 type doctorReport struct {
 	Well     bool               `json:"well"` // nothing is wrong; there may be warnings
 	Findings []operator.Finding `json:"findings"`
@@ -28,14 +23,11 @@ type doctorReport struct {
 var errFindings = errors.New("something is wrong; see the findings")
 
 func newDoctorCommand() *cobra.Command {
-	var (
-		flags viewFlags
-		only  string
-	)
-	cmd := &cobra.Command{
-		Use:   "doctor [--only NODE]",
-		Short: "Find out what is wrong with nodes and with the ways between them",
-		Long: `Find out what is wrong with nodes and with the ways between them, and say what to mend.
+	var only string
+	return command{
+		use:   "doctor [--only NODE]",
+		short: "Find out what is wrong with nodes and with the ways between them",
+		long: `Find out what is wrong with nodes and with the ways between them, and say what to mend.
 
 Every node looks at its own machine (disk, fsync, UDP buffers, open files, certificate) and reaches
 for every other node with a fresh handshake: address, UDP both ways, certificate, clock, round trip.
@@ -44,28 +36,27 @@ With --founding it examines a federation that is being founded, too, and one non
 answers.
 
 The exit code is 1 when something is wrong, and 0 when there are only warnings.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, doctorWait, func(ctx context.Context, op *operator.Client) error {
-				e, err := op.Examine(ctx, wire.NodeID(only), func(step string) {
-					fmt.Fprintln(cmd.ErrOrStderr(), step)
-				})
-				if err != nil {
-					return fmt.Errorf("doctor: %w", err)
-				}
-				report := newDoctorReport(e)
-				err = cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, report, report.text)
-				if err == nil && !report.Well {
-					err = errFindings
-				}
-				return err
-			})
+		flags: func(f *flagSet) {
+			f.who.registerFounding(f.cmd)
+			f.StringVar(&only, "only", "", "only this node, and the ways to and from it")
 		},
+		bound: within(doctorWait),
+		ask: func(c *invocation) (report, error) {
+			e, err := c.op.Examine(c.ctx, wire.NodeID(only), func(step string) { c.tell("%s\n", step) })
+			if err != nil {
+				return nil, err
+			}
+			return newDoctorReport(e), nil
+		},
+	}.build()
+}
+
+// Failure ends a doctor that found something wrong.
+func (r doctorReport) Failure() error {
+	if r.Well {
+		return nil
 	}
-	flags.register(cmd)
-	flags.registerFounding(cmd)
-	cmd.Flags().StringVar(&only, "only", "", "only this node, and the ways to and from it")
-	return cmd
+	return errFindings
 }
 
 func newDoctorReport(e *operator.Examination) doctorReport {
@@ -77,8 +68,7 @@ func newDoctorReport(e *operator.Examination) doctorReport {
 	return r
 }
 
-func (r doctorReport) text(out io.Writer) error {
-	var b strings.Builder
+func (r doctorReport) text(p *page) {
 	for _, f := range r.Findings {
 		where := "federation"
 		switch {
@@ -87,7 +77,7 @@ func (r doctorReport) text(out io.Writer) error {
 		case f.Node != "":
 			where = string(f.Node)
 		}
-		fmt.Fprintf(&b, "%s  %s: %s\n    mend: %s\n", f.Severity, where, f.What, f.Mend)
+		p.printf("%s  %s: %s\n    mend: %s\n", f.Severity, where, f.What, f.Mend)
 	}
 	pairs, well := 0, 0
 	for i := range r.Reports {
@@ -103,8 +93,6 @@ func (r doctorReport) text(out io.Writer) error {
 			answer++
 		}
 	}
-	fmt.Fprintf(&b, "%d of %d nodes answer; %d of %d ways between them work\n", answer,
-		len(r.Nodes), well, pairs)
-	_, err := io.WriteString(out, b.String())
-	return err
+	p.printf("%d of %d nodes answer; %d of %d ways between them work\n", answer, len(r.Nodes), well,
+		pairs)
 }

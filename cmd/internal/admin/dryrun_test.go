@@ -38,7 +38,7 @@ func TestEverythingHasADryRun(t *testing.T) {
 		} else if dry && shows {
 			t.Errorf("admin %s only shows something, and has --dry-run", name)
 		}
-		if path[0] != "context" && cmd.Flags().Lookup("json") == nil {
+		if cmd.Flags().Lookup("json") == nil {
 			t.Errorf("admin %s has no --json", name)
 		}
 	}

@@ -8,13 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/wire"
@@ -28,15 +26,14 @@ type initFlags struct {
 	spec, requests           string
 	regions, nodes, gateways []string
 	days                     int
-	asJSON, dryRun           bool
 }
 
 func newInitCommand() *cobra.Command {
 	var f initFlags
-	cmd := &cobra.Command{
-		Use:   "init --out DIR --federation NAME --region NAME=TAG --node NAME=REGION@HOST:PORT",
-		Short: "Make everything that a new federation starts from",
-		Long: `Make everything that a new federation starts from, in a directory that is
+	return command{
+		use:   "init --out DIR --federation NAME --region NAME=TAG --node NAME=REGION@HOST:PORT",
+		short: "Make everything that a new federation starts from",
+		long: `Make everything that a new federation starts from, in a directory that is
 not there yet: the founding file, the directory key, an authority, and the certificates of the
 nodes, the gateways and a first operator. Nothing is started. Copy to each node what is its own,
 and keep pki/ca.key away from all of them.
@@ -44,44 +41,37 @@ and keep pki/ca.key away from all of them.
 With --requests no key but the authority's and the directory's is made here: each of the members
 has made its own with "cert request", and its request lies in the directory as NAME.csr.
 Certificates are no secret; "cert install" puts them beside their keys.`,
-		Example: `  staffetta admin init --out italia --federation italia --region lazio=12 \
+		example: `  staffetta admin init --out italia --federation italia --region lazio=12 \
     --node lazio-1=lazio@10.0.0.1:7400 --node lazio-2=lazio@10.0.0.2:7400 \
     --node lazio-3=lazio@10.0.0.3:7400 --gateway gateway-1=lazio --operator ada`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := f.run()
-			if err != nil {
-				return err
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.out, "out", "", "directory to make")
-	flags.StringVar(&f.federation, "federation", "", "the federation's name")
-	flags.StringVar(&f.spec, "spec", "", "founding file to begin with, instead of --federation, "+
+		dry:   dryWrite,
+		flags: f.register,
+		do:    func(c *invocation) (report, error) { return f.run(c.dry) },
+	}.build()
+}
+
+func (f *initFlags) register(s *flagSet) {
+	s.need(&f.out, "out", "directory to make")
+	s.StringVar(&f.federation, "federation", "", "the federation's name")
+	s.StringVar(&f.spec, "spec", "", "founding file to begin with, instead of --federation, "+
 		"--region, --node and --gateway; without voters they are chosen")
-	flags.StringVar(&f.requests, "requests", "", "directory with a request NAME.csr of every node, "+
+	s.StringVar(&f.requests, "requests", "", "directory with a request NAME.csr of every node, "+
 		"gateway and operator; without it their keys are made here")
-	flags.StringArrayVar(&f.operators, "operator", []string{"operator"}, "a first operator's name; "+
+	s.StringArrayVar(&f.operators, "operator", []string{"operator"}, "a first operator's name; "+
 		"may be repeated")
-	flags.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
+	s.StringArrayVar(&f.regions, "region", nil, "a region and its number for ever, NAME=0-1023; "+
 		"may be repeated")
-	flags.StringArrayVar(&f.nodes, "node", nil, "a node, its region and where it is to be reached, "+
+	s.StringArrayVar(&f.nodes, "node", nil, "a node, its region and where it is to be reached, "+
 		"NAME=REGION@HOST:PORT; may be repeated")
-	flags.StringArrayVar(&f.gateways, "gateway", nil, "a gateway and its home region, NAME=REGION; "+
+	s.StringArrayVar(&f.gateways, "gateway", nil, "a gateway and its home region, NAME=REGION; "+
 		"may be repeated")
-	flags.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificates are "+
-		"valid, 1-%d", int(ca.LifeMax/day)))
-	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, and write nothing")
-	cmd.MarkFlagRequired("out")
+	s.IntVar(&f.days, "days", certDaysDefault, fmt.Sprintf("days that the certificates are "+
+		"valid, 1-%d", daysMax))
 	for _, name := range []string{"federation", "region", "node", "gateway"} {
-		cmd.MarkFlagsMutuallyExclusive("spec", name)
+		s.cmd.MarkFlagsMutuallyExclusive("spec", name)
 	}
-	cmd.MarkFlagsOneRequired("spec", "federation")
-	cmd.MarkFlagsRequiredTogether("federation", "region", "node")
-	return cmd
+	s.cmd.MarkFlagsOneRequired("spec", "federation")
+	s.cmd.MarkFlagsRequiredTogether("federation", "region", "node")
 }
 
 // initialised is what `init` says.
@@ -95,27 +85,20 @@ type initialised struct {
 	DryRun   bool            `json:"dry_run,omitempty"`
 }
 
-func (i initialised) text(out io.Writer) error {
-	what := "made"
-	if i.DryRun {
-		what = "would make"
-	}
-	_, err := fmt.Fprintf(out, "%s federation %s in %s: %d files; in its group vote %s\n", what,
-		i.Federation, i.Dir, len(i.Files), joinIDs(i.Voters))
+func (i initialised) text(p *page) {
+	p.printf("%s federation %s in %s: %d files; in its group vote %s\n",
+		verb(!i.DryRun, "made", "would make"), i.Federation, i.Dir, len(i.Files), join(i.Voters, " "))
 	for _, r := range i.Decisive {
-		if err == nil {
-			_, err = fmt.Fprintf(out, "warning: who loses region %s loses the majority of the "+
-				"federation's group: then no citizen logs in for the first time or moves, and nothing "+
-				"is administered, in any region; a third region, of one node at least, avoids it\n", r)
-		}
+		p.printf("warning: who loses region %s loses the majority of the federation's group: then "+
+			"no citizen logs in for the first time or moves, and nothing is administered, in any "+
+			"region; a third region, of one node at least, avoids it\n", r)
 	}
-	return err
 }
 
-func (f *initFlags) run() (initialised, error) {
-	r := initialised{Federation: f.federation, Dir: f.out, DryRun: f.dryRun}
-	if f.days < 1 || f.days > int(ca.LifeMax/day) {
-		return r, fmt.Errorf("--days %d is not 1-%d", f.days, int(ca.LifeMax/day))
+func (f *initFlags) run(dry bool) (initialised, error) {
+	r := initialised{Federation: f.federation, Dir: f.out, DryRun: dry}
+	if err := checkDays(f.days, daysMax); err != nil {
+		return r, err
 	}
 	for _, o := range f.operators {
 		if !wire.NodeID(o).Valid() {
@@ -127,7 +110,7 @@ func (f *initFlags) run() (initialised, error) {
 		return r, err
 	}
 	f.federation, r.Federation = file.Federation, file.Federation
-	if !slices.ContainsFunc(file.Nodes, func(n founding.Node) bool { return n.Voter }) {
+	if len(votersIn(file)) == 0 {
 		file.SpreadVoters()
 	}
 	if _, err := file.Map(); err != nil {
@@ -139,12 +122,7 @@ func (f *initFlags) run() (initialised, error) {
 			return r, fmt.Errorf("address of node %s: %w", n.ID, err)
 		}
 	}
-	for _, n := range file.Nodes {
-		if n.Voter {
-			r.Voters = append(r.Voters, n.ID)
-		}
-	}
-	r.Decisive = file.Decisive()
+	r.Voters, r.Decisive = votersIn(file), file.Decisive()
 	if _, err := os.Lstat(f.out); err == nil {
 		return r, fmt.Errorf("--out: %s is there; nothing is written over", f.out)
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -155,9 +133,9 @@ func (f *initFlags) run() (initialised, error) {
 		return r, err
 	}
 	for _, w := range files {
-		r.Files = append(r.Files, w.name)
+		r.Files = append(r.Files, w.path)
 	}
-	if f.dryRun {
+	if dry {
 		return r, nil
 	}
 	return r, writeNew(f.out, files)
@@ -219,54 +197,46 @@ func (f *initFlags) specified() (*founding.File, error) {
 	return file, nil
 }
 
-// newFile is a file to be written, below the directory.
-type newFile struct {
-	name    string
-	content []byte
-}
-
-// files makes the content of everything.
-func (f *initFlags) files(file *founding.File) ([]newFile, error) {
+// files makes the content of everything, by paths below the directory.
+func (f *initFlags) files(made *founding.File) ([]file, error) {
 	authority, err := ca.New(f.federation, caDaysDefault*day)
 	if err != nil {
 		return nil, err
 	}
 	var key wire.DirectoryKey
 	rand.Read(key[:]) // never fails
-	files := []newFile{{"founding.json", file.JSON()},
-		{"directory.key", []byte(hex.EncodeToString(key[:]) + "\n")},
-		{"pki/ca.crt", authority.CertPEM()}, {"pki/ca.key", authority.KeyPEM()}}
+	var files []file
+	add := func(path string, text []byte) { files = append(files, file{path, 0o600, text}) }
+	add("founding.json", made.JSON())
+	add("directory.key", []byte(hex.EncodeToString(key[:])+"\n"))
+	add("pki/ca.crt", authority.CertPEM())
+	add("pki/ca.key", authority.KeyPEM())
 	names := map[string]bool{"ca": true}
-	issue := func(id link.Identity) error {
-		if names[id.Name] {
-			return fmt.Errorf("two of the name %s: their files would be the same", id.Name)
+	issue := func(role link.Role, region wire.RegionID, name string) error {
+		if names[name] {
+			return fmt.Errorf("two of the name %s: their files would be the same", name)
 		}
-		names[id.Name] = true
+		names[name] = true
+		id := link.Identity{Federation: f.federation, Role: role, Region: region, Name: name}
 		if f.requests != "" {
 			cert, err := f.certify(authority, id)
-			files = append(files, newFile{"pki/" + id.Name + ".crt", cert})
+			add("pki/"+name+".crt", cert)
 			return err
 		}
 		cert, key, err := authority.Issue(id.URI(), time.Duration(f.days)*day, link.UnitsOf(id)...)
-		files = append(files, newFile{"pki/" + id.Name + ".crt", cert},
-			newFile{"pki/" + id.Name + ".key", key})
+		add("pki/"+name+".crt", cert)
+		add("pki/"+name+".key", key)
 		return err
 	}
-	var ids []link.Identity
-	for _, o := range f.operators {
-		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleOperator, Name: o})
-	}
-	for _, n := range file.Nodes {
-		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleNode,
-			Region: n.Region, Name: string(n.ID)})
-	}
-	for _, g := range file.Gateways {
-		ids = append(ids, link.Identity{Federation: f.federation, Role: link.RoleGateway,
-			Region: g.Region, Name: string(g.ID)})
-	}
 	var problems []error
-	for _, id := range ids {
-		problems = append(problems, issue(id))
+	for _, o := range f.operators {
+		problems = append(problems, issue(link.RoleOperator, "", o))
+	}
+	for _, n := range made.Nodes {
+		problems = append(problems, issue(link.RoleNode, n.Region, string(n.ID)))
+	}
+	for _, g := range made.Gateways {
+		problems = append(problems, issue(link.RoleGateway, g.Region, string(g.ID)))
 	}
 	return files, errors.Join(problems...)
 }
@@ -277,22 +247,16 @@ func (f *initFlags) certify(authority *ca.CA, id link.Identity) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("--requests: %w", err)
 	}
-	request, err := ca.ParseRequestPEM(text)
-	if err == nil {
-		request, err = authority.SignFrom(request, id.URI(), time.Now().Add(-ca.Skew),
-			time.Duration(f.days)*day, link.UnitsOf(id)...)
-	}
-	if err == nil {
-		request, err = ca.CertificatePEM(request)
-	}
+	cert, err := signRequest(authority, text, id, time.Now().Add(-ca.Skew),
+		time.Duration(f.days)*day, link.UnitsOf(id)...)
 	if err != nil {
 		return nil, fmt.Errorf("--requests: %s.csr: %w", id.Name, err)
 	}
-	return request, nil
+	return cert, nil
 }
 
 // writeNew makes a directory with files, all of them or none.
-func writeNew(dir string, files []newFile) (err error) {
+func writeNew(dir string, files []file) (err error) {
 	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), "."+filepath.Base(dir)+"-*")
 	if err != nil {
 		return err
@@ -303,11 +267,11 @@ func writeNew(dir string, files []newFile) (err error) {
 		}
 	}()
 	for _, f := range files {
-		path := filepath.Join(tmp, filepath.FromSlash(f.name))
+		path := filepath.Join(tmp, filepath.FromSlash(f.path))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, f.content, 0o600); err != nil {
+		if err := os.WriteFile(path, f.text, f.mode); err != nil {
 			return err
 		}
 	}

@@ -2,53 +2,37 @@ package admin
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/contract"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/wire"
 )
 
 // putFlags are those of a command that puts what a file says.
-type putFlags struct {
-	viewFlags
-	file   string
-	dryRun bool
-}
+type putFlags struct{ file string }
 
-func (f *putFlags) register(cmd *cobra.Command) {
-	f.viewFlags.register(cmd)
-	cmd.Flags().StringVar(&f.file, "file", "", "JSON file; - for standard input")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "check it and say what would change")
-	cmd.MarkFlagRequired("file")
+func (f *putFlags) register(s *flagSet) {
+	s.need(&f.file, "file", "JSON file; - for standard input")
 }
 
 // putBytesMax bounds the file: a service with every text at its bound has some 170 KiB.
 const putBytesMax = 1 << 20
 
 // read decodes the file strictly: an unknown field is a mistyped one.
-func (f *putFlags) read(stdin io.Reader, to any) error {
-	in := stdin
-	if f.file != "-" {
-		file, err := os.Open(f.file)
-		if err != nil {
-			return fmt.Errorf("--file: %w", err)
-		}
-		defer file.Close()
-		in = file
+func (f *putFlags) read(c *invocation, to any) error {
+	in, err := c.open(f.file)
+	if err != nil {
+		return fmt.Errorf("--file: %w", err)
 	}
+	defer in.Close()
 	b, err := io.ReadAll(io.LimitReader(in, putBytesMax+1))
 	if err != nil {
 		return fmt.Errorf("--file: %w", err)
@@ -76,21 +60,16 @@ type putReport struct {
 	Changed []string `json:"changed,omitempty"` // the fields
 }
 
-func (r putReport) text(out io.Writer) (err error) {
-	would, is := "", "is"
-	if !r.Done {
-		would, is = "would be ", "would be"
-	}
+func (r putReport) text(p *page) {
 	switch {
 	case r.Made:
-		_, err = fmt.Fprintf(out, "%s %s %s new\n", r.what, r.ID, is)
+		p.printf("%s %s %s new\n", r.what, r.ID, verb(r.Done, "is", "would be"))
 	case len(r.Changed) == 0:
-		_, err = fmt.Fprintf(out, "%s %s is so already\n", r.what, r.ID)
+		p.printf("%s %s is so already\n", r.what, r.ID)
 	default:
-		_, err = fmt.Fprintf(out, "%s %s: %schanged: %s\n", r.what, r.ID, would,
+		p.printf("%s %s: %schanged: %s\n", r.what, r.ID, verb(r.Done, "", "would be "),
 			strings.Join(r.Changed, ", "))
 	}
-	return err
 }
 
 // differ names the fields in which two reports differ, as JSON names them.
@@ -118,16 +97,6 @@ func differ(before, after any) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// columns prints a table of n rows.
-func columns(out io.Writer, head string, n int, row func(int) string) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, head)
-	for i := range n {
-		fmt.Fprintln(w, row(i))
-	}
-	return w.Flush()
-}
-
 // institutionFile is an institution as operators write it.
 type institutionFile struct {
 	ID     string   `json:"organization_fiscal_code"`
@@ -140,43 +109,42 @@ func reportInstitution(i *wire.Institution) institutionFile {
 }
 
 func newInstitutionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "institution",
-		Short: "Put, list and show institutions, which services belong to"}
-	cmd.AddCommand(newInstitutionPutCommand(), newInstitutionListCommand(),
-		newInstitutionShowCommand())
-	return cmd
+	return group("institution", "Put, list and show institutions, which services belong to",
+		newInstitutionPutCommand(), newInstitutionListCommand(), newInstitutionShowCommand())
 }
 
 func newInstitutionPutCommand() *cobra.Command {
-	var f putFlags
-	cmd := &cobra.Command{
-		Use:   "put --file FILE",
-		Short: "Make an institution, or replace it as a whole",
-		Long: `Make an institution, or replace it as a whole, from a JSON file:
+	var (
+		f putFlags
+		i wire.Institution
+	)
+	return command{
+		use:   "put --file FILE",
+		short: "Make an institution, or replace it as a whole",
+		long: `Make an institution, or replace it as a whole, from a JSON file:
 
   {"organization_fiscal_code": "80000000010", "organization_name": "Comune di Prova",
    "scopes": ["ApiMessageWrite", "ApiMessageRead", "ApiLimitedProfileRead"]}`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		dry:   dryPut,
+		flags: f.register,
+		check: func(c *invocation) error {
 			var file institutionFile
-			if err := f.read(cmd.InOrStdin(), &file); err != nil {
+			if err := f.read(c, &file); err != nil {
 				return err
 			}
-			i := wire.Institution{ID: wire.InstitutionID(file.ID), Name: file.Name,
+			i = wire.Institution{ID: wire.InstitutionID(file.ID), Name: file.Name,
 				Scopes: file.Scopes}
-			if err := federation.CheckInstitution(&i); err != nil {
+			err := federation.CheckInstitution(&i)
+			if err == nil {
+				err = checkScopes(file.Scopes)
+			}
+			if err != nil {
 				return fmt.Errorf("institution %q: %w", file.ID, err)
 			}
-			if err := checkScopes(file.Scopes); err != nil {
-				return fmt.Errorf("institution %q: %w", file.ID, err)
-			}
-			return f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				return putInstitution(ctx, cmd, op, &f, i)
-			})
+			return nil
 		},
-	}
-	f.register(cmd)
-	return cmd
+		ask: func(c *invocation) (report, error) { return putInstitution(c, i) },
+	}.build()
 }
 
 // checkScopes refuses what is none of the contract's scopes: it would allow nothing, and where it
@@ -192,97 +160,96 @@ func checkScopes(scopes []string) error {
 	return errors.Join(errs...)
 }
 
-func putInstitution(ctx context.Context, cmd *cobra.Command, op *operator.Client, f *putFlags,
-	i wire.Institution) error {
-	report := putReport{ID: string(i.ID), what: "institution"}
-	before, err := op.Institution(ctx, i.ID)
+func putInstitution(c *invocation, i wire.Institution) (report, error) {
+	r := putReport{ID: string(i.ID), what: "institution", Done: !c.dry}
+	before, err := c.op.Institution(c.ctx, i.ID)
 	switch {
 	case errors.Is(err, wire.NotFound):
-		report.Made = true
+		r.Made = true
 	case err != nil:
-		return fmt.Errorf("institution %s: %w", i.ID, err)
+		return nil, fmt.Errorf("institution %s: %w", i.ID, err)
 	default:
-		report.Changed = differ(reportInstitution(before), reportInstitution(&i))
+		r.Changed = differ(reportInstitution(before), reportInstitution(&i))
 	}
-	if f.dryRun {
-		ctx = operator.Rehearse(ctx)
+	if err := c.op.PutInstitution(c.ctx, i); err != nil {
+		return nil, fmt.Errorf("institution %s: %w", i.ID, err)
 	}
-	if err := op.PutInstitution(ctx, i); err != nil {
-		return fmt.Errorf("put institution %s: %w", i.ID, err)
+	return r, nil
+}
+
+// pagesOf asks for the pages of a list of the registry, one after the other.
+func pagesOf(c *invocation, q wire.ListRegistry,
+	ask func(wire.ListRegistry) (next string, f wire.Freshness, err error)) error {
+	for {
+		next, fresh, err := ask(q)
+		if err != nil {
+			return err
+		}
+		if q.After == "" {
+			c.warnStale(fresh)
+		}
+		if q.After = next; next == "" {
+			return nil
+		}
 	}
-	report.Done = !f.dryRun
-	return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, report, report.text)
+}
+
+// institutionFiles are what `institution list` says.
+type institutionFiles []institutionFile
+
+func (l institutionFiles) text(p *page) {
+	p.row("institution", "name", "scopes")
+	for _, i := range l {
+		p.row(i.ID, i.Name, len(i.Scopes))
+	}
 }
 
 func newInstitutionListCommand() *cobra.Command {
-	var flags viewFlags
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the institutions",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				list := []institutionFile{}
-				for q := (wire.ListRegistry{}); ; {
-					page, err := op.Institutions(ctx, q)
+	return command{
+		use:   "list",
+		short: "List the institutions",
+		ask: func(c *invocation) (report, error) {
+			list := institutionFiles{}
+			err := pagesOf(c, wire.ListRegistry{},
+				func(q wire.ListRegistry) (next string, f wire.Freshness, err error) {
+					page, err := c.op.Institutions(c.ctx, q)
 					if err != nil {
-						return fmt.Errorf("list institutions: %w", err)
-					}
-					if q.After == "" {
-						warnStale(cmd.ErrOrStderr(), page.Fresh)
+						return "", f, err
 					}
 					for i := range page.List {
 						list = append(list, reportInstitution(&page.List[i]))
 					}
-					if q.After = page.Next; q.After == "" {
-						break
-					}
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, list,
-					func(out io.Writer) error {
-						return columns(out, "institution\tname\tscopes", len(list),
-							func(i int) string {
-								return fmt.Sprintf("%s\t%s\t%d", list[i].ID, list[i].Name,
-									len(list[i].Scopes))
-							})
-					})
-			})
+					return page.Next, page.Fresh, nil
+				})
+			return list, err
 		},
-	}
-	flags.register(cmd)
-	return cmd
+	}.build()
+}
+
+func (i institutionFile) text(p *page) {
+	p.printf("institution %s\nname    %s\nscopes  %s\n", i.ID, i.Name, strings.Join(i.Scopes, " "))
 }
 
 func newInstitutionShowCommand() *cobra.Command {
-	var (
-		flags viewFlags
-		id    string
-	)
-	cmd := &cobra.Command{
-		Use:   "show --institution CODE",
-		Short: "Show an institution",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	var id string
+	return command{
+		use:   "show --institution CODE",
+		short: "Show an institution",
+		flags: func(f *flagSet) {
+			f.need(&id, "institution", "its fiscal code, eleven digits")
+		},
+		check: func(*invocation) error {
 			if !wire.InstitutionID(id).Valid() {
 				return fmt.Errorf("--institution %q is not eleven digits", id)
 			}
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				i, err := op.Institution(ctx, wire.InstitutionID(id))
-				if err != nil {
-					return fmt.Errorf("show institution %s: %w", id, err)
-				}
-				report := reportInstitution(i)
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, report,
-					func(out io.Writer) error {
-						_, err := fmt.Fprintf(out, "institution %s\nname    %s\nscopes  %s\n",
-							report.ID, report.Name, strings.Join(report.Scopes, " "))
-						return err
-					})
-			})
+			return nil
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&id, "institution", "", "its fiscal code, eleven digits")
-	cmd.MarkFlagRequired("institution")
-	return cmd
+		ask: func(c *invocation) (report, error) {
+			i, err := c.op.Institution(c.ctx, wire.InstitutionID(id))
+			if err != nil {
+				return nil, err
+			}
+			return reportInstitution(i), nil
+		},
+	}.build()
 }

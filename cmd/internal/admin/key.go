@@ -1,15 +1,12 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/testcluster/process"
@@ -17,24 +14,32 @@ import (
 )
 
 func newServiceKeyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Revoke and rotate the keys of services"}
-	cmd.AddCommand(newKeyRevokeCommand(), newKeyRotateCommand())
-	return cmd
+	return group("key", "Revoke and rotate the keys of services", newKeyRevokeCommand(),
+		newKeyRotateCommand())
 }
 
-// serviceKeyFlags say which key of which service.
-type serviceKeyFlags struct {
-	changeFlags
+// serviceKey is which key of which service, as flags say it.
+type serviceKey struct {
 	service, name string
 	out           string // of rotate
+	which         wire.KeyName
 }
 
-func (f *serviceKeyFlags) register(cmd *cobra.Command) {
-	f.changeFlags.register(cmd)
-	cmd.Flags().StringVar(&f.service, "service", "", "the service's id")
-	cmd.Flags().StringVar(&f.name, "name", "", "which key: primary or secondary")
-	cmd.MarkFlagRequired("service")
-	cmd.MarkFlagRequired("name")
+func (k *serviceKey) register(f *flagSet) {
+	f.need(&k.service, "service", "the service's id")
+	f.need(&k.name, "name", "which key: primary or secondary")
+}
+
+func (k *serviceKey) check(*invocation) error {
+	var ok bool
+	if k.which, ok = map[string]wire.KeyName{"primary": wire.PrimaryKey,
+		"secondary": wire.SecondaryKey}[k.name]; !ok {
+		return fmt.Errorf("--name %q is not primary or secondary", k.name)
+	}
+	if !wire.ServiceID(k.service).Valid() {
+		return fmt.Errorf("--service %q is not a service id", k.service)
+	}
+	return nil
 }
 
 // changedKey is what both commands say.
@@ -47,99 +52,82 @@ type changedKey struct {
 	verb    string
 }
 
-func (c changedKey) text(out io.Writer) error {
-	what := map[string]string{"revoke": "is revoked", "rotate": "is the one in " + c.Out}
+func (c changedKey) text(p *page) {
 	switch {
 	case c.Done == "":
-		_, err := fmt.Fprintf(out, "nothing done: would %s the %s key of %s\n", c.verb, c.Name, c.Service)
-		return err
+		p.printf("nothing done: would %s the %s key of %s\n", c.verb, c.Name, c.Service)
 	case c.Key != "":
-		_, err := fmt.Fprintln(out, c.Key)
-		return err
+		p.printf("%s\n", c.Key)
+	default:
+		p.printf("the %s key of %s %s\n", c.Name, c.Service,
+			verb(c.Done == "revoke", "is revoked", "is the one in "+c.Out))
 	}
-	_, err := fmt.Fprintf(out, "the %s key of %s %s\n", c.Name, c.Service, what[c.verb])
-	return err
 }
 
 func newKeyRevokeCommand() *cobra.Command {
-	var f serviceKeyFlags
-	cmd := &cobra.Command{
-		Use: "revoke --service ID --name primary|secondary",
-		Short: "Revoke a key: within a second of this command's end every gateway whose node\n" +
+	var k serviceKey
+	return command{
+		use: "revoke --service ID --name primary|secondary",
+		short: "Revoke a key: within a second of this command's end every gateway whose node\n" +
 			"reaches the federation's leader refuses it",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, "revoke") },
-	}
-	f.register(cmd)
-	return cmd
+		dry:   dryDo,
+		flags: k.register,
+		check: k.check,
+		ask:   func(c *invocation) (report, error) { return k.change(c, "revoke") },
+	}.build()
 }
 
 func newKeyRotateCommand() *cobra.Command {
-	var f serviceKeyFlags
-	cmd := &cobra.Command{
-		Use: "rotate --service ID --name primary|secondary [--out FILE]",
-		Short: "Replace a key by a new one, which is shown only here; the old one is\n" +
+	var k serviceKey
+	return command{
+		use: "rotate --service ID --name primary|secondary [--out FILE]",
+		short: "Replace a key by a new one, which is shown only here; the old one is\n" +
 			"revoked by it",
-		Long: `Replace a key by a new one, which is shown only here; the old one is revoked by it.
+		long: `Replace a key by a new one, which is shown only here; the old one is revoked by it.
 
 With --out the new key is written to a file before the federation hears of it, and the same
 command again puts the same key: interrupted or repeated, it does no harm. Without it the key is
 printed, and each run makes another one, which revokes the last one's.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, "rotate") },
-	}
-	f.register(cmd)
-	cmd.Flags().StringVar(&f.out, "out", "", "file to write the new key to, or that has it already")
-	return cmd
+		dry: dryDo,
+		flags: func(f *flagSet) {
+			k.register(f)
+			f.StringVar(&k.out, "out", "", "file to write the new key to, or that has it already")
+		},
+		check: k.check,
+		ask:   func(c *invocation) (report, error) { return k.change(c, "rotate") },
+	}.build()
 }
 
-func (f *serviceKeyFlags) run(cmd *cobra.Command, verb string) error {
-	which, ok := map[string]wire.KeyName{"primary": wire.PrimaryKey,
-		"secondary": wire.SecondaryKey}[f.name]
-	if !ok {
-		return fmt.Errorf("--name %q is not primary or secondary", f.name)
+func (k *serviceKey) change(c *invocation, verb string) (report, error) {
+	r := changedKey{Service: k.service, Name: k.name, Out: k.out, verb: verb}
+	service := wire.ServiceID(k.service)
+	if c.dry {
+		if _, err := c.op.Service(c.ctx, service); err != nil {
+			return nil, err
+		}
+		return r, c.op.RevokeKey(c.ctx, service, k.which)
 	}
-	service := wire.ServiceID(f.service)
-	if !service.Valid() {
-		return fmt.Errorf("--service %q is not a service id", f.service)
-	}
-	return f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-		r := changedKey{Service: f.service, Name: f.name, Out: f.out, verb: verb}
-		if f.dryRun {
-			_, err := op.Service(ctx, service)
-			if err == nil {
-				err = op.RevokeKey(operator.Rehearse(ctx), service, which)
-			}
-			if err != nil {
-				return fmt.Errorf("%s the %s key of %s: %w", verb, f.name, f.service, err)
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
-		}
-		key, err := f.change(ctx, op, verb, service, which)
-		if err != nil {
-			return fmt.Errorf("%s the %s key of %s: %w", verb, f.name, f.service, err)
-		}
-		if f.dir != "" {
-			if err := process.ReplaceKey(f.dir, f.service, which, key); err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "done, but its files name the old key: %v\n", err)
-			}
-		}
-		if r.Done = verb; f.out == "" {
-			r.Key = key
-		}
-		return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
-	})
-}
-
-func (f *serviceKeyFlags) change(ctx context.Context, op *operator.Client, verb string,
-	service wire.ServiceID, which wire.KeyName) (key string, err error) {
+	var key string
+	var err error
 	if verb == "revoke" {
-		return "", op.RevokeKey(ctx, service, which)
+		err = c.op.RevokeKey(c.ctx, service, k.which)
+	} else if key, err = newKeyIn(k.out); err != nil {
+		err = fmt.Errorf("--out: %w", err)
+	} else {
+		err = c.op.RotateKey(c.ctx, service, k.which, key)
 	}
-	if key, err = newKeyIn(f.out); err != nil {
-		return "", fmt.Errorf("--out: %w", err)
+	if err != nil {
+		return nil, err
 	}
-	return key, op.RotateKey(ctx, service, which, key)
+	if c.who.dir != "" {
+		if err := process.ReplaceKey(c.who.dir, k.service, k.which, key); err != nil {
+			c.tell("done, but its files name the old key: %v\n", err)
+		}
+	}
+	if r.Done = verb; k.out == "" {
+		r.Key = key
+	}
+	return r, nil
 }
 
 // newKeyIn makes a key, or takes the one that the file has; without a file it is kept nowhere.

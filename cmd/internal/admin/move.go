@@ -6,45 +6,27 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
-// moveLook is how often --wait asks how a move stands.
-const moveLook = time.Second
-
 // moveFlags say whose move it is.
 type moveFlags struct {
-	viewFlags
-	recipient, codeFile string
+	recipientFlags
+	to          string
+	abort, wait bool
 }
 
-func (f *moveFlags) register(cmd *cobra.Command) {
-	f.viewFlags.register(cmd)
-	cmd.Flags().StringVar(&f.codeFile, "recipient-file", "", "file with the citizen's fiscal code; "+
-		"- for standard input")
-	cmd.Flags().StringVar(&f.recipient, "recipient", "", "the citizen's keyed hash, 32 "+
-		"hexadecimal digits")
-}
+func (f *moveFlags) register(s *flagSet) { f.recipientFlags.register(s, "citizen") }
 
-// about calls do with the citizen that the flags name.
-func (f *moveFlags) about(cmd *cobra.Command, wait time.Duration,
-	do func(context.Context, *operator.Client, wire.Recipient) error) error {
-	if (f.recipient == "") == (f.codeFile == "") {
+func (f *moveFlags) check(*invocation) error {
+	if (f.hash == "") == (f.codeFile == "") {
 		return errors.New("give --recipient-file or --recipient: whose move is it?")
 	}
-	return f.with(cmd, wait, func(ctx context.Context, op *operator.Client) error {
-		r, err := readRecipient(ctx, op, cmd.InOrStdin(), f.recipient, f.codeFile)
-		if err != nil {
-			return err
-		}
-		return do(ctx, op, r)
-	})
+	return nil
 }
 
 // moveReport is what the commands print.
@@ -68,35 +50,29 @@ func reportMove(r wire.Recipient, m *wire.Move) moveReport {
 	return report
 }
 
-func (r moveReport) text(out io.Writer) error {
-	var err error
+func (r moveReport) text(p *page) {
 	switch {
 	case r.DryRun:
-		_, err = fmt.Fprintf(out, "would move from region %s to region %s\n", r.Region, r.To)
+		p.printf("would move from region %s to region %s\n", r.Region, r.To)
 	case r.State == wire.MoveNone.String():
-		_, err = fmt.Fprintf(out, "in region %s, at epoch %d\n", r.Region, r.Epoch)
+		p.printf("in region %s, at epoch %d\n", r.Region, r.Epoch)
 	default:
 		what := map[string]string{wire.MoveIntended.String(): "still served by " + string(r.Region),
 			wire.MoveFenced.String(): "being handed over"}[r.State]
 		if r.Aborting {
 			what += "; the end of the move was asked for"
 		}
-		_, err = fmt.Fprintf(out, "moving from region %s to region %s, for epoch %d, since %s: %s\n",
-			r.Region, r.To, r.Epoch, r.Since, what)
+		p.printf("moving from region %s to region %s, for epoch %d, since %s: %s\n", r.Region, r.To,
+			r.Epoch, r.Since, what)
 	}
-	return err
 }
 
 func newMoveCommand() *cobra.Command {
-	var (
-		flags               moveFlags
-		to                  string
-		abort, dryRun, wait bool
-	)
-	cmd := &cobra.Command{
-		Use:   "move --to REGION | --abort",
-		Short: "Move a citizen to another region, or abort the move",
-		Long: `Move a citizen to another region: profile, preferences, session and messages, with the
+	var f moveFlags
+	return command{
+		use:   "move --to REGION | --abort",
+		short: "Move a citizen to another region, or abort the move",
+		long: `Move a citizen to another region: profile, preferences, session and messages, with the
 verdicts and idempotency keys of everything that was sent. While the new region cannot be reached
 the citizen stays in the old one, where everything works. The move itself takes a moment, in which
 messages wait. The old region erases its copy after a time, see --keep-moved of its nodes.
@@ -106,67 +82,74 @@ reached for that: its log decides whether the move or its end came first.
 
 The fiscal code is read from a file, or from standard input with "-", and does not leave this
 process: it is hashed here. The same order again changes nothing.`,
-		Example: `  staffetta admin move --dir DIR --recipient-file code.txt --to sicilia --wait
+		example: `  staffetta admin move --dir DIR --recipient-file code.txt --to sicilia --wait
   staffetta admin move status --dir DIR --recipient-file code.txt
   staffetta admin move --dir DIR --recipient-file code.txt --abort`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (to == "") == !abort {
+		dry: "say what would happen, and change nothing",
+		flags: func(s *flagSet) {
+			f.register(s)
+			s.StringVar(&f.to, "to", "", "the region to move to")
+			s.BoolVar(&f.abort, "abort", false, "end the move that is under way")
+			s.BoolVar(&f.wait, "wait", false, "return when the move, or its end, is done")
+		},
+		check: func(c *invocation) error {
+			if (f.to == "") == !f.abort {
 				return errors.New("give --to REGION, or --abort")
 			}
-			if to != "" && !wire.RegionID(to).Valid() {
-				return fmt.Errorf("--to %q is not the name of a region", to)
+			if f.to != "" && !wire.RegionID(f.to).Valid() {
+				return fmt.Errorf("--to %q is not the name of a region", f.to)
 			}
-			bound := adminWait
-			if wait {
-				bound = 24 * time.Hour
-			}
-			return flags.about(cmd, bound, func(ctx context.Context, op *operator.Client,
-				r wire.Recipient) error {
-				m, err := orderMove(ctx, op, r, wire.RegionID(to), dryRun)
-				if err == nil && wait && !dryRun {
-					from := m.Region
-					m, err = awaitMove(ctx, cmd.ErrOrStderr(), op, r, m)
-					err = errors.Join(err, ended(m, from, wire.RegionID(to)))
-				}
-				if err != nil {
-					return fmt.Errorf("move: %w", err)
-				}
-				report := reportMove(r, m)
-				report.DryRun = dryRun && m.State == wire.MoveNone && to != "" && m.To != ""
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, report, report.text)
-			})
+			return f.check(c)
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the region to move to")
-	cmd.Flags().BoolVar(&abort, "abort", false, "end the move that is under way")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, and change nothing")
-	cmd.Flags().BoolVar(&wait, "wait", false, "return when the move, or its end, is done")
-	cmd.AddCommand(newMoveStatusCommand())
-	return cmd
+		bound: func() time.Duration {
+			if f.wait {
+				return day
+			}
+			return adminWait
+		},
+		ask:   f.move,
+		below: []*cobra.Command{newMoveStatusCommand()},
+	}.build()
 }
 
-// orderMove orders a move, or the end of one when to is empty.
-func orderMove(ctx context.Context, op *operator.Client, r wire.Recipient, to wire.RegionID,
-	dryRun bool) (*wire.Move, error) {
-	switch {
-	case dryRun:
-		return planMove(ctx, op, r, to)
-	case to == "":
-		return op.AbortMove(ctx, r)
-	}
-	return op.OrderMove(ctx, r, to)
-}
-
-// planMove says what an order would do.
-func planMove(ctx context.Context, op *operator.Client, r wire.Recipient, to wire.RegionID) (
-	*wire.Move, error) {
-	m, err := op.Move(ctx, r)
+func (f *moveFlags) move(c *invocation) (report, error) {
+	r, err := f.recipient(c)
 	if err != nil {
 		return nil, err
 	}
-	known, err := op.Map(ctx)
+	to := wire.RegionID(f.to)
+	m, err := orderMove(c, r, to)
+	if err == nil && f.wait && !c.dry {
+		from := m.Region
+		m, err = awaitMove(c, r, m)
+		err = errors.Join(err, ended(m, from, to))
+	}
+	if err != nil {
+		return nil, err
+	}
+	told := reportMove(r, m)
+	told.DryRun = c.dry && m.State == wire.MoveNone && to != "" && m.To != ""
+	return told, nil
+}
+
+// orderMove orders a move, or the end of one when to is empty.
+func orderMove(c *invocation, r wire.Recipient, to wire.RegionID) (*wire.Move, error) {
+	switch {
+	case c.dry:
+		return planMove(c, r, to)
+	case to == "":
+		return c.op.AbortMove(c.ctx, r)
+	}
+	return c.op.OrderMove(c.ctx, r, to)
+}
+
+// planMove says what an order would do.
+func planMove(c *invocation, r wire.Recipient, to wire.RegionID) (*wire.Move, error) {
+	m, err := c.op.Move(c.ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.op.Map(c.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -186,35 +169,25 @@ func planMove(ctx context.Context, op *operator.Client, r wire.Recipient, to wir
 	case m.State == wire.MoveNone && m.Region != to:
 		m.To = to
 	}
-	_, err = op.OrderMove(operator.Rehearse(ctx), r, cmp.Or(to, m.To))
+	_, err = c.op.OrderMove(c.ctx, r, cmp.Or(to, m.To))
 	return m, err
 }
 
 // awaitMove tells each change of a move's state until it is over.
-func awaitMove(ctx context.Context, progress io.Writer, op *operator.Client, r wire.Recipient,
-	m *wire.Move) (*wire.Move, error) {
-	for last := ""; m.State != wire.MoveNone; {
-		if now := m.State.String(); now != last {
-			last = now
-			if err := reportMove(r, m).text(progress); err != nil {
-				return m, err
-			}
+func awaitMove(c *invocation, r wire.Recipient, m *wire.Move) (*wire.Move, error) {
+	err := await(c, func() (string, bool, error) {
+		ctx, cancel := context.WithTimeout(c.ctx, adminWait)
+		defer cancel()
+		next, err := c.op.Move(ctx, r)
+		if err != nil {
+			return "", false, err
 		}
-		select {
-		case <-time.After(moveLook):
-		case <-ctx.Done():
-			return m, fmt.Errorf("the move goes on; see `staffetta admin move status`: %w", ctx.Err())
+		if m = next; m.State == wire.MoveNone {
+			return "", true, nil
 		}
-		looking, cancel := context.WithTimeout(ctx, adminWait)
-		next, err := op.Move(looking, r)
-		cancel()
-		if err == nil {
-			m = next
-		} else if !wire.Retriable(err) {
-			return m, err
-		}
-	}
-	return m, nil
+		return strings.TrimSpace(textOf(reportMove(r, m))), false, nil
+	})
+	return m, err
 }
 
 // ended says how a move that is over ended otherwise than it was ordered; to is empty for an order
@@ -232,23 +205,22 @@ func ended(m *wire.Move, from, to wire.RegionID) error {
 }
 
 func newMoveStatusCommand() *cobra.Command {
-	var flags moveFlags
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Say in which region a citizen is, and how a move stands",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.about(cmd, adminWait, func(ctx context.Context, op *operator.Client,
-				r wire.Recipient) error {
-				m, err := op.Move(ctx, r)
-				if err != nil {
-					return fmt.Errorf("move status: %w", err)
-				}
-				report := reportMove(r, m)
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, report, report.text)
-			})
+	var f moveFlags
+	return command{
+		use:   "status",
+		short: "Say in which region a citizen is, and how a move stands",
+		flags: f.register,
+		check: f.check,
+		ask: func(c *invocation) (report, error) {
+			r, err := f.recipient(c)
+			if err != nil {
+				return nil, err
+			}
+			m, err := c.op.Move(c.ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			return reportMove(r, m), nil
 		},
-	}
-	flags.register(cmd)
-	return cmd
+	}.build()
 }

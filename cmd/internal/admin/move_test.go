@@ -49,10 +49,8 @@ func TestMoveReports(t *testing.T) {
 			"1970-01-01T00:00:00.001Z: still served by lazio"},
 		{fenced, "being handed over; the end of the move was asked for"},
 	} {
-		var out strings.Builder
-		if err := reportMove(r, &tc.m).text(&out); err != nil || !strings.Contains(out.String(),
-			tc.want) {
-			t.Errorf("got %q, %v; want %q", out.String(), err, tc.want)
+		if out := textOf(reportMove(r, &tc.m)); !strings.Contains(out, tc.want) {
+			t.Errorf("got %q, want %q", out, tc.want)
 		}
 	}
 }

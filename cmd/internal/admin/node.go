@@ -4,34 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/founding"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// membersWait is how long a command waits for the groups, as a rule: a member votes ten seconds
-// after it has caught up.
-const membersWait = 2 * time.Minute
-
 func newNodeAdminCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "node",
-		Short: "Let nodes join, remove and replace them, and take them into maintenance",
+	return group("node", "Let nodes join, remove and replace them, and take them into maintenance",
+		newNodeListCommand(), newNodeTokenCommand(), newNodeSignCommand(), newNodeRemoveCommand(),
+		newNodeReplaceCommand(),
+		newNodeVoteCommand(true, "promote NODE",
+			"Give a node its vote in its region's group, once it has caught up"),
+		newNodeVoteCommand(false, "demote NODE",
+			"Take a node's vote in its region's group; it goes on following"),
+		newNodeHandOverCommand(), newNodeDrainCommand(), newNodeMaintenanceCommand(),
+		newNodeAddressCommand())
+}
+
+// nodeLines are what `node list` says.
+type nodeLines []nodeLine
+
+func linesOfNodes(m *wire.Map) nodeLines {
+	lines := make(nodeLines, len(m.Nodes))
+	for i, n := range m.Nodes {
+		lines[i] = nodeLine{ID: n.ID, Region: n.Region, Addr: n.Addr,
+			InRegion: suffrage(!n.Nonvoter), InFed: suffrage(n.Voter), Maintenance: n.Maintenance}
 	}
-	cmd.AddCommand(newNodeListCommand(), newNodeTokenCommand(), newNodeSignCommand(),
-		newNodeRemoveCommand(), newNodeReplaceCommand(), newNodeVoteCommand(true),
-		newNodeVoteCommand(false), newNodeHandOverCommand(), newNodeDrainCommand(),
-		newNodeMaintenanceCommand(), newNodeAddressCommand())
-	return cmd
+	return lines
+}
+
+func suffrage(votes bool) string { return verb(votes, "voter", "nonvoter") }
+
+func (l nodeLines) text(p *page) {
+	p.row("node", "region", "address", "in its region", "in the federation", "behind", "maintenance")
+	for _, n := range l {
+		region, fed, behind := n.InRegion, n.InFed, ""
+		if n.Now != nil {
+			region, fed, behind = n.Now.Region, n.Now.Federation, fmt.Sprint(n.Now.Behind)
+			if !n.Now.Answers {
+				behind = "silent"
+			}
+		}
+		p.row(n.ID, n.Region, n.Addr, region, fed, behind, n.Maintenance)
+	}
 }
 
 // nodeLine is a node of `node list` and `map`. What its groups say of it is empty when they were
@@ -54,73 +73,28 @@ type nodeNow struct {
 	Answers    bool   `json:"answers"`        // its region's leader
 }
 
-func suffrage(votes bool) string {
-	if votes {
-		return "voter"
-	}
-	return "nonvoter"
-}
-
-func nodeLines(m *wire.Map) []nodeLine {
-	lines := make([]nodeLine, len(m.Nodes))
-	for i, n := range m.Nodes {
-		lines[i] = nodeLine{ID: n.ID, Region: n.Region, Addr: n.Addr,
-			InRegion: suffrage(!n.Nonvoter), InFed: suffrage(n.Voter), Maintenance: n.Maintenance}
-	}
-	return lines
-}
-
-func writeNodes(out io.Writer, lines []nodeLine) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "node\tregion\taddress\tin its region\tin the federation\tbehind\tmaintenance")
-	for _, n := range lines {
-		region, fed, behind := n.InRegion, n.InFed, ""
-		if n.Now != nil {
-			region, fed, behind = n.Now.Region, n.Now.Federation, fmt.Sprint(n.Now.Behind)
-			if !n.Now.Answers {
-				behind = "silent"
-			}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.ID, n.Region, n.Addr, region, fed, behind,
-			n.Maintenance)
-	}
-	return w.Flush()
-}
-
 func newNodeListCommand() *cobra.Command {
-	var f memberFlags
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the nodes, and how they do in their groups",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, op *operator.Client) error {
-				m, err := op.Map(ctx)
-				if err != nil {
-					return err
-				}
-				lines := nodeLines(m)
-				askGroups(ctx, op, m, lines)
-				return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, lines, func(out io.Writer) error {
-					return writeNodes(out, lines)
-				})
-			})
-		},
-	}
-	f.register(cmd, false, 0)
-	return cmd
+	return command{
+		use:   "list",
+		short: "List the nodes, and how they do in their groups",
+		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
+			lines := linesOfNodes(m)
+			askGroups(c, m, lines)
+			return lines, nil
+		}),
+	}.build()
 }
 
 // groupWait bounds the question to one group's leader, when the answer is only for show.
 const groupWait = 3 * time.Second
 
 // askGroups completes the lines by what the groups' leaders say.
-func askGroups(ctx context.Context, op *operator.Client, m *wire.Map, lines []nodeLine) {
+func askGroups(c *invocation, m *wire.Map, lines nodeLines) {
 	groups := map[string]*wire.GroupMembers{}
 	ask := func(group string) {
-		ctx, cancel := context.WithTimeout(ctx, groupWait)
+		ctx, cancel := context.WithTimeout(c.ctx, groupWait)
 		defer cancel()
-		if g, err := op.Members(ctx, group); err == nil {
+		if g, err := c.op.Members(ctx, group); err == nil {
 			groups[group] = g
 		}
 	}
@@ -153,49 +127,41 @@ func askGroups(ctx context.Context, op *operator.Client, m *wire.Map, lines []no
 }
 
 func newNodeRemoveCommand() *cobra.Command {
-	var f memberFlags
-	cmd := &cobra.Command{
-		Use:   "remove NODE",
-		Short: "Remove a node, for good: it hands over what it leads, stops, and does not start again",
-		Long: `Remove a node. It hands over what it leads, leaves its groups, and ends by
+	return command{
+		use:   "remove NODE",
+		short: "Remove a node, for good: it hands over what it leads, stops, and does not start again",
+		long: `Remove a node. It hands over what it leads, leaves its groups, and ends by
 itself; when it votes in the federation group, another node gets its vote. Its name is not given
 again.
 
 Refused when what remains of a group would have no majority that answers now, or when two voters
 would be left in the region: let another node join first, see 'admin node replace'.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id := wire.NodeID(args[0])
-			return f.change(cmd, &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: id}},
-				func(ctx context.Context, op *operator.Client) error {
-					return awaitLeft(ctx, cmd.ErrOrStderr(), op, id)
-				})
+		args: cobra.ExactArgs(1),
+		change: func(c *invocation) (*wire.MemberChange, error) {
+			return &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: wire.NodeID(c.args[0])}}, nil
 		},
-	}
-	f.register(cmd, true, membersWait)
-	return cmd
+		follow: func(c *invocation, m *wire.MemberChange) error {
+			return awaitLeft(c, m.RemoveNode.ID)
+		},
+	}.build()
 }
 
 // awaitLeft waits until a node is in no group any more. A region that the node was the last of has
 // no leader to ask.
-func awaitLeft(ctx context.Context, progress io.Writer, op *operator.Client,
-	id wire.NodeID) error {
-	return await(ctx, progress, func(ctx context.Context) (string, bool, error) {
-		m, err := op.Map(ctx)
+func awaitLeft(c *invocation, id wire.NodeID) error {
+	return await(c, func() (string, bool, error) {
+		m, err := c.op.Map(c.ctx)
 		if err != nil {
 			return "", false, err
 		}
 		groups := []string{link.FederationGroup}
-		for _, r := range m.Regions {
-			for _, n := range m.Nodes {
-				if n.Region == r.ID {
-					groups = append(groups, link.RegionGroup(r.ID))
-					break
-				}
+		for _, n := range m.Nodes {
+			if group := link.RegionGroup(n.Region); !slices.Contains(groups, group) {
+				groups = append(groups, group)
 			}
 		}
 		for _, group := range groups {
-			g, err := op.Members(ctx, group)
+			g, err := c.op.Members(c.ctx, group)
 			if err != nil {
 				return "", false, err
 			}
@@ -207,34 +173,28 @@ func awaitLeft(ctx context.Context, progress io.Writer, op *operator.Client,
 	})
 }
 
-func newNodeVoteCommand(votes bool) *cobra.Command {
-	var f memberFlags
-	use, short := "demote NODE", "Take a node's vote in its region's group; it goes on following"
-	if votes {
-		use, short = "promote NODE", "Give a node its vote in its region's group, once it has caught up"
-	}
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id := wire.NodeID(args[0])
-			return f.change(cmd, &wire.MemberChange{Node: &wire.NodeChange{ID: id,
-				SetNonvoter: true, Nonvoter: !votes}},
-				func(ctx context.Context, op *operator.Client) error {
-					return awaitVote(ctx, cmd.ErrOrStderr(), op, id, votes)
-				})
+// changeNode is a change of what the map says of the node that a command names first.
+func changeNode(c *invocation, n wire.NodeChange) (*wire.MemberChange, error) {
+	n.ID = wire.NodeID(c.args[0])
+	return &wire.MemberChange{Node: &n}, nil
+}
+
+func newNodeVoteCommand(votes bool, use, short string) *cobra.Command {
+	return command{
+		use: use, short: short, args: cobra.ExactArgs(1),
+		change: func(c *invocation) (*wire.MemberChange, error) {
+			return changeNode(c, wire.NodeChange{SetNonvoter: true, Nonvoter: !votes})
 		},
-	}
-	f.register(cmd, true, membersWait)
-	return cmd
+		follow: func(c *invocation, m *wire.MemberChange) error {
+			return awaitVote(c, m.Node.ID, votes)
+		},
+	}.build()
 }
 
 // awaitVote waits until a node votes in its region's group, or does not any more.
-func awaitVote(ctx context.Context, progress io.Writer, op *operator.Client, id wire.NodeID,
-	votes bool) error {
-	return await(ctx, progress, func(ctx context.Context) (string, bool, error) {
-		m, err := op.Map(ctx)
+func awaitVote(c *invocation, id wire.NodeID, votes bool) error {
+	return await(c, func() (string, bool, error) {
+		m, err := c.op.Map(c.ctx)
 		if err != nil {
 			return "", false, err
 		}
@@ -242,7 +202,7 @@ func awaitVote(ctx context.Context, progress io.Writer, op *operator.Client, id 
 		if !ok { // the federation's leader knows it, so the node that answered is behind
 			return fmt.Sprintf("%s is not on the map everywhere yet", id), false, nil
 		}
-		g, err := op.Members(ctx, link.RegionGroup(n.Region))
+		g, err := c.op.Members(c.ctx, link.RegionGroup(n.Region))
 		if err != nil {
 			return "", false, err
 		}
@@ -261,72 +221,67 @@ func awaitVote(ctx context.Context, progress io.Writer, op *operator.Client, id 
 }
 
 func newNodeHandOverCommand() *cobra.Command {
-	var (
-		f         memberFlags
-		group, to string
-	)
-	cmd := &cobra.Command{
-		Use:   "handover NODE",
-		Short: "Have a node hand over what it leads; nothing keeps it from leading again",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd, func(ctx context.Context, op *operator.Client) error {
-				id := wire.NodeID(args[0])
-				if to == args[0] {
-					return fmt.Errorf("node %s does not hand over to itself", id)
-				}
-				m, err := op.Map(ctx)
-				if err != nil {
-					return err
-				}
-				n, ok := m.Node(id)
-				if !ok {
-					return fmt.Errorf("no node %s on the map", id)
-				}
-				if o, ok := m.Node(wire.NodeID(to)); to != "" && (!ok || o.Region != n.Region) {
-					return fmt.Errorf("--to: no node %s of region %s on the map", to, n.Region)
-				}
-				groups := []string{link.RegionGroup(n.Region), link.FederationGroup}
-				switch group {
-				case "":
-				case "region":
-					groups = groups[:1]
-				case "federation":
-					groups = groups[1:]
-				default:
-					return fmt.Errorf("--group %q is not region or federation", group)
-				}
-				r := handedOver{Node: id, DryRun: f.dryRun}
-				for _, g := range groups {
-					members, err := op.Members(ctx, g)
-					if err != nil {
-						return fmt.Errorf("%s: %w", g, err)
-					}
-					if members.Leader != id {
-						continue
-					}
-					r.Groups = append(r.Groups, g)
-					if f.dryRun {
-						ctx = operator.Rehearse(ctx)
-					}
-					what, _, _ := strings.Cut(g, "/")
-					_, err = op.ChangeMembers(ctx, &wire.MemberChange{DryRun: f.dryRun,
-						Node: &wire.NodeChange{ID: id, Transfer: what}}) // for the audit
-					if err != nil {
-						return fmt.Errorf("node handover %s: %w", id, err)
-					}
-					if err := op.TransferLeadership(ctx, g, wire.NodeID(to)); err != nil {
-						return fmt.Errorf("%s: %w", g, err)
-					}
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, r, r.text)
-			})
+	var group, to string
+	return command{
+		use:   "handover NODE",
+		short: "Have a node hand over what it leads; nothing keeps it from leading again",
+		args:  cobra.ExactArgs(1),
+		dry:   dryChange,
+		flags: func(f *flagSet) {
+			f.StringVar(&group, "group", "", "region or federation; default: both")
+			f.StringVar(&to, "to", "", "who is to lead; default: who is furthest")
 		},
+		ask: func(c *invocation) (report, error) {
+			return handOver(c, wire.NodeID(c.args[0]), wire.NodeID(to), group)
+		},
+	}.build()
+}
+
+func handOver(c *invocation, id, to wire.NodeID, group string) (report, error) {
+	if to == id {
+		return nil, fmt.Errorf("node %s does not hand over to itself", id)
 	}
-	f.register(cmd, true, 0)
-	cmd.Flags().StringVar(&group, "group", "", "region or federation; default: both")
-	cmd.Flags().StringVar(&to, "to", "", "who is to lead; default: who is furthest")
-	return cmd
+	m, err := c.op.Map(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := m.Node(id)
+	if !ok {
+		return nil, fmt.Errorf("no node %s on the map", id)
+	}
+	if o, ok := m.Node(to); to != "" && (!ok || o.Region != n.Region) {
+		return nil, fmt.Errorf("--to: no node %s of region %s on the map", to, n.Region)
+	}
+	groups := []string{link.RegionGroup(n.Region), link.FederationGroup}
+	switch group {
+	case "":
+	case "region":
+		groups = groups[:1]
+	case "federation":
+		groups = groups[1:]
+	default:
+		return nil, fmt.Errorf("--group %q is not region or federation", group)
+	}
+	r := handedOver{Node: id, DryRun: c.dry}
+	for _, g := range groups {
+		members, err := c.op.Members(c.ctx, g)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", g, err)
+		}
+		if members.Leader != id {
+			continue
+		}
+		r.Groups = append(r.Groups, g)
+		what, _, _ := strings.Cut(g, "/")
+		change, _ := changeNode(c, wire.NodeChange{Transfer: what}) // for the audit
+		if _, err = c.op.ChangeMembers(c.ctx, change); err != nil {
+			return nil, err
+		}
+		if err := c.op.TransferLeadership(c.ctx, g, to); err != nil {
+			return nil, fmt.Errorf("%s: %w", g, err)
+		}
+	}
+	return r, nil
 }
 
 type handedOver struct {
@@ -335,50 +290,44 @@ type handedOver struct {
 	DryRun bool        `json:"dry_run,omitempty"`
 }
 
-func (h handedOver) text(out io.Writer) error {
+func (h handedOver) text(p *page) {
 	if len(h.Groups) == 0 {
-		_, err := fmt.Fprintf(out, "%s leads nothing\n", h.Node)
-		return err
+		p.printf("%s leads nothing\n", h.Node)
+		return
 	}
-	verb := map[bool]string{false: "handed", true: "would hand"}[h.DryRun]
-	_, err := fmt.Fprintf(out, "%s %s over %v\n", h.Node, verb, h.Groups)
-	return err
+	p.printf("%s %s over %v\n", h.Node, verb(!h.DryRun, "handed", "would hand"), h.Groups)
 }
 
 func newNodeDrainCommand() *cobra.Command {
-	var (
-		f      memberFlags
-		reason string
-	)
-	cmd := &cobra.Command{
-		Use:   "drain NODE --reason TEXT",
-		Short: "Begin a node's maintenance and wait until it leads nothing: then it may be stopped",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id := wire.NodeID(args[0])
-			return f.change(cmd, &wire.MemberChange{Node: &wire.NodeChange{ID: id,
-				SetMaintenance: true, Maintenance: reason}},
-				func(ctx context.Context, op *operator.Client) error {
-					return awaitDrained(ctx, cmd.ErrOrStderr(), op, id)
-				})
+	var reason string
+	return command{
+		use:   "drain NODE --reason TEXT",
+		short: "Begin a node's maintenance and wait until it leads nothing: then it may be stopped",
+		args:  cobra.ExactArgs(1),
+		flags: func(f *flagSet) {
+			registerReason(f, &reason)
+			f.required("reason")
 		},
-	}
-	f.register(cmd, true, membersWait)
-	cmd.Flags().StringVar(&reason, "reason", "", "why; shown in the node's /health")
-	cmd.MarkFlagRequired("reason")
-	return cmd
+		change: func(c *invocation) (*wire.MemberChange, error) {
+			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason})
+		},
+		follow: func(c *invocation, m *wire.MemberChange) error { return awaitDrained(c, m.Node.ID) },
+	}.build()
 }
 
-func awaitDrained(ctx context.Context, progress io.Writer, op *operator.Client,
-	id wire.NodeID) error {
-	return await(ctx, progress, func(ctx context.Context) (string, bool, error) {
-		m, err := op.Map(ctx)
+func registerReason(f *flagSet, reason *string) {
+	f.StringVar(reason, "reason", "", "why; shown in the node's /health")
+}
+
+func awaitDrained(c *invocation, id wire.NodeID) error {
+	return await(c, func() (string, bool, error) {
+		m, err := c.op.Map(c.ctx)
 		if err != nil {
 			return "", false, err
 		}
 		n, _ := m.Node(id)
 		for _, group := range []string{link.RegionGroup(n.Region), link.FederationGroup} {
-			g, err := op.Members(ctx, group)
+			g, err := c.op.Members(c.ctx, group)
 			if err != nil {
 				return "", false, err
 			}
@@ -392,125 +341,37 @@ func awaitDrained(ctx context.Context, progress io.Writer, op *operator.Client,
 
 func newNodeMaintenanceCommand() *cobra.Command {
 	var (
-		f      memberFlags
 		reason string
 		end    bool
 	)
-	cmd := &cobra.Command{
-		Use:   "maintenance NODE --reason TEXT | --end",
-		Short: "Begin or end a node's maintenance: until it ends the node does not lead",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if end == (reason != "") {
-				return fmt.Errorf("give either --reason or --end")
-			}
-			return f.change(cmd, &wire.MemberChange{Node: &wire.NodeChange{
-				ID: wire.NodeID(args[0]), SetMaintenance: true, Maintenance: reason}}, nil)
+	return command{
+		use:   "maintenance NODE --reason TEXT | --end",
+		short: "Begin or end a node's maintenance: until it ends the node does not lead",
+		args:  cobra.ExactArgs(1),
+		flags: func(f *flagSet) {
+			registerReason(f, &reason)
+			f.BoolVar(&end, "end", false, "end the maintenance")
 		},
-	}
-	f.register(cmd, true, 0)
-	cmd.Flags().StringVar(&reason, "reason", "", "why; shown in the node's /health")
-	cmd.Flags().BoolVar(&end, "end", false, "end the maintenance")
-	return cmd
+		check: func(*invocation) error {
+			if end == (reason != "") {
+				return errors.New("give either --reason or --end")
+			}
+			return nil
+		},
+		change: func(c *invocation) (*wire.MemberChange, error) {
+			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason})
+		},
+	}.build()
 }
 
 func newNodeAddressCommand() *cobra.Command {
-	var f memberFlags
-	cmd := &cobra.Command{
-		Use:   "address NODE HOST:PORT",
-		Short: "Say where a node is to be reached from now on",
-		Args:  cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := link.CheckAddr(args[1]); err != nil {
-				return err
-			}
-			return f.change(cmd, &wire.MemberChange{Node: &wire.NodeChange{
-				ID: wire.NodeID(args[0]), Addr: args[1]}}, nil)
+	return command{
+		use:   "address NODE HOST:PORT",
+		short: "Say where a node is to be reached from now on",
+		args:  cobra.ExactArgs(2),
+		check: func(c *invocation) error { return link.CheckAddr(c.args[1]) },
+		change: func(c *invocation) (*wire.MemberChange, error) {
+			return changeNode(c, wire.NodeChange{Addr: c.args[1]})
 		},
-	}
-	f.register(cmd, true, 0)
-	return cmd
-}
-
-func newVotersCommand() *cobra.Command {
-	var f memberFlags
-	var spread bool
-	cmd := &cobra.Command{
-		Use:   "voters NODE… | --spread",
-		Short: "Say which nodes vote in the federation group: an odd number, over several regions",
-		Long: `Say which nodes vote in the federation group, all of them: three, five or
-seven, or one as long as there are fewer than three nodes. The others follow. A voter that is
-removed is replaced by itself. 'admin node list' shows who votes.
-
---spread names them: of every region one before any has two, and where there are more regions than
-votes evenly over the country, in the order of the regions' tags. Nodes in maintenance get none.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if spread == (len(args) > 0) {
-				return errors.New("name the nodes, all of them, or give --spread")
-			}
-			c := &wire.MemberChange{}
-			if spread {
-				err := f.run(cmd, func(ctx context.Context, op *operator.Client) error {
-					m, err := op.Map(ctx)
-					if err == nil {
-						c.Voters = spreadVoters(m)
-					}
-					return err
-				})
-				if err != nil {
-					return err
-				}
-			}
-			for _, id := range args {
-				c.Voters = append(c.Voters, wire.NodeID(id))
-			}
-			return f.change(cmd, c, func(ctx context.Context, op *operator.Client) error {
-				return awaitVoters(ctx, cmd.ErrOrStderr(), op, c.Voters)
-			})
-		},
-	}
-	f.register(cmd, true, membersWait)
-	cmd.Flags().BoolVar(&spread, "spread", false,
-		"spread them over the regions, instead of naming them")
-	return cmd
-}
-
-// spreadVoters names the voters as at a founding, of the nodes that may lead.
-func spreadVoters(m *wire.Map) (ids []wire.NodeID) {
-	able := *m
-	able.Nodes = slices.DeleteFunc(slices.Clone(m.Nodes),
-		func(n wire.Node) bool { return n.Maintenance != "" })
-	file := founding.Of(&able)
-	file.SpreadVoters()
-	for _, n := range file.Nodes {
-		if n.Voter {
-			ids = append(ids, n.ID)
-		}
-	}
-	return ids
-}
-
-func awaitVoters(ctx context.Context, progress io.Writer, op *operator.Client,
-	want []wire.NodeID) error {
-	return await(ctx, progress, func(ctx context.Context) (string, bool, error) {
-		g, err := op.Members(ctx, link.FederationGroup)
-		if err != nil {
-			return "", false, err
-		}
-		var have []wire.NodeID
-		match := 0
-		for _, m := range g.List {
-			if !m.Voter {
-				continue
-			}
-			have = append(have, m.Node)
-			for _, w := range want {
-				if w == m.Node {
-					match++
-				}
-			}
-		}
-		return "in the federation group vote " + joinIDs(have),
-			match == len(want) && len(have) == len(want), nil
-	})
+	}.build()
 }

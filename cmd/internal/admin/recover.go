@@ -1,15 +1,11 @@
 package admin
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -17,12 +13,8 @@ import (
 const fetchWait = time.Hour
 
 func newSpoolCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "spool",
-		Short: "Give up what waits for a region that cannot read it",
-	}
-	cmd.AddCommand(newSpoolDiscardCommand())
-	return cmd
+	return group("spool", "Give up what waits for a region that cannot read it",
+		newSpoolDiscardCommand())
 }
 
 // discardReport is what `spool discard` says.
@@ -36,21 +28,15 @@ type discardReport struct {
 	Done     bool          `json:"done"`
 }
 
-func (r *discardReport) text(out io.Writer) error {
-	verb := "discarded"
-	if !r.Done {
-		verb = "would be discarded"
-	}
-	fmt.Fprintf(out, "spool of region %s: %d messages in %d blocks for region %s %s\n", r.Home,
-		r.Messages, r.Blocks, r.Owner, verb)
+func (r *discardReport) text(p *page) {
+	p.printf("spool of region %s: %d messages in %d blocks for region %s %s\n", r.Home, r.Messages,
+		r.Blocks, r.Owner, verb(r.Done, "discarded", "would be discarded"))
 	if len(r.Reasons) > 0 {
-		fmt.Fprintf(out, "region %s said: %s\n", r.Owner, strings.Join(r.Reasons, "; "))
+		p.printf("region %s said: %s\n", r.Owner, strings.Join(r.Reasons, "; "))
 	}
 	if r.Left > 0 {
-		fmt.Fprintf(out, "%d more blocks are being tried once more: run this again in a moment\n",
-			r.Left)
+		p.printf("%d more blocks are being tried once more: run this again in a moment\n", r.Left)
 	}
-	return nil
 }
 
 func (r *discardReport) Failure() error {
@@ -61,41 +47,31 @@ func (r *discardReport) Failure() error {
 }
 
 func newSpoolDiscardCommand() *cobra.Command {
-	var (
-		flags       viewFlags
-		home, owner string
-		dryRun      bool
-	)
-	cmd := &cobra.Command{
-		Use:   "discard --home REGION --owner REGION",
-		Short: "Discard the blocks that their owner says it cannot read",
-		Long: `Discard the blocks that wait in one region's spool and that their owner says it cannot
+	var home, owner string
+	return command{
+		use:   "discard --home REGION --owner REGION",
+		short: "Discard the blocks that their owner says it cannot read",
+		long: `Discard the blocks that wait in one region's spool and that their owner says it cannot
 read, such as those sealed to a key that it lost with its disks. Their messages end as FAILED, which
 their senders see, and their idempotency keys are free: an institution may send again. What the
 owner reads, or was not asked for yet, stays. There is no way back: if a newer backup of the owner
 has the key, restore that.`,
-		Example: `  staffetta admin spool discard --dir DIR --home lazio --owner sicilia --dry-run`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				d, err := op.DiscardSpooled(ctx, wire.RegionID(home), wire.RegionID(owner), dryRun)
-				if err != nil {
-					return fmt.Errorf("spool discard: %w", err)
-				}
-				r := &discardReport{Home: wire.RegionID(home), Owner: wire.RegionID(owner),
-					Blocks: d.Blocks, Messages: d.Records, Left: d.Left, Reasons: d.Reasons,
-					Done: !dryRun}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+		example: `  staffetta admin spool discard --dir DIR --home lazio --owner sicilia --dry-run`,
+		dry:     "only say what would be discarded, and why",
+		flags: func(f *flagSet) {
+			f.need(&home, "home", "the region in whose spool the blocks wait")
+			f.need(&owner, "owner", "the region that cannot read them")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&home, "home", "", "the region in whose spool the blocks wait")
-	cmd.Flags().StringVar(&owner, "owner", "", "the region that cannot read them")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be discarded, and why")
-	cmd.MarkFlagRequired("home")
-	cmd.MarkFlagRequired("owner")
-	return cmd
+		ask: func(c *invocation) (report, error) {
+			d, err := c.op.DiscardSpooled(c.ctx, wire.RegionID(home), wire.RegionID(owner))
+			if err != nil {
+				return nil, err
+			}
+			return &discardReport{Home: wire.RegionID(home), Owner: wire.RegionID(owner),
+				Blocks: d.Blocks, Messages: d.Records, Left: d.Left, Reasons: d.Reasons,
+				Done: !c.dry}, nil
+		},
+	}.build()
 }
 
 // movedReport is what `restore moved` says.
@@ -108,17 +84,12 @@ type movedReport struct {
 	Done     bool          `json:"done"`
 }
 
-func (r *movedReport) text(out io.Writer) error {
-	verb := "was fetched"
-	if !r.Done {
-		verb = "would be fetched"
-	}
-	_, err := fmt.Fprintf(out, "region %s: what region %s still has of %d citizens %s\n", r.Region,
-		r.From, r.Citizens, verb)
+func (r *movedReport) text(p *page) {
+	p.printf("region %s: what region %s still has of %d citizens %s\n", r.Region, r.From, r.Citizens,
+		verb(r.Done, "was fetched", "would be fetched"))
 	if r.Failed > 0 {
-		_, err = fmt.Fprintf(out, "not of %d others: %s; run this again\n", r.Failed, r.Reason)
+		p.printf("not of %d others: %s; run this again\n", r.Failed, r.Reason)
 	}
-	return err
 }
 
 func (r *movedReport) Failure() error {
@@ -129,43 +100,34 @@ func (r *movedReport) Failure() error {
 }
 
 func newRestoreMovedCommand() *cobra.Command {
-	var (
-		flags        viewFlags
-		region, from string
-		dryRun       bool
-	)
-	cmd := &cobra.Command{
-		Use:   "moved --region R --from R",
-		Short: "Fetch what citizens who moved to a restored region left where they came from",
-		Long: `A region that was restored from a copy owns citizens who moved there after the copy was
+	var region, from string
+	return command{
+		use:   "moved --region R --from R",
+		short: "Fetch what citizens who moved to a restored region left where they came from",
+		long: `A region that was restored from a copy owns citizens who moved there after the copy was
 made, and has nothing of them. The region that they came from keeps what it handed over for a time,
 see --keep-moved of its nodes. Fetch it: messages, verdicts and idempotency keys, and the profile
 with its preferences of those who have not logged in again since. What the restored region has
 decided since stays. Nobody's messages are doubled; the same command again changes nothing.`,
-		Example: `  staffetta admin restore moved --dir DIR --region lazio --from sicilia`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, fetchWait, func(ctx context.Context, op *operator.Client) error {
-				sum, err := op.FetchMoved(ctx, wire.RegionID(region), wire.RegionID(from), dryRun,
-					func(at wire.FetchedMoved) {
-						if at.More {
-							fmt.Fprintf(cmd.ErrOrStderr(), "%d citizens\n", at.Citizens)
-						}
-					})
-				if err != nil {
-					return fmt.Errorf("restore moved, after %d citizens: %w", sum.Citizens, err)
-				}
-				r := &movedReport{Region: wire.RegionID(region), From: wire.RegionID(from),
-					Citizens: sum.Citizens, Failed: sum.Failed, Reason: sum.Reason, Done: !dryRun}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+		example: `  staffetta admin restore moved --dir DIR --region lazio --from sicilia`,
+		dry:     "only count the citizens",
+		flags: func(f *flagSet) {
+			f.need(&region, "region", "the region that was restored")
+			f.need(&from, "from", "the region that citizens came from")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&region, "region", "", "the region that was restored")
-	cmd.Flags().StringVar(&from, "from", "", "the region that citizens came from")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only count the citizens")
-	cmd.MarkFlagRequired("region")
-	cmd.MarkFlagRequired("from")
-	return cmd
+		bound: within(fetchWait),
+		ask: func(c *invocation) (report, error) {
+			sum, err := c.op.FetchMoved(c.ctx, wire.RegionID(region), wire.RegionID(from),
+				func(at wire.FetchedMoved) {
+					if at.More {
+						c.tell("%d citizens\n", at.Citizens)
+					}
+				})
+			if err != nil {
+				return nil, fmt.Errorf("after %d citizens: %w", sum.Citizens, err)
+			}
+			return &movedReport{Region: wire.RegionID(region), From: wire.RegionID(from),
+				Citizens: sum.Citizens, Failed: sum.Failed, Reason: sum.Reason, Done: !c.dry}, nil
+		},
+	}.build()
 }

@@ -1,24 +1,19 @@
 package admin
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/backup"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
 // recoveryFlags name the files of recovery keys that open copies.
 type recoveryFlags struct{ files []string }
 
-func (f *recoveryFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.files, "recovery-key", nil, "file with the private half of the "+
+func (f *recoveryFlags) register(s *flagSet) {
+	s.StringArrayVar(&f.files, "recovery-key", nil, "file with the private half of the "+
 		"recovery key that a region's copies are sealed to; one for each region")
 }
 
@@ -37,44 +32,40 @@ type recoveryReport struct {
 	DryRun bool          `json:"dry_run,omitempty"`
 }
 
-func (r *recoveryReport) text(out io.Writer) error {
-	if r.Made {
-		fmt.Fprintf(out, "recovery key %s is made: %s is for the custodian, who keeps it off every "+
-			"machine of the federation, and more than once; %s may be seen by anybody\n", r.Key, r.Out,
-			backup.PublicFile(r.Out))
-	}
-	verb := map[bool]string{false: "are", true: "would be"}[r.DryRun]
-	var err error
+func (r *recoveryReport) text(p *page) {
+	r.tellOfKey(p)
 	switch {
 	case r.Key == "":
-		_, err = fmt.Fprintf(out, "nothing done: a recovery key would be made in %s\n", r.Out)
-		if r.Region != "" && err == nil {
-			_, err = fmt.Fprintf(out, "copies of region %s would be sealed to it from then on\n",
-				r.Region)
+		p.printf("nothing done: a recovery key would be made in %s\n", r.Out)
+		if r.Region != "" {
+			p.printf("copies of region %s would be sealed to it from then on\n", r.Region)
 		}
 	case r.Region == "":
 	case r.Set:
-		_, err = fmt.Fprintf(out, "copies of region %s %s sealed to recovery key %s from now on\n",
-			r.Region, verb, r.Key)
+		p.printf("copies of region %s %s sealed to recovery key %s from now on\n", r.Region,
+			verb(!r.DryRun, "are", "would be"), r.Key)
 	default:
-		_, err = fmt.Fprintf(out, "nothing to do: copies of region %s are sealed to recovery key %s\n",
-			r.Region, r.Key)
+		p.printf("nothing to do: copies of region %s are sealed to recovery key %s\n", r.Region, r.Key)
 	}
-	return err
+}
+
+func (r *recoveryReport) tellOfKey(p *page) {
+	if r.Made {
+		p.printf("recovery key %s is made: %s is for the custodian, who keeps it off every "+
+			"machine of the federation, and more than once; %s may be seen by anybody\n", r.Key, r.Out,
+			backup.PublicFile(r.Out))
+	}
 }
 
 // recoveryKey is what `region recovery-key` is given.
-type recoveryKey struct {
-	changeFlags
-	region, out, public string
-}
+type recoveryKey struct{ region, out, public string }
 
 func newRecoveryKeyCommand() *cobra.Command {
-	var f recoveryKey
-	cmd := &cobra.Command{
-		Use:   "recovery-key [--region R] --out FILE | --region R --public FILE",
-		Short: "Make a recovery key, and have a region's copies sealed to it",
-		Long: `Make a recovery key, and have a region's copies sealed to it. Nodes seal copies before
+	var k recoveryKey
+	return command{
+		use:   "recovery-key [--region R] --out FILE | --region R --public FILE",
+		short: "Make a recovery key, and have a region's copies sealed to it",
+		long: `Make a recovery key, and have a region's copies sealed to it. Nodes seal copies before
 they give them, so that who takes and keeps copies does not read them: that takes the key's private
 half, in FILE. Without it no copy that is taken from now on can be restored. The public half goes
 into FILE.pub. A FILE that is there is used as it is, so that the command may be repeated.
@@ -83,84 +74,74 @@ The custodian makes the key alone with --out and without --region, on a machine 
 gives the public half to an operator, who sets it with --public. Where two operators are needed, it
 takes two to set another key in place of one. Copies that are there open with their own key as
 before; the next copy shares nothing with them.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.public != "" && f.region == "" {
+		dry: dryDo,
+		flags: func(f *flagSet) {
+			f.who.register(f.cmd) // not of who only makes a key
+			f.StringVar(&k.region, "region", "", "the region whose copies are sealed to it")
+			f.StringVar(&k.out, "out", "", "file for the private half; the public one goes beside it")
+			f.StringVar(&k.public, "public", "", "file with the public half of a key that the "+
+				"custodian has made")
+			f.cmd.MarkFlagsOneRequired("out", "public")
+			f.cmd.MarkFlagsMutuallyExclusive("out", "public")
+		},
+		check: func(*invocation) error {
+			if k.public != "" && k.region == "" {
 				return errors.New("--public needs --region: whose copies are sealed to the key?")
 			}
-			report := &recoveryReport{Region: wire.RegionID(f.region), Out: f.out, DryRun: f.dryRun}
-			public, err := f.half(report)
-			if err != nil {
-				return fmt.Errorf("region recovery-key: %w", err)
-			}
-			if f.region != "" {
-				err = f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-					return f.set(ctx, op, public, report)
-				})
-			}
-			if err != nil && report.Made { // what was made is there
-				report.Region = ""
-				report.text(cmd.ErrOrStderr())
-			}
-			if err != nil {
-				return fmt.Errorf("region recovery-key: %w", err)
-			}
-			return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, report, report.text)
+			return nil
 		},
+		do: k.make,
+	}.build()
+}
+
+func (k *recoveryKey) make(c *invocation) (report, error) {
+	r := &recoveryReport{Region: wire.RegionID(k.region), Out: k.out, DryRun: c.dry}
+	public, err := k.half(r)
+	if err != nil || k.region == "" {
+		return r, err
 	}
-	f.register(cmd)
-	cmd.Flags().StringVar(&f.region, "region", "", "the region whose copies are sealed to it")
-	cmd.Flags().StringVar(&f.out, "out", "", "file for the private half; the public one goes "+
-		"beside it")
-	cmd.Flags().StringVar(&f.public, "public", "", "file with the public half of a key that the "+
-		"custodian has made")
-	cmd.MarkFlagsOneRequired("out", "public")
-	cmd.MarkFlagsMutuallyExclusive("out", "public")
-	return cmd
+	err = c.asking(adminWait, func() error { return k.set(c, public, r) })
+	if err != nil { // what was made is there
+		var p page
+		r.tellOfKey(&p)
+		c.tell("%s", p.String())
+	}
+	return r, err
 }
 
 // half is the public half of the key that is named, made when --out names no file yet.
-func (f *recoveryKey) half(report *recoveryReport) ([]byte, error) {
-	if f.public != "" {
-		public, err := backup.ReadRecoveryPublicFile(f.public)
-		report.Key = wire.RecoveryIDOf(public).String()
+func (k *recoveryKey) half(r *recoveryReport) ([]byte, error) {
+	if k.public != "" {
+		public, err := backup.ReadRecoveryPublicFile(k.public)
+		r.Key = wire.RecoveryIDOf(public).String()
 		return public, err
 	}
-	key, err := backup.ReadRecoveryKeyFile(f.out)
-	unmade := f.dryRun && errors.Is(err, fs.ErrNotExist)
+	key, err := backup.ReadRecoveryKeyFile(k.out)
 	if errors.Is(err, fs.ErrNotExist) {
-		if f.dryRun { // some key, that is in no file
-			key, err = wire.NewRecoveryKey()
-		} else {
-			key, err = backup.NewRecoveryKeyFile(f.out)
-			report.Made = err == nil
+		if r.DryRun { // some key, that is in no file and of which there is nothing to say
+			if key, err = wire.NewRecoveryKey(); err != nil {
+				return nil, err
+			}
+			return key.Public(), nil
 		}
+		key, err = backup.NewRecoveryKeyFile(k.out)
+		r.Made = err == nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !unmade { // of a key that is in no file there is nothing to say
-		report.Key = key.ID().String()
-	}
+	r.Key = key.ID().String()
 	return key.Public(), nil
 }
 
-func (f *recoveryKey) set(ctx context.Context, op *operator.Client, public []byte,
-	report *recoveryReport) error {
-	m, err := op.Map(ctx)
+func (k *recoveryKey) set(c *invocation, public []byte, r *recoveryReport) error {
+	_, region, err := c.onMap("region", k.region)
 	if err != nil {
 		return err
 	}
-	r, ok := m.RegionByID(report.Region)
-	if !ok {
-		return fmt.Errorf("no region %q on the map", report.Region)
+	if len(region.Recovery) > 0 {
+		r.Before = wire.RecoveryIDOf(region.Recovery).String()
 	}
-	if len(r.Recovery) > 0 {
-		report.Before = wire.RecoveryIDOf(r.Recovery).String()
-	}
-	report.Set = report.Before != report.Key
-	if f.dryRun {
-		ctx = operator.Rehearse(ctx)
-	}
-	return op.SetRecoveryKey(ctx, report.Region, public)
+	r.Set = r.Before != r.Key
+	return c.op.SetRecoveryKey(c.ctx, r.Region, public)
 }

@@ -1,23 +1,19 @@
 package admin
 
 import (
-	"context"
-	"fmt"
-	"io"
-
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
 func newRegionKeyCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "region-key",
-		Short: "Show and rotate the key to which messages for a region that is away are sealed",
-	}
-	cmd.AddCommand(newRegionKeyShowCommand(), newRegionKeyRotateCommand())
-	return cmd
+	return group("region-key",
+		"Show and rotate the key to which messages for a region that is away are sealed",
+		newRegionKeyShowCommand(), newRegionKeyRotateCommand())
+}
+
+func reportRegionKey(region string, k *wire.RegionKeyInfo) regionKeyReport {
+	return regionKeyReport{Region: wire.RegionID(region), Key: k.ID, Made: k.At,
+		Published: k.Published}
 }
 
 // regionKeyReport is what both commands say.
@@ -30,103 +26,80 @@ type regionKeyReport struct {
 	Rotated bool `json:"rotated"`
 }
 
-func (r *regionKeyReport) text(out io.Writer) error {
+func (r regionKeyReport) text(p *page) {
 	if r.Key == 0 {
-		_, err := fmt.Fprintf(out, "region %s has no key yet: its leader makes one\n", r.Region)
-		return err
+		p.printf("region %s has no key yet: its leader makes one\n", r.Region)
+		return
 	}
-	on := "is on the map"
-	if !r.Published {
-		on = "is not on the map yet"
-	}
-	_, err := fmt.Fprintf(out, "region %s: key %d, made %s, %s\n", r.Region, r.Key, r.Made, on)
-	return err
+	p.printf("region %s: key %d, made %s, %s\n", r.Region, r.Key, r.Made,
+		verb(r.Published, "is on the map", "is not on the map yet"))
 }
 
 func newRegionKeyShowCommand() *cobra.Command {
-	var (
-		flags  viewFlags
-		region string
-	)
-	cmd := &cobra.Command{
-		Use:   "show --region REGION",
-		Short: "Show a region's newest key: its number, its age, whether the map has it",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				info, err := op.RegionKey(ctx, wire.RegionID(region))
-				if err != nil {
-					return fmt.Errorf("region-key show: %w", err)
-				}
-				r := regionKeyReport{Region: wire.RegionID(region), Key: info.ID, Made: info.At,
-					Published: info.Published}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+	var region string
+	return command{
+		use:   "show --region REGION",
+		short: "Show a region's newest key: its number, its age, whether the map has it",
+		flags: func(f *flagSet) {
+			f.need(&region, "region", "the region")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&region, "region", "", "the region")
-	cmd.MarkFlagRequired("region")
-	return cmd
+		ask: func(c *invocation) (report, error) {
+			info, err := c.op.RegionKey(c.ctx, wire.RegionID(region))
+			if err != nil {
+				return nil, err
+			}
+			return reportRegionKey(region, info), nil
+		},
+	}.build()
 }
 
 func newRegionKeyRotateCommand() *cobra.Command {
 	var (
-		flags  viewFlags
 		region string
 		after  uint32
-		dryRun bool
 	)
-	cmd := &cobra.Command{
-		Use:   "rotate --region REGION [--after KEY]",
-		Short: "Have a region make a new key, and put it on the map",
-		Long: `Have a region make a new key, and put it on the map. What was sealed to older keys still
+	return command{
+		use:   "rotate --region REGION [--after KEY]",
+		short: "Have a region make a new key, and put it on the map",
+		long: `Have a region make a new key, and put it on the map. What was sealed to older keys still
 opens: the region keeps them. With --after a new one is made only when there is none newer than
 that, so that the same command again changes nothing; without it each run makes one.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				r, err := rotateRegionKey(ctx, op, wire.RegionID(region), after,
-					cmd.Flags().Changed("after"), dryRun)
-				if err != nil {
-					return fmt.Errorf("region-key rotate: %w", err)
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, func(out io.Writer) error {
-					if dryRun && r.Rotated {
-						fmt.Fprintln(out, "a new key would be made, in place of:")
-					} else if !r.Rotated {
-						fmt.Fprintln(out, "nothing to do:")
-					}
-					return r.text(out)
-				})
-			})
+		dry: dryDo,
+		flags: func(f *flagSet) {
+			f.need(&region, "region", "the region")
+			f.Uint32Var(&after, "after", 0, "number of the key that is to be replaced; "+
+				"default: the newest")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&region, "region", "", "the region")
-	cmd.Flags().Uint32Var(&after, "after", 0, "number of the key that is to be replaced; "+
-		"default: the newest")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
-	cmd.MarkFlagRequired("region")
-	return cmd
+		ask: func(c *invocation) (report, error) {
+			before, err := c.op.RegionKey(c.ctx, wire.RegionID(region))
+			if err != nil {
+				return nil, err
+			}
+			if !c.given.Changed("after") {
+				after = before.ID
+			}
+			info, err := c.op.RotateRegionKey(c.ctx, wire.RegionID(region), after)
+			if err != nil {
+				return nil, err
+			}
+			r := rotatedKey{reportRegionKey(region, info), c.dry}
+			r.Rotated = before.ID <= after
+			return r, nil
+		},
+	}.build()
 }
 
-func rotateRegionKey(ctx context.Context, op *operator.Client, region wire.RegionID,
-	after uint32, given, dryRun bool) (*regionKeyReport, error) {
-	before, err := op.RegionKey(ctx, region)
-	if err != nil {
-		return nil, err
+// rotatedKey is what `region-key rotate` says.
+type rotatedKey struct {
+	regionKeyReport
+	dry bool
+}
+
+func (r rotatedKey) text(p *page) {
+	if r.dry && r.Rotated {
+		p.printf("a new key would be made, in place of:\n")
+	} else if !r.Rotated {
+		p.printf("nothing to do:\n")
 	}
-	if !given {
-		after = before.ID
-	}
-	if dryRun {
-		ctx = operator.Rehearse(ctx)
-	}
-	info, err := op.RotateRegionKey(ctx, region, after)
-	if err != nil {
-		return nil, err
-	}
-	return &regionKeyReport{Region: region, Key: info.ID, Made: info.At, Published: info.Published,
-		Rotated: before.ID <= after}, nil
+	r.regionKeyReport.text(p)
 }

@@ -1,12 +1,10 @@
 package admin
 
 import (
-	"context"
 	"fmt"
-	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -14,15 +12,13 @@ import (
 
 func newRestoreFenceCommand() *cobra.Command {
 	var (
-		flags          operatorFlags
-		fence          wire.FenceRegion
-		region         string
-		asJSON, dryRun bool
+		fence  wire.FenceRegion
+		region string
 	)
-	cmd := &cobra.Command{
-		Use:   "fence --region R --incarnation N",
-		Short: "End a region's present incarnation, before it is restored",
-		Long: `Make N the region's incarnation in the map: one more than the present one, which
+	return command{
+		use:   "fence --region R --incarnation N",
+		short: "End a region's present incarnation, before it is restored",
+		long: `Make N the region's incarnation in the map: one more than the present one, which
 --dry-run shows. When it is N already, nothing changes. Every node of the region that still runs
 stops when it hears of it, for good, and what it says to the directory is refused. The region serves
 again when it is restored as incarnation N.
@@ -30,33 +26,63 @@ again when it is restored as incarnation N.
 Nodes of the region that vote in the federation's group lose that vote to others, since on a new
 disk they have forgotten what they voted for: the command waits until that is done. Refused when
 the federation would have no majority without the region's nodes, and for a region that answers.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			fence.Region, fence.DryRun = wire.RegionID(region), dryRun
-			return withMap(cmd.Context(), &flags,
-				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					r, ok := m.RegionByID(fence.Region)
-					if !ok {
-						return fmt.Errorf("--region: no region %q on the map", region)
-					}
-					report := fenceReport{Done: !dryRun, Region: fence.Region,
-						Before: r.Incarnation, Incarnation: fence.Incarnation}
-					if err := fenceRegion(ctx, cmd.ErrOrStderr(), op, &fence, m, &report); err != nil {
-						return fmt.Errorf("fence region %s: %w", region, err)
-					}
-					return cli.PrintReport(cmd.OutOrStdout(), asJSON, report, report.text)
-				})
+		dry: dryDo,
+		flags: func(f *flagSet) {
+			f.need(&region, "region", "the region")
+			f.Uint32Var(&fence.Incarnation, "incarnation", 0, "its next incarnation")
+			f.healthy(&fence.Healthy)
+			f.required("incarnation")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&region, "region", "", "the region")
-	cmd.Flags().Uint32Var(&fence.Incarnation, "incarnation", 0, "its next incarnation")
-	registerHealthy(cmd, &fence.Healthy)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it would be done")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagRequired("region")
-	cmd.MarkFlagRequired("incarnation")
-	return cmd
+		bound: within(adminWait + membersWait),
+		ask: func(c *invocation) (report, error) {
+			m, r, err := c.onMap("region", region)
+			if err != nil {
+				return nil, err
+			}
+			fence.Region = r.ID
+			told := fenceReport{Done: !c.dry, Region: r.ID, Before: r.Incarnation,
+				Incarnation: fence.Incarnation}
+			if err := c.op.FenceRegion(c.ctx, &fence); err != nil || c.dry {
+				return told, err
+			}
+			err = awaitFence(c, m, &told)
+			return told, err
+		},
+	}.build()
+}
+
+// awaitFence waits until the region's nodes do not vote in the federation any more.
+func awaitFence(c *invocation, before *wire.Map, r *fenceReport) error {
+	return await(c, func() (string, bool, error) {
+		m, err := c.op.Map(c.ctx)
+		if err != nil {
+			return "", false, err
+		}
+		if now, ok := m.RegionByID(r.Region); ok && now.Incarnation != r.Incarnation {
+			return "the node that is asked has not heard of it yet", false, nil
+		}
+		is := operator.VotersOf(m)
+		if r.Voters = is; slices.Equal(is, operator.VotersOf(before)) {
+			r.Voters = nil
+		}
+		r.Keep = slices.DeleteFunc(slices.Clone(is), func(id wire.NodeID) bool {
+			n, _ := m.Node(id)
+			return n.Region != r.Region
+		})
+		if len(r.Keep) > 0 {
+			return "", true, nil
+		}
+		g, err := c.op.Members(c.ctx, link.FederationGroup)
+		if err != nil {
+			return "", false, err
+		}
+		for _, member := range g.List {
+			if n, _ := m.Node(member.Node); n.Region == r.Region && member.Voter {
+				return fmt.Sprintf("%s still votes in the federation", member.Node), false, nil
+			}
+		}
+		return "", true, nil
+	})
 }
 
 // fenceReport is what `restore fence` says.
@@ -72,72 +98,21 @@ type fenceReport struct {
 	Keep []wire.NodeID `json:"federation_votes_kept,omitempty"`
 }
 
-// fenceRegion fences, and waits until the region's nodes do not vote in the federation any more.
-func fenceRegion(ctx context.Context, progress io.Writer, op *operator.Client, f *wire.FenceRegion,
-	before *wire.Map, r *fenceReport) error {
-	ctx, cancel := context.WithTimeout(ctx, adminWait+membersWait)
-	defer cancel()
-	if err := op.FenceRegion(ctx, f); err != nil || f.DryRun {
-		return err
-	}
-	return await(ctx, progress, func(ctx context.Context) (string, bool, error) {
-		m, err := op.Map(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		if now, ok := m.RegionByID(f.Region); ok && now.Incarnation != f.Incarnation {
-			return "the node that is asked has not heard of it yet", false, nil
-		}
-		r.Keep, r.Voters = votersOfRegion(m, f.Region), nil
-		if is := votersOf(m); joinIDs(is) != joinIDs(votersOf(before)) {
-			r.Voters = is
-		}
-		if len(r.Keep) > 0 {
-			return "", true, nil
-		}
-		g, err := op.Members(ctx, link.FederationGroup)
-		if err != nil {
-			return "", false, err
-		}
-		for _, member := range g.List {
-			if n, _ := m.Node(member.Node); n.Region == f.Region && member.Voter {
-				return fmt.Sprintf("%s still votes in the federation", member.Node), false, nil
-			}
-		}
-		return "", true, nil
-	})
-}
-
-// votersOfRegion are the nodes of a region that vote in the federation's group.
-func votersOfRegion(m *wire.Map, region wire.RegionID) (ids []wire.NodeID) {
-	for _, n := range m.Nodes {
-		if n.Voter && n.Region == region {
-			ids = append(ids, n.ID)
-		}
-	}
-	return ids
-}
-
-func (r fenceReport) text(out io.Writer) error {
-	verb := "would be"
-	if r.Done {
-		verb = "is"
-	}
-	what := fmt.Sprintf("region %s %s of incarnation %d, after %d\n", r.Region, verb,
-		r.Incarnation, r.Before)
+func (r fenceReport) text(p *page) {
 	if r.Before == r.Incarnation {
-		what = fmt.Sprintf("region %s is of incarnation %d already: it was fenced before\n",
-			r.Region, r.Incarnation)
+		p.printf("region %s is of incarnation %d already: it was fenced before\n", r.Region,
+			r.Incarnation)
+	} else {
+		p.printf("region %s %s of incarnation %d, after %d\n", r.Region,
+			verb(r.Done, "is", "would be"), r.Incarnation, r.Before)
 	}
 	if len(r.Voters) > 0 {
-		what += fmt.Sprintf("in the federation group vote %s; when the region is back, give its "+
-			"nodes votes again: staffetta admin voters NODE…\n", joinIDs(r.Voters))
+		p.printf("in the federation group vote %s; when the region is back, give its nodes votes "+
+			"again: staffetta admin voters NODE…\n", join(r.Voters, " "))
 	}
 	if len(r.Keep) > 0 {
-		what += fmt.Sprintf("%s keep their votes in the federation group, since nobody can take "+
-			"them: while they start on new disks, let every other voter run; then add nodes, and "+
-			"name the voters: staffetta admin voters NODE…\n", joinIDs(r.Keep))
+		p.printf("%s keep their votes in the federation group, since nobody can take them: while "+
+			"they start on new disks, let every other voter run; then add nodes, and name the voters: "+
+			"staffetta admin voters NODE…\n", join(r.Keep, " "))
 	}
-	_, err := fmt.Fprint(out, what)
-	return err
 }

@@ -1,9 +1,6 @@
 package admin
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 // A fence that is repeated, as after an answer that was lost, says that nothing changed.
 func TestFenceSaysWhatItFound(t *testing.T) {
@@ -20,9 +17,8 @@ func TestFenceSaysWhatItFound(t *testing.T) {
 		{fenceReport{Region: "lazio", Before: 1, Incarnation: 1},
 			"region lazio is of incarnation 1 already: it was fenced before\n"},
 	} {
-		var out strings.Builder
-		if err := c.r.text(&out); err != nil || out.String() != c.want {
-			t.Errorf("%+v: %q, %v, want %q", c.r, out.String(), err, c.want)
+		if out := textOf(c.r); out != c.want {
+			t.Errorf("%+v: %q, want %q", c.r, out, c.want)
 		}
 	}
 }

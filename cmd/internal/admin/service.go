@@ -2,19 +2,16 @@ package admin
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/testcluster/process"
 	"github.com/staffetta/staffetta/wire"
@@ -80,9 +77,8 @@ func reportService(s *wire.Service) serviceReport {
 }
 
 func newServiceCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "service", Short: "Put, list and show the services that send"}
-	cmd.AddCommand(newServicePutCommand(), newServiceListCommand(), newServiceShowCommand())
-	return cmd
+	return group("service", "Put, list and show the services that send", newServicePutCommand(),
+		newServiceListCommand(), newServiceShowCommand())
 }
 
 // servicePut is `service put`.
@@ -90,14 +86,18 @@ type servicePut struct {
 	putFlags
 	recipients   string
 	noRecipients bool
+
+	// Set by check.
+	spec    wire.ServiceSpec
+	checked *wire.Service
 }
 
 func newServicePutCommand() *cobra.Command {
-	var f servicePut
-	cmd := &cobra.Command{
-		Use:   "put --file FILE [--recipients FILE]",
-		Short: "Make a service, or replace it as a whole but for its keys",
-		Long: `Make a service, or replace it as a whole but for its keys, from a JSON file in the
+	var s servicePut
+	return command{
+		use:   "put --file FILE [--recipients FILE]",
+		short: "Make a service, or replace it as a whole but for its keys",
+		long: `Make a service, or replace it as a whole but for its keys, from a JSON file in the
 contract's words. A new service has no keys: "key rotate" makes them.
 
   {"service_id": "01KZZZZZZZSERV1CE000000001", "organization_fiscal_code": "80000000010",
@@ -110,79 +110,77 @@ contract's words. A new service has no keys: "key rotate" makes them.
 
 Authorized recipients, for a service that may write to some citizens only, are in a file of their
 own, one fiscal code a line. They are hashed and sealed before anything is logged.`,
-		Example: `  staffetta admin service put --dir DIR --file service.json --dry-run
+		example: `  staffetta admin service put --dir DIR --file service.json --dry-run
   staffetta admin service put --dir DIR --file service.json --recipients pilot.txt`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
-	}
-	f.putFlags.register(cmd)
-	cmd.Flags().StringVar(&f.recipients, "recipients", "", "file of authorized recipients, one "+
-		"fiscal code a line; - for standard input")
-	cmd.Flags().BoolVar(&f.noRecipients, "no-recipients", false,
-		"the service, which has authorized recipients, may write to all")
-	return cmd
+		dry: dryPut,
+		flags: func(f *flagSet) {
+			s.putFlags.register(f)
+			f.StringVar(&s.recipients, "recipients", "", "file of authorized recipients, one "+
+				"fiscal code a line; - for standard input")
+			f.BoolVar(&s.noRecipients, "no-recipients", false,
+				"the service, which has authorized recipients, may write to all")
+		},
+		check: s.check,
+		ask:   s.put,
+	}.build()
 }
 
-func (f *servicePut) run(cmd *cobra.Command) error {
+func (s *servicePut) check(c *invocation) (err error) {
 	var file serviceFile
-	if err := f.read(cmd.InOrStdin(), &file); err != nil {
+	if err := s.read(c, &file); err != nil {
 		return err
 	}
-	spec := wire.ServiceSpec{Service: file.service()}
-	var err error
-	if f.recipients != "" {
-		if f.recipients == "-" && f.file == "-" {
+	s.spec = wire.ServiceSpec{Service: file.service()}
+	if s.recipients != "" {
+		if s.recipients == "-" && s.file == "-" {
 			return errors.New("--file and --recipients cannot both be standard input")
 		}
-		if spec.Recipients, err = readRecipients(cmd.InOrStdin(), f.recipients); err != nil {
+		if s.spec.Recipients, err = readRecipients(c, s.recipients); err != nil {
 			return err
 		}
 	}
 	// As the node that takes it would check it: the key of the hashes makes no difference.
-	checked, err := federation.NewService(spec, wire.NewHasher(wire.DirectoryKey{}))
+	s.checked, err = federation.NewService(s.spec, wire.NewHasher(wire.DirectoryKey{}))
 	if err != nil {
 		return fmt.Errorf("service %q: %w", file.ID, err)
 	}
-	return f.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-		return f.put(ctx, cmd, op, spec, checked)
-	})
+	return nil
 }
 
-func (f *servicePut) put(ctx context.Context, cmd *cobra.Command, op *operator.Client,
-	spec wire.ServiceSpec, checked *wire.Service) error {
-	if _, err := op.Institution(ctx, spec.Service.Institution); err != nil {
-		return fmt.Errorf("service %q: its institution %s: %w; put that first", spec.Service.ID,
-			spec.Service.Institution, err)
+func (s *servicePut) put(c *invocation) (report, error) {
+	id := s.spec.Service.ID
+	if _, err := c.op.Institution(c.ctx, s.spec.Service.Institution); err != nil {
+		return nil, fmt.Errorf("service %q: its institution %s: %w; put that first", id,
+			s.spec.Service.Institution, err)
 	}
-	report := putReport{ID: string(spec.Service.ID), what: "service"}
-	after := reportService(checked)
-	before, err := op.Service(ctx, spec.Service.ID)
+	r := putReport{ID: string(id), what: "service", Done: !c.dry}
+	after := reportService(s.checked)
+	before, err := c.op.Service(c.ctx, id)
 	switch {
 	case errors.Is(err, wire.NotFound):
-		report.Made = true
+		r.Made = true
 	case err != nil:
-		return fmt.Errorf("service %q: %w", spec.Service.ID, err)
+		return nil, fmt.Errorf("service %q: %w", id, err)
 	default:
 		old := reportService(&before.Service)
-		if old.Recipients > 0 && f.recipients == "" && !f.noRecipients {
-			return fmt.Errorf("service %q may write to %d recipients only: give their file with "+
-				"--recipients, or --no-recipients to let it write to all", spec.Service.ID,
-				old.Recipients)
+		if old.Recipients > 0 && s.recipients == "" && !s.noRecipients {
+			return nil, fmt.Errorf("service %q may write to %d recipients only: give their file with "+
+				"--recipients, or --no-recipients to let it write to all", id, old.Recipients)
 		}
-		report.Changed = differ(old.serviceFile, after.serviceFile)
-		if f.recipients != "" || old.Recipients > 0 {
-			report.Changed = append(report.Changed, fmt.Sprintf("authorized_recipients (%d now, "+
-				"%d given)", old.Recipients, after.Recipients))
+		r.Changed = differ(old.serviceFile, after.serviceFile)
+		if s.recipients != "" || old.Recipients > 0 {
+			r.Changed = append(r.Changed, fmt.Sprintf("authorized_recipients (%d now, %d given)",
+				old.Recipients, after.Recipients))
 		}
 	}
-	if f.dryRun { // whom it may write to is not needed for that
-		ctx, spec.Recipients = operator.Rehearse(ctx), nil
+	spec := s.spec
+	if c.dry { // whom it may write to is not needed for that
+		spec.Recipients = nil
 	}
-	if err := op.PutService(ctx, spec); err != nil {
-		return fmt.Errorf("put service %q: %w", spec.Service.ID, err)
+	if err := c.op.PutService(c.ctx, spec); err != nil {
+		return nil, fmt.Errorf("service %q: %w", id, err)
 	}
-	report.Done = !f.dryRun
-	return cli.PrintReport(cmd.OutOrStdout(), f.asJSON, report, report.text)
+	return r, nil
 }
 
 // recipientsBytesMax bounds the file: as many codes as a service may have, and comments.
@@ -190,16 +188,12 @@ const recipientsBytesMax = 1 << 20
 
 // readRecipients reads fiscal codes, one a line; empty lines and what begins with # are left out.
 // An error names the line, and never what stands there.
-func readRecipients(stdin io.Reader, name string) ([]string, error) {
-	in := stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--recipients: %w", err)
-		}
-		defer f.Close()
-		in = f
+func readRecipients(c *invocation, name string) ([]string, error) {
+	in, err := c.open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--recipients: %w", err)
 	}
+	defer in.Close()
 	var codes []string
 	lines := bufio.NewScanner(io.LimitReader(in, recipientsBytesMax))
 	for n := 1; lines.Scan(); n++ {
@@ -223,43 +217,47 @@ func readRecipients(stdin io.Reader, name string) ([]string, error) {
 }
 
 func newServiceListCommand() *cobra.Command {
-	var (
-		flags       viewFlags
-		institution string
-	)
-	cmd := &cobra.Command{
-		Use:   "list [--institution CODE]",
-		Short: "List the services",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	var institution string
+	return command{
+		use:   "list [--institution CODE]",
+		short: "List the services",
+		flags: func(f *flagSet) {
+			f.StringVar(&institution, "institution", "", "only those of this institution")
+		},
+		check: func(*invocation) error {
 			if institution != "" && !wire.InstitutionID(institution).Valid() {
 				return fmt.Errorf("--institution %q is not eleven digits", institution)
 			}
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				list := []serviceReport{}
-				q := wire.ListRegistry{Institution: wire.InstitutionID(institution)}
-				for {
-					page, err := op.Services(ctx, q)
+			return nil
+		},
+		ask: func(c *invocation) (report, error) {
+			list := listedServices{}
+			err := pagesOf(c, wire.ListRegistry{Institution: wire.InstitutionID(institution)},
+				func(q wire.ListRegistry) (next string, f wire.Freshness, err error) {
+					page, err := c.op.Services(c.ctx, q)
 					if err != nil {
-						return fmt.Errorf("list services: %w", err)
-					}
-					if q.After == "" {
-						warnStale(cmd.ErrOrStderr(), page.Fresh)
+						return "", f, err
 					}
 					for i := range page.List {
-						list = append(list, reportService(&page.List[i]))
+						s := reportService(&page.List[i])
+						list = append(list, listedService{s.serviceFile, s.Version, s.PrimaryKey,
+							s.SecondaryKey})
 					}
-					if q.After = page.Next; q.After == "" {
-						break
-					}
-				}
-				return printServices(cmd.OutOrStdout(), flags.asJSON, list)
-			})
+					return page.Next, page.Fresh, nil
+				})
+			return list, err
 		},
+	}.build()
+}
+
+// listedServices are what `service list` says.
+type listedServices []listedService
+
+func (l listedServices) text(p *page) {
+	p.row("service", "institution", "name", "primary key", "secondary key", "version")
+	for _, s := range l {
+		p.row(s.ID, s.Institution, s.Name, s.PrimaryKey, s.SecondaryKey, s.Version)
 	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&institution, "institution", "", "only those of this institution")
-	return cmd
 }
 
 // listedService is a service in a list, which knows nothing of recipients.
@@ -270,61 +268,40 @@ type listedService struct {
 	SecondaryKey string `json:"secondary_key"`
 }
 
-func printServices(out io.Writer, asJSON bool, list []serviceReport) error {
-	listed := []listedService{}
-	for _, s := range list {
-		listed = append(listed, listedService{s.serviceFile, s.Version, s.PrimaryKey,
-			s.SecondaryKey})
-	}
-	return cli.PrintReport(out, asJSON, listed, func(out io.Writer) error {
-		return columns(out, "service\tinstitution\tname\tprimary key\tsecondary key\tversion",
-			len(list), func(i int) string {
-				s := &list[i]
-				return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d", s.ID, s.Institution, s.Name,
-					s.PrimaryKey, s.SecondaryKey, s.Version)
-			})
-	})
-}
-
 func newServiceShowCommand() *cobra.Command {
 	var (
-		flags          viewFlags
 		service        string
 		showRecipients bool
 		keyFile        string
 	)
-	cmd := &cobra.Command{
-		Use:   "show --service ID [--show-recipients --directory-key FILE]",
-		Short: "Show a service",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	return command{
+		use:   "show --service ID [--show-recipients --directory-key FILE]",
+		short: "Show a service",
+		flags: func(f *flagSet) {
+			f.need(&service, "service", "the service's id")
+			f.BoolVar(&showRecipients, "show-recipients", false,
+				"print the fiscal codes of the authorized recipients, too")
+			f.StringVar(&keyFile, "directory-key", "", "file with the federation's directory "+
+				"key, which opens them; default: the one in --dir")
+		},
+		check: func(*invocation) error {
 			if !wire.ServiceID(service).Valid() {
 				return fmt.Errorf("--service %q is not a service id", service)
 			}
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				access, err := op.Service(ctx, wire.ServiceID(service))
-				if err != nil {
-					return fmt.Errorf("show service %q: %w", service, err)
-				}
-				report := reportService(&access.Service)
-				if showRecipients {
-					report.List, err = unseal(flags.dir, keyFile, &access.Service)
-					if err != nil {
-						return err
-					}
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, report, report.text)
-			})
+			return nil
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&service, "service", "", "the service's id")
-	cmd.Flags().BoolVar(&showRecipients, "show-recipients", false,
-		"print the fiscal codes of the authorized recipients, too")
-	cmd.Flags().StringVar(&keyFile, "directory-key", "", "file with the federation's directory "+
-		"key, which opens them; default: the one in --dir")
-	cmd.MarkFlagRequired("service")
-	return cmd
+		ask: func(c *invocation) (report, error) {
+			access, err := c.op.Service(c.ctx, wire.ServiceID(service))
+			if err != nil {
+				return nil, fmt.Errorf("service %q: %w", service, err)
+			}
+			r := reportService(&access.Service)
+			if showRecipients {
+				r.List, err = unseal(c.who.dir, keyFile, &access.Service)
+			}
+			return r, err
+		},
+	}.build()
 }
 
 // unseal opens a service's recipients here: the codes come from no node in clear.
@@ -347,24 +324,18 @@ func unseal(dir, keyFile string, s *wire.Service) ([]fiscalcode.Code, error) {
 	return codes, nil
 }
 
-func (r serviceReport) text(out io.Writer) error {
+func (r serviceReport) text(p *page) {
 	recipients := "all"
 	if r.Recipients > 0 {
 		recipients = fmt.Sprintf("%d citizens only", r.Recipients)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "service %s, version %d\ninstitution  %s\nname         %s\ndepartment   %s\n"+
+	p.printf("service %s, version %d\ninstitution  %s\nname         %s\ndepartment   %s\n"+
 		"keys         primary %s, secondary %s\nrecipients   %s\naddresses    %s\n"+
 		"payments     up to %d eurocent\n", r.ID, r.Version, r.Institution, r.Name, r.Department,
 		r.PrimaryKey, r.SecondaryKey, recipients, strings.Join(r.CIDRs, " "), r.MaxPayment)
-	metadata, err := json.MarshalIndent(r.Metadata, "", "  ")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(&b, "metadata     %s\n", metadata)
+	metadata, _ := json.MarshalIndent(r.Metadata, "", "  ") // strings do not fail
+	p.printf("metadata     %s\n", metadata)
 	for _, code := range r.List {
-		fmt.Fprintf(&b, "  %s\n", code)
+		p.printf("  %s\n", code)
 	}
-	_, err = io.WriteString(out, b.String())
-	return err
 }

@@ -1,30 +1,19 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
-// slotsLook is how often --wait looks at the map.
-const slotsLook = time.Second
-
 func newSlotsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "slots",
-		Short: "Show and deal the anchor slots, which say who decides about codes that nobody claimed",
-	}
-	cmd.AddCommand(newSlotsShowCommand(), newSlotsDealCommand(), newSlotsWriteOffCommand())
-	return cmd
+	return group("slots",
+		"Show and deal the anchor slots, which say who decides about codes that nobody claimed",
+		newSlotsShowCommand(), newSlotsDealCommand(), newSlotsWriteOffCommand())
 }
 
 // slotsReport is what `slots show` says.
@@ -74,11 +63,10 @@ func reportSlots(m *wire.Map) slotsReport {
 	return r
 }
 
-func (r slotsReport) text(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "region\tslots")
+func (r slotsReport) text(p *page) {
+	p.row("region", "slots")
 	for _, region := range r.Regions {
-		fmt.Fprintf(w, "%s\t%d\n", region.Region, region.Slots)
+		p.row(region.Region, region.Slots)
 	}
 	for _, k := range r.Moving {
 		what := "on their way"
@@ -88,55 +76,25 @@ func (r slotsReport) text(out io.Writer) error {
 		case k.Forced:
 			what = fmt.Sprintf("taken by force %s after that", wire.SlotForceWait)
 		}
-		fmt.Fprintf(w, "%s to %s\t%d\t%s, since %s\n", k.From, k.To, k.Slots, what, k.Since)
+		p.row(fmt.Sprintf("%s to %s", k.From, k.To), k.Slots, fmt.Sprintf("%s, since %s", what, k.Since))
 	}
-	return w.Flush()
 }
 
 func newSlotsShowCommand() *cobra.Command {
-	var (
-		flags  operatorFlags
-		asJSON bool
-	)
-	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Show which region holds how many anchor slots, and which are on their way",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withMap(cmd.Context(), &flags,
-				func(_ context.Context, _ *operator.Client, m *wire.Map) error {
-					r := reportSlots(m)
-					return cli.PrintReport(cmd.OutOrStdout(), asJSON, r, r.text)
-				})
-		},
-	}
-	flags.register(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// withMap calls f with a client and the federation's map.
-func withMap(ctx context.Context, flags *operatorFlags,
-	f func(context.Context, *operator.Client, *wire.Map) error) error {
-	op, err := flags.client()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
-	looking, cancel := context.WithTimeout(ctx, adminWait)
-	defer cancel()
-	m, err := op.Map(looking)
-	if err != nil {
-		return fmt.Errorf("the federation's map: %w", err)
-	}
-	return f(ctx, op, m)
+	return command{
+		use:   "show",
+		short: "Show which region holds how many anchor slots, and which are on their way",
+		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
+			return reportSlots(m), nil
+		}),
+	}.build()
 }
 
 // dealFlags say which slots go where.
 type dealFlags struct {
-	even, force, healthy bool
-	from, to             string
-	count                int
+	even, force, healthy, wait bool
+	from, to                   string
+	count                      int
 }
 
 // plan works out what to deal. Regions that do not answer are given nothing.
@@ -212,21 +170,13 @@ type dealReport struct {
 	Plan   []operator.SlotDeal `json:"plan"`
 }
 
-func (r dealReport) text(out io.Writer) error {
+func (r dealReport) text(p *page) {
 	if len(r.Plan) == 0 {
-		_, err := fmt.Fprintln(out, "nothing to deal")
-		return err
-	}
-	verb := "would go"
-	if r.Done {
-		verb = "go"
+		p.printf("nothing to deal\n")
 	}
 	for _, d := range r.Plan {
-		if _, err := fmt.Fprintf(out, "%d slots %s to %s\n", len(d.Slots), verb, d.To); err != nil {
-			return err
-		}
+		p.printf("%d slots %s to %s\n", len(d.Slots), verb(r.Done, "go", "would go"), d.To)
 	}
-	return nil
 }
 
 // left counts the slots that have not arrived by the map, which may be older than the deal.
@@ -242,15 +192,11 @@ func (r dealReport) left(m *wire.Map) (n int) {
 }
 
 func newSlotsDealCommand() *cobra.Command {
-	var (
-		flags                operatorFlags
-		deal                 dealFlags
-		asJSON, dryRun, wait bool
-	)
-	cmd := &cobra.Command{
-		Use:   "deal --even | --from REGION [--force] | --to REGION [--count N]",
-		Short: "Deal anchor slots to other regions",
-		Long: `Deal anchor slots to other regions: evenly over all that have nodes, away from one, or
+	var deal dealFlags
+	return command{
+		use:   "deal --even | --from REGION [--force] | --to REGION [--count N]",
+		short: "Deal anchor slots to other regions",
+		long: `Deal anchor slots to other regions: evenly over all that have nodes, away from one, or
 to one. As few as can be change hands. The new holder takes over what the old one knows; until it
 has, a moment for each slot, codes of that slot that nobody claimed are answered 503.
 
@@ -258,128 +204,101 @@ has, a moment for each slot, codes of that slot that nobody claimed are answered
 idempotency keys of codes that nobody claimed, which only the lost region knew, are missing until it
 is back; see "slots show" and "slots write-off". A region that answers is not lost: it keeps them,
 unless --even-if-healthy. A region that does not answer is given nothing.`,
-		Example: `  staffetta admin slots deal --dir DIR --even --dry-run
+		example: `  staffetta admin slots deal --dir DIR --even --dry-run
   staffetta admin slots deal --dir DIR --from sicilia --force`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withMap(cmd.Context(), &flags,
-				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					answers := op.Answering(ctx, m)
-					for _, region := range m.Regions {
-						if !answers[region.ID] {
-							fmt.Fprintf(cmd.ErrOrStderr(), "region %s does not answer: it is given nothing\n",
-								region.ID)
-						}
-					}
-					plan, err := deal.plan(m, answers)
-					if err != nil {
-						return err
-					}
-					r := dealReport{Done: !dryRun, Forced: deal.force, Plan: plan}
-					if dryRun {
-						ctx = operator.Rehearse(ctx)
-					}
-					force := operator.Force{Take: deal.force, Healthy: deal.healthy}
-					if err := dealAll(ctx, cmd.ErrOrStderr(), op, r, force, wait && !dryRun); err != nil {
-						return err
-					}
-					return cli.PrintReport(cmd.OutOrStdout(), asJSON, r, r.text)
-				})
+		dry: dryDo,
+		flags: func(f *flagSet) {
+			f.BoolVar(&deal.even, "even", false, "evenly over all regions that have nodes")
+			f.StringVar(&deal.from, "from", "", "all slots of this region, to the others")
+			f.StringVar(&deal.to, "to", "", "an even share to this region")
+			f.IntVar(&deal.count, "count", 0, "with --to: at most so many slots")
+			f.BoolVar(&deal.force, "force", false, "with --from: the region is lost")
+			f.healthy(&deal.healthy)
+			f.BoolVar(&deal.wait, "wait", false, "return when the slots have arrived")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().BoolVar(&deal.even, "even", false, "evenly over all regions that have nodes")
-	cmd.Flags().StringVar(&deal.from, "from", "", "all slots of this region, to the others")
-	cmd.Flags().StringVar(&deal.to, "to", "", "an even share to this region")
-	cmd.Flags().IntVar(&deal.count, "count", 0, "with --to: at most so many slots")
-	cmd.Flags().BoolVar(&deal.force, "force", false, "with --from: the region is lost")
-	registerHealthy(cmd, &deal.healthy)
-	cmd.Flags().BoolVar(&wait, "wait", false, "return when the slots have arrived")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		bound: within(unbounded),
+		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
+			answers := c.op.Answering(c.ctx, m)
+			for _, region := range m.Regions {
+				if !answers[region.ID] {
+					c.tell("region %s does not answer: it is given nothing\n", region.ID)
+				}
+			}
+			plan, err := deal.plan(m, answers)
+			if err != nil {
+				return nil, err
+			}
+			r := dealReport{Done: !c.dry, Forced: deal.force, Plan: plan}
+			return r, deal.carryOut(c, r)
+		}),
+	}.build()
 }
 
-// registerHealthy adds the flag that has a command for lost regions done to one that answers.
-func registerHealthy(cmd *cobra.Command, healthy *bool) {
-	cmd.Flags().BoolVar(healthy, "even-if-healthy", false, "though the region answers, which is "+
+// healthy adds the flag that has a command for lost regions done to one that answers.
+func (f *flagSet) healthy(healthy *bool) {
+	f.BoolVar(healthy, "even-if-healthy", false, "though the region answers, which is "+
 		"refused otherwise")
 }
 
-func dealAll(ctx context.Context, progress io.Writer, op *operator.Client, r dealReport,
-	force operator.Force, wait bool) error {
+func (f *dealFlags) carryOut(c *invocation, r dealReport) error {
 	if r.Forced {
-		fmt.Fprintf(progress, "the slots are taken over after %s\n", wire.SlotForceWait)
+		c.tell("the slots are taken over after %s\n", wire.SlotForceWait)
 	}
+	force := operator.Force{Take: f.force, Healthy: f.healthy}
 	err := operator.Each(r.Plan, func(d operator.SlotDeal) error {
-		if err := op.DealSlots(ctx, d, force); err != nil {
-			return fmt.Errorf("deal slots to %s: %w", d.To, err)
+		if err := c.op.DealSlots(c.ctx, d, force); err != nil {
+			return fmt.Errorf("to %s: %w", d.To, err)
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || !f.wait || c.dry {
 		return err
 	}
-	for wait {
-		m, err := op.Map(ctx)
+	return await(c, func() (string, bool, error) {
+		m, err := c.op.Map(c.ctx)
 		if err != nil {
-			return err
+			return "", false, err
 		}
-		left := r.left(m)
-		if left == 0 {
-			return nil
+		if left := r.left(m); left > 0 {
+			return fmt.Sprintf("%d slots are on their way", left), false, nil
 		}
-		fmt.Fprintf(progress, "%d slots are on their way\n", left)
-		select {
-		case <-time.After(slotsLook):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+		return "", true, nil
+	})
+}
+
+// writtenOff is what `slots write-off` says.
+type writtenOff struct {
+	Done  bool `json:"done"`
+	Slots int  `json:"slots"`
+	from  string
+}
+
+func (w writtenOff) text(p *page) {
+	p.printf("what %s knew about %d slots %s up\n", w.from, w.Slots,
+		verb(w.Done, "given", "would be given"))
 }
 
 func newSlotsWriteOffCommand() *cobra.Command {
 	var (
-		flags          operatorFlags
-		from           string
-		asJSON, dryRun bool
-		healthy        bool
+		from    string
+		healthy bool
 	)
-	cmd := &cobra.Command{
-		Use:   "write-off --from REGION",
-		Short: "Give up what a lost region knew about slots that were taken from it by force",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withMap(cmd.Context(), &flags,
-				func(ctx context.Context, op *operator.Client, m *wire.Map) error {
-					if _, ok := m.RegionByID(wire.RegionID(from)); !ok {
-						return fmt.Errorf("--from: no region %q on the map", from)
-					}
-					if dryRun {
-						ctx = operator.Rehearse(ctx)
-					}
-					n, err := op.WriteOffSlots(ctx, m, wire.RegionID(from), healthy)
-					if err != nil {
-						return err
-					}
-					report := struct {
-						Done  bool `json:"done"`
-						Slots int  `json:"slots"`
-					}{!dryRun, n}
-					return cli.PrintReport(cmd.OutOrStdout(), asJSON, report, func(out io.Writer) error {
-						verb := map[bool]string{false: "given", true: "would be given"}[dryRun]
-						_, err := fmt.Fprintf(out, "what %s knew about %d slots %s up\n", from, n, verb)
-						return err
-					})
-				})
+	return command{
+		use:   "write-off --from REGION",
+		short: "Give up what a lost region knew about slots that were taken from it by force",
+		dry:   dryDo,
+		flags: func(f *flagSet) {
+			f.need(&from, "from", "the lost region")
+			f.healthy(&healthy)
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringVar(&from, "from", "", "the lost region")
-	registerHealthy(cmd, &healthy)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagRequired("from")
-	return cmd
+		bound: within(unbounded),
+		ask: func(c *invocation) (report, error) {
+			m, r, err := c.onMap("from", from)
+			if err != nil {
+				return nil, err
+			}
+			n, err := c.op.WriteOffSlots(c.ctx, m, r.ID, healthy)
+			return writtenOff{!c.dry, n, from}, err
+		},
+	}.build()
 }

@@ -1,18 +1,14 @@
 package admin
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -26,13 +22,10 @@ const (
 )
 
 func newCACommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "ca",
-		Short: "Show, add and remove the authorities whose certificates the federation believes",
-	}
-	cmd.AddCommand(newCAListCommand(), newCAAddCommand(), newCARemoveCommand(),
-		newCAForgetCommand(), newCACreateCommand())
-	return cmd
+	return group("ca",
+		"Show, add and remove the authorities whose certificates the federation believes",
+		newCAListCommand(), newCAAddCommand(), newCARemoveCommand(), newCAForgetCommand(),
+		newCACreateCommand())
 }
 
 // authority is a line of `ca list`.
@@ -102,58 +95,55 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 	return r
 }
 
-func (r caReport) text(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "fingerprint\tsubject\texpires\ton the list\tspeaks for\tin files of\tneeded by")
+func (r caReport) text(p *page) {
+	p.row("fingerprint", "subject", "expires", "on the list", "speaks for", "in files of",
+		"needed by")
 	for _, a := range r.Authorities {
-		list := "no"
-		if a.Federation {
-			list = "yes"
-		}
 		speaks := "all"
 		if len(a.Regions) > 0 {
-			speaks = join(a.Regions)
+			speaks = join(a.Regions, ", ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d of %d nodes\t%d members\n", a.Fingerprint[:printed],
-			a.Subject, a.Expires, list, speaks, len(a.InFilesOf), r.nodes-len(r.Silent), len(a.NeededBy))
+		p.row(a.Fingerprint[:printed], a.Subject, a.Expires, verb(a.Federation, "yes", "no"), speaks,
+			fmt.Sprintf("%d of %d nodes", len(a.InFilesOf), r.nodes-len(r.Silent)),
+			fmt.Sprintf("%d members", len(a.NeededBy)))
 	}
 	for _, rev := range r.Revoked {
-		fmt.Fprintf(w, "revoked: %s, certificates valid from %s or earlier\n", rev.Identity,
-			rev.Before)
+		p.printf("revoked: %s, certificates valid from %s or earlier\n", rev.Identity, rev.Before)
 	}
 	if len(r.Silent) > 0 {
-		fmt.Fprintf(w, "no answer from: %s\n", join(r.Silent))
+		p.printf("no answer from: %s\n", join(r.Silent, ", "))
 	}
-	return w.Flush()
 }
 
-func join[T ~string](list []T) string {
+func join[T ~string](list []T, between string) string {
 	text := make([]string, len(list))
 	for i, s := range list {
 		text[i] = string(s)
 	}
-	return strings.Join(text, ", ")
+	return strings.Join(text, between)
 }
 
 func newCAListCommand() *cobra.Command {
-	var flags viewFlags
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "Show the authorities, who needs them, and the identities that are revoked",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				m, ws, err := op.Witnesses(ctx)
-				if err != nil {
-					return fmt.Errorf("ca list: %w", err)
-				}
-				r := reportCA(m, ws)
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+	return command{
+		use:   "list",
+		short: "Show the authorities, who needs them, and the identities that are revoked",
+		ask: func(c *invocation) (report, error) {
+			m, ws, err := c.op.Witnesses(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			return reportCA(m, ws), nil
 		},
+	}.build()
+}
+
+func (t trustChange) text(p *page) {
+	for _, s := range t.Subjects {
+		p.printf("%s: %s: %s\n", verb(t.Done, "done", "not done"), t.Action, s)
 	}
-	flags.register(cmd)
-	return cmd
+	if t.Note != "" {
+		p.printf("%s\n", t.Note)
+	}
 }
 
 // trustChange is what a command did, or would do, to the federation's trust.
@@ -166,80 +156,49 @@ type trustChange struct {
 	Note string `json:"note,omitempty"`
 }
 
-func (c trustChange) text(out io.Writer) error {
-	verb := map[bool]string{true: "done", false: "not done"}[c.Done]
-	for _, s := range c.Subjects {
-		if _, err := fmt.Fprintf(out, "%s: %s: %s\n", verb, c.Action, s); err != nil {
-			return err
-		}
-	}
-	if c.Note == "" {
-		return nil
-	}
-	_, err := fmt.Fprintln(out, c.Note)
-	return err
-}
-
-// changeFlags are those of a command that changes something.
-type changeFlags struct {
-	viewFlags
-	dryRun bool
-}
-
-func (f *changeFlags) register(cmd *cobra.Command) {
-	f.viewFlags.register(cmd)
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do nothing")
-}
-
 func newCAAddCommand() *cobra.Command {
 	var (
-		flags   changeFlags
 		regions []string
+		roots   []*x509.Certificate
 	)
-	cmd := &cobra.Command{
-		Use:   "add FILE…",
-		Short: "Make the whole federation believe the authorities of files (PEM), at once",
-		Long: `Make the whole federation believe the authorities of files (PEM), at once and without a
+	return command{
+		use:   "add FILE…",
+		short: "Make the whole federation believe the authorities of files (PEM), at once",
+		long: `Make the whole federation believe the authorities of files (PEM), at once and without a
 restart, besides those that each process's --ca names. It is the first step of replacing one: then
 every process gets a new certificate, then ` + "`ca remove`" + ` takes the old authority away.
 
 With --region an authority speaks for these regions only: certificates of nodes and gateways of
 others are refused, and operators have the rights that it grants there and nowhere else. Adding it
 again changes that.`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var roots []*x509.Certificate
-			for _, file := range args {
+		args: cobra.MinimumNArgs(1),
+		dry:  dryDo,
+		flags: func(f *flagSet) {
+			f.StringSliceVar(&regions, "region", nil, "the only region that the authority may "+
+				"speak for; may be repeated")
+		},
+		check: func(c *invocation) error {
+			for _, file := range c.args {
 				list, err := link.ReadAuthorities(file)
-				if err != nil {
-					return fmt.Errorf("ca add: %w", err)
-				}
-				roots = append(roots, list...)
-			}
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				done := trustChange{Action: "believe", Done: !flags.dryRun}
-				if flags.dryRun {
-					ctx = operator.Rehearse(ctx)
-				}
-				err := operator.Each(roots, func(root *x509.Certificate) error {
-					if err := op.AddRoot(ctx, root.Raw, regionIDs(regions)...); err != nil {
-						return fmt.Errorf("ca add %s: %w", root.Subject, err)
-					}
-					done.Subjects = append(done.Subjects,
-						wire.FingerprintOf(root.Raw).String()+" "+root.Subject.String())
-					return nil
-				})
 				if err != nil {
 					return err
 				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, done, done.text)
+				roots = append(roots, list...)
+			}
+			return nil
+		},
+		ask: func(c *invocation) (report, error) {
+			done := trustChange{Action: "believe", Done: !c.dry}
+			return &done, operator.Each(roots, func(root *x509.Certificate) error {
+				done.Subjects = append(done.Subjects,
+					wire.FingerprintOf(root.Raw).String()+" "+root.Subject.String())
+				if err := c.op.AddRoot(c.ctx, root.Raw, regionIDs(regions)...); err != nil {
+					return fmt.Errorf("%s: %w", root.Subject, err)
+				}
+				return nil
 			})
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().StringSliceVar(&regions, "region", nil, "the only region that the authority may "+
-		"speak for; may be repeated")
-	return cmd
+	}.build()
 }
 
 func regionIDs(names []string) (ids []wire.RegionID) {
@@ -250,56 +209,40 @@ func regionIDs(names []string) (ids []wire.RegionID) {
 }
 
 func newCARemoveCommand() *cobra.Command {
-	var (
-		flags  changeFlags
-		silent bool
-	)
-	cmd := &cobra.Command{
-		Use:   "remove FINGERPRINT",
-		Short: "Make the federation believe an authority no more",
-		Long: `Make the federation believe an authority no more. Its fingerprint, or the first ` +
+	var silent bool
+	return command{
+		use:   "remove FINGERPRINT",
+		short: "Make the federation believe an authority no more",
+		long: `Make the federation believe an authority no more. Its fingerprint, or the first ` +
 			fmt.Sprint(fingerprintMin) + ` digits of it,
 are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate
 comes from it alone, while a node's --ca file names it, and for the last one: when the command
 succeeds, no node believes it. The files of gateways and operators cannot be seen from here.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				done, err := removeCA(ctx, op, args[0], silent, flags.dryRun)
-				if err != nil {
-					return fmt.Errorf("ca remove: %w", err)
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, done, done.text)
-			})
+		args: cobra.ExactArgs(1),
+		dry:  dryDo,
+		flags: func(f *flagSet) {
+			f.BoolVar(&silent, "ignore-silent", false, "remove it although nodes do not answer, "+
+				"whose certificates may come from it")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().BoolVar(&silent, "ignore-silent", false, "remove it although nodes do not answer, "+
-		"whose certificates may come from it")
-	return cmd
-}
-
-func removeCA(ctx context.Context, op *operator.Client, digits string, ignoreSilent,
-	dryRun bool) (*trustChange, error) {
-	m, ws, err := op.Witnesses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f, listed, err := findRoot(m, ws, digits)
-	if err != nil {
-		return nil, err
-	}
-	if err := mayRemove(m, ws, f, ignoreSilent); err != nil {
-		return nil, err
-	}
-	if dryRun {
-		ctx = operator.Rehearse(ctx)
-	}
-	if listed {
-		err = op.RemoveRoot(ctx, f)
-	}
-	return &trustChange{Action: "believe no more", Subjects: []string{f.String()},
-		Done: !dryRun}, err
+		ask: func(c *invocation) (report, error) {
+			m, ws, err := c.op.Witnesses(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			f, listed, err := findRoot(m, ws, c.args[0])
+			if err != nil {
+				return nil, err
+			}
+			if err := mayRemove(m, ws, f, silent); err != nil {
+				return nil, err
+			}
+			if listed {
+				err = c.op.RemoveRoot(c.ctx, f)
+			}
+			return trustChange{Action: "believe no more", Subjects: []string{f.String()},
+				Done: !c.dry}, err
+		},
+	}.build()
 }
 
 // mayRemove says why an authority is believed after its removal, or must be. That is so as long as
@@ -311,16 +254,16 @@ func mayRemove(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSil
 	}
 	if who := ws.Needs(f); len(who) > 0 {
 		return fmt.Errorf("the certificates of %d running members come from it: renew them first: %s",
-			len(who), join(who))
+			len(who), join(who, ", "))
 	}
 	if nodes := ws.InFiles(f); len(nodes) > 0 {
 		return fmt.Errorf("the --ca files of %d nodes name it, and so it would be believed: on each of "+
 			"their machines type: staffetta admin ca forget %s --ca FILE --cert FILE; nodes: %s",
-			len(nodes), f.String()[:printed], join(nodes))
+			len(nodes), f.String()[:printed], join(nodes, ", "))
 	}
 	if silent := ws.Silent(); len(silent) > 0 && !ignoreSilent {
 		return fmt.Errorf("%d nodes do not answer, and their certificates may come from it: %s; "+
-			"--ignore-silent removes it all the same", len(silent), join(silent))
+			"--ignore-silent removes it all the same", len(silent), join(silent, ", "))
 	}
 	return nil
 }
@@ -358,49 +301,37 @@ func findRoot(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerp
 }
 
 func newRevokeCommand() *cobra.Command {
-	var (
-		flags changeFlags
-		force bool
-	)
-	cmd := &cobra.Command{
-		Use:   "revoke node|gateway|operator NAME | spiffe://…",
-		Short: "Make an identity's certificates worthless: it is cut off at once, everywhere",
-		Long: `Make all certificates of an identity worthless that are valid from now or earlier. Every
+	var force bool
+	return command{
+		use:   "revoke node|gateway|operator NAME | spiffe://…",
+		short: "Make an identity's certificates worthless: it is cut off at once, everywhere",
+		long: `Make all certificates of an identity worthless that are valid from now or earlier. Every
 process that hears of it cuts the identity's open connections, streams included, and refuses it
 from then on: within a second where the federation's leader is reached, elsewhere when it is again.
 A certificate that is valid from later on is good; ` + "`admin cert renew --valid-from now`" + `
 makes one.
 
 Revoking a node that its region or the federation needs for a majority is refused without --force.`,
-		Example: `  staffetta admin revoke gateway edge-1 --dir DIR
+		example: `  staffetta admin revoke gateway edge-1 --dir DIR
   staffetta admin revoke spiffe://italia/region/lazio/node/lazio-2 --dir DIR --dry-run`,
-		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				done, err := revoke(ctx, op, args, force, flags.dryRun)
-				if err != nil {
-					return fmt.Errorf("revoke: %w", err)
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, done, done.text)
-			})
+		args: cobra.RangeArgs(1, 2),
+		dry:  dryDo,
+		flags: func(f *flagSet) {
+			f.BoolVar(&force, "force", false, "revoke a node even if a group then has no majority")
 		},
-	}
-	flags.register(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "revoke a node even if a group then has no majority")
-	return cmd
+		ask: func(c *invocation) (report, error) { return revoke(c, force) },
+	}.build()
 }
 
-func revoke(ctx context.Context, op *operator.Client, whom []string, force, dryRun bool) (
-	*trustChange, error) {
-	m, ws, err := op.Witnesses(ctx)
+func revoke(c *invocation, force bool) (report, error) {
+	m, ws, err := c.op.Witnesses(c.ctx)
 	if err != nil {
 		return nil, err
 	}
-	id, err := findIdentity(m, ws, whom)
+	id, err := findIdentity(m, ws, c.args)
 	if err != nil {
 		return nil, err
 	}
-	done := &trustChange{Action: "revoke", Subjects: []string{id.String()}, Done: !dryRun}
 	var notes []string
 	if err := ws.Quorum(id.Node()); err != nil {
 		if !force {
@@ -410,14 +341,11 @@ func revoke(ctx context.Context, op *operator.Client, whom []string, force, dryR
 	}
 	if silent := ws.Silent(); len(silent) > 0 {
 		notes = append(notes, "these nodes do not answer, and cut it off when they hear: "+
-			join(silent))
+			join(silent, ", "))
 	}
 	notes = append(notes, "a certificate made with --valid-from now is good again")
-	done.Note = strings.Join(notes, "\n")
-	if dryRun {
-		ctx = operator.Rehearse(ctx)
-	}
-	return done, op.Revoke(ctx, id)
+	return trustChange{Action: "revoke", Subjects: []string{id.String()}, Done: !c.dry,
+		Note: strings.Join(notes, "\n")}, c.op.Revoke(c.ctx, id)
 }
 
 func findIdentity(m *wire.Map, ws operator.Witnesses, whom []string) (link.Identity, error) {

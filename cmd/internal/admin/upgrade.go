@@ -1,25 +1,16 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
 func newUpgradeCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "upgrade",
-		Short: "Show how far an upgrade is, and finalise it",
-	}
-	cmd.AddCommand(newUpgradeStatusCommand(), newUpgradeFinaliseCommand())
-	return cmd
+	return group("upgrade", "Show how far an upgrade is, and finalise it",
+		newUpgradeStatusCommand(), newUpgradeFinaliseCommand())
 }
 
 // upgradeReport is what `upgrade status` and `upgrade finalise` say.
@@ -50,21 +41,16 @@ func reportUpgrade(u *wire.Upgrade) upgradeReport {
 	return r
 }
 
-func (r upgradeReport) text(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "node\tregion\tprogram knows\tregion's log")
+func (r upgradeReport) text(p *page) {
+	p.row("node", "region", "program knows", "region's log")
 	for _, n := range r.Nodes {
 		if n.Program == 0 {
-			fmt.Fprintf(w, "%s\t%s\tno answer\t\n", n.Node, n.Region)
+			p.row(n.Node, n.Region, "no answer", "")
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\tversion %d\tversion %d\n", n.Node, n.Region, n.Program, n.Active)
+		p.row(n.Node, n.Region, fmt.Sprint("version ", n.Program), fmt.Sprint("version ", n.Active))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(out, "the federation's log: version %d; %s\n", r.Active, r.next())
-	return err
+	p.printf("the federation's log: version %d; %s\n", r.Active, r.next())
 }
 
 // next says what there is to do.
@@ -82,62 +68,44 @@ func (r upgradeReport) next() string {
 }
 
 func newUpgradeStatusCommand() *cobra.Command {
-	var flags viewFlags
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show which versions of the logs every node's program knows, and which are in use",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				u, err := op.Upgrade(ctx)
-				if err != nil {
-					return fmt.Errorf("upgrade status: %w", err)
-				}
-				r := reportUpgrade(u)
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+	return command{
+		use:   "status",
+		short: "Show which versions of the logs every node's program knows, and which are in use",
+		ask: func(c *invocation) (report, error) {
+			u, err := c.op.Upgrade(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			return reportUpgrade(u), nil
 		},
-	}
-	flags.register(cmd)
-	return cmd
+	}.build()
 }
 
 func newUpgradeFinaliseCommand() *cobra.Command {
-	var (
-		flags  viewFlags
-		dryRun bool
-	)
-	cmd := &cobra.Command{
-		Use:   "finalise",
-		Short: "Begin to use the newest version that every node's program knows",
-		Long: `Begin to use the newest version of the logs that every node's program knows. Until then
+	return command{
+		use:   "finalise",
+		short: "Begin to use the newest version that every node's program knows",
+		long: `Begin to use the newest version of the logs that every node's program knows. Until then
 any node may go back to the program before; from then on none may, and one that is started all the
 same refuses its data. Each region follows by itself once all its nodes answer. Again it changes
 nothing.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				r, err := finaliseUpgrade(ctx, op, dryRun)
-				if err != nil {
-					return fmt.Errorf("upgrade finalise: %w", err)
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, func(out io.Writer) error {
-					return r.textOfFinalise(out, dryRun)
-				})
-			})
-		},
-	}
-	flags.register(cmd)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
-	return cmd
+		dry: dryDo,
+		ask: func(c *invocation) (report, error) { return finaliseUpgrade(c) },
+	}.build()
 }
 
-func finaliseUpgrade(ctx context.Context, op *operator.Client, dryRun bool) (upgradeReport, error) {
-	u, err := op.Upgrade(ctx)
+// finalised is what `upgrade finalise` says.
+type finalised struct {
+	upgradeReport
+	dry bool
+}
+
+func finaliseUpgrade(c *invocation) (r finalised, err error) {
+	u, err := c.op.Upgrade(c.ctx)
 	if err != nil {
-		return upgradeReport{}, err
+		return r, err
 	}
-	r := reportUpgrade(u)
+	r = finalised{reportUpgrade(u), c.dry}
 	for _, n := range r.Nodes {
 		if n.Program == 0 {
 			return r, fmt.Errorf("%s does not answer: start it, or remove it from the federation if "+
@@ -147,31 +115,25 @@ func finaliseUpgrade(ctx context.Context, op *operator.Client, dryRun bool) (upg
 	if r.Ready < r.Active {
 		return r, errors.New(r.next())
 	}
-	if r.Ready == r.Active && !dryRun {
+	if r.Ready == r.Active && !c.dry {
 		return r, nil
 	}
-	if dryRun {
-		ctx = operator.Rehearse(ctx)
-	}
-	if err := op.Finalise(ctx, r.Ready); err != nil || dryRun {
+	if err := c.op.Finalise(c.ctx, r.Ready); err != nil || c.dry {
 		return r, err
 	}
 	r.Active, r.Finalised = r.Ready, true
 	return r, nil
 }
 
-func (r upgradeReport) textOfFinalise(out io.Writer, dryRun bool) error {
-	var err error
+func (r finalised) text(p *page) {
 	switch {
 	case r.Finalised:
-		_, err = fmt.Fprintf(out, "the federation's log goes on in version %d, the regions' follow\n",
-			r.Active)
-	case r.Ready > r.Active && dryRun:
-		_, err = fmt.Fprintf(out, "would go on from version %d to %d\n", r.Active, r.Ready)
+		p.printf("the federation's log goes on in version %d, the regions' follow\n", r.Active)
+	case r.Ready > r.Active && r.dry:
+		p.printf("would go on from version %d to %d\n", r.Active, r.Ready)
 	default:
-		_, err = fmt.Fprintf(out, "version %d is in use; %s\n", r.Active, r.next())
+		p.printf("version %d is in use; %s\n", r.Active, r.next())
 	}
-	return err
 }
 
 // releasedBallast is what `disk release-ballast` says.
@@ -181,42 +143,25 @@ type releasedBallast struct {
 	Done  bool   `json:"done"`
 }
 
-func (r releasedBallast) text(out io.Writer) error {
+func (r releasedBallast) text(p *page) {
 	if !r.Done {
-		_, err := fmt.Fprintf(out, "%s would release its ballast\n", r.Node)
-		return err
+		p.printf("%s would release its ballast\n", r.Node)
+		return
 	}
-	_, err := fmt.Fprintf(out, "%s released %d MiB\n", r.Node, r.Bytes>>20)
-	return err
+	p.printf("%s released %d MiB\n", r.Node, r.Bytes>>20)
 }
 
 func newDiskCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "disk", Short: "Make room on a node's disk"}
-	var flags changeFlags
-	release := &cobra.Command{
-		Use:   "release-ballast NODE",
-		Short: "Delete a node's ballast, to have its space at once",
-		Long: `Delete a node's ballast, to have its space at once. The node makes a new one at its next
+	return group("disk", "Make room on a node's disk", command{
+		use:   "release-ballast NODE",
+		short: "Delete a node's ballast, to have its space at once",
+		long: `Delete a node's ballast, to have its space at once. The node makes a new one at its next
 start, if there is room for it above the low watermark. Again it changes nothing.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				r := releasedBallast{Node: args[0], Done: !flags.dryRun}
-				_, err := op.Map(ctx)
-				if flags.dryRun {
-					ctx = operator.Rehearse(ctx)
-				}
-				if err == nil {
-					r.Bytes, err = op.ReleaseBallast(ctx, wire.NodeID(args[0]))
-				}
-				if err != nil {
-					return fmt.Errorf("release the ballast of %s: %w", args[0], err)
-				}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+		args: cobra.ExactArgs(1),
+		dry:  dryDo,
+		ask: func(c *invocation) (report, error) {
+			bytes, err := c.op.ReleaseBallast(c.ctx, wire.NodeID(c.args[0]))
+			return releasedBallast{Node: c.args[0], Bytes: bytes, Done: !c.dry}, err
 		},
-	}
-	flags.register(release)
-	cmd.AddCommand(release)
-	return cmd
+	}.build())
 }

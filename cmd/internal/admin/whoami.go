@@ -1,13 +1,7 @@
 package admin
 
 import (
-	"context"
-	"fmt"
-	"io"
-
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/cmd/internal/cli"
-	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -20,42 +14,33 @@ type whoami struct {
 	Node      wire.NodeID `json:"answered_by"`
 }
 
-func (w whoami) text(out io.Writer) error {
-	fmt.Fprintln(out, w.Identity)
+func (w whoami) text(p *page) {
+	p.printf("%s\n", w.Identity)
 	for _, g := range w.Grants {
-		fmt.Fprintf(out, "  %s\n", g)
+		p.printf("  %s\n", g)
 	}
-	var err error
 	switch {
 	case w.Unlimited:
-		_, err = fmt.Fprintf(out, "  everything, until the federation comes to version %d of the "+
-			"logs, and nothing from then on:\n  the certificate has no grants\n", wire.VersionGrants)
+		p.printf("  everything, until the federation comes to version %d of the logs, and nothing "+
+			"from then on:\n  the certificate has no grants\n", wire.VersionGrants)
 	case len(w.Grants) == 0:
-		_, err = fmt.Fprintln(out, "  nothing: the certificate has no grants")
+		p.printf("  nothing: the certificate has no grants\n")
 	}
-	return err
 }
 
 func newWhoamiCommand() *cobra.Command {
-	var flags viewFlags
-	cmd := &cobra.Command{
-		Use:   "whoami",
-		Short: "Say who you are to the federation, and what you may do there",
-		Long: `Say who you are to the federation, and what you may do there: the rights that your
+	return command{
+		use:   "whoami",
+		short: "Say who you are to the federation, and what you may do there",
+		long: `Say who you are to the federation, and what you may do there: the rights that your
 certificate grants, less what its authority may not give. "cert issue --help" says what they are.
 The --dry-run of a command says whether you might run it.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, adminWait, func(ctx context.Context, op *operator.Client) error {
-				w, err := op.Whoami(ctx)
-				if err != nil {
-					return fmt.Errorf("whoami: %w", err)
-				}
-				r := whoami{w.Identity, w.Grants, w.Unlimited, w.Node}
-				return cli.PrintReport(cmd.OutOrStdout(), flags.asJSON, r, r.text)
-			})
+		ask: func(c *invocation) (report, error) {
+			w, err := c.op.Whoami(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			return whoami{w.Identity, w.Grants, w.Unlimited, w.Node}, nil
 		},
-	}
-	flags.register(cmd)
-	return cmd
+	}.build()
 }

@@ -20,14 +20,13 @@ func (f *LogFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 }
 
-// Logger writes JSON lines to the command's standard error.
-func (f *LogFlags) Logger(cmd *cobra.Command) (*slog.Logger, error) {
+// Logger writes JSON lines to the command's standard error, errs.
+func (f *LogFlags) Logger(errs io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", f.level)
 	}
-	return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(),
-		&slog.HandlerOptions{Level: level})), nil
+	return slog.New(slog.NewJSONHandler(errs, &slog.HandlerOptions{Level: level})), nil
 }
 
 // KeyEnv is where the key of a service may be given without showing it to other users of the

@@ -88,7 +88,7 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 
 func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	TuneMemory(GatewayMemory)
-	logger, err := f.log.Logger(cmd)
+	logger, err := f.log.Logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 
 func (f *nodeFlags) run(cmd *cobra.Command) error {
 	TuneMemory(NodeMemory)
-	logger, err := f.log.Logger(cmd)
+	logger, err := f.log.Logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
