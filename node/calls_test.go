@@ -153,6 +153,29 @@ func TestAskers(t *testing.T) {
 	}
 }
 
+// TestSessionsAreLookedAt: what is asked for under a session that is not this region's is not to lie
+// in its log.
+func TestSessionsAreLookedAt(t *testing.T) {
+	others := []wire.Method{wire.MethodLogout, // of a session that has ended is done
+		wire.MethodMove, wire.MethodAbortMove} // look themselves: an operator's have none
+	n := made(t)
+	looked := 0
+	for m, c := range n.Table {
+		if m.ReadOnly() || c.Request == nil || slices.Contains(others, m) {
+			continue
+		}
+		f, ok := reflect.TypeOf(c.Request).Elem().FieldByName("Token")
+		if under := ok && f.Type == reflect.TypeFor[wire.TokenHash](); under != c.Session {
+			t.Errorf("%s: under a session %t, which is looked at %t", m.Call().Name, under, c.Session)
+		} else if under {
+			looked++
+		}
+	}
+	if looked == 0 {
+		t.Error("no change is made under a session: the test is wrong")
+	}
+}
+
 // made is a node that never serves.
 func made(t *testing.T) *Node {
 	t.Helper()

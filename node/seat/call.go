@@ -27,6 +27,8 @@ type Call struct {
 
 	Answer link.Handler
 	Stream link.StreamHandler // instead of answer
+	// Session: the session that the request names is looked at before anything is logged.
+	Session bool
 	// request and reply are the types that the answerer takes and gives; both nil: bytes.
 	Request, Reply codec.Message
 }
@@ -127,7 +129,7 @@ func Reads[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method,
 // unknown kind, as to a program of before: nobody has to ask again until that has changed.
 func Changes[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, kind wire.CommandKind,
 	token func(PQ) wire.TokenHash) Call {
-	return Answers(s, m, Only(link.RoleGateway), RegionLeads,
+	c := Answers(s, m, Only(link.RoleGateway), RegionLeads,
 		func(ctx context.Context, _ link.Identity, q PQ) (PA, error) {
 			err := s.Refused(ctx, func() error {
 				if active := s.Region.ActiveVersion(); kind.Since() > active {
@@ -149,6 +151,8 @@ func Changes[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, kin
 			a := PA(new(A))
 			return a, s.RegionQueue.Do(ctx, kind, q, a)
 		})
+	c.Session = token != nil
+	return c
 }
 
 // Administers makes an operator's call that is one command of the federation's log, with a line in
