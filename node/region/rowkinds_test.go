@@ -120,6 +120,7 @@ func TestEveryKindIsWhole(t *testing.T) {
 				one(goes || k.kept != "", k.gone != ""),
 			"says since when it is in pages, if it was not from the beginning": !arrives ||
 				(k.since > 0) == (strings.IndexByte(firstStages, k.prefix) < 0),
+			"is erased where it was, if it moves":   !moves || k.kept == "",
 			"is wide only if all of its prefix are": !k.wide || k.second == 0,
 		}
 		for rule, holds := range rules {
