@@ -86,7 +86,8 @@ func TestCallsAreRepeatedOnlyWhenHarmless(t *testing.T) {
 		m     wire.Method
 		again bool
 	}{{wire.MethodGetProfile, true}, {wire.MethodLogin, true}, {wire.MethodLogout, true},
-		{wire.MethodSetProfile, false}, {wire.MethodSetPreference, false}} {
+		{wire.MethodSetProfile, false}, {wire.MethodSetPreference, false},
+		{wire.MethodSetMessageStatus, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "lazio")
 			r := w.router()

@@ -261,6 +261,33 @@ func TestPageIsBounded(t *testing.T) {
 	}
 }
 
+// TestStatusOfACopyIsOlder: after a restore, what the citizen did since stays.
+func TestStatusOfACopyIsOlder(t *testing.T) {
+	sicilia := newFixture(t, "sicilia")
+	sicilia.raise()
+	p := settle(sicilia, "anna", 1)
+	m := sicilia.fence(p.code, "lazio")
+	sicilia.must(wire.CmdMoveDone, leaving(m))
+	cfg := testConfig(vfs.NewMem(), "lazio", sicilia.coder)
+	cfg.Store.Identity.Incarnation = 1
+	lazio := openFixture(t, cfg)
+	lazio.raise()
+	lazio.reconcile(true, wire.Standing{Recipient: m.Recipient, Region: "lazio", Epoch: m.Epoch})
+	l := lazio.loginAs(p.code, p.token)
+	lazio.must(wire.CmdLogin, &l)
+	lazio.update(p.token, wire.ProfileUpdate{AcceptedTos: 1})
+	lazio.submit(p.delivered[0]) // a retry
+	want := lazio.mark(p.token, p.delivered[0], true, wire.No)
+	copyAll(sicilia, lazio, m)
+	got, err := lazio.GetInbox(wire.GetInbox{Token: p.token, ID: p.delivered[0].ID}, lazio.now)
+	if err != nil || got.Item.Archived || !got.Item.Read || want.Archived {
+		t.Errorf("a newer status became %+v, %v", got, err)
+	}
+	if n := lazio.count(statusPrefix); n != 2 {
+		t.Errorf("%d statuses, want the newer one and one that was missing", n)
+	}
+}
+
 // TestStatusNeedsItsMessage: of what another region hands over, a status whose message is not here
 // is left out, and one that is here is newer than a copy.
 func TestStatusNeedsItsMessage(t *testing.T) {
