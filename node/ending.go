@@ -70,6 +70,7 @@ var endings = []struct {
 }{
 	{consensus.ErrRemoved, true, ""},
 	{datadir.ErrRemoved, true, ""},
+	{errSuperseded, true, ""},
 	{datadir.ErrVoid, true, ""},
 	{ErrForgot, true, ""},
 	{consensus.ErrDiverged, true, adviseReplace},

@@ -36,6 +36,7 @@ func TestEndings(t *testing.T) {
 			"log is lost. This disk lost or changed data"},
 		{fmt.Errorf("node x: %w", consensus.ErrRemoved), true, "removed from the group"},
 		{fmt.Errorf("%w: no digest", consensus.ErrDiverged), true, "replace the node"},
+		{superseded("region/lazio", 0, 1), true, "they take no part any more"},
 		{datadir.ErrRemoved, true, "a removed node does not come back"},
 		{fmt.Errorf("%w: replace it", ErrForgot), true, "replace it"},
 		{errors.Join(fault(store.ErrDamaged, errors.New("cut short")),

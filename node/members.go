@@ -30,9 +30,7 @@ func (n *Node) memberCalls() []seat.Call {
 		seat.Answers(n.Seat, wire.MethodConfirmMap, seat.Only(link.RoleNode), seat.FederationShows,
 			n.confirmMap),
 		seat.Administers[wire.JoinToken](n.Seat, wire.MethodPutToken,
-			seat.Operators(link.RightMember, seat.Asked(
-				func(_ *wire.Map, t *wire.JoinToken) []wire.RegionID { return seat.Just(t.Region) })),
-			"node token", wire.CmdToken).ByOne(seat.Undone),
+			seat.Operators(link.RightMember, tokenRegions), "node token", wire.CmdToken).ByOne(seat.Undone),
 		seat.Answers(n.Seat, wire.MethodTokens, seat.Observers, seat.FederationShows, n.tokens),
 		// The only call of who joins; nodes pass it on.
 		seat.Answers(n.Seat, wire.MethodEnrol, seat.Only(link.RoleJoiner, link.RoleNode),

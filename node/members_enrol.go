@@ -130,6 +130,26 @@ func checkSigned(k *wire.JoinToken, certificate []byte, now wire.Time) error {
 	return nil
 }
 
+// tokenRegions are the region that a join token is for and that of the token of the same name which
+// it takes the place of.
+func tokenRegions(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+	var t wire.JoinToken
+	if err := wire.Decode(req, &t); err != nil {
+		return nil, err
+	}
+	regions := seat.Just(t.Region)
+	tokens, err := n.Federation.Tokens()
+	if err != nil {
+		return nil, err
+	}
+	for i := range tokens {
+		if was := tokens[i].Region; tokens[i].Node == t.Node && was != t.Region {
+			regions = append(regions, was)
+		}
+	}
+	return regions, nil
+}
+
 // enrolledRegion is the region that the token of a certificate is for.
 func enrolledRegion(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
 	var e wire.Enrolment

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -149,6 +150,9 @@ func superseded(group string, own, newest uint32) error {
 		return nil
 	}
 	return fmt.Errorf("%s was restored from a backup as incarnation %d, and this node's data are of "+
-		"incarnation %d: they take no part any more; keep the directory for inspection, and restore "+
-		"the node into a new one, or join a new node", group, newest, own)
+		"incarnation %d: %w; keep the directory for inspection, and restore the node into a new one, "+
+		"or join a new node", group, newest, own, errSuperseded)
 }
+
+// errSuperseded says that a node's data are of an incarnation that another one has replaced.
+var errSuperseded = errors.New("they take no part any more")

@@ -5,27 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"
+	"golang.org/x/sys/unix"
 )
-
-// Owner is the content of a data directory's owner.json: whose it is. It is written last when a
-// directory is made and checked first when it is opened.
-type Owner struct {
-	Format     int           `json:"format"`
-	Federation string        `json:"federation"`
-	Region     wire.RegionID `json:"region"`
-	Node       wire.NodeID   `json:"node"`
-}
 
 const (
 	ownerFile   = "owner.json"
@@ -89,8 +78,8 @@ func (d *Dir) OwnedBy(o Owner) error {
 	if err != nil {
 		return err
 	}
-	var have Owner
-	if err := json.Unmarshal(b, &have); err != nil {
+	have, err := decodeOwner(b)
+	if err != nil {
 		return fmt.Errorf("data directory: %w: %s is damaged: %w", ErrLost, name, err)
 	}
 	if err := have.checkFormat(d.Path); err != nil {
@@ -214,7 +203,7 @@ func (d *Dir) claim(o Owner) error {
 	if err := d.Unowned(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(o)
+	b, err := encodeOwner(o)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@
 //
 // Map of the files:
 //
-//	datadir.go      Dir, its owner and its lock; files of it
+//	datadir.go      Dir, its lock, files of it
+//	owner.go        whose it is, with a checksum
 //	format.go       the newest version of what its logs may hold
 //	marks.go        why a directory is not to be trusted any more; what begins from a backup
 package datadir

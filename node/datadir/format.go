@@ -1,7 +1,6 @@
 package datadir
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -28,15 +27,15 @@ func (d *Dir) RaiseFormat(version uint32) error {
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	var o Owner
-	if err := json.Unmarshal(b, &o); err != nil {
-		return fmt.Errorf("data directory: %s is damaged: %w", ownerFile, err)
+	o, err := decodeOwner(b)
+	if err != nil {
+		return fmt.Errorf("data directory: %w: %s is damaged: %w", ErrLost, ownerFile, err)
 	}
 	if o.Format >= int(version) {
 		return nil
 	}
 	o.Format = int(version)
-	if b, err = json.Marshal(o); err != nil {
+	if b, err = encodeOwner(o); err != nil {
 		return err
 	}
 	if err := WriteSynced(d.Path, ownerFile, b); err != nil {

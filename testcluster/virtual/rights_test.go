@@ -96,6 +96,16 @@ func TestOperatorOfAnotherRegion(t *testing.T) {
 			wire.PrimaryKey); !errors.Is(err, wire.Forbidden) {
 			t.Errorf("a service's key, which is no region's: got %v", err)
 		}
+		// The token of a name takes the place of the one that is there.
+		token := func(region wire.RegionID) *wire.JoinToken {
+			return s.Token(region, "lazio-9", time.Hour).Known()
+		}
+		if err := s.Operator().PutToken(t.Context(), token("lazio")); err != nil {
+			t.Fatal(err)
+		}
+		if err := op.PutToken(t.Context(), token("sicilia")); !errors.Is(err, wire.Forbidden) {
+			t.Errorf("a token in place of lazio's: got %v", err)
+		}
 		w, err := op.Whoami(t.Context())
 		if err != nil || w.Unlimited || len(w.Grants) != len(link.Rights()) {
 			t.Errorf("whoami: got %+v, %v", w, err)
