@@ -59,10 +59,13 @@ func headerKey(r *http.Request) (string, error) {
 		return "", invalidIdempotencyKey
 	}
 	key, ok := parseKey(values[0])
-	if !ok {
-		return "", invalidIdempotencyKey
+	switch {
+	case ok:
+		return key, nil
+	case strings.HasPrefix(values[0], `"`):
+		return "", invalidIdempotencyKey.With(detailQuotedKey)
 	}
-	return key, nil
+	return "", invalidIdempotencyKey
 }
 
 // oneKey is the key of a request: of its header, of its body's member, or of both when they agree.

@@ -77,6 +77,10 @@ func TestMisplacedKey(t *testing.T) {
 			if !strings.Contains(string(a.Body), "problem:invalid-idempotency-key") {
 				t.Errorf("%s at %s: %d %s", name, kind, a.Status, a.Body)
 			}
+			if kind == "/messages" && strings.HasPrefix(c.value, `"`) &&
+				!strings.Contains(string(a.Body), "begins with a quote") {
+				t.Errorf("%s: %s does not name its cause", name, a.Body)
+			}
 		}
 	}
 	if b.relay.asked != 0 {

@@ -1,6 +1,8 @@
 package institution
 
 import (
+	"bytes"
+
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
@@ -86,6 +88,9 @@ func (d *decoder) idempotencyKey() string {
 	key, ok := parseKey(string(value))
 	if !ok {
 		d.keyFault = detailMemberKey
+		if bytes.HasPrefix(value, []byte{'"'}) {
+			d.keyFault = detailQuotedKey
+		}
 	}
 	return key
 }

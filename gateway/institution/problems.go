@@ -18,6 +18,9 @@ const (
 	detailBothPlaces = "The fiscalcode parameter must be specified in the path or in the payload " +
 		"but not in both"
 	detailMemberKey = "The member idempotency_key must have 1 to 255 visible ASCII characters."
+	// detailQuotedKey is of a key of either place that begins with a quote.
+	detailQuotedKey = "A key that begins with a quote must be one quoted string (RFC 9651), " +
+		"without parameters, of 1 to 255 visible ASCII characters."
 	detailTwoKeys   = "The header Idempotency-Key and the member idempotency_key name two keys."
 
 	detailMisplacedKey = "The key stands in the header Idempotency-Key, or in the member " +

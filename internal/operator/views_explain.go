@@ -25,7 +25,9 @@ type Story struct {
 	Recipient wire.Recipient
 	// Searched says what was looked through for the recipient, when only the id was known.
 	Searched []wire.FoundRecipients
-	Anchor   wire.RegionID
+	// Unsearched are regions that could not be asked to look for it, and why.
+	Unsearched []RegionWord
+	Anchor     wire.RegionID
 	// Directory is what a node's replica says of the recipient.
 	Directory        wire.DirectoryEntry
 	DirectoryProblem string
@@ -43,6 +45,7 @@ type RegionWord struct {
 	// Explanation is nil when nobody answered; Problem says why.
 	Explanation *wire.Explanation
 	Problem     string
+	forbidden   bool // of the problem
 }
 
 // Hasher is the federation's, to turn a fiscal code into a recipient here: the code stays in this
@@ -61,7 +64,8 @@ func (c *Client) Hasher(ctx context.Context) (*wire.Hasher, error) {
 }
 
 // Explain asks every region for what it knows of a message. Without a recipient the regions search
-// for one about the time of the id; NotFound with the searches in the story when none has it.
+// for one about the time of the id. The error is NotFound, with the searches in the story, when every
+// region searched and none has it; Forbidden or Unavailable when some could not be asked.
 func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipient) (*Story, error) {
 	m, err := c.Map(ctx)
 	if err != nil {
@@ -78,8 +82,7 @@ func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipien
 			c.search(ctx, m, s)
 		}
 		if s.Recipient.IsZero() {
-			return s, wire.Errorf(wire.NotFound, "no region has a message %s near its time; give "+
-				"its recipient to look further", id)
+			return s, s.notFound()
 		}
 	}
 	s.Anchor = m.Anchor(s.Recipient.Slot())
@@ -97,6 +100,24 @@ func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipien
 	return s, nil
 }
 
+// notFound says that nobody has the message, of those who could be asked.
+func (s *Story) notFound() error {
+	if len(s.Unsearched) == 0 {
+		return wire.Errorf(wire.NotFound, "no region has a message %s near its time; give its "+
+			"recipient to look further", s.ID)
+	}
+	code := wire.Forbidden
+	var said []string
+	for _, w := range s.Unsearched {
+		if !w.forbidden {
+			code = wire.Unavailable
+		}
+		said = append(said, fmt.Sprintf("%s: %s", w.Region, w.Problem))
+	}
+	return wire.Errorf(code, "whether message %s exists is not known, since not every region could "+
+		"be searched: %s", s.ID, strings.Join(said, "; "))
+}
+
 // nodesOf are a region's nodes on the map.
 func nodesOf(m *wire.Map, region wire.RegionID) (nodes []wire.NodeID) {
 	for _, n := range m.Nodes {
@@ -110,14 +131,16 @@ func nodesOf(m *wire.Map, region wire.RegionID) (nodes []wire.NodeID) {
 // search asks one node of each region, the first that answers, to look for the recipient.
 func (c *Client) search(ctx context.Context, m *wire.Map, s *Story) {
 	found := make([]*wire.FoundRecipients, len(m.Regions))
+	failed := make([]error, len(m.Regions))
 	var g errgroup.Group
 	for i, region := range m.Regions {
 		g.Go(func() error {
+			failed[i] = errors.New("it has no nodes")
 			for _, node := range nodesOf(m, region.ID) {
 				f := new(wire.FoundRecipients)
-				err := c.within(ctx, searchWait, node, wire.MethodFindRecipients,
+				failed[i] = c.within(ctx, searchWait, node, wire.MethodFindRecipients,
 					&wire.FindRecipients{ID: s.ID}, f)
-				if err == nil {
+				if failed[i] == nil {
 					found[i] = f
 					return nil
 				}
@@ -125,10 +148,12 @@ func (c *Client) search(ctx context.Context, m *wire.Map, s *Story) {
 			return nil
 		})
 	}
-	g.Wait() // nothing fails: a region without an answer is missing in the list
-	s.Searched = nil
-	for _, f := range found {
+	g.Wait() // nothing fails
+	s.Searched, s.Unsearched = nil, nil
+	for i, f := range found {
 		if f == nil {
+			s.Unsearched = append(s.Unsearched, RegionWord{Region: m.Regions[i].ID,
+				Problem: failed[i].Error(), forbidden: errors.Is(failed[i], wire.Forbidden)})
 			continue
 		}
 		s.Searched = append(s.Searched, *f)
@@ -257,6 +282,9 @@ func (s *Story) Steps() []Step {
 		t.say(string(f.Region), "searched %d blocks and %d rejections about that time, %d found%s",
 			f.Blocks, f.Rejections, len(f.Recipients), whole)
 	}
+	for _, w := range s.Unsearched {
+		t.say(string(w.Region), "cannot be searched: %s", w.Problem)
+	}
 	if s.Recipient.IsZero() {
 		return t.steps
 	}
@@ -332,7 +360,7 @@ func verdictText(v wire.Verdict) string {
 func (t *teller) region(w *RegionWord) {
 	where, e := string(w.Region), w.Explanation
 	if e == nil {
-		t.say(where, "no node of it answers: %s", w.Problem)
+		t.say(where, "cannot be asked: %s", w.Problem)
 		return
 	}
 	as := fmt.Sprintf("as %s knows, applied to entry %d", e.Node, e.Applied)

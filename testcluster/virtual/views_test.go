@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -159,14 +160,27 @@ func TestExplain(t *testing.T) {
 				s.tell(t, submitted[len(submitted)-1].ID, wire.Recipient{}), ": PROCESSED")
 		}
 
+		unknown := func(op *operator.Client, id wire.MessageID, want wire.Code, region string) {
+			t.Helper()
+			_, err := op.Explain(t.Context(), id, wire.Recipient{})
+			if !errors.Is(err, want) || !strings.Contains(err.Error(), region) {
+				t.Errorf("got %v, want %v that names %q", err, want, region)
+			}
+		}
+		siciliana := s.OperatorOf(s.ca, "rosalia", grantsFor("sicilia"))
+		unknown(siciliana, submitted[0].ID, wire.Forbidden, "lazio: ")
+		never := wire.NewMessageID(wire.TimeOf(time.Now()), 1)
+		unknown(s.Operator(), never, wire.NotFound, "no region has")
+
 		s.awaitKeys()
 		s.isolate("sicilia")
 		time.Sleep(10 * time.Second)
+		unknown(s.Operator(), never, wire.Unavailable, "sicilia: ")
 		away := s.citizens[3]
 		spooled := s.spool(t, s.Gateway, away)
 		r = s.Hasher().Recipient(away)
 		check("spooled", s.tell(t, spooled.ID, r), "spool of lazio: waits in block",
-			"sicilia: no node of it answers", "directory: sicilia owns the code at epoch 1")
+			"sicilia: cannot be asked", "directory: sicilia owns the code at epoch 1")
 		s.Mend()
 		s.AwaitEmptySpools()
 		check("relayed", s.tell(t, spooled.ID, r), "spool of lazio: relayed", "sicilia: PROCESSED")

@@ -198,8 +198,8 @@ func fromEnvironment(cmd *cobra.Command) (Source, error) {
 		f, ok := known[name]
 		if strings.HasPrefix(name, own) && !serviceLink.MatchString(name) {
 			if !ok {
-				return nil, fmt.Errorf("%s in the environment belongs to no flag of staffetta %s",
-					name, first)
+				return nil, fmt.Errorf("%s in the environment belongs to no flag of %s %s",
+					name, cmd.Root().Name(), first)
 			}
 			if typedOnly(f) {
 				return nil, fmt.Errorf("%s in the environment: --%s is to be typed each time",
@@ -276,7 +276,7 @@ func checkFile(root *cobra.Command, file *SettingsFile) error {
 		case !ok && s.Section == "":
 			return file.Fail(s.Line, "%s stands in no section, and belongs to no flag there", s.Name)
 		case !ok:
-			return file.Fail(s.Line, "staffetta %s has no flag --%s", s.Section, s.Name)
+			return file.Fail(s.Line, "%s %s has no flag --%s", root.Name(), s.Section, s.Name)
 		case typedOnly(f):
 			return file.Fail(s.Line, "--%s is to be typed each time", s.Name)
 		}
