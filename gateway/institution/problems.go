@@ -21,7 +21,7 @@ const (
 	// detailQuotedKey is of a key of either place that begins with a quote.
 	detailQuotedKey = "A key that begins with a quote must be one quoted string (RFC 9651), " +
 		"without parameters, of 1 to 255 visible ASCII characters."
-	detailTwoKeys   = "The header Idempotency-Key and the member idempotency_key name two keys."
+	detailTwoKeys = "The header Idempotency-Key and the member idempotency_key name two keys."
 
 	detailMisplacedKey = "The key stands in the header Idempotency-Key, or in the member " +
 		"idempotency_key of the message itself; nowhere else, and under no other name."

@@ -64,8 +64,8 @@ func (c *Client) Hasher(ctx context.Context) (*wire.Hasher, error) {
 }
 
 // Explain asks every region for what it knows of a message. Without a recipient the regions search
-// for one about the time of the id. The error is NotFound, with the searches in the story, when every
-// region searched and none has it; Forbidden or Unavailable when some could not be asked.
+// for one about the time of the id. The error is NotFound, with the searches in the story, when
+// every region searched and none has it; Forbidden or Unavailable when some could not be asked.
 func (c *Client) Explain(ctx context.Context, id wire.MessageID, r wire.Recipient) (*Story, error) {
 	m, err := c.Map(ctx)
 	if err != nil {
