@@ -250,13 +250,7 @@ func (c *Client) ForgoReport(ctx context.Context, f *wire.ForgoReport) error {
 
 // Restores asks a node how far the groups are that were restored.
 func (c *Client) Restores(ctx context.Context, node wire.NodeID) ([]wire.Restore, error) {
-	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
-	defer cancel()
-	answer, err := c.link.Call(ctx, link.Peer{Node: node}, wire.MethodRestores, nil)
-	if err != nil {
-		return nil, err
-	}
 	var list wire.Restores
-	err = wire.Decode(answer, &list)
+	err := c.within(ctx, wire.OwnerWait, node, wire.MethodRestores, nil, &list)
 	return list.List, err
 }

@@ -155,17 +155,5 @@ func (c *Client) askFederation(ctx context.Context, m wire.Method, req, resp cod
 	if err != nil {
 		return err
 	}
-	dry := false
-	if resp == nil { // it changes something
-		m, req, dry = rehearsed(ctx, m, req)
-	}
-	var body []byte
-	if req != nil {
-		body = wire.Encode(req)
-	}
-	answer, err := c.callUntil(ctx, VotersOf(view), m, body)
-	if err != nil || resp == nil {
-		return unrehearsed(dry, err)
-	}
-	return wire.Decode(answer, resp)
+	return c.askVoters(ctx, view, m, req, resp)
 }

@@ -110,9 +110,30 @@ func (c *Client) call(ctx context.Context, m wire.Method, req codec.Message) err
 			return err
 		}
 	}
-	m, req, dry := rehearsed(ctx, m, req)
-	_, err := c.callUntil(ctx, VotersOf(view), m, wire.Encode(req))
-	return unrehearsed(dry, err)
+	return c.askVoters(ctx, view, m, req, nil)
+}
+
+// askVoters calls the leader of a federation that view knows, and decodes the answer into resp
+// unless that is nil: then the call changes something.
+func (c *Client) askVoters(ctx context.Context, view *wire.Map, m wire.Method,
+	req, resp codec.Message) error {
+	dry := false
+	if resp == nil {
+		m, req, dry = rehearsed(ctx, m, req)
+	}
+	answer, err := c.callUntil(ctx, VotersOf(view), m, encode(req))
+	if err != nil || resp == nil {
+		return unrehearsed(dry, err)
+	}
+	return wire.Decode(answer, resp)
+}
+
+// encode is a request's bytes; of none there are none.
+func encode(req codec.Message) []byte {
+	if req == nil {
+		return nil
+	}
+	return wire.Encode(req)
 }
 
 // callUntil calls the federation's leader, one of voters, until ctx ends, or for wire.OperatorWait

@@ -33,11 +33,7 @@ func rehearsed(ctx context.Context, m wire.Method, req codec.Message) (wire.Meth
 	if !rehearsing(ctx) {
 		return m, req, false
 	}
-	may := &wire.May{Method: m}
-	if req != nil {
-		may.Request = wire.Encode(req)
-	}
-	return wire.MethodMay, may, true
+	return wire.MethodMay, &wire.May{Method: m, Request: encode(req)}, true
 }
 
 // unrehearsed forgives a node whose program knows no rights, and so refuses nobody.

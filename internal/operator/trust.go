@@ -35,29 +35,17 @@ func (c *Client) Witnesses(ctx context.Context) (*wire.Map, Witnesses, error) {
 		w := &ws[i]
 		w.Node = m.Nodes[i]
 		g.Go(func() error {
-			var err error
-			if w.Identities, err = c.identities(ctx, w.Node.ID); err != nil {
+			said := new(wire.Identities)
+			if err := c.one(ctx, w.Node.ID, wire.MethodIdentities, nil, said); err != nil {
 				w.Problem = err.Error()
+				return nil
 			}
+			w.Identities = said
 			return nil
 		})
 	}
 	g.Wait() // nothing fails: problems are in the list
 	return m, ws, nil
-}
-
-func (c *Client) identities(ctx context.Context, node wire.NodeID) (*wire.Identities, error) {
-	ctx, cancel := context.WithTimeout(ctx, nodeWait)
-	defer cancel()
-	answer, err := c.link.Call(ctx, link.Peer{Node: node}, wire.MethodIdentities, nil)
-	if err != nil {
-		return nil, err
-	}
-	a := new(wire.Identities)
-	if err := wire.Decode(answer, a); err != nil {
-		return nil, err
-	}
-	return a, nil
 }
 
 // AddRoot makes the federation believe an authority, DER, for the regions given; none: for all.

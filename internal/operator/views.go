@@ -36,10 +36,7 @@ func (c *Client) anyone(ctx context.Context, m wire.Method, req codec.Message) (
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var body []byte
-	if req != nil {
-		body = wire.Encode(req)
-	}
+	body := encode(req)
 	type result struct {
 		addr   string
 		answer []byte
@@ -272,7 +269,7 @@ func (c *Client) within(ctx context.Context, wait time.Duration, node wire.NodeI
 	req, to codec.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	answer, err := c.link.Call(ctx, link.Peer{Node: node}, m, wire.Encode(req))
+	answer, err := c.link.Call(ctx, link.Peer{Node: node}, m, encode(req))
 	if err != nil {
 		return err
 	}

@@ -196,11 +196,7 @@ const identityHelp = "whose: spiffe://FEDERATION/region/REGION/node/NAME, " +
 
 func (f *issuerFlags) issue(dry bool, identity, certFile, keyFile string, granted []string) (
 	*issued, error) {
-	id, grants, err := parseIdentity(identity, granted)
-	if err != nil {
-		return nil, err
-	}
-	authority, err := f.authority()
+	id, grants, authority, err := f.toIssue(identity, granted)
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +220,15 @@ func placePair(dry bool, certFile string, cert []byte, keyFile string, key []byt
 	}
 	done.Done = !dry
 	return done, write(dry, file{keyFile, 0o600, key}, file{certFile, 0o644, cert})
+}
+
+// toIssue reads for whom a certificate is to be, and by which authority.
+func (f *issuerFlags) toIssue(identity string, granted []string) (id link.Identity,
+	grants link.Grants, authority *ca.CA, err error) {
+	if id, grants, err = parseIdentity(identity, granted); err == nil {
+		authority, err = f.authority()
+	}
+	return id, grants, authority, err
 }
 
 // absent refuses files that are there.

@@ -106,11 +106,7 @@ want to certify: a request for any other is refused. The certificate is no secre
 
 func (f *issuerFlags) sign(dry bool, requestFile, identity, certFile string, granted []string) (
 	*issued, error) {
-	id, grants, err := parseIdentity(identity, granted)
-	if err != nil {
-		return nil, err
-	}
-	authority, err := f.authority()
+	id, grants, authority, err := f.toIssue(identity, granted)
 	if err != nil {
 		return nil, err
 	}
