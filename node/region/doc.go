@@ -70,6 +70,7 @@
 //	admit.go     what a leader checks before it proposes
 //	read.go      what senders and operators ask
 //	explain.go   all that is known of a message, and the search for its recipient
-//	inbox.go     what citizens ask
+//	inbox.go     what citizens ask, and what they do with a message
+//	list.go      pages of the inbox
 //	content.go   decoded blocks for reading
 package region
