@@ -24,11 +24,11 @@ func (n *Node) whoami(ctx context.Context, from link.Identity, _ *seat.None) (*w
 
 // may answers MethodMay.
 func (n *Node) may(ctx context.Context, from link.Identity, q *wire.May) (*seat.None, error) {
+	if q.Method != wire.MethodApprove {
+		return nil, n.Rehearse(ctx, from, q.Method, q.Request)
+	}
 	if refusal := n.Permit(from, link.GrantsIn(ctx), q.Method, q.Request); refusal != nil {
 		return nil, refusal
-	}
-	if q.Method != wire.MethodApprove {
-		return nil, nil
 	}
 	var r wire.PendingRef
 	if err := wire.Decode(q.Request, &r); err != nil {

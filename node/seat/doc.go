@@ -17,6 +17,7 @@
 //	guard.go        why a node does not lead, or not serve
 //	rights.go       who may make a call; an operator's rights, and for which region
 //	order.go        what needs a second operator, and how it gets one
+//	rehearse.go     an operator's call up to where it would be logged
 //	audit.go        operators' changes, with a line each
 //	noteread.go     what operators read, noted in the region's log
 //	force.go        what is for a lost region, held against what answers

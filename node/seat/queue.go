@@ -152,6 +152,9 @@ func (q *Queue) propose(ctx context.Context, batch []*queued) {
 // the proposal's: NotReady for a kind above the group's active version, OutcomeUnknown when ctx
 // ends after the commands were taken.
 func (q *Queue) Submit(ctx context.Context, commands []wire.Command) ([]wire.Result, error) {
+	if rehearsing(ctx) {
+		return nil, errRehearsed
+	}
 	if q.Active != nil {
 		if err := Gate(commands, q.Active()); err != nil {
 			return nil, err

@@ -25,15 +25,21 @@ func TestForceNeedsALoss(t *testing.T) {
 			}
 		}
 		version := s.Map().Version
-		refused("slots by force", op.DealSlots(t.Context(), deal, operator.Force{Take: true}))
-		refused("a fence", op.FenceRegion(t.Context(),
-			&wire.FenceRegion{Region: "sicilia", Incarnation: 1}))
-		refused("restore forgo", op.ForgoReport(t.Context(), &wire.ForgoReport{Region: "sicilia"}))
+		for what, ctx := range map[string]context.Context{"done": t.Context(),
+			"rehearsed": operator.Rehearse(t.Context())} {
+			refused("slots by force, "+what, op.DealSlots(ctx, deal, operator.Force{Take: true}))
+			refused("a fence, "+what, op.FenceRegion(ctx,
+				&wire.FenceRegion{Region: "sicilia", Incarnation: 1}))
+			refused("restore forgo, "+what, op.ForgoReport(ctx, &wire.ForgoReport{Region: "sicilia"}))
+		}
+		insists := operator.Force{Take: true, Healthy: true}
+		if err := op.DealSlots(operator.Rehearse(t.Context()), deal, insists); err != nil {
+			t.Errorf("who insists, rehearsing: %v", err)
+		}
 		if got := s.Map().Version; got != version {
 			t.Errorf("the map went from version %d to %d", version, got)
 		}
-		if err := op.DealSlots(t.Context(), deal,
-			operator.Force{Take: true, Healthy: true}); err != nil {
+		if err := op.DealSlots(t.Context(), deal, insists); err != nil {
 			t.Errorf("who insists: %v", err)
 		}
 		_, err := op.WriteOffSlots(t.Context(), s.Map(), "lazio", false)
