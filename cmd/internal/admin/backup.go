@@ -299,17 +299,16 @@ type madeRepository struct {
 	Made    bool   `json:"made"`
 	NewKey  bool   `json:"new_key"`
 	KeyFile string `json:"key_file"`
-
-	dry bool
+	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
 func (m madeRepository) text(p *page) {
-	if m.dry {
+	if m.DryRun {
 		p.printf("%s would be made a repository, unless it is one; a new key in %s: %t\n", m.Target,
 			m.KeyFile, m.NewKey)
 		return
 	}
-	p.printf("%s is a repository of %s\n", m.Target, verb(m.Made, "copies now", "this key already"))
+	p.printf("%s is a repository of %s\n", m.Target, either(m.Made, "copies now", "this key already"))
 	if m.NewKey {
 		p.printf("its key is in %s: keep it elsewhere, too\n", m.KeyFile)
 	}
@@ -331,7 +330,7 @@ be read. A repository that is there under this key is left as it is.`,
 				return nil, err
 			}
 			key, err := backup.ReadKeyFile(repo.keyFile)
-			r := madeRepository{Target: target.String(), KeyFile: repo.keyFile, dry: c.dry,
+			r := madeRepository{Target: target.String(), KeyFile: repo.keyFile, DryRun: c.dry,
 				NewKey: errors.Is(err, fs.ErrNotExist)}
 			if r.NewKey {
 				if c.dry {

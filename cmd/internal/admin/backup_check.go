@@ -104,7 +104,7 @@ type pruned struct {
 
 func (r pruned) text(p *page) {
 	p.printf("%d copies stay; %d copies, and %d MiB in %d pieces, %s\n", len(r.Kept),
-		len(r.Removed), r.Bytes>>20, r.Pieces, verb(!r.dry, "removed", "would be removed"))
+		len(r.Removed), r.Bytes>>20, r.Pieces, either(!r.dry, "removed", "would be removed"))
 	printEntries(p, r.Removed...)
 }
 

@@ -206,7 +206,7 @@ func (l contextViews) text(p *page) {
 		if v.Problem != "" {
 			who = "unusable: " + v.Problem
 		}
-		p.row(verb(v.Current, "*", " "), v.Name, who, where)
+		p.row(either(v.Current, "*", " "), v.Name, who, where)
 	}
 }
 

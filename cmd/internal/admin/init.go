@@ -87,7 +87,7 @@ type initialised struct {
 
 func (i initialised) text(p *page) {
 	p.printf("%s federation %s in %s: %d files; in its group vote %s\n",
-		verb(!i.DryRun, "made", "would make"), i.Federation, i.Dir, len(i.Files), join(i.Voters, " "))
+		either(!i.DryRun, "made", "would make"), i.Federation, i.Dir, len(i.Files), join(i.Voters, " "))
 	for _, r := range i.Decisive {
 		p.printf("warning: who loses region %s loses the majority of the federation's group: then "+
 			"no citizen logs in for the first time or moves, and nothing is administered, in any "+

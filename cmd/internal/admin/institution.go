@@ -63,11 +63,11 @@ type putReport struct {
 func (r putReport) text(p *page) {
 	switch {
 	case r.Made:
-		p.printf("%s %s %s new\n", r.what, r.ID, verb(r.Done, "is", "would be"))
+		p.printf("%s %s %s new\n", r.what, r.ID, either(r.Done, "is", "would be"))
 	case len(r.Changed) == 0:
 		p.printf("%s %s is so already\n", r.what, r.ID)
 	default:
-		p.printf("%s %s: %schanged: %s\n", r.what, r.ID, verb(r.Done, "", "would be "),
+		p.printf("%s %s: %schanged: %s\n", r.what, r.ID, either(r.Done, "", "would be "),
 			strings.Join(r.Changed, ", "))
 	}
 }

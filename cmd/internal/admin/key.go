@@ -60,7 +60,7 @@ func (c changedKey) text(p *page) {
 		p.printf("%s\n", c.Key)
 	default:
 		p.printf("the %s key of %s %s\n", c.Name, c.Service,
-			verb(c.Done == "revoke", "is revoked", "is the one in "+c.Out))
+			either(c.Done == "revoke", "is revoked", "is the one in "+c.Out))
 	}
 }
 

@@ -37,7 +37,7 @@ func linesOfNodes(m *wire.Map) nodeLines {
 	return lines
 }
 
-func suffrage(votes bool) string { return verb(votes, "voter", "nonvoter") }
+func suffrage(votes bool) string { return either(votes, "voter", "nonvoter") }
 
 func (l nodeLines) text(p *page) {
 	p.row("node", "region", "address", "in its region", "in the federation", "behind", "maintenance")
@@ -174,16 +174,16 @@ func awaitLeft(c *invocation, id wire.NodeID) error {
 }
 
 // changeNode is a change of what the map says of the node that a command names first.
-func changeNode(c *invocation, n wire.NodeChange) (*wire.MemberChange, error) {
+func changeNode(c *invocation, n wire.NodeChange) *wire.MemberChange {
 	n.ID = wire.NodeID(c.args[0])
-	return &wire.MemberChange{Node: &n}, nil
+	return &wire.MemberChange{Node: &n}
 }
 
 func newNodeVoteCommand(votes bool, use, short string) *cobra.Command {
 	return command{
 		use: use, short: short, args: cobra.ExactArgs(1),
 		change: func(c *invocation) (*wire.MemberChange, error) {
-			return changeNode(c, wire.NodeChange{SetNonvoter: true, Nonvoter: !votes})
+			return changeNode(c, wire.NodeChange{SetNonvoter: true, Nonvoter: !votes}), nil
 		},
 		follow: func(c *invocation, m *wire.MemberChange) error {
 			return awaitVote(c, m.Node.ID, votes)
@@ -273,7 +273,7 @@ func handOver(c *invocation, id, to wire.NodeID, group string) (report, error) {
 		}
 		r.Groups = append(r.Groups, g)
 		what, _, _ := strings.Cut(g, "/")
-		change, _ := changeNode(c, wire.NodeChange{Transfer: what}) // for the audit
+		change := changeNode(c, wire.NodeChange{Transfer: what}) // for the audit
 		if _, err = c.op.ChangeMembers(c.ctx, change); err != nil {
 			return nil, err
 		}
@@ -295,7 +295,7 @@ func (h handedOver) text(p *page) {
 		p.printf("%s leads nothing\n", h.Node)
 		return
 	}
-	p.printf("%s %s over %v\n", h.Node, verb(!h.DryRun, "handed", "would hand"), h.Groups)
+	p.printf("%s %s over %v\n", h.Node, either(!h.DryRun, "handed", "would hand"), h.Groups)
 }
 
 func newNodeDrainCommand() *cobra.Command {
@@ -309,7 +309,7 @@ func newNodeDrainCommand() *cobra.Command {
 			f.required("reason")
 		},
 		change: func(c *invocation) (*wire.MemberChange, error) {
-			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason})
+			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason}), nil
 		},
 		follow: func(c *invocation, m *wire.MemberChange) error { return awaitDrained(c, m.Node.ID) },
 	}.build()
@@ -359,7 +359,7 @@ func newNodeMaintenanceCommand() *cobra.Command {
 			return nil
 		},
 		change: func(c *invocation) (*wire.MemberChange, error) {
-			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason})
+			return changeNode(c, wire.NodeChange{SetMaintenance: true, Maintenance: reason}), nil
 		},
 	}.build()
 }
@@ -371,7 +371,7 @@ func newNodeAddressCommand() *cobra.Command {
 		args:  cobra.ExactArgs(2),
 		check: func(c *invocation) error { return link.CheckAddr(c.args[1]) },
 		change: func(c *invocation) (*wire.MemberChange, error) {
-			return changeNode(c, wire.NodeChange{Addr: c.args[1]})
+			return changeNode(c, wire.NodeChange{Addr: c.args[1]}), nil
 		},
 	}.build()
 }

@@ -188,7 +188,7 @@ func (f *signerFlags) awaitSigned(c *invocation, authority *ca.CA, hash [32]byte
 	id wire.NodeID) error {
 	return await(c, func() (string, bool, error) {
 		signed, err := c.op.Sign(c.ctx, authority, hash, f.life())
-		return fmt.Sprintf("%s %s", id, verb(signed, "is signed", "has not asked yet")), signed, err
+		return fmt.Sprintf("%s %s", id, either(signed, "is signed", "has not asked yet")), signed, err
 	})
 }
 

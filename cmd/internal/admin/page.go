@@ -62,12 +62,12 @@ func textOf(r report) string {
 	return p.String()
 }
 
-// verb is what is said of something: done, or only looked at.
-func verb(done bool, is, would string) string {
-	if done {
-		return is
+// either is one of two words.
+func either(first bool, a, b string) string {
+	if first {
+		return a
 	}
-	return would
+	return b
 }
 
 // terminal is how wide the terminal is that out is; 0: it is none.

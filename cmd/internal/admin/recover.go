@@ -30,7 +30,7 @@ type discardReport struct {
 
 func (r *discardReport) text(p *page) {
 	p.printf("spool of region %s: %d messages in %d blocks for region %s %s\n", r.Home, r.Messages,
-		r.Blocks, r.Owner, verb(r.Done, "discarded", "would be discarded"))
+		r.Blocks, r.Owner, either(r.Done, "discarded", "would be discarded"))
 	if len(r.Reasons) > 0 {
 		p.printf("region %s said: %s\n", r.Owner, strings.Join(r.Reasons, "; "))
 	}
@@ -86,7 +86,7 @@ type movedReport struct {
 
 func (r *movedReport) text(p *page) {
 	p.printf("region %s: what region %s still has of %d citizens %s\n", r.Region, r.From, r.Citizens,
-		verb(r.Done, "was fetched", "would be fetched"))
+		either(r.Done, "was fetched", "would be fetched"))
 	if r.Failed > 0 {
 		p.printf("not of %d others: %s; run this again\n", r.Failed, r.Reason)
 	}

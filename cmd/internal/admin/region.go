@@ -117,7 +117,7 @@ func (l regionLines) text(p *page) {
 	p.row("region", "tag", "nodes", "gateways", "anchor slots", "recovery key", "")
 	for _, r := range l {
 		p.row(r.ID, r.Tag, r.Nodes, r.Gateways, r.Slots, cmp.Or(r.RecoveryKey, "none"),
-			verb(r.Closing, "closing", ""))
+			either(r.Closing, "closing", ""))
 	}
 }
 

@@ -43,7 +43,7 @@ func (r *recoveryReport) text(p *page) {
 	case r.Region == "":
 	case r.Set:
 		p.printf("copies of region %s %s sealed to recovery key %s from now on\n", r.Region,
-			verb(!r.DryRun, "are", "would be"), r.Key)
+			either(!r.DryRun, "are", "would be"), r.Key)
 	default:
 		p.printf("nothing to do: copies of region %s are sealed to recovery key %s\n", r.Region, r.Key)
 	}

@@ -32,7 +32,7 @@ func (r regionKeyReport) text(p *page) {
 		return
 	}
 	p.printf("region %s: key %d, made %s, %s\n", r.Region, r.Key, r.Made,
-		verb(r.Published, "is on the map", "is not on the map yet"))
+		either(r.Published, "is on the map", "is not on the map yet"))
 }
 
 func newRegionKeyShowCommand() *cobra.Command {

@@ -85,7 +85,7 @@ compared between regions and directory, which it does by itself ("restore status
 
 func (r *restoreReport) text(p *page) {
 	p.printf("%s: %s of the copy of %s, entry %d (%d MiB), for node %s\n", r.Dir,
-		verb(r.Done, "is made", "would be made"), r.Copy.Time.Format(time.RFC3339), r.Copy.Index,
+		either(r.Done, "is made", "would be made"), r.Copy.Time.Format(time.RFC3339), r.Copy.Index,
 		r.Bytes>>20, r.Node)
 	p.printf("%s becomes incarnation %d, begun by %s\n", r.Copy.Group, r.Incarnation, r.Founder)
 	p.printf("lost: what came after entry %d, of %s\n", r.Copy.Index,
@@ -160,7 +160,7 @@ type forgone struct {
 }
 
 func (f forgone) text(p *page) {
-	p.printf("the federation %s on without the report of %s\n", verb(f.Done, "goes", "would go"),
+	p.printf("the federation %s on without the report of %s\n", either(f.Done, "goes", "would go"),
 		f.Region)
 }
 
@@ -285,7 +285,7 @@ func (r restoreStatusReport) text(p *page) {
 	}
 	for _, g := range r.Groups {
 		p.printf("%s, incarnation %d, %s; lost: what came after entry %d, of %s\n", g.Group,
-			g.Incarnation, verb(g.Done, "serves", "is being compared"), g.Index,
+			g.Incarnation, either(g.Done, "serves", "is being compared"), g.Index,
 			g.Time.Format(time.RFC3339))
 		if g.Group == link.FederationGroup {
 			for _, region := range g.Awaited {

@@ -104,7 +104,7 @@ func (r fenceReport) text(p *page) {
 			r.Incarnation)
 	} else {
 		p.printf("region %s %s of incarnation %d, after %d\n", r.Region,
-			verb(r.Done, "is", "would be"), r.Incarnation, r.Before)
+			either(r.Done, "is", "would be"), r.Incarnation, r.Before)
 	}
 	if len(r.Voters) > 0 {
 		p.printf("in the federation group vote %s; when the region is back, give its nodes votes "+

@@ -175,7 +175,7 @@ func (r dealReport) text(p *page) {
 		p.printf("nothing to deal\n")
 	}
 	for _, d := range r.Plan {
-		p.printf("%d slots %s to %s\n", len(d.Slots), verb(r.Done, "go", "would go"), d.To)
+		p.printf("%d slots %s to %s\n", len(d.Slots), either(r.Done, "go", "would go"), d.To)
 	}
 }
 
@@ -275,7 +275,7 @@ type writtenOff struct {
 
 func (w writtenOff) text(p *page) {
 	p.printf("what %s knew about %d slots %s up\n", w.from, w.Slots,
-		verb(w.Done, "given", "would be given"))
+		either(w.Done, "given", "would be given"))
 }
 
 func newSlotsWriteOffCommand() *cobra.Command {

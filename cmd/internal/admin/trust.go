@@ -103,7 +103,7 @@ func (r caReport) text(p *page) {
 		if len(a.Regions) > 0 {
 			speaks = join(a.Regions, ", ")
 		}
-		p.row(a.Fingerprint[:printed], a.Subject, a.Expires, verb(a.Federation, "yes", "no"), speaks,
+		p.row(a.Fingerprint[:printed], a.Subject, a.Expires, either(a.Federation, "yes", "no"), speaks,
 			fmt.Sprintf("%d of %d nodes", len(a.InFilesOf), r.nodes-len(r.Silent)),
 			fmt.Sprintf("%d members", len(a.NeededBy)))
 	}
@@ -139,7 +139,7 @@ func newCAListCommand() *cobra.Command {
 
 func (t trustChange) text(p *page) {
 	for _, s := range t.Subjects {
-		p.printf("%s: %s: %s\n", verb(t.Done, "done", "not done"), t.Action, s)
+		p.printf("%s: %s: %s\n", either(t.Done, "done", "not done"), t.Action, s)
 	}
 	if t.Note != "" {
 		p.printf("%s\n", t.Note)
