@@ -33,19 +33,3 @@ func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
 	})
 	return wire.Encode(&out)
 }
-
-// plantedSpool acknowledges a block and drops it.
-func plantedSpool(b *wire.SpoolBlock) *wire.Spooled {
-	if !planted.Is(planted.LostSpool) {
-		return nil
-	}
-	answer := &wire.Spooled{Outcomes: make([]wire.Outcome, len(b.Stubs))}
-	for i := range b.Stubs {
-		answer.Outcomes[i] = wire.Outcome{Kind: wire.Decided, ID: b.Stubs[i].ID,
-			Verdict: wire.Verdict{Status: wire.Throttled}}
-	}
-	return answer
-}
-
-// plantedTrust lets every directory in.
-func plantedTrust() bool { return planted.Is(planted.TrustedDisk) }

@@ -9,7 +9,6 @@ import (
 // calls is the table: what each duty answers.
 func (n *Node) calls() []seat.Call {
 	return slices.Concat(n.citizenCalls(), n.moveCalls(), n.copyCalls(), n.slotCalls(),
-		n.spoolCalls(), n.federationCalls(), n.memberCalls(), n.trustCalls(), n.renewalCalls(),
-		n.backupCalls(), n.restoreCalls(), n.viewCalls(), n.operatorCalls(), n.approvalCalls(),
-		n.replicaCalls())
+		n.spool.Calls(), n.federationCalls(), n.memberCalls(), n.trustCalls(), n.renewalCalls(),
+		n.recovery.Calls(), n.reportCalls(), n.fenceCalls(), n.desk.Calls(), n.witness.Calls())
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/renewal"
+	"github.com/staffetta/staffetta/node/operate"
 	"github.com/staffetta/staffetta/node/seat"
+	"github.com/staffetta/staffetta/node/spool"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -59,10 +61,10 @@ type Config struct {
 	KeepMoved time.Duration
 	// Disk holds the watermarks of free disk space; BallastBytes is how much of it is kept for an
 	// emergency, none by default.
-	Disk         DiskLimits
+	Disk         operate.DiskLimits
 	BallastBytes uint64
 	// Spool bounds what is kept for regions that are away.
-	Spool SpoolConfig
+	Spool spool.Config
 
 	Logger     *slog.Logger          // default: discard
 	Registerer prometheus.Registerer // default: a private one
@@ -108,9 +110,9 @@ func (c *Config) setDefaults() {
 	if c.KeepMoved == 0 {
 		c.KeepMoved = 7 * 24 * time.Hour
 	}
-	c.Spool.setDefaults()
-	if c.Disk == (DiskLimits{}) {
-		c.Disk = diskDefaults
+	c.Spool.SetDefaults()
+	if c.Disk == (operate.DiskLimits{}) {
+		c.Disk = operate.DiskDefaults
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -161,7 +163,7 @@ func (c *Config) validate() error {
 	check(c.DirectoryKey != wire.DirectoryKey{}, "no directory key")
 	check(c.PacketConn != nil, "no UDP socket")
 	check(c.Certificate != nil && c.Roots != nil, "no certificate or roots")
-	if err := c.Spool.validate(); err != nil {
+	if err := c.Spool.Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	check(c.EraseAfter > 0 && c.EraseAfter <= 30*24*time.Hour, "erase-after is not in (0, 30 days]")
@@ -170,6 +172,6 @@ func (c *Config) validate() error {
 		n, ok := c.Founding.Node(c.ID)
 		check(ok && n.Region == c.Region, "the founding map has no node %s in region %s", c.ID, c.Region)
 	}
-	errs = append(errs, c.Disk.validate())
+	errs = append(errs, c.Disk.Validate())
 	return errors.Join(errs...)
 }

@@ -163,7 +163,7 @@ func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Out
 		return outcomes
 	}
 	for i := range records {
-		if !n.disowns(&records[i]) {
+		if !n.Disowns(&records[i]) {
 			continue
 		}
 		if outcomes == nil {
@@ -176,13 +176,37 @@ func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Out
 	return outcomes
 }
 
-// disowns reports whether a record is of a code that nobody claimed, and of which this region may
+// Disowns reports whether a record is of a code that nobody claimed, and of which this region may
 // not decide, or not now.
-func (n *Node) disowns(rec *wire.Record) bool {
+func (n *Node) Disowns(rec *wire.Record) bool {
 	r := rec.RecipientUnder(n.Hasher)
 	if n.anchors(r.Slot()) {
 		return false
 	}
 	own, _, err := n.Seat.Region.Ownership(r)
 	return err != nil || own.State == wire.NotOwned || own.State == wire.Claiming
+}
+
+// NextOwner is the region that a code went to, as this region's log or the directory says. A code
+// that nobody claimed has none, since its anchor is not to see content.
+func (n *Node) NextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
+	entry, err := n.Seat.Federation.Directory(rec.RecipientUnder(n.Hasher))
+	if err != nil {
+		return o.Region
+	}
+	return newestOwner(o, entry, n.RegionID)
+}
+
+// newestOwner takes the newer word of two: the mark in a region's log stays what it was when the
+// code went on from there, and the region that it names may be off the map since. Empty: nobody
+// knows yet, or the code is on its way back.
+func newestOwner(o *wire.Outcome, e wire.DirectoryEntry, self wire.RegionID) wire.RegionID {
+	settled := e.State == wire.Claimed || e.State == wire.Moving && o.Region != ""
+	switch {
+	case !settled || e.Epoch < o.Epoch || e.Epoch == o.Epoch && e.Region == o.Region:
+		return o.Region
+	case e.Region == self:
+		return ""
+	}
+	return e.Region
 }

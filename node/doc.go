@@ -18,8 +18,6 @@
 //	config.go       Config and its validation
 //	node.go         New and Run: opening, duties, stopping
 //	calls.go        the table of calls: what each duty answers
-//	witness.go      whose data directory a peer has, and whether it went back
-//	witness_recall.go   what the others of the region know of who is met for the first time
 //	members.go      an operator's change of the map, judged by how the groups are
 //	members_tend.go     a leader brings its group's membership into line with the map
 //	members_run.go      who founds a group; a node that was removed
@@ -44,31 +42,11 @@
 //	movestats.go    the moves' metrics
 //	deal.go         of which slots the region decides, and dealing them
 //	slots.go        anchor slots: granted, taken over, handed over
-//	spool.go        sealed blocks for regions that are away: taking, reading, counting
-//	spoolrelay.go   bringing them to their owners, on the leader
-//	spooldiscard.go an operator gives up what an owner cannot read
-//	spoolowner.go   taking them from other regions' spools
-//	spoolkeys.go    the region's key pairs
-//	spoolstats.go   the spool's metrics
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
-//	approve.go      requests that wait for a second operator
-//	operators.go    what operators ask about themselves
-//	reads.go        what operators read, as the region's log has it
-//	views.go        what operators ask of any node
-//	views_status.go   everything that a node knows of itself
-//	views_probe.go    the machine, and the ways to peers
-//	backup.go       copies of the states, held still for operators
-//	backup_seal.go  recovery keys, and what copies are sealed with
-//	restore.go      restored groups: their incarnations, and what they wait for
 //	fence.go        a region's incarnation ends, and its votes in the federation
 //	restore_compare.go  a restored region's codes are compared with the directory
 //	restore_report.go   a region's codes are reported to a restored federation
-//	restore_dir.go  a data directory made of a copy
-//	digest.go       a leader compares the replicas of its group
-//	disk.go         watermarks of free space, ballast
-//	rooms.go        inodes and file descriptors, watched as the disk is
 //	ending.go       why a node ends, whether for good, and what to do
 //	health.go       what hinders a node and does not stop it
-//	version.go      upgrades
 package node

@@ -25,10 +25,10 @@ const (
 // leadRegion is what a region's leader does unasked.
 func (n *Node) leadRegion(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.keepVersion(ctx) })
-	g.Go(func() error { return n.compareReplicas(ctx, seat.RegionGroup(n.RegionID)) })
+	g.Go(func() error { return n.desk.KeepVersion(ctx) })
+	g.Go(func() error { return n.desk.CompareReplicas(ctx, seat.RegionGroup(n.RegionID)) })
 	g.Go(func() error { return n.reportOwnership(ctx) })
-	g.Go(func() error { return n.keepCopyKeys(ctx) })
+	g.Go(func() error { return n.recovery.KeepCopyKeys(ctx) })
 	if !n.Persist(ctx, n.reconcile) {
 		return g.Wait()
 	}
@@ -42,8 +42,8 @@ func (n *Node) leadRegion(ctx context.Context) error {
 	g.Go(func() error { return n.owners.run(ctx) })
 	g.Go(func() error { return n.leadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
-	g.Go(func() error { return n.spool.keepKeys(ctx) })
-	g.Go(func() error { return n.spool.relayAll(ctx) })
+	g.Go(func() error { return n.spool.KeepKeys(ctx) })
+	g.Go(func() error { return n.spool.RelayAll(ctx) })
 	return g.Wait()
 }
 
@@ -59,7 +59,7 @@ func (n *Node) leadFederation(ctx context.Context) error {
 		n.Log.Info("founding the federation", "federation", n.Founding.Federation)
 		return n.FederationQueue.Do(ctx, wire.CmdFound, n.Founding, nil)
 	})
-	return n.compareReplicas(ctx, seat.FederationGroup)
+	return n.desk.CompareReplicas(ctx, seat.FederationGroup)
 }
 
 // announce makes every replica of the federation learn of a change at once: a follower hears of a
@@ -110,7 +110,7 @@ func (n *Node) houseRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.expire(ctx, now), n.expireSpool(ctx, now), n.eraseRemains(ctx, now),
+	return errors.Join(n.expire(ctx, now), n.spool.Expire(ctx, now), n.eraseRemains(ctx, now),
 		n.eraseStranded(ctx), n.forgetRefused(ctx), n.eraseDue(ctx, now))
 }
 

@@ -11,6 +11,9 @@ import (
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/node/datadir"
+	"github.com/staffetta/staffetta/node/operate"
+	"github.com/staffetta/staffetta/node/recovery"
+	"github.com/staffetta/staffetta/node/witness"
 )
 
 // ExitFinal is the exit code of a process whose node must not be started again as it is: a
@@ -70,15 +73,15 @@ var endings = []struct {
 }{
 	{consensus.ErrRemoved, true, ""},
 	{datadir.ErrRemoved, true, ""},
-	{errSuperseded, true, ""},
+	{recovery.ErrSuperseded, true, ""},
 	{datadir.ErrVoid, true, ""},
-	{ErrForgot, true, ""},
+	{witness.ErrForgot, true, ""},
 	{consensus.ErrDiverged, true, adviseReplace},
 	{store.ErrDamaged, true, adviseReplace},
 	{consensus.ErrCorrupt, true, adviseReplace},
 	{datadir.ErrLost, true, adviseReplace},
-	{errDiskFull, false, adviseRoom},
-	{errNoRoom, false, adviseResources},
+	{operate.ErrDiskFull, false, adviseRoom},
+	{operate.ErrNoRoom, false, adviseResources},
 	{store.ErrExhausted, false, adviseResources},
 	{consensus.ErrExhausted, false, adviseResources},
 	{syscall.EMFILE, false, adviseResources},

@@ -8,6 +8,18 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
+// fenceCalls is the call by which a region's incarnation ends.
+func (n *Node) fenceCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodFenceRegion, seat.Operators(link.RightOperator, seat.Of(
+			func(f *wire.FenceRegion) wire.RegionID { return f.Region })), seat.FederationLeads,
+			n.fenceRegion).When(seat.Hurts(func(m *wire.Map, f *wire.FenceRegion) bool {
+			r, _ := m.RegionByID(f.Region)
+			return r.Incarnation != f.Incarnation // otherwise it is fenced already
+		})),
+	}
+}
+
 // fenceRegion answers MethodFenceRegion. Nodes of the region that vote in the federation's group
 // lose that vote first, where others can take it over: those that run stop, and those that are
 // restored on new disks have forgotten what they voted for and helped to acknowledge.

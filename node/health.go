@@ -7,31 +7,11 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/node/seat"
-	"github.com/staffetta/staffetta/wire"
-	"github.com/staffetta/staffetta/wire/link"
 )
 
 // slowDisk is the 99th percentile of appends to a log above which its disk is called slow: one
 // message in a hundred waits that long, and heartbeats with it.
 const slowDisk = 100 * time.Millisecond
-
-// replicaCalls are the calls that keep replicas alike, and an operator's on upgrades and disks.
-func (n *Node) replicaCalls() []seat.Call {
-	nodes := seat.Only(link.RoleNode)
-	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodReplica, nodes, seat.AnyNode, n.replica),
-		seat.Answers(n.Seat, wire.MethodAttest, nodes, seat.AnyNode, n.attest),
-		seat.Answers(n.Seat, wire.MethodRecall, nodes, seat.AnyNode, n.sightings),
-		// of the same region
-		seat.Answers(n.Seat, wire.MethodUpgrade, seat.Observers, seat.FederationLeads, n.upgrade),
-		seat.Answers(n.Seat, wire.MethodFinalise, seat.Operators(link.RightOperator,
-			seat.Everywhere), seat.FederationLeads,
-			n.finalise).ByOne(seat.Judged),
-		seat.Answers(n.Seat, wire.MethodReleaseBallast, seat.Operators(link.RightOperator,
-			seat.Here), seat.AnyNode,
-			n.ballast).ByOne(seat.Urgent),
-	}
-}
 
 // troubles are what hinders the node without keeping it from its job.
 func (n *Node) troubles() (list []string) {

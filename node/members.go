@@ -373,7 +373,7 @@ func (n *Node) empty(ctx context.Context, from link.Identity, region wire.Region
 		err = wire.Errorf(wire.Conflict, "region %s owns the codes of %d citizens: move them to "+
 			"other regions first", region, owned)
 	case err == nil:
-		err = n.unspooled(ctx, region)
+		err = n.spool.CheckEmpty(ctx, region)
 	}
 	if err == nil {
 		return nil

@@ -8,15 +8,17 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/node/datadir"
 	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/operate"
+	"github.com/staffetta/staffetta/node/recovery"
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/node/seat"
+	"github.com/staffetta/staffetta/node/spool"
+	"github.com/staffetta/staffetta/node/witness"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/sync/errgroup"
@@ -28,19 +30,17 @@ type Node struct {
 	// Set at construction.
 	cfg       Config
 	blocks    sync.Pool // of *wire.Block, to decode submissions into
-	witness   *witness
+	witness   *witness.Witness
 	claims    *claims
 	owners    *owners
-	spool     *spool
-	opened    time.Time
+	spool     *spool.Spool
 	deals     *seat.Contact // when this replica was last known to have every deal of slots
 	membersMu sync.Mutex    // held while an operator's change of members is judged and logged
-	disk      *disk
+	desk      *operate.Desk
 	seeds     *seeds
 	renewals  *renewals
 	holder    *renewal.Holder // of this node's certificate; nil: others renew it
-	backups   *backups
-	probing   chan struct{} // holds one token per probe under way
+	recovery  *recovery.Recovery
 
 	fit       atomic.Pointer[fit] // of slots
 	admission atomic.Pointer[admission]
@@ -61,8 +61,7 @@ func open(cfg Config) (_ *Node, err error) {
 	n := &Node{Seat: &seat.Seat{ID: cfg.ID, RegionID: cfg.Region, Founding: cfg.Founding,
 		Version: cfg.Version, Log: cfg.Logger, Clock: cfg.Now, Uptime: cfg.Uptime,
 		Stopping: make(chan struct{}), Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg,
-		blocks:  sync.Pool{New: func() any { return new(wire.Block) }},
-		probing: make(chan struct{}, probesMax), opened: time.Now()}
+		blocks: sync.Pool{New: func() any { return new(wire.Block) }}}
 	n.deals = seat.NewContact(cfg.Uptime, seat.LongAgo)
 	n.Dir, err = datadir.Open(cfg.Dir, datadir.Owner{Format: datadir.Format, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
@@ -77,16 +76,18 @@ func open(cfg Config) (_ *Node, err error) {
 	if err := n.Dir.CheckMarks(); err != nil {
 		return nil, err
 	}
-	n.disk = newDisk(&n.cfg)
-	n.Disk = n.disk
-	n.disk.look()
-	if err := n.setBallast(); err != nil {
+	n.desk, err = operate.New(n.Seat, operate.Config{Dir: cfg.Dir, Disk: cfg.Disk,
+		BallastBytes: cfg.BallastBytes, Space: cfg.Space, Program: cfg.Program, Joined: cfg.Joined,
+		Founds: cfg.Founds, Certificate: cfg.Certificate, Problem: cfg.Problem, Health: n.Health,
+		Spool: func() []wire.SpoolStatus { return n.spool.Status() }})
+	if err != nil {
 		return nil, err
 	}
+	n.Disk = n.desk.Room()
 	if err := n.OpenContact(); err != nil {
 		return nil, err
 	}
-	if err := n.openWitness(); err != nil {
+	if n.witness, err = witness.New(n.Seat); err != nil {
 		return nil, err
 	}
 	if n.Coder, err = wire.NewCoder(2); err != nil {
@@ -133,8 +134,11 @@ func (n *Node) openLink() error {
 	}
 	n.Leaders = link.NewLeaders(n.Link)
 	n.seeds = &seeds{n: n, open: map[string]*seed{}}
-	n.backups = newBackups(n)
+	n.recovery = recovery.New(n.Seat)
 	n.renewals = newRenewals(n)
+	n.owners = &owners{n: n}
+	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
+	n.spool = spool.New(n.Seat, n.cfg.Spool, n)
 	n.Answer(n.calls())
 	return n.openHolder()
 }
@@ -166,7 +170,7 @@ func (n *Node) openGroups() (err error) {
 		cfg := consensus.Config{Group: group, Self: n.ID, Dir: n.Dir.Sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
 			Seeded: joined || n.Dir.Restored(dir), Incarnation: state.Incarnation(),
-			Transport: metLayer{n.Link.Raft(link.Incarnated(group, state.Incarnation())), n.witness},
+			Transport: n.witness.Between(n.Link.Raft(link.Incarnated(group, state.Incarnation()))),
 			Logger:    n.Log, Now: n.cfg.Now, Uptime: n.Uptime, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
@@ -195,9 +199,6 @@ func (n *Node) openGroups() (err error) {
 	n.FederationQueue.Active = n.Seat.Federation.ActiveVersion
 	n.RegionQueue = seat.NewQueue(n.RegionGroup, n.RegionLog.Stamp)
 	n.RegionQueue.Active = n.Seat.Region.ActiveVersion
-	n.owners = &owners{n: n}
-	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
-	n.spool = newSpool(n)
 	return nil
 }
 
@@ -231,11 +232,11 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.leadFederation) })
 	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.tendRegion) })
 	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.tendFederation) })
-	g.Go(func() error { return n.attestAll(ctx) })
+	g.Go(func() error { return n.witness.Run(ctx) })
 	g.Go(func() error { return n.noticeRemoval(ctx) })
-	g.Go(func() error { return n.watchDisk(ctx) })
-	g.Go(func() error { return n.watchIncarnations(ctx) })
-	g.Go(func() error { return n.keepFormat(ctx) })
+	g.Go(func() error { return n.desk.WatchDisk(ctx) })
+	g.Go(func() error { return n.recovery.WatchIncarnations(ctx) })
+	g.Go(func() error { return n.desk.KeepFormat(ctx) })
 	g.Go(func() error { return n.KeepContact(ctx) })
 	g.Go(func() error {
 		return n.Dir.NoteDamage("region", fatal(ctx, "region state", n.Seat.Region.Err()))
@@ -274,26 +275,21 @@ func (n *Node) close() error {
 }
 
 func (n *Node) registerMetrics() {
-	n.cfg.Registerer.MustRegister(n.diskMetrics()...)
+	n.cfg.Registerer.MustRegister(n.desk.Metrics()...)
 	n.cfg.Registerer.MustRegister(n.moveMetrics()...)
 	n.cfg.Registerer.MustRegister(n.owners.metrics()...)
 	n.cfg.Registerer.MustRegister(
-		n.Seat.Region.Store().Collector(), n.Seat.Federation.Collector(), n.spool.stats,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staffetta_node_ready",
-			Help: "1 when the node can do its job, as /health says."},
-			func() float64 { return boolGauge(n.Health().Ready) }),
-	)
+		n.Seat.Region.Store().Collector(), n.Seat.Federation.Collector(), n.spool.Collector())
 }
 
-func boolGauge(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
+// View is everything that the node knows of itself.
+func (n *Node) View() *wire.NodeStatus { return n.desk.View() }
 
 // Region is the replica of the region's state, for checkers.
 func (n *Node) Region() *region.State { return n.Seat.Region }
+
+// Spool is what waits here for regions that are away, for checkers.
+func (n *Node) Spool() *spool.Spool { return n.spool }
 
 // Federation is the replica of the federation's state, for checkers.
 func (n *Node) Federation() *federation.State { return n.Seat.Federation }

@@ -5,12 +5,17 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
+	"github.com/staffetta/staffetta/wire/link"
 )
+
+// reportPeriod is how often a leader looks whether its region has to report.
+const reportPeriod = 2 * time.Second
 
 // reportOwnership tells a restored federation what this region's log says, once, on its leader.
 func (n *Node) reportOwnership(ctx context.Context) error {
-	tick := time.NewTicker(incarnationPeriod)
+	tick := time.NewTicker(reportPeriod)
 	defer tick.Stop()
 	for {
 		if err := n.report(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
@@ -80,4 +85,35 @@ func standings(owners []region.Owner, self wire.RegionID) (list []wire.Standing)
 		list = append(list, k)
 	}
 	return list
+}
+
+// reportCalls are the calls about reports to a restored federation.
+func (n *Node) reportCalls() []seat.Call {
+	return []seat.Call{
+		seat.Answers(n.Seat, wire.MethodForgoReport, seat.Operators(link.RightOperator, seat.Of(
+			func(f *wire.ForgoReport) wire.RegionID { return f.Region })),
+			seat.FederationLeads, n.forgoReport).When(seat.Always[wire.ForgoReport]()),
+		seat.Answers(n.Seat, wire.MethodReport, seat.Only(link.RoleNode), seat.FederationLeads,
+			n.takeReport),
+	}
+}
+
+// forgoReport answers MethodForgoReport.
+func (n *Node) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
+	*seat.None, error) {
+	if err := n.CheckLost("restore forgo", f.Region, f.Healthy); err != nil {
+		return nil, err
+	}
+	f.Healthy = false // it is said to this process
+	_, err := n.Administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
+	return nil, err
+}
+
+// takeReport answers MethodReport. A node speaks for its own region only.
+func (n *Node) takeReport(ctx context.Context, from link.Identity, r *wire.OwnershipReport) (
+	*seat.None, error) {
+	if r.Region != from.Region {
+		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
+	}
+	return nil, n.FederationQueue.Do(ctx, wire.CmdReport, r, nil)
 }

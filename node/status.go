@@ -39,11 +39,11 @@ func (n *Node) Health() adminhttp.Health {
 		h.Degraded = append(h.Degraded, fmt.Sprintf("%d anchor slots are on their way to the "+
 			"region: first logins and refusals of their codes wait", waits))
 	}
-	if n.versionAwaited() {
+	if n.desk.VersionAwaited() {
 		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")
 	}
-	if n.disk.Refuses() {
-		h.Reasons = append(h.Reasons, n.disk.String()+": submissions are refused")
+	if n.Disk.Refuses() {
+		h.Reasons = append(h.Reasons, n.Disk.String()+": submissions are refused")
 	}
 	h.Degraded = append(h.Degraded, n.troubles()...)
 	if err := n.FederationGroup.Ready(); err != nil {
@@ -56,8 +56,8 @@ func (n *Node) Health() adminhttp.Health {
 	reasons, degraded := n.Link.Concerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
 	h.Degraded = append(h.Degraded, n.maintenance()...)
-	h.Degraded = append(h.Degraded, n.spool.health(n.Now())...)
-	n.restoreHealth(&h)
+	h.Degraded = append(h.Degraded, n.spool.Health(n.Now())...)
+	n.recovery.Health(&h)
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

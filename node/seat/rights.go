@@ -49,6 +49,11 @@ func Just(r wire.RegionID) []wire.RegionID {
 	return []wire.RegionID{r}
 }
 
+// Of reads the region that a request is about.
+func Of[Q any, PQ Message[Q]](f func(PQ) wire.RegionID) regionsOf {
+	return Asked(func(_ *wire.Map, q PQ) []wire.RegionID { return Just(f(q)) })
+}
+
 // Asked reads the regions from the request.
 func Asked[Q any, PQ Message[Q]](f func(*wire.Map, PQ) []wire.RegionID) regionsOf {
 	return func(s *Seat, req []byte) ([]wire.RegionID, error) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/witness"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -27,9 +27,9 @@ func (s *scene) trio(region wire.RegionID) (lagging, forgetful, leader *Node) {
 func (s *scene) refusedForGood(t *testing.T, n *Node) {
 	t.Helper()
 	err := n.ended(time.Minute)
-	if !errors.Is(err, node.ErrForgot) ||
+	if !errors.Is(err, witness.ErrForgot) ||
 		!strings.Contains(err.Error(), "node replace "+string(n.ID)) {
-		t.Errorf("%s ended with %v, want %v and what to do", n.ID, err, node.ErrForgot)
+		t.Errorf("%s ended with %v, want %v and what to do", n.ID, err, witness.ErrForgot)
 	}
 	s.Forget(n)
 }

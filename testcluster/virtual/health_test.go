@@ -14,6 +14,8 @@ import (
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/synthetic"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/operate"
+	"github.com/staffetta/staffetta/node/witness"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -120,8 +122,8 @@ func TestDivergedReplicaStops(t *testing.T) {
 				}
 				bad.Wipe() // nor an empty directory under its name
 				bad.Start()
-				if err := bad.ended(time.Minute); !errors.Is(err, node.ErrForgot) {
-					t.Errorf("on an empty directory: %v, want %v", err, node.ErrForgot)
+				if err := bad.ended(time.Minute); !errors.Is(err, witness.ErrForgot) {
+					t.Errorf("on an empty directory: %v, want %v", err, witness.ErrForgot)
 				}
 				w.AwaitReady()
 				w.write(g)
@@ -224,7 +226,7 @@ func TestDiskFills(t *testing.T) {
 				free[id] = new(atomic.Uint64)
 				free[id].Store(1000 * mib)
 			}
-			c.Disk = node.DiskLimits{LowBytes: 500 * mib, CriticalBytes: 200 * mib}
+			c.Disk = operate.DiskLimits{LowBytes: 500 * mib, CriticalBytes: 200 * mib}
 			c.BallastBytes = 1 * mib
 			room := free[id]
 			c.Space = func() (uint64, uint64, error) { return room.Load(), 2000 * mib, nil }

@@ -34,7 +34,7 @@ func (w *World) AwaitEmptySpools() {
 	w.t.Helper()
 	w.Await("the spools are empty", func() bool {
 		for _, n := range w.nodes {
-			if n.Running() && len(n.Node.SpoolStatus()) > 0 {
+			if n.Running() && len(n.Node.Spool().Status()) > 0 {
 				return false
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/internal/synthetic"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/recovery"
 	"github.com/staffetta/staffetta/testcluster"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -106,7 +106,7 @@ func (c *copies) restore(t *testing.T, n *Node, group string, founder wire.NodeI
 	}
 	id := m.Identity()
 	id.Incarnation = incarnation
-	err = node.RestoreGroup(node.RestoreConfig{Dir: n.dir, FS: n.fs, Node: n.ID, Region: n.Region,
+	err = recovery.RestoreGroup(recovery.RestoreConfig{Dir: n.dir, FS: n.fs, Node: n.ID, Region: n.Region,
 		Founder: founder, Identity: id, Replace: replace, OnMap: func(m *wire.Map) error {
 			_, err := founding.Parse(founding.Of(m).JSON())
 			return err

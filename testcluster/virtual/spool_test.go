@@ -250,7 +250,7 @@ func TestSpoolBoundsStopAdmissionOnly(t *testing.T) {
 		if refused != 3 || s.h.Acknowledged() < 20 {
 			t.Errorf("%d refused, %d taken: the bound was not met", refused, s.h.Acknowledged())
 		}
-		st := s.Leader("lazio").Node.SpoolStatus()
+		st := s.Leader("lazio").Node.Spool().Status()
 		if len(st) != 1 || st[0].Bytes > wire.SealedBytesMax || st[0].Bytes < wire.SealedBytesMax/2 {
 			t.Errorf("the spool holds %+v, at most %d bytes allowed", st, wire.SealedBytesMax)
 		}
@@ -302,7 +302,7 @@ func (s *scene) rotate(t *testing.T, region wire.RegionID) {
 		t.Fatalf("region %s has no key: %v", region, err)
 	}
 	for range 2 { // the second makes none
-		if _, err := leader.Node.RotateRegionKey(t.Context(), newest.ID); err != nil {
+		if _, err := leader.Node.Spool().RotateRegionKey(t.Context(), newest.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -438,7 +438,7 @@ func TestSpooledOutlivesMove(t *testing.T) {
 		s.cut("lazio", "puglia")
 		s.lead("sicilia-1")
 		s.Await("sicilia has decided what it can", func() bool {
-			st := s.Leader("lazio").Node.SpoolStatus()
+			st := s.Leader("lazio").Node.Spool().Status()
 			return len(st) == 1 && st[0].Owner == "puglia"
 		})
 		if v := s.status(t, s.Gateway, s.citizens[1], rec.ID); v.Status != wire.Processed {
@@ -471,7 +471,7 @@ func TestRegionStaysWhileAwaited(t *testing.T) {
 		s.awaitKeys()
 		count := func(region wire.RegionID) uint64 {
 			t.Helper()
-			n, err := s.Leader("lazio").Node.RegionSpoolCount(t.Context(), region)
+			n, err := s.Leader("lazio").Node.Spool().Count(t.Context(), region)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -484,11 +484,11 @@ func TestRegionStaysWhileAwaited(t *testing.T) {
 		s.spool(t, s.Gateway, s.citizens[3])
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if _, err := s.Leader("lazio").Node.RegionSpoolCount(ctx, "sicilia"); !errors.Is(err,
+		if _, err := s.Leader("lazio").Node.Spool().Count(ctx, "sicilia"); !errors.Is(err,
 			wire.Unavailable) {
 			t.Errorf("with a spool that cannot be asked: %v, want unavailable", err)
 		}
-		if st := s.Leader("lazio").Node.SpoolStatus(); len(st) != 1 || st[0].Owner != "sicilia" ||
+		if st := s.Leader("lazio").Node.Spool().Status(); len(st) != 1 || st[0].Owner != "sicilia" ||
 			st[0].Blocks != 1 || st[0].Records != 1 || st[0].Oldest == 0 {
 			t.Errorf("the status of the spool: %+v", st)
 		}

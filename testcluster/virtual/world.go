@@ -25,6 +25,7 @@ import (
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/operate"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -184,7 +185,7 @@ func (w *World) Nodes(region wire.RegionID) (list []*Node) {
 func (n *Node) config() node.Config {
 	cfg := node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
-		Certificate: n.cert, Roots: n.w.ca.Roots, FS: n.fs, Disk: node.DiskLimits{LowBytes: 1},
+		Certificate: n.cert, Roots: n.w.ca.Roots, FS: n.fs, Disk: operate.DiskLimits{LowBytes: 1},
 		Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/staffetta/staffetta/internal/backup"
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/store"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/recovery"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -139,14 +139,14 @@ func (f *restoreFlags) restore(c *invocation, r *backup.Repository, at time.Time
 	}
 	identity := m.Identity()
 	identity.Incarnation = f.incarnation
-	err = node.RestoreGroup(node.RestoreConfig{Dir: f.dir, Node: told.Node,
+	err = recovery.RestoreGroup(recovery.RestoreConfig{Dir: f.dir, Node: told.Node,
 		Founder: told.Founder, Region: wire.RegionID(region), Replace: f.replace,
 		Identity: identity, OnMap: f.writeFounding,
 		Plan: store.Plan{Origin: m.Origin(), Digest: m.Digest,
 			Files: func(write func(string, int64, io.Reader) error) error {
 				return opened.Files(c.ctx, c.progress(f.group), write)
 			}}})
-	if errors.Is(err, node.ErrRestoredOver) {
+	if errors.Is(err, recovery.ErrRestoredOver) {
 		err = fmt.Errorf("%w: --replace moves it aside", err)
 	}
 	told.Done = err == nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/operate"
 )
 
 // diskFlags say how a node keeps room on its disk.
@@ -28,8 +28,8 @@ func (f *diskFlags) register(cmd *cobra.Command) {
 		"size of a file that is deleted when the disk is full, to end well; 0: none")
 }
 
-func (f *diskFlags) limits() node.DiskLimits {
-	return node.DiskLimits{LowBytes: uint64(f.low.bytes), LowPercent: f.low.percent,
+func (f *diskFlags) limits() operate.DiskLimits {
+	return operate.DiskLimits{LowBytes: uint64(f.low.bytes), LowPercent: f.low.percent,
 		CriticalBytes: uint64(f.critical.bytes), CriticalPercent: f.critical.percent}
 }
 

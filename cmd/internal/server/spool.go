@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/spool"
 )
 
 // spoolFlags bound what a node's region keeps for regions that are away.
@@ -23,6 +23,6 @@ func (f *spoolFlags) register(cmd *cobra.Command) {
 		"age at which the region makes a new key pair")
 }
 
-func (f *spoolFlags) config() node.SpoolConfig {
-	return node.SpoolConfig{Bytes: uint64(f.bytes), Age: f.age, KeyAge: f.keyAge}
+func (f *spoolFlags) config() spool.Config {
+	return spool.Config{Bytes: uint64(f.bytes), Age: f.age, KeyAge: f.keyAge}
 }

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package node
-
-import "os"
-
-// allocate makes the file take up size bytes of the disk.
-func allocate(f *os.File, size int64) error { return writeZeros(f, size) }
