@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,6 +122,16 @@ func TestDryRunAsksWhetherOneMay(t *testing.T) {
 		words := append(append([]string{"admin"}, strings.Fields(name)...), args...)
 		if out, err := f.try(append(words, bob...)...); !errors.Is(err, wire.Forbidden) {
 			t.Errorf("admin %s --dry-run, without the right: %q, %v", name, out, err)
+		}
+	}
+	// In earnest they leave no secret behind that nobody knows of.
+	for name, file := range map[string]string{"node token": "lazio-3.token",
+		"region recovery-key": "recovery.key"} {
+		words := append(append([]string{"admin"}, strings.Fields(name)...), calls[name]...)
+		_, err := f.try(append(words, bob[:len(bob)-1]...)...)
+		_, there := os.Stat(here(file))
+		if !errors.Is(err, wire.Forbidden) || !errors.Is(there, fs.ErrNotExist) {
+			t.Errorf("admin %s, without the right: %v, its file: %v", name, err, there)
 		}
 	}
 	out := f.admin("region", "recovery-key", "--region", "lazio", "--out", here("recovery.key"),

@@ -15,13 +15,13 @@
 package founding
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -91,13 +91,8 @@ func Decode(b []byte) (*File, error) {
 		return nil, fmt.Errorf("more than %d bytes", BytesMax)
 	}
 	var f File
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
+	if err := strictjson.Decode(b, &f); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("data after the object")
 	}
 	return &f, nil
 }

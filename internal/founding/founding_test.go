@@ -49,7 +49,8 @@ func TestOf(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for name, change := range map[string][2]string{
-		"unknown field":      {`"voter":true`, `"voter":true,"port":1`},
+		"member twice":       {`"voter":true`, `"voter":true,"voter":true`},
+		"unknown member":     {`"voter":true`, `"voter":true,"port":1`},
 		"trailing data":      {`}]}`, `}]} {}`},
 		"no voter":           {`,"voter":true`, ``},
 		"even voters":        {`"addr":"127.0.0.1:2"`, `"addr":"127.0.0.1:2","voter":true`},

@@ -22,7 +22,8 @@ func (c *Client) Renewals(ctx context.Context, region wire.RegionID) ([]wire.Pen
 		return nil, err
 	}
 	var list wire.Renewals
-	return list.List, wire.Decode(answer, &list)
+	err = wire.Decode(answer, &list)
+	return list.List, err
 }
 
 // MayRenew refuses who may not be a region's renewer.

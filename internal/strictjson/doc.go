@@ -15,4 +15,5 @@
 //	syntax.go  Syntax: what is no JSON, and where
 //	report.go  the report on values
 //	object.go  Object: members by name
+//	decode.go  an operator's document, into a value
 package strictjson

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/store"
 	"github.com/staffetta/staffetta/wire"

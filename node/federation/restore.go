@@ -193,6 +193,10 @@ func (s *State) PlanFence(f *wire.FenceRegion) error {
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
+	if f.Incarnation == 0 {
+		return wire.Errorf(wire.Malformed, "incarnation 0 is what a region is founded as: no fence "+
+			"leads to it")
+	}
 	c := *m
 	c.Regions = slices.Clone(m.Regions)
 	if err := fence(&c, f); err != nil {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -210,6 +209,9 @@ func TestFence(t *testing.T) {
 			err != nil && err.Code != c.code {
 			t.Errorf("%s %d: %v, want %v", c.region, c.n, err, c.code)
 		}
+	}
+	if err := s.PlanFence(&wire.FenceRegion{Region: "sicilia"}); !errors.Is(err, wire.Malformed) {
+		t.Errorf("a fence to what it was founded as: %v", err)
 	}
 	op := func(region wire.RegionID, incarnation uint32) *wire.Error {
 		return apply(t, s, command(wire.CmdDirectory, &wire.DirectoryOps{Incarnation: incarnation,

@@ -57,7 +57,7 @@ func TestOperatorsCommands(t *testing.T) {
 	}
 	refuses(t, "may write to 1 recipients only", "admin", "service", "put", "--dir", f.dir,
 		"--file", s)
-	refuses(t, "unknown field", "admin", "service", "put", "--dir", f.dir, "--file", i)
+	refuses(t, "unknown object member", "admin", "service", "put", "--dir", f.dir, "--file", i)
 	shown := put("service", "show", "--service", service)
 	if !strings.Contains(shown, "1 citizens only") || strings.Contains(shown, code) {
 		t.Errorf("service show says\n%s", shown)

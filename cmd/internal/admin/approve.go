@@ -154,7 +154,7 @@ certificate.`,
 			done := trustChange{Action: "what hurts a region takes", Done: !c.dry,
 				Subjects: []string{a.AuditSubject()}}
 			if pending.Approvals == a.Operators {
-				done.Done, done.Note = false, "it takes as many already"
+				done.Done, done.Nothing = false, true
 			}
 			return done, c.op.SetApprovals(c.ctx, a.Operators)
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/contract"
+	"github.com/staffetta/staffetta/internal/strictjson"
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -40,13 +41,8 @@ func (f *putFlags) read(c *invocation, to any) error {
 	if len(b) > putBytesMax {
 		return fmt.Errorf("--file: %s has more than %d bytes", f.file, putBytesMax)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
+	if err := strictjson.Decode(b, to); err != nil {
 		return fmt.Errorf("--file: %s: %w", f.file, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("--file: %s goes on after the JSON value", f.file)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -161,17 +162,25 @@ func (f *tokenFlags) admit(c *invocation, id wire.NodeID, region wire.RegionID) 
 		return r, err
 	}
 	if n, there := m.Node(id); there {
-		if n.Region != region {
-			return r, fmt.Errorf("node %s is on the map, in region %s", id, n.Region)
+		if n.Region != region || n.Addr != f.addr {
+			return r, fmt.Errorf("node %s is on the map, in region %s at %s", id, n.Region, n.Addr)
 		}
 		r.Token, r.Signed = "", true
 		return r, nil
 	}
-	t, err := f.token(m, authority, id, region, c.dry)
+	t, made, err := f.token(m, authority, id, region)
 	if err != nil {
 		return r, err
 	}
 	r.Expires = t.Expires.Format(time.RFC3339)
+	if made && !c.dry { // what is refused leaves no secret behind
+		if err := c.op.PutToken(operator.Rehearse(c.ctx), t.Known()); err != nil {
+			return r, err
+		}
+		if err := os.WriteFile(f.out, t.JSON(), 0o600); err != nil {
+			return r, fmt.Errorf("--out: %w", err)
+		}
+	}
 	if err := c.op.PutToken(c.ctx, t.Known()); err != nil {
 		return r, err
 	}
@@ -192,32 +201,32 @@ func (f *signerFlags) awaitSigned(c *invocation, authority *ca.CA, hash [32]byte
 	})
 }
 
-// token makes a token and writes it, or reads the one that is there for the same node.
-func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID, region wire.RegionID,
-	dryRun bool) (*node.Token, error) {
+// token makes a token, or reads the one that is there for the same node.
+func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID,
+	region wire.RegionID) (_ *node.Token, made bool, err error) {
 	if f.expires <= 0 || f.expires > wire.TokenAgeMax {
-		return nil, fmt.Errorf("--expires %s is not in (0, %s]", f.expires, wire.TokenAgeMax)
+		return nil, false, fmt.Errorf("--expires %s is not in (0, %s]", f.expires, wire.TokenAgeMax)
 	}
 	t, err := node.ReadToken(f.out)
 	switch {
 	case err == nil && t.Node == id && t.Region == region && t.Addr == f.addr &&
 		t.Federation == m.Federation && time.Now().Before(t.Expires):
-		return t, nil
+		return t, false, nil
 	case err == nil || !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("--out: %s is there, and is no token of %s at %s that is good", f.out,
-			id, f.addr)
+		return nil, false, fmt.Errorf("--out: %s is there, and is no token of %s at %s that is good",
+			f.out, id, f.addr)
 	}
 	if err := link.CheckAddr(f.addr); err != nil {
-		return nil, fmt.Errorf("--addr: %w", err)
+		return nil, false, fmt.Errorf("--addr: %w", err)
 	}
 	t = node.NewToken(m.Federation, region, id, f.addr, time.Now().Add(f.expires))
 	cert, key, err := authority.Issue(t.Identity().URI(), t.CertificateAge())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	t.Certificate, t.Key = string(cert), string(key)
 	if t.Authorities, err = f.believedWith(m, authority); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	// Those of its own region first, then a few of the others.
 	nodes := slices.Clone(m.Nodes)
@@ -233,10 +242,7 @@ func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID, region
 	for _, n := range nodes[:min(len(nodes), tokenNodes)] {
 		t.Nodes = append(t.Nodes, n.Addr)
 	}
-	if dryRun {
-		return t, nil
-	}
-	return t, os.WriteFile(f.out, t.JSON(), 0o600)
+	return t, true, nil
 }
 
 // tokenNodes is how many nodes a token names, to ask.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -96,6 +97,13 @@ before; the next copy shares nothing with them.`,
 
 func (k *recoveryKey) make(c *invocation) (report, error) {
 	r := &recoveryReport{Region: wire.RegionID(k.region), Out: k.out, DryRun: c.dry}
+	if k.region != "" && k.out != "" && !c.dry { // what is refused leaves no key behind
+		would := *k
+		_, err := would.make(&invocation{ctx: c.ctx, who: c.who, dry: true, errs: io.Discard})
+		if err != nil {
+			return r, err
+		}
+	}
 	public, err := k.half(r)
 	if err != nil || k.region == "" {
 		return r, err

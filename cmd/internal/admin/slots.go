@@ -241,9 +241,6 @@ func (f *flagSet) healthy(healthy *bool) {
 }
 
 func (f *dealFlags) carryOut(c *invocation, r dealReport) error {
-	if r.Forced {
-		c.tell("the slots are taken over after %s\n", wire.SlotForceWait)
-	}
 	force := operator.Force{Take: f.force, Healthy: f.healthy}
 	err := operator.Each(r.Plan, func(d operator.SlotDeal) error {
 		if err := c.op.DealSlots(c.ctx, d, force); err != nil {
@@ -251,8 +248,14 @@ func (f *dealFlags) carryOut(c *invocation, r dealReport) error {
 		}
 		return nil
 	})
-	if err != nil || !f.wait || c.dry {
+	if err != nil {
 		return err
+	}
+	if r.Forced {
+		c.tell("the slots are taken over after %s\n", wire.SlotForceWait)
+	}
+	if !f.wait || c.dry {
+		return nil
 	}
 	return await(c, func() (string, bool, error) {
 		m, err := c.op.Map(c.ctx)
@@ -274,6 +277,10 @@ type writtenOff struct {
 }
 
 func (w writtenOff) text(p *page) {
+	if w.Slots == 0 {
+		p.printf("nothing to do: no slot waits for what %s knew\n", w.from)
+		return
+	}
 	p.printf("what %s knew about %d slots %s up\n", w.from, w.Slots,
 		either(w.Done, "given", "would be given"))
 }

@@ -139,7 +139,11 @@ func newCAListCommand() *cobra.Command {
 
 func (t trustChange) text(p *page) {
 	for _, s := range t.Subjects {
-		p.printf("%s: %s: %s\n", either(t.Done, "done", "not done"), t.Action, s)
+		verb := either(t.Done, "done", "not done")
+		if t.Nothing {
+			verb = "nothing to do"
+		}
+		p.printf("%s: %s: %s\n", verb, t.Action, s)
 	}
 	if t.Note != "" {
 		p.printf("%s\n", t.Note)
@@ -152,6 +156,8 @@ type trustChange struct {
 	Subjects []string `json:"subjects"`
 	// Done: false when it was only asked what would be done, or when there was nothing to do.
 	Done bool `json:"done"`
+	// Nothing: it was so already.
+	Nothing bool `json:"nothing_to_do,omitempty"`
 	// Note says what an operator should know besides.
 	Note string `json:"note,omitempty"`
 }
