@@ -9,6 +9,6 @@ import (
 // calls is the table: what each duty answers.
 func (n *Node) calls() []seat.Call {
 	return slices.Concat(n.citizenCalls(), n.moveCalls(), n.copyCalls(), n.slotCalls(),
-		n.spool.Calls(), n.federationCalls(), n.memberCalls(), n.trustCalls(), n.renewalCalls(),
-		n.recovery.Calls(), n.reportCalls(), n.fenceCalls(), n.desk.Calls(), n.witness.Calls())
+		n.spool.Calls(), n.federationCalls(), n.members.Calls(),
+		n.recovery.Calls(), n.reportCalls(), n.desk.Calls(), n.witness.Calls())
 }

@@ -102,13 +102,13 @@ func (c *Config) setDefaults() {
 		c.LogStore = "wal"
 	}
 	if c.EraseAfter == 0 {
-		c.EraseAfter = 24 * time.Hour
+		c.EraseAfter = seat.EraseAfter
 	}
 	if c.RejectionRetention == 0 {
-		c.RejectionRetention = 3 * 365 * 24 * time.Hour
+		c.RejectionRetention = seat.RejectionRetention
 	}
 	if c.KeepMoved == 0 {
-		c.KeepMoved = 7 * 24 * time.Hour
+		c.KeepMoved = seat.KeepMoved
 	}
 	c.Spool.SetDefaults()
 	if c.Disk == (operate.DiskLimits{}) {

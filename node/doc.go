@@ -18,17 +18,6 @@
 //	config.go       Config and its validation
 //	node.go         New and Run: opening, duties, stopping
 //	calls.go        the table of calls: what each duty answers
-//	members.go      an operator's change of the map, judged by how the groups are
-//	members_tend.go     a leader brings its group's membership into line with the map
-//	members_run.go      who founds a group; a node that was removed
-//	members_replace.go  whether a node can take another one's place
-//	members_enrol.go    certificates for nodes that join
-//	members_seed.go     copies of the states for nodes that join
-//	join.go         a node that joins: key, certificate, directory key, map
-//	join_token.go   the join token
-//	join_seed.go    copies of the states are fetched and installed
-//	trust.go        certificates: whom the federation believes, and who is connected
-//	renewals.go     certificates that are renewed unattended, on the region's leader
 //	bugs.go         where known bugs go in a build for tests
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages
@@ -44,7 +33,6 @@
 //	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
 //	status.go       health and status
-//	fence.go        a region's incarnation ends, and its votes in the federation
 //	restore_compare.go  a restored region's codes are compared with the directory
 //	restore_report.go   a region's codes are reported to a restored federation
 //	ending.go       why a node ends, whether for good, and what to do

@@ -99,7 +99,7 @@ func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 	beat := time.NewTicker(feedPeriod)
 	defer beat.Stop()
 	for from := f.From; ; {
-		if err := n.admitPeer(to); err != nil { // it was taken off the map meanwhile
+		if err := n.members.Admit(to); err != nil { // it was taken off the map meanwhile
 			return err
 		}
 		frame, changed := n.Seat.Federation.Feed(from)

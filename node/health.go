@@ -47,13 +47,5 @@ func (n *Node) troubles() (list []string) {
 		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
 			"member is away or runs an older program", seat.RegionGroup(n.RegionID), have, allowed))
 	}
-	if late := n.renewals.concern(); late != "" {
-		list = append(list, late)
-	}
-	if n.holder != nil {
-		if late := n.holder.Concern(); late != "" {
-			list = append(list, late)
-		}
-	}
-	return list
+	return append(list, n.members.Concerns()...)
 }

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 
 	"github.com/staffetta/staffetta/consensus"
-	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/node/datadir"
 	"github.com/staffetta/staffetta/node/federation"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/node/operate"
 	"github.com/staffetta/staffetta/node/recovery"
 	"github.com/staffetta/staffetta/node/region"
@@ -28,22 +28,18 @@ import (
 type Node struct {
 	*seat.Seat
 	// Set at construction.
-	cfg       Config
-	blocks    sync.Pool // of *wire.Block, to decode submissions into
-	witness   *witness.Witness
-	claims    *claims
-	owners    *owners
-	spool     *spool.Spool
-	deals     *seat.Contact // when this replica was last known to have every deal of slots
-	membersMu sync.Mutex    // held while an operator's change of members is judged and logged
-	desk      *operate.Desk
-	seeds     *seeds
-	renewals  *renewals
-	holder    *renewal.Holder // of this node's certificate; nil: others renew it
-	recovery  *recovery.Recovery
+	cfg      Config
+	blocks   sync.Pool // of *wire.Block, to decode submissions into
+	witness  *witness.Witness
+	claims   *claims
+	owners   *owners
+	spool    *spool.Spool
+	deals    *seat.Contact // when this replica was last known to have every deal of slots
+	desk     *operate.Desk
+	members  *membership.Membership
+	recovery *recovery.Recovery
 
-	fit       atomic.Pointer[fit] // of slots
-	admission atomic.Pointer[admission]
+	fit atomic.Pointer[fit] // of slots
 }
 
 // New opens the data directory, both states and both groups, or says why it cannot: an Ending.
@@ -99,7 +95,7 @@ func open(cfg Config) (_ *Node, err error) {
 	if err := n.OpenStates(cfg.states()); err != nil {
 		return nil, err
 	}
-	n.takeTrust()
+	n.members.TakeTrust()
 	if err := n.openGroups(); err != nil {
 		return nil, err
 	}
@@ -113,6 +109,11 @@ func open(cfg Config) (_ *Node, err error) {
 }
 
 func (n *Node) openLink() error {
+	n.members = membership.New(n.Seat, membership.Config{Joined: n.cfg.Joined, Founds: n.cfg.Founds,
+		Renew: n.cfg.Renew, Certificate: n.cfg.Certificate, Registerer: n.cfg.Registerer,
+		CheckSpools: func(ctx context.Context, r wire.RegionID) error {
+			return n.spool.CheckEmpty(ctx, r)
+		}})
 	key, err := n.resetKey()
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (n *Node) openLink() error {
 	n.Link, err = link.New(link.Config{
 		Federation: n.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
 		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.Addr,
-		ResetKey: key, Admit: n.admitPeer, Permit: n.Permit,
+		ResetKey: key, Admit: n.members.Admit, Permit: n.Permit,
 		Logger: n.Log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
@@ -133,14 +134,12 @@ func (n *Node) openLink() error {
 			n.ID, n.RegionID)
 	}
 	n.Leaders = link.NewLeaders(n.Link)
-	n.seeds = &seeds{n: n, open: map[string]*seed{}}
 	n.recovery = recovery.New(n.Seat)
-	n.renewals = newRenewals(n)
 	n.owners = &owners{n: n}
 	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
 	n.spool = spool.New(n.Seat, n.cfg.Spool, n)
 	n.Answer(n.calls())
-	return n.openHolder()
+	return n.members.HoldCertificate()
 }
 
 // resetKey is the node's stateless reset key: kept, so that peers notice a restart at once.
@@ -163,7 +162,7 @@ func (n *Node) resetKey() (*[32]byte, error) {
 }
 
 func (n *Node) openGroups() (err error) {
-	regionMembers, federationMembers := n.founders()
+	regionMembers, federationMembers := n.members.Founders()
 	open := func(group, dir string, members []consensus.Member, state replica) (
 		*consensus.Group, error) {
 		joined := n.cfg.Joined && !n.Dir.IsFounded()
@@ -226,14 +225,14 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.RegionQueue.Run(ctx) })
 	g.Go(func() error { return n.FederationQueue.Run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
-	g.Go(func() error { return n.followTrust(ctx) })
-	g.Go(func() error { return n.keepCertificate(ctx) })
+	g.Go(func() error { return n.members.FollowTrust(ctx) })
+	g.Go(func() error { return n.members.KeepCertificate(ctx) })
 	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.leadRegion) })
 	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.leadFederation) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.tendRegion) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.tendFederation) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.members.TendRegion) })
+	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.members.TendFederation) })
 	g.Go(func() error { return n.witness.Run(ctx) })
-	g.Go(func() error { return n.noticeRemoval(ctx) })
+	g.Go(func() error { return n.members.NoticeRemoval(ctx) })
 	g.Go(func() error { return n.desk.WatchDisk(ctx) })
 	g.Go(func() error { return n.recovery.WatchIncarnations(ctx) })
 	g.Go(func() error { return n.desk.KeepFormat(ctx) })
@@ -268,8 +267,8 @@ func fatal(ctx context.Context, what string, errs <-chan error) error {
 
 // close releases what New opened, as far as it came.
 func (n *Node) close() error {
-	if n.seeds != nil {
-		n.seeds.close()
+	if n.members != nil {
+		n.members.Close()
 	}
 	return errors.Join(n.Seat.Close(), n.Dir.Close())
 }

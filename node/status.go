@@ -55,7 +55,7 @@ func (n *Node) Health() adminhttp.Health {
 	}
 	reasons, degraded := n.Link.Concerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
-	h.Degraded = append(h.Degraded, n.maintenance()...)
+	h.Degraded = append(h.Degraded, n.members.Maintenance()...)
 	h.Degraded = append(h.Degraded, n.spool.Health(n.Now())...)
 	n.recovery.Health(&h)
 	h.Ready = len(h.Reasons) == 0

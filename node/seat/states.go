@@ -24,6 +24,13 @@ const (
 	CacheBytes = 64<<20 + 2*RegionMemTableBytes + 2*store.MemTableDefault
 )
 
+// What a region forgets after how long, by default.
+const (
+	EraseAfter         = 24 * time.Hour
+	RejectionRetention = 3 * 365 * 24 * time.Hour
+	KeepMoved          = 7 * 24 * time.Hour
+)
+
 // StateConfig says how the states are kept.
 type StateConfig struct {
 	Key wire.DirectoryKey

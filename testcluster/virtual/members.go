@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/operator"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -90,11 +90,11 @@ func (w *World) MustChange(c *wire.MemberChange) {
 }
 
 // Token makes a join token for a node of a region, without making it known.
-func (w *World) Token(region wire.RegionID, id wire.NodeID, age time.Duration) *node.Token {
+func (w *World) Token(region wire.RegionID, id wire.NodeID, age time.Duration) *membership.Token {
 	w.t.Helper()
 	w.addressed++
 	addr := &net.UDPAddr{IP: net.IPv4(10, 0, 4, byte(w.addressed)).To4(), Port: 7400}
-	t := node.NewToken(federationName, region, id, addr.String(), time.Now().Add(age))
+	t := membership.NewToken(federationName, region, id, addr.String(), time.Now().Add(age))
 	cert, key, err := w.ca.Issue(t.Identity().URI(), t.CertificateAge())
 	if err != nil {
 		w.t.Fatal(err)
@@ -109,7 +109,7 @@ func (w *World) Token(region wire.RegionID, id wire.NodeID, age time.Duration) *
 }
 
 // Machine is the place of a node that is to join with a token.
-func (w *World) Machine(t *node.Token) *Node {
+func (w *World) Machine(t *membership.Token) *Node {
 	w.t.Helper()
 	addr, err := net.ResolveUDPAddr("udp", t.Addr)
 	if err != nil {
@@ -121,10 +121,10 @@ func (w *World) Machine(t *node.Token) *Node {
 }
 
 // Enrol joins a machine with a token until ctx ends, or it is done.
-func (n *Node) Enrol(ctx context.Context, t *node.Token, seedRate uint64) error {
+func (n *Node) Enrol(ctx context.Context, t *membership.Token, seedRate uint64) error {
 	h := n.w.net.plug(n.addr)
 	defer h.unplug()
-	joined, err := node.Join(ctx, node.JoinConfig{Dir: n.dir, Token: t, PacketConn: h.conn,
+	joined, err := membership.Join(ctx, membership.JoinConfig{Dir: n.dir, Token: t, PacketConn: h.conn,
 		SeedRate: seedRate, FS: n.fs, Logger: n.w.logger})
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/synthetic"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -376,7 +376,7 @@ func group(r slog.Record) (name string) {
 }
 
 // admitted makes a token known and signs the node's request in the background.
-func (s *scene) admitted(t *testing.T, region wire.RegionID, id wire.NodeID) *node.Token {
+func (s *scene) admitted(t *testing.T, region wire.RegionID, id wire.NodeID) *membership.Token {
 	t.Helper()
 	token, o := s.Token(region, id, time.Hour), s.Operator()
 	if err := o.PutToken(t.Context(), token.Known()); err != nil {

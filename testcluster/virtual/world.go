@@ -25,6 +25,7 @@ import (
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/node/operate"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -75,7 +76,7 @@ type Node struct {
 	fs     *vfs.MemFS
 	stores map[string]*consensus.Stores
 	cert   func() (*tls.Certificate, error)
-	joined *node.Joined // nil: a founding node
+	joined *membership.Joined // nil: a founding node
 
 	// While running.
 	Node *node.Node

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/internal/ca"
 	"github.com/staffetta/staffetta/internal/operator"
-	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -203,11 +203,11 @@ func (f *signerFlags) awaitSigned(c *invocation, authority *ca.CA, hash [32]byte
 
 // token makes a token, or reads the one that is there for the same node.
 func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID,
-	region wire.RegionID) (_ *node.Token, made bool, err error) {
+	region wire.RegionID) (_ *membership.Token, made bool, err error) {
 	if f.expires <= 0 || f.expires > wire.TokenAgeMax {
 		return nil, false, fmt.Errorf("--expires %s is not in (0, %s]", f.expires, wire.TokenAgeMax)
 	}
-	t, err := node.ReadToken(f.out)
+	t, err := membership.ReadToken(f.out)
 	switch {
 	case err == nil && t.Node == id && t.Region == region && t.Addr == f.addr &&
 		t.Federation == m.Federation && time.Now().Before(t.Expires):
@@ -219,7 +219,7 @@ func (f *tokenFlags) token(m *wire.Map, authority *ca.CA, id wire.NodeID,
 	if err := link.CheckAddr(f.addr); err != nil {
 		return nil, false, fmt.Errorf("--addr: %w", err)
 	}
-	t = node.NewToken(m.Federation, region, id, f.addr, time.Now().Add(f.expires))
+	t = membership.NewToken(m.Federation, region, id, f.addr, time.Now().Add(f.expires))
 	cert, key, err := authority.Issue(t.Identity().URI(), t.CertificateAge())
 	if err != nil {
 		return nil, false, err
@@ -381,7 +381,7 @@ func (f *tokenFlags) mayReplace(c *invocation, old, id wire.NodeID, both bool) e
 		return err
 	}
 	if both {
-		if t, err := node.ReadToken(f.out); err != nil || t.Node != id {
+		if t, err := membership.ReadToken(f.out); err != nil || t.Node != id {
 			return wire.Errorf(wire.Conflict, "node %s is on the map already, and --out is not the "+
 				"token that it joined with", id)
 		}

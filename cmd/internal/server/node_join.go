@@ -13,6 +13,7 @@ import (
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/founding"
 	"github.com/staffetta/staffetta/node"
+	"github.com/staffetta/staffetta/node/membership"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -31,7 +32,7 @@ type origin struct {
 
 // origin reads what a founding node was given; nil when the node joins, or joined.
 func (f *nodeFlags) origin() (*origin, error) {
-	if f.joinFile != "" || node.HasJoined(f.dir) {
+	if f.joinFile != "" || membership.HasJoined(f.dir) {
 		return nil, nil
 	}
 	var missing []string
@@ -65,14 +66,14 @@ func (f *nodeFlags) origin() (*origin, error) {
 // its own from then on, in the data directory; other files may be given instead.
 func (f *nodeFlags) join(ctx context.Context, conn net.PacketConn, logger *slog.Logger) (
 	*origin, error) {
-	var token *node.Token
-	if f.joinFile != "" && !node.HasJoined(f.dir) {
+	var token *membership.Token
+	if f.joinFile != "" && !membership.HasJoined(f.dir) {
 		var err error
-		if token, err = node.ReadToken(f.joinFile); err != nil {
+		if token, err = membership.ReadToken(f.joinFile); err != nil {
 			return nil, err
 		}
 	}
-	j, err := node.Join(ctx, node.JoinConfig{Dir: f.dir, Token: token, PacketConn: conn,
+	j, err := membership.Join(ctx, membership.JoinConfig{Dir: f.dir, Token: token, PacketConn: conn,
 		SeedRate: uint64(f.seedRate), Logger: logger})
 	if err != nil {
 		return nil, err

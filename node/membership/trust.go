@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -9,43 +9,44 @@ import (
 )
 
 // trustCalls are the calls about certificates.
-func (n *Node) trustCalls() []seat.Call {
+func (d *Membership) trustCalls() []seat.Call {
 	members := seat.Operators(link.RightMember, seat.Everywhere)
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodIdentities, seat.Observers, seat.AnyNode, n.identities),
-		seat.Answers(n.Seat, wire.MethodAddRoot, members, seat.FederationLeads, n.addRoot).When(
+		seat.Answers(d.Seat, wire.MethodIdentities, seat.Observers, seat.AnyNode, d.identities),
+		seat.Answers(d.Seat, wire.MethodAddRoot, members, seat.FederationLeads, d.addRoot).When(
 			seat.Always[wire.Root]()),
-		seat.Administers[wire.RootRef](n.Seat, wire.MethodRemoveRoot, members, "ca remove",
+		seat.Administers[wire.RootRef](d.Seat, wire.MethodRemoveRoot, members, "ca remove",
 			wire.CmdRemoveRoot).When(seat.Always[wire.RootRef]()),
-		seat.Answers(n.Seat, wire.MethodRevoke, seat.Operators(link.RightMember,
-			seat.Asked(revokedRegion)), seat.FederationLeads, n.revoke).When(seat.Always[wire.Revocation]()),
+		seat.Answers(d.Seat, wire.MethodRevoke, seat.Operators(link.RightMember,
+			seat.Asked(revokedRegion)), seat.FederationLeads, d.revoke).When(seat.Always[wire.Revocation]()),
 	}
 }
 
 // identities says what this node shows to its peers, and who is connected to it.
-func (n *Node) identities(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Identities,
+func (d *Membership) identities(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Identities,
 	error) {
-	return n.Link.Identities(), nil
+	return d.Link.Identities(), nil
 }
 
 // addRoot answers MethodAddRoot. That it is an authority which is valid now is checked here, once:
 // the state takes the bytes as they are.
-func (n *Node) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*seat.None, error) {
+func (d *Membership) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*seat.None,
+	error) {
 	root, err := link.ParseAuthority(r.DER)
 	if err != nil {
 		return nil, wire.Malformedf("no authority: %s", err)
 	}
-	if now := n.Now().Std(); now.Before(root.NotBefore) || now.After(root.NotAfter) {
+	if now := d.Now().Std(); now.Before(root.NotBefore) || now.After(root.NotAfter) {
 		return nil, wire.Malformedf("the authority is valid from %s to %s only",
 			wire.TimeOf(root.NotBefore), wire.TimeOf(root.NotAfter))
 	}
-	_, err = n.Administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
+	_, err = d.Administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
 	return nil, err
 }
 
 // revoke answers MethodRevoke. Without a time it is this moment.
-func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocation) (*seat.None,
-	error) {
+func (d *Membership) revoke(ctx context.Context, from link.Identity,
+	r *wire.Revocation) (*seat.None, error) {
 	id, err := link.ReadIdentity(r.Identity)
 	switch {
 	case err != nil:
@@ -57,12 +58,12 @@ func (n *Node) revoke(ctx context.Context, from link.Identity, r *wire.Revocatio
 			"not reach it: another operator can", id)
 	}
 	if r.Before == 0 {
-		r.Before = n.Now()
-		if err := n.FederationGroup.Believe(ctx, r.Before.Std()); err != nil {
+		r.Before = d.Now()
+		if err := d.FederationGroup.Believe(ctx, r.Before.Std()); err != nil {
 			return nil, err
 		}
 	}
-	_, err = n.Administrate(ctx, from, "revoke", wire.CmdRevoke, r)
+	_, err = d.Administrate(ctx, from, "revoke", wire.CmdRevoke, r)
 	return nil, err
 }
 
@@ -72,20 +73,20 @@ type admission struct {
 	gateways map[wire.GatewayID]wire.RegionID
 }
 
-// admitPeer refuses a gateway that is not on the map: it was taken off it, and its certificate is
+// Admit refuses a gateway that is not on the map: it was taken off it, and its certificate is
 // good for long. The first version of the logs had no way to put one there.
-func (n *Node) admitPeer(from link.Identity) *wire.Error {
-	m := n.Map()
+func (d *Membership) Admit(from link.Identity) *wire.Error {
+	m := d.Map()
 	if from.Role != link.RoleGateway || m.ActiveVersion < wire.VersionGateways {
 		return nil
 	}
-	a := n.admission.Load()
+	a := d.admission.Load()
 	if a == nil || a.m != m {
 		a = &admission{m: m, gateways: make(map[wire.GatewayID]wire.RegionID, len(m.Gateways))}
 		for _, g := range m.Gateways {
 			a.gateways[g.ID] = g.Region
 		}
-		n.admission.Store(a)
+		d.admission.Store(a)
 	}
 	if home, ok := a.gateways[wire.GatewayID(from.Name)]; ok && home == from.Region {
 		return nil
@@ -94,20 +95,20 @@ func (n *Node) admitPeer(from link.Identity) *wire.Error {
 		"admin gateway add`", from.Name, from.Region)
 }
 
-// takeTrust tells the link whom the replica's map says to believe.
-func (n *Node) takeTrust() (changed <-chan struct{}) {
-	m, founded, changed := n.Seat.Federation.WatchMap()
+// TakeTrust tells the link whom the replica's map says to believe.
+func (d *Membership) TakeTrust() (changed <-chan struct{}) {
+	m, founded, changed := d.Federation.WatchMap()
 	if founded {
-		n.Link.Trust(&m.Trust)
+		d.Link.Trust(&m.Trust)
 	}
 	return changed
 }
 
-// followTrust keeps the link's trust that of the map until ctx ends.
-func (n *Node) followTrust(ctx context.Context) error {
+// FollowTrust keeps the link's trust that of the map until ctx ends.
+func (d *Membership) FollowTrust(ctx context.Context) error {
 	for {
 		select {
-		case <-n.takeTrust():
+		case <-d.TakeTrust():
 		case <-ctx.Done():
 			return nil
 		}

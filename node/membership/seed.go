@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/internal/store"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 	"golang.org/x/time/rate"
@@ -24,7 +25,7 @@ const seedFrameMin = 4 << 10
 
 // seeds hands copies of this node's states to nodes that join, one at a time of each group.
 type seeds struct {
-	n *Node
+	*seat.Seat
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -48,14 +49,14 @@ type seed struct {
 // replica of. A broken fetch goes on where it was, as long as the copy is kept.
 func (s *seeds) serve(ctx context.Context, from link.Identity, q *wire.Seed,
 	send func([]byte) error) error {
-	if node, there := s.n.Map().Node(from.Node()); !there || node.Region != from.Region {
+	if node, there := s.Map().Node(from.Node()); !there || node.Region != from.Region {
 		return wire.Errorf(wire.NotReady, "node %s is not on this replica's map", from.Name)
 	}
-	group, state := s.n.Group(q.Group), consensus.StateMachine(s.n.Seat.Federation)
-	if group == s.n.RegionGroup {
-		state = s.n.Seat.Region
+	group, state := s.Group(q.Group), consensus.StateMachine(s.Federation)
+	if group == s.RegionGroup {
+		state = s.Region
 	}
-	if group == nil || group == s.n.RegionGroup && from.Region != s.n.RegionID {
+	if group == nil || group == s.RegionGroup && from.Region != s.RegionID {
 		return wire.Errorf(wire.Forbidden, "group %.70q is not for %s", q.Group, from)
 	}
 	if group.IsLeader() && !q.Leader {
@@ -103,7 +104,7 @@ func (s *seeds) take(q *wire.Seed, to string, state consensus.StateMachine) (*se
 			ConfigurationIndex: at.ConfigurationIndex}}
 		d.expiry = time.AfterFunc(seedKept, func() { s.expire(q.Group, d) })
 		s.open[q.Group] = d
-		s.n.Log.Info("a node fetches a copy of the state", "to", to, "group", q.Group, "bytes",
+		s.Log.Info("a node fetches a copy of the state", "to", to, "group", q.Group, "bytes",
 			size, "index", at.Index)
 	}
 	d.expiry.Stop()
@@ -136,7 +137,7 @@ func (s *seeds) drop(group string, d *seed) {
 	d.expiry.Stop()
 	delete(s.open, group)
 	if err := d.stream.Close(); err != nil {
-		s.n.Log.Warn("a copy of the state was not removed", "group", group, "reason", err)
+		s.Log.Warn("a copy of the state was not removed", "group", group, "reason", err)
 	}
 }
 

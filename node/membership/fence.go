@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 )
 
 // fenceCalls is the call by which a region's incarnation ends.
-func (n *Node) fenceCalls() []seat.Call {
+func (d *Membership) fenceCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodFenceRegion, seat.Operators(link.RightOperator, seat.Of(
+		seat.Answers(d.Seat, wire.MethodFenceRegion, seat.Operators(link.RightOperator, seat.Of(
 			func(f *wire.FenceRegion) wire.RegionID { return f.Region })), seat.FederationLeads,
-			n.fenceRegion).When(seat.Hurts(func(m *wire.Map, f *wire.FenceRegion) bool {
+			d.fenceRegion).When(seat.Hurts(func(m *wire.Map, f *wire.FenceRegion) bool {
 			r, _ := m.RegionByID(f.Region)
 			return r.Incarnation != f.Incarnation // otherwise it is fenced already
 		})),
@@ -23,44 +23,44 @@ func (n *Node) fenceCalls() []seat.Call {
 // fenceRegion answers MethodFenceRegion. Nodes of the region that vote in the federation's group
 // lose that vote first, where others can take it over: those that run stop, and those that are
 // restored on new disks have forgotten what they voted for and helped to acknowledge.
-func (n *Node) fenceRegion(ctx context.Context, from link.Identity, f *wire.FenceRegion) (
+func (d *Membership) fenceRegion(ctx context.Context, from link.Identity, f *wire.FenceRegion) (
 	*seat.None, error) {
-	n.membersMu.Lock()
-	defer n.membersMu.Unlock()
-	if err := n.FederationGroup.Read(ctx); err != nil {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if err := d.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.Seat.Federation.PlanFence(f); err != nil {
+	if err := d.Federation.PlanFence(f); err != nil {
 		return nil, err
 	}
-	dry, m := f.DryRun, n.Map()
+	dry, m := f.DryRun, d.Map()
 	var voters []wire.NodeID
 	if r, _ := m.RegionByID(f.Region); r.Incarnation != f.Incarnation {
-		if err := n.CheckLost("a fence", f.Region, f.Healthy); err != nil {
+		if err := d.CheckLost("a fence", f.Region, f.Healthy); err != nil {
 			return nil, err
 		}
-		progress, err := n.FederationGroup.Progress()
+		progress, err := d.FederationGroup.Progress()
 		if err != nil {
 			return nil, err
 		}
-		if voters, err = fenceVoters(m, f.Region, n.ID, progress); err != nil {
+		if voters, err = fenceVoters(m, f.Region, d.ID, progress); err != nil {
 			return nil, err
 		}
 	}
 	if dry {
 		return nil, nil
 	}
-	if err := n.Second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
+	if err := d.Second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
 		return nil, err // before the votes are taken
 	}
 	if len(voters) > 0 {
 		c := &wire.MemberChange{Voters: voters}
-		if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+		if _, err := d.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 			return nil, err
 		}
 	}
 	f.DryRun, f.Healthy = false, false // they are said to this process
-	_, err := n.Administrate(ctx, from, "restore fence", wire.CmdFenceRegion, f)
+	_, err := d.Administrate(ctx, from, "restore fence", wire.CmdFenceRegion, f)
 	return nil, err
 }
 

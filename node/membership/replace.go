@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"slices"
@@ -10,8 +10,8 @@ import (
 // of a name that is used up, by a node with a place of its own, or where too few would vote. m is
 // the map, and there says that the node is still on it. What depends on a group with the successor
 // in it is looked at when the node is removed.
-func (n *Node) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, err error) {
-	m, ok := n.Seat.Federation.Map()
+func (d *Membership) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, err error) {
+	m, ok := d.Federation.Map()
 	if !ok {
 		return nil, false, wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
@@ -19,7 +19,7 @@ func (n *Node) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, err er
 	successor, came := m.Node(c.Successor)
 	switch {
 	case !came:
-		removed, err := n.Seat.Federation.Removed(c.Successor)
+		removed, err := d.Federation.Removed(c.Successor)
 		if err != nil {
 			return nil, false, err
 		}
@@ -34,7 +34,7 @@ func (n *Node) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, err er
 		return nil, false, wire.Errorf(wire.Conflict, "node %s is on the map, in region %s",
 			successor.ID, successor.Region)
 	case there:
-		tokens, err := n.Seat.Federation.Tokens()
+		tokens, err := d.Federation.Tokens()
 		if err != nil {
 			return nil, false, err
 		}

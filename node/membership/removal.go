@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -17,41 +17,41 @@ const (
 	noticeAsked  = 4
 )
 
-// founders are the members that the groups begin with, when they begin here: the founding map's;
+// Founders are the members that the groups begin with, when they begin here: the founding map's;
 // for a node that joined, itself in a region that is new, and nobody elsewhere. A federation is not
 // founded again beside a region that was restored: the node waits to be let in.
-func (n *Node) founders() (regions, federation []consensus.Member) {
-	if n.cfg.Joined {
-		if n.cfg.Founds {
-			regions = []consensus.Member{{Node: n.ID, Voter: true}}
+func (d *Membership) Founders() (regions, federation []consensus.Member) {
+	if d.cfg.Joined {
+		if d.cfg.Founds {
+			regions = []consensus.Member{{Node: d.ID, Voter: true}}
 		}
 		return regions, nil
 	}
-	for _, node := range n.Founding.Nodes {
+	for _, node := range d.Founding.Nodes {
 		federation = append(federation, consensus.Member{Node: node.ID, Voter: node.Voter})
-		if node.Region == n.RegionID {
+		if node.Region == d.RegionID {
 			regions = append(regions, consensus.Member{Node: node.ID, Voter: !node.Nonvoter})
 		}
 	}
-	if n.Seat.Region.Incarnation() > 0 && n.Seat.Federation.Incarnation() == 0 {
+	if d.Region.Incarnation() > 0 && d.Federation.Incarnation() == 0 {
 		federation = nil
 	}
 	return regions, federation
 }
 
-// noticeRemoval ends a node that was removed. It learns that from its replica of the map, and stays
+// NoticeRemoval ends a node that was removed. It learns that from its replica of the map, and stays
 // until its groups, which may need its vote until another has it, let go of it: their leaders do
 // not speak to it any more then. One that did not run when it was removed has no such map, so it
 // asks others. A map that is newer than its own and does not name it is proof, since names are not
 // given again.
-func (n *Node) noticeRemoval(ctx context.Context) error {
+func (d *Membership) NoticeRemoval(ctx context.Context) error {
 	tick := time.NewTicker(tendPeriod)
 	defer tick.Stop()
 	var asked time.Time
 	var noted *wire.Map
 	for {
-		if m := n.Map(); m != noted {
-			n.NoteAddrs(m)
+		if m := d.Map(); m != noted {
+			d.NoteAddrs(m)
 			noted = m
 		}
 		select {
@@ -59,20 +59,20 @@ func (n *Node) noticeRemoval(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		own, founded := n.Seat.Federation.Map()
-		if !founded || own.Version < n.Founding.Version {
+		own, founded := d.Federation.Map()
+		if !founded || own.Version < d.Founding.Version {
 			continue
 		}
-		if _, there := own.Node(n.ID); !there && n.letGo() {
+		if _, there := own.Node(d.ID); !there && d.letGo() {
 			return consensus.ErrRemoved
 		}
-		if n.FederationContact() < seat.ContactMax || time.Since(asked) < noticePeriod {
+		if d.FederationContact() < seat.ContactMax || time.Since(asked) < noticePeriod {
 			continue
 		}
 		asked = time.Now()
 		for _, i := range rand.Perm(len(own.Nodes))[:min(noticeAsked, len(own.Nodes))] {
 			other := own.Nodes[i].ID
-			if other != n.ID && n.removedBy(ctx, other, own.Version) {
+			if other != d.ID && d.removedBy(ctx, other, own.Version) {
 				return consensus.ErrRemoved
 			}
 		}
@@ -80,8 +80,8 @@ func (n *Node) noticeRemoval(ctx context.Context) error {
 }
 
 // letGo reports whether the groups' leaders have stopped to speak to this node.
-func (n *Node) letGo() bool {
-	for _, g := range []*consensus.Group{n.RegionGroup, n.FederationGroup} {
+func (d *Membership) letGo() bool {
+	for _, g := range []*consensus.Group{d.RegionGroup, d.FederationGroup} {
 		if silent := g.LastContact(); g.IsLeader() || silent >= 0 && silent < leaveAfter {
 			return false
 		}
@@ -90,21 +90,21 @@ func (n *Node) letGo() bool {
 }
 
 // removedBy asks a node for its map.
-func (n *Node) removedBy(ctx context.Context, id wire.NodeID, version uint64) bool {
+func (d *Membership) removedBy(ctx context.Context, id wire.NodeID, version uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var w wire.Welcome
-	err := n.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, &w)
-	if err != nil || w.Map.Federation != n.Founding.Federation {
+	err := d.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, &w)
+	if err != nil || w.Map.Federation != d.Founding.Federation {
 		return false
 	}
-	_, there := w.Map.Node(n.ID)
+	_, there := w.Map.Node(d.ID)
 	return !there && w.Map.Version > version
 }
 
-// maintenance says why this node is not to lead, as a reason of /health.
-func (n *Node) maintenance() []string {
-	if self, _ := n.Map().Node(n.ID); self.Maintenance != "" {
+// Maintenance says why this node is not to lead, as a reason of /health.
+func (d *Membership) Maintenance() []string {
+	if self, _ := d.Map().Node(d.ID); self.Maintenance != "" {
 		return []string{"maintenance: " + self.Maintenance}
 	}
 	return nil

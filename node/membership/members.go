@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"cmp"
@@ -17,35 +17,35 @@ const askWait = wire.OwnerWait
 const caughtUp = 1000
 
 // memberCalls are the calls about who takes part.
-func (n *Node) memberCalls() []seat.Call {
+func (d *Membership) memberCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodMembers, seat.Only(link.RoleNode).Or(link.RightObserver,
-			seat.Anywhere), seat.AnyNode, n.groupMembers),
-		seat.Answers(n.Seat, wire.MethodChangeMembers, seat.Operators(link.RightMember,
+		seat.Answers(d.Seat, wire.MethodMembers, seat.Only(link.RoleNode).Or(link.RightObserver,
+			seat.Anywhere), seat.AnyNode, d.groupMembers),
+		seat.Answers(d.Seat, wire.MethodChangeMembers, seat.Operators(link.RightMember,
 			seat.Asked(changedRegions)),
-			seat.FederationLeads, n.changeMembers).ByOne(seat.Judged),
-		seat.Answers(n.Seat, wire.MethodTransferLeadership, seat.Operators(link.RightOperator, seat.Here),
+			seat.FederationLeads, d.changeMembers).ByOne(seat.Judged),
+		seat.Answers(d.Seat, wire.MethodTransferLeadership, seat.Operators(link.RightOperator, seat.Here),
 			seat.AnyNode,
-			n.transferLeadership).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodConfirmMap, seat.Only(link.RoleNode), seat.FederationShows,
-			n.confirmMap),
-		seat.Administers[wire.JoinToken](n.Seat, wire.MethodPutToken,
+			d.transferLeadership).ByOne(seat.Undone),
+		seat.Answers(d.Seat, wire.MethodConfirmMap, seat.Only(link.RoleNode), seat.FederationShows,
+			d.confirmMap),
+		seat.Administers[wire.JoinToken](d.Seat, wire.MethodPutToken,
 			seat.Operators(link.RightMember, tokenRegions), "node token", wire.CmdToken).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodTokens, seat.Observers, seat.FederationShows, n.tokens),
+		seat.Answers(d.Seat, wire.MethodTokens, seat.Observers, seat.FederationShows, d.tokens),
 		// The only call of who joins; nodes pass it on.
-		seat.Answers(n.Seat, wire.MethodEnrol, seat.Only(link.RoleJoiner, link.RoleNode),
-			seat.AnyNode, n.enrol).Because("any node takes a joiner's question to the leader"),
-		seat.Answers(n.Seat, wire.MethodSign, seat.Operators(link.RightMember, enrolledRegion),
+		seat.Answers(d.Seat, wire.MethodEnrol, seat.Only(link.RoleJoiner, link.RoleNode),
+			seat.AnyNode, d.enrol).Because("any node takes a joiner's question to the leader"),
+		seat.Answers(d.Seat, wire.MethodSign, seat.Operators(link.RightMember, enrolledRegion),
 			seat.FederationLeads,
-			n.sign).ByOne(seat.Undone),
-		seat.Streams(wire.MethodSeed, seat.Only(link.RoleNode), (*wire.SeedFrame)(nil), n.seeds.serve),
+			d.sign).ByOne(seat.Undone),
+		seat.Streams(wire.MethodSeed, seat.Only(link.RoleNode), (*wire.SeedFrame)(nil), d.seeds.serve),
 	}
 }
 
 // groupMembers answers MethodMembers, when this node leads the group.
-func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupRef) (
+func (d *Membership) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupRef) (
 	*wire.GroupMembers, error) {
-	g := n.Group(ref.Group)
+	g := d.Group(ref.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", ref.Group)
 	}
@@ -53,25 +53,25 @@ func (n *Node) groupMembers(_ context.Context, _ link.Identity, ref *wire.GroupR
 	if err != nil {
 		return nil, err
 	}
-	return &wire.GroupMembers{Group: ref.Group, Leader: n.ID, List: list,
-		MapVersion: n.Map().Version}, nil
+	return &wire.GroupMembers{Group: ref.Group, Leader: d.ID, List: list,
+		MapVersion: d.Map().Version}, nil
 }
 
 // transferLeadership answers MethodTransferLeadership: on return without an error another node
 // leads the group, or an election is under way.
-func (n *Node) transferLeadership(ctx context.Context, from link.Identity,
+func (d *Membership) transferLeadership(ctx context.Context, from link.Identity,
 	h *wire.LeadershipTransfer) (*seat.None, error) {
-	g := n.Group(h.Group)
+	g := d.Group(h.Group)
 	if g == nil {
 		return nil, wire.Errorf(wire.NotFound, "no group %.70q here", h.Group)
 	}
 	if _, err := g.Progress(); err != nil {
 		return nil, err
 	}
-	if h.To == n.ID {
+	if h.To == d.ID {
 		return nil, wire.Errorf(wire.Conflict, "node %s leads group %s already", h.To, h.Group)
 	}
-	n.Log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
+	d.Log.Info("leadership is handed over on request", "group", h.Group, "to", h.To,
 		"operator", from.String())
 	if h.To == "" {
 		return nil, g.TransferLeadership(ctx)
@@ -81,9 +81,9 @@ func (n *Node) transferLeadership(ctx context.Context, from link.Identity,
 
 // confirmMap answers MethodConfirmMap with the version of the map as of all that was committed
 // before the call.
-func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.MapVersion,
-	error) {
-	m, ok := n.Seat.Federation.Map()
+func (d *Membership) confirmMap(ctx context.Context, _ link.Identity,
+	_ *seat.None) (*wire.MapVersion, error) {
+	m, ok := d.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
@@ -94,19 +94,19 @@ func (n *Node) confirmMap(ctx context.Context, _ link.Identity, _ *seat.None) (*
 // looks first how the groups are, and refuses what would leave one of them without a majority that
 // answers now. On return the change is in the federation's log; the leaders of the groups bring
 // their membership into line with it, see tend. The answer is the map as it then is.
-func (n *Node) changeMembers(ctx context.Context, from link.Identity, c *wire.MemberChange) (
+func (d *Membership) changeMembers(ctx context.Context, from link.Identity, c *wire.MemberChange) (
 	*wire.Map, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	// Two changes at once could both pass and together take a majority.
-	n.membersMu.Lock()
-	defer n.membersMu.Unlock()
-	if err := n.FederationGroup.Read(ctx); err != nil {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if err := d.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
 	if c.Successor != "" {
-		m, there, err := n.mayReplace(c)
+		m, there, err := d.mayReplace(c)
 		if err != nil {
 			return nil, err
 		}
@@ -116,37 +116,37 @@ func (n *Node) changeMembers(ctx context.Context, from link.Identity, c *wire.Me
 	}
 	dry := c.DryRun
 	c.DryRun, c.Successor = false, ""
-	if err := n.prepare(ctx, from, c, dry); err != nil {
+	if err := d.prepare(ctx, from, c, dry); err != nil {
 		return nil, err
 	}
 	if dry {
-		return n.planMembers(c)
+		return d.planMembers(c)
 	}
-	if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+	if _, err := d.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 		return nil, err
 	}
-	m, _ := n.Seat.Federation.Map()
+	m, _ := d.Federation.Map()
 	return m, nil
 }
 
-func (n *Node) planMembers(c *wire.MemberChange) (*wire.Map, error) {
+func (d *Membership) planMembers(c *wire.MemberChange) (*wire.Map, error) {
 	var list []*wire.MemberChange
-	if region := n.leaves(c); region != "" {
-		list = append(list, n.closing(region, true))
+	if region := d.leaves(c); region != "" {
+		list = append(list, d.closing(region, true))
 	}
-	return n.Seat.Federation.PlanMembers(append(list, c)...)
+	return d.Federation.PlanMembers(append(list, c)...)
 }
 
 // prepare completes a change and refuses it when the groups are not in a state for it.
-func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberChange,
+func (d *Membership) prepare(ctx context.Context, from link.Identity, c *wire.MemberChange,
 	dry bool) error {
-	m, ok := n.Seat.Federation.Map()
+	m, ok := d.Federation.Map()
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation is not founded yet")
 	}
-	left := n.leaves(c)
+	left := d.leaves(c)
 	if left != "" {
-		if err := n.empty(ctx, from, left, dry); err != nil {
+		if err := d.empty(ctx, from, left, dry); err != nil {
 			return err
 		}
 	}
@@ -157,17 +157,17 @@ func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberCh
 			return nil // the state tells a node that was from one that never was
 		}
 		if left == "" { // its group, which holds nothing, ends with it otherwise
-			if err := n.mayTakeVote(ctx, m, node); err != nil {
+			if err := d.mayTakeVote(ctx, m, node); err != nil {
 				return err
 			}
 		}
-		return n.replaceVoter(m, node, c.RemoveNode)
+		return d.replaceVoter(m, node, c.RemoveNode)
 	case c.Node != nil && c.Node.SetNonvoter && c.Node.Nonvoter:
 		if node, ok := m.Node(c.Node.ID); ok {
-			return n.mayTakeVote(ctx, m, node)
+			return d.mayTakeVote(ctx, m, node)
 		}
 	case len(c.Voters) > 0:
-		progress, err := n.FederationGroup.Progress()
+		progress, err := d.FederationGroup.Progress()
 		if err != nil {
 			return err
 		}
@@ -178,11 +178,11 @@ func (n *Node) prepare(ctx context.Context, from link.Identity, c *wire.MemberCh
 
 // mayTakeVote refuses when the region's group, without the node, had no majority that answers its
 // leader now.
-func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) error {
+func (d *Membership) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) error {
 	if r, _ := m.RegionByID(node.Region); r.Closing {
 		return nil // it holds nothing
 	}
-	group, err := n.askMembers(ctx, m, node.Region)
+	group, err := d.askMembers(ctx, m, node.Region)
 	if err != nil {
 		return wire.Errorf(wire.Conflict, "region %s cannot say whether it could do without %s: "+
 			"%s", node.Region, node.ID, wire.AsError(err).Error())
@@ -202,12 +202,12 @@ func (n *Node) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) err
 }
 
 // askMembers asks a region's leader for the group's membership.
-func (n *Node) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID) (
+func (d *Membership) askMembers(ctx context.Context, m *wire.Map, region wire.RegionID) (
 	*wire.GroupMembers, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	group := new(wire.GroupMembers)
-	return group, n.CallRegion(ctx, region, wire.MethodMembers,
+	return group, d.CallRegion(ctx, region, wire.MethodMembers,
 		&wire.GroupRef{Group: seat.RegionGroup(region)}, group)
 }
 
@@ -234,17 +234,17 @@ func majorityAnswers(group string, voters []wire.NodeID, progress []wire.GroupMe
 
 // replaceVoter names the federation's voters without a node that leaves: those of before, and in
 // the node's place one that answers and has the log, of the region with the fewest voters.
-func (n *Node) replaceVoter(m *wire.Map, leaving wire.Node, c *wire.NodeRemoval) error {
+func (d *Membership) replaceVoter(m *wire.Map, leaving wire.Node, c *wire.NodeRemoval) error {
 	c.Voters = nil
 	if !leaving.Voter {
 		return nil
 	}
-	progress, err := n.FederationGroup.Progress()
+	progress, err := d.FederationGroup.Progress()
 	if err != nil {
 		return err
 	}
 	leaves := func(node wire.Node) bool { return node.ID == leaving.ID }
-	if c.Voters, err = chooseVoters(m, leaves, n.ID, progress); err != nil {
+	if c.Voters, err = chooseVoters(m, leaves, d.ID, progress); err != nil {
 		return err
 	}
 	return majorityAnswers(seat.FederationGroup, c.Voters, progress)
@@ -328,19 +328,19 @@ func rank(a, b bool) int {
 
 // leaves names the region that a change closes, or takes off the map, or the last node of; empty
 // when the change does neither, or the region is closing already.
-func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
-	m := n.Map()
+func (d *Membership) leaves(c *wire.MemberChange) wire.RegionID {
+	m := d.Map()
 	region := c.RemoveRegion
 	switch {
 	case c.PutRegion != nil && c.PutRegion.Closing:
 		region = c.PutRegion.ID
 	case c.RemoveNode != nil:
 		node, ok := m.Node(c.RemoveNode.ID)
-		if !ok || len(n.NodesOf(node.Region)) > 1 {
+		if !ok || len(d.NodesOf(node.Region)) > 1 {
 			return ""
 		}
 		region = node.Region
-	case len(n.NodesOf(region)) > 0:
+	case len(d.NodesOf(region)) > 0:
 		return "" // refused for its nodes
 	}
 	r, ok := m.RegionByID(region)
@@ -350,8 +350,8 @@ func (n *Node) leaves(c *wire.MemberChange) wire.RegionID {
 	return region
 }
 
-func (n *Node) closing(region wire.RegionID, closing bool) *wire.MemberChange {
-	r, _ := n.Map().RegionByID(region)
+func (d *Membership) closing(region wire.RegionID, closing bool) *wire.MemberChange {
+	r, _ := d.Map().RegionByID(region)
 	return &wire.MemberChange{PutRegion: &wire.RegionChange{ID: r.ID, Tag: r.Tag,
 		Closing: closing}}
 }
@@ -359,28 +359,28 @@ func (n *Node) closing(region wire.RegionID, closing bool) *wire.MemberChange {
 // empty closes a region, so that it can claim nothing any more, and looks whether it owns a code,
 // or any spool has something for it or of it. One that does is opened again, and the change
 // refused: citizens' messages would be lost.
-func (n *Node) empty(ctx context.Context, from link.Identity, region wire.RegionID,
+func (d *Membership) empty(ctx context.Context, from link.Identity, region wire.RegionID,
 	dry bool) error {
 	if !dry {
-		c := n.closing(region, true)
-		if _, err := n.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
+		c := d.closing(region, true)
+		if _, err := d.Administrate(ctx, from, c.Action(), wire.CmdMembers, c); err != nil {
 			return err
 		}
 	}
-	owned, err := n.Seat.Federation.Owned(ctx, region)
+	owned, err := d.Federation.Owned(ctx, region)
 	switch {
 	case err == nil && owned > 0:
 		err = wire.Errorf(wire.Conflict, "region %s owns the codes of %d citizens: move them to "+
 			"other regions first", region, owned)
 	case err == nil:
-		err = n.spool.CheckEmpty(ctx, region)
+		err = d.cfg.CheckSpools(ctx, region)
 	}
 	if err == nil {
 		return nil
 	}
 	if !dry {
-		c := n.closing(region, false)
-		if _, again := n.Administrate(ctx, from, "region reopen", wire.CmdMembers, c); again != nil {
+		c := d.closing(region, false)
+		if _, again := d.Administrate(ctx, from, "region reopen", wire.CmdMembers, c); again != nil {
 			return wire.Errorf(wire.AsError(again).Code, "region %s stays closing: %s", region,
 				wire.AsError(again).Error())
 		}

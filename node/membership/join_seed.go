@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -39,15 +39,16 @@ func (j *joining) seed(ctx context.Context) (err error) {
 	if err := j.dir.CheckOwner(joined.owner()); err != nil {
 		return err
 	}
-	n := &seat.Seat{ID: joined.ID, RegionID: joined.Region, Founding: joined.Map, Dir: j.dir,
+	at := &seat.Seat{ID: joined.ID, RegionID: joined.Region, Founding: joined.Map, Dir: j.dir,
 		Log: j.cfg.Logger, Hasher: wire.NewHasher(joined.DirectoryKey)}
-	if n.Coder, err = wire.NewCoder(1); err != nil {
+	if at.Coder, err = wire.NewCoder(1); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Close()) }()
-	cfg := Config{FS: j.cfg.FS, DirectoryKey: joined.DirectoryKey}
-	cfg.setDefaults()
-	if err := n.OpenStates(cfg.states()); err != nil {
+	defer func() { err = errors.Join(err, at.Close()) }()
+	err = at.OpenStates(seat.StateConfig{Key: joined.DirectoryKey, FS: j.cfg.FS,
+		EraseAfter: seat.EraseAfter, RejectionRetention: seat.RejectionRetention,
+		KeepMoved: seat.KeepMoved})
+	if err != nil {
 		return err
 	}
 	l, stop, err := j.nodeLink(ctx)
@@ -64,13 +65,13 @@ func (j *joining) seed(ctx context.Context) (err error) {
 			home = append(home, node.Addr)
 		}
 	}
-	f := &fetch{j: j, l: l, group: seat.FederationGroup, state: n.Federation,
+	f := &fetch{j: j, l: l, group: seat.FederationGroup, state: at.Federation,
 		nodes: append(home[:len(home):len(home)], all...)}
 	if err := f.run(ctx); err != nil {
 		return err
 	}
 	if !joined.Founds && len(home) > 0 {
-		f := &fetch{j: j, l: l, group: seat.RegionGroup(joined.Region), state: n.Region, nodes: home}
+		f := &fetch{j: j, l: l, group: seat.RegionGroup(joined.Region), state: at.Region, nodes: home}
 		if err := f.run(ctx); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 // renewals are the certificates that are asked for in this node's region, while it leads. They are
 // in memory only: after a change of leader they are asked for again.
 type renewals struct {
-	n *Node
+	*seat.Seat
 
 	mu      sync.Mutex
 	term    uint64 // of what is below; another one's is forgotten
@@ -43,28 +43,28 @@ type renewalAsked struct {
 	done   chan struct{}
 }
 
-func newRenewals(n *Node) *renewals {
-	return &renewals{n: n, waiting: map[string]*renewalAsked{}, changed: make(chan struct{})}
+func newRenewals(at *seat.Seat) *renewals {
+	return &renewals{Seat: at, waiting: map[string]*renewalAsked{}, changed: make(chan struct{})}
 }
 
 // renewalCalls are the calls about certificates that are renewed unattended. The region's leader
 // answers them from its memory; see lead.
-func (n *Node) renewalCalls() []seat.Call {
+func (d *Membership) renewalCalls() []seat.Call {
 	renewers := seat.Operators(link.RightMember, seat.Here)
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodAskRenewal, seat.Only(link.RoleNode, link.RoleGateway),
-			seat.AnyNode, n.renewals.ask), // for itself only
-		seat.Answers(n.Seat, wire.MethodListRenewals, renewers, seat.AnyNode, n.renewals.list),
-		seat.Answers(n.Seat, wire.MethodSettleRenewal, renewers, seat.AnyNode,
-			n.renewals.settle).ByOne(seat.Undone),
+		seat.Answers(d.Seat, wire.MethodAskRenewal, seat.Only(link.RoleNode, link.RoleGateway),
+			seat.AnyNode, d.renewals.ask), // for itself only
+		seat.Answers(d.Seat, wire.MethodListRenewals, renewers, seat.AnyNode, d.renewals.list),
+		seat.Answers(d.Seat, wire.MethodSettleRenewal, renewers, seat.AnyNode,
+			d.renewals.settle).ByOne(seat.Undone),
 	}
 }
 
 // lead refuses on a node that does not lead its region, and forgets what was asked of it when it
 // led before. On success r.mu is held.
 func (r *renewals) lead() error {
-	g := r.n.RegionGroup
-	if leader, _ := g.Leader(); leader != r.n.ID {
+	g := r.RegionGroup
+	if leader, _ := g.Leader(); leader != r.ID {
 		return &wire.Error{Code: wire.NotLeader, Leader: leader}
 	}
 	term := g.Status().Term
@@ -83,16 +83,16 @@ func (r *renewals) lead() error {
 // ask answers MethodAskRenewal. Whoever it is from gets a certificate of itself only.
 func (r *renewals) ask(ctx context.Context, from link.Identity, a *wire.AskRenewal) (
 	*wire.Renewal, error) {
-	id, err := renewal.Check(a, r.n.Link.Judge)
+	id, err := renewal.Check(a, r.Link.Judge)
 	switch {
 	case err != nil:
 		return nil, err
 	case id != from:
 		return nil, wire.Errorf(wire.Forbidden, "%s asks for a certificate of %s", from, id)
-	case id.Region != r.n.RegionID:
-		return nil, wire.Errorf(wire.Forbidden, "%s is not of region %s", id, r.n.RegionID)
+	case id.Region != r.RegionID:
+		return nil, wire.Errorf(wire.Forbidden, "%s is not of region %s", id, r.RegionID)
 	}
-	if err := renewal.OnMap(r.n.Map(), id); err != nil {
+	if err := renewal.OnMap(r.Map(), id); err != nil {
 		return nil, err
 	}
 	w, err := r.enter(id.String(), a)
@@ -105,7 +105,7 @@ func (r *renewals) ask(ctx context.Context, from link.Identity, a *wire.AskRenew
 	case <-w.done:
 	case <-patience.C:
 	case <-ctx.Done():
-	case <-r.n.Stopping:
+	case <-r.Stopping:
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +169,7 @@ func (r *renewals) list(ctx context.Context, _ link.Identity, _ *seat.None) (*wi
 		case <-changed:
 		case <-patience.C:
 			over = true
-		case <-r.n.Stopping:
+		case <-r.Stopping:
 			over = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -194,7 +194,7 @@ func (r *renewals) settle(_ context.Context, _ link.Identity, s *wire.SettleRene
 		return nil, err
 	}
 	if len(s.Certificate) > 0 {
-		id, err := r.n.Link.Judge(s.Certificate)
+		id, err := r.Link.Judge(s.Certificate)
 		if err != nil {
 			return nil, err
 		}
@@ -242,34 +242,34 @@ func (r *renewals) concern() string {
 		strings.Join(late[:min(len(late), 4)], ", "))
 }
 
-// openHolder makes what renews this node's own certificate; nil: others do.
-func (n *Node) openHolder() (err error) {
-	if n.cfg.Renew == (renewal.Files{}) {
+// HoldCertificate makes what renews this node's own certificate; nil: others do.
+func (d *Membership) HoldCertificate() (err error) {
+	if d.cfg.Renew == (renewal.Files{}) {
 		return nil
 	}
-	n.holder, err = renewal.NewHolder(renewal.Config{Files: n.cfg.Renew,
-		Certificate: n.cfg.Certificate, Judge: n.Link.Judge, Ask: n.askRenewal, Logger: n.Log,
-		Registerer: n.cfg.Registerer})
+	d.holder, err = renewal.NewHolder(renewal.Config{Files: d.cfg.Renew,
+		Certificate: d.cfg.Certificate, Judge: d.Link.Judge, Ask: d.askRenewal, Logger: d.Log,
+		Registerer: d.cfg.Registerer})
 	return err
 }
 
-// keepCertificate renews this node's own certificate until ctx ends.
-func (n *Node) keepCertificate(ctx context.Context) error {
-	if n.holder == nil {
+// KeepCertificate renews this node's own certificate until ctx ends.
+func (d *Membership) KeepCertificate(ctx context.Context) error {
+	if d.holder == nil {
 		return nil
 	}
-	return n.holder.Run(ctx)
+	return d.holder.Run(ctx)
 }
 
 // askRenewal asks the region's leader, which may be this node.
-func (n *Node) askRenewal(ctx context.Context, a *wire.AskRenewal) (*wire.Renewal, error) {
-	leader, known := n.RegionGroup.Leader()
+func (d *Membership) askRenewal(ctx context.Context, a *wire.AskRenewal) (*wire.Renewal, error) {
+	leader, known := d.RegionGroup.Leader()
 	if !known {
 		return nil, wire.Errorf(wire.Unavailable, "the region has no leader")
 	}
-	if leader == n.ID {
-		return n.renewals.ask(ctx, n.Link.Self(), a)
+	if leader == d.ID {
+		return d.renewals.ask(ctx, d.Link.Self(), a)
 	}
 	r := new(wire.Renewal)
-	return r, n.CallNode(ctx, leader, wire.MethodAskRenewal, a, r)
+	return r, d.CallNode(ctx, leader, wire.MethodAskRenewal, a, r)
 }

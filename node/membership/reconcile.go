@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"cmp"
@@ -31,7 +31,7 @@ const (
 // change is made only when the federation's leader confirms that this replica of the map is the
 // newest: by an older one a leader would take out who has just come in.
 type tender struct {
-	n      *Node
+	*Membership
 	group  *consensus.Group
 	wanted func(*wire.Map) []consensus.Member
 
@@ -45,11 +45,11 @@ type tender struct {
 	absent map[wire.NodeID]time.Time
 }
 
-// tendRegion and tendFederation are duties of the groups' leaders.
-func (n *Node) tendRegion(ctx context.Context) error {
-	return n.tend(ctx, n.RegionGroup, 0, func(m *wire.Map) (list []consensus.Member) {
+// TendRegion and TendFederation are duties of the groups' leaders.
+func (d *Membership) TendRegion(ctx context.Context) error {
+	return d.tend(ctx, d.RegionGroup, 0, func(m *wire.Map) (list []consensus.Member) {
 		for _, node := range m.Nodes {
-			if node.Region == n.RegionID {
+			if node.Region == d.RegionID {
 				list = append(list, consensus.Member{Node: node.ID, Voter: !node.Nonvoter})
 			}
 		}
@@ -57,8 +57,8 @@ func (n *Node) tendRegion(ctx context.Context) error {
 	})
 }
 
-func (n *Node) tendFederation(ctx context.Context) error {
-	return n.tend(ctx, n.FederationGroup, leaveAfter,
+func (d *Membership) TendFederation(ctx context.Context) error {
+	return d.tend(ctx, d.FederationGroup, leaveAfter,
 		func(m *wire.Map) (list []consensus.Member) {
 			for _, node := range m.Nodes {
 				list = append(list, consensus.Member{Node: node.ID, Voter: node.Voter})
@@ -67,9 +67,9 @@ func (n *Node) tendFederation(ctx context.Context) error {
 		})
 }
 
-func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Duration,
+func (d *Membership) tend(ctx context.Context, group *consensus.Group, leave time.Duration,
 	wanted func(*wire.Map) []consensus.Member) error {
-	t := &tender{n: n, group: group, wanted: wanted, leave: leave,
+	t := &tender{Membership: d, group: group, wanted: wanted, leave: leave,
 		since: map[wire.NodeID]time.Time{}, gone: map[wire.NodeID]time.Time{},
 		absent: map[wire.NodeID]time.Time{}}
 	tick := time.NewTicker(tendPeriod)
@@ -82,7 +82,7 @@ func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Dura
 		}
 		err := t.round(ctx)
 		if err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.Log.Warn("the group's membership waits", "group", group.Status().Group,
+			d.Log.Warn("the group's membership waits", "group", group.Status().Group,
 				"reason", err.Error())
 		}
 	}
@@ -90,7 +90,7 @@ func (n *Node) tend(ctx context.Context, group *consensus.Group, leave time.Dura
 
 // round makes at most one change.
 func (t *tender) round(ctx context.Context) error {
-	m, founded := t.n.Seat.Federation.Map()
+	m, founded := t.Federation.Map()
 	if !founded || t.group.Ready() != nil {
 		return nil
 	}
@@ -110,18 +110,18 @@ func (t *tender) round(ctx context.Context) error {
 	}
 	change, what, node := t.next(ctx, have, want)
 	if change == nil {
-		if t.group == t.n.FederationGroup {
-			return t.n.growVoters(ctx, m, have)
+		if t.group == t.FederationGroup {
+			return t.growVoters(ctx, m, have)
 		}
 		return nil
 	}
-	if err := t.n.mapIsNewest(ctx, m.Version); err != nil {
+	if err := t.mapIsNewest(ctx, m.Version); err != nil {
 		return err
 	}
 	if err := change(ctx, node); err != nil {
 		return err
 	}
-	t.n.Log.Info("the group's membership changed", "group", t.group.Status().Group, "member", node,
+	t.Log.Info("the group's membership changed", "group", t.group.Status().Group, "member", node,
 		"change", what)
 	return nil
 }
@@ -134,7 +134,7 @@ func (t *tender) keepUnknown(have []wire.GroupMember, want []consensus.Member) (
 		if _, listed := memberOf(want, h.Node); listed {
 			continue
 		}
-		removed, err := t.n.Seat.Federation.Removed(h.Node)
+		removed, err := t.Federation.Removed(h.Node)
 		if err != nil {
 			return nil, err
 		}
@@ -175,16 +175,16 @@ func memberOf(list []consensus.Member, id wire.NodeID) (consensus.Member, bool) 
 // not on the map, as when a restored federation has forgotten it: nobody would find the leader.
 func (t *tender) giveWay(ctx context.Context, m *wire.Map, have []wire.GroupMember,
 	want []consensus.Member) (handed bool, err error) {
-	self, there := m.Node(t.n.ID)
-	place, _ := memberOf(want, t.n.ID)
+	self, there := m.Node(t.ID)
+	place, _ := memberOf(want, t.ID)
 	if there && place.Voter && self.Maintenance == "" || time.Now().Before(t.resting) {
 		return false, nil
 	}
-	to := successor(t.n.ID, m, have, want)
+	to := successor(t.ID, m, have, want)
 	if to == "" {
 		return false, nil // better led from here than not at all
 	}
-	t.n.Log.Info("leadership is handed over", "group", t.group.Status().Group, "to", to,
+	t.Log.Info("leadership is handed over", "group", t.group.Status().Group, "to", to,
 		"maintenance", self.Maintenance != "")
 	if err := t.group.TransferTo(ctx, to); err != nil {
 		t.resting = time.Now().Add(settledFor)
@@ -230,7 +230,7 @@ func (t *tender) next(ctx context.Context, have []wire.GroupMember, want []conse
 	}
 	for _, h := range have {
 		w, listed := memberOf(want, h.Node)
-		if h.Node == t.n.ID {
+		if h.Node == t.ID {
 			continue // who leads is removed by the next leader
 		}
 		// A vote is not taken while another one is about to come in its place.
@@ -274,7 +274,7 @@ func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
 		if time.Now().Before(t.absent[w.Node]) {
 			continue
 		}
-		if t.n.runs(ctx, w.Node) {
+		if t.runs(ctx, w.Node) {
 			return w.Node
 		}
 		t.absent[w.Node] = time.Now().Add(absentPause)
@@ -286,17 +286,17 @@ func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
 // runs reports whether a node that is on the map and not yet in the group serves. Before that it
 // may be fetching a copy of the state, behind which the group's log has to go on: the library
 // would begin with the entries that come now, and then look for the end of a log that is not there.
-func (n *Node) runs(ctx context.Context, id wire.NodeID) bool {
+func (d *Membership) runs(ctx context.Context, id wire.NodeID) bool {
 	ctx, cancel := context.WithTimeout(ctx, tendPeriod)
 	defer cancel()
-	err := n.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, nil)
+	err := d.CallNode(ctx, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion}, nil)
 	return err == nil || errors.Is(err, wire.NotReady)
 }
 
 // mapIsNewest asks the federation's leader whether there is a newer map than version.
-func (n *Node) mapIsNewest(ctx context.Context, version uint64) error {
+func (d *Membership) mapIsNewest(ctx context.Context, version uint64) error {
 	var newest wire.MapVersion
-	if err := n.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest); err != nil {
+	if err := d.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest); err != nil {
 		return err
 	}
 	if newest.Version != version {
@@ -308,17 +308,17 @@ func (n *Node) mapIsNewest(ctx context.Context, version uint64) error {
 
 // growVoters names more voters of the federation's group once there are nodes enough: a federation
 // that began with one or two has one voter.
-func (n *Node) growVoters(ctx context.Context, m *wire.Map, have []wire.GroupMember) error {
-	if len(m.Nodes) < wire.VotersMin || len(n.Voters()) >= wire.VotersMin {
+func (d *Membership) growVoters(ctx context.Context, m *wire.Map, have []wire.GroupMember) error {
+	if len(m.Nodes) < wire.VotersMin || len(d.Voters()) >= wire.VotersMin {
 		return nil
 	}
-	n.membersMu.Lock()
-	defer n.membersMu.Unlock()
+	d.changing.Lock()
+	defer d.changing.Unlock()
 	nobody := func(wire.Node) bool { return false }
-	voters, err := chooseVoters(m, nobody, n.ID, have)
+	voters, err := chooseVoters(m, nobody, d.ID, have)
 	if err != nil {
 		return nil // not enough of them answer yet
 	}
 	slices.SortFunc(voters, cmp.Compare)
-	return n.FederationQueue.Do(ctx, wire.CmdMembers, &wire.MemberChange{Voters: voters}, nil)
+	return d.FederationQueue.Do(ctx, wire.CmdMembers, &wire.MemberChange{Voters: voters}, nil)
 }

@@ -1,4 +1,4 @@
-package node
+package membership
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 )
 
 // tokens answers MethodTokens.
-func (n *Node) tokens(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.JoinTokens,
+func (d *Membership) tokens(ctx context.Context, _ link.Identity, _ *seat.None) (*wire.JoinTokens,
 	error) {
-	list, err := n.Seat.Federation.Tokens()
+	list, err := d.Federation.Tokens()
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (n *Node) tokens(ctx context.Context, _ link.Identity, _ *seat.None) (*wire
 // enrol answers MethodEnrol: a node that holds a token asks for its certificate, and asks again
 // until it is signed. Any node takes the question to the federation's leader. Only the hash of the
 // secret is logged.
-func (n *Node) enrol(ctx context.Context, from link.Identity, q *wire.EnrolRequest) (
+func (d *Membership) enrol(ctx context.Context, from link.Identity, q *wire.EnrolRequest) (
 	*wire.JoinToken, error) {
 	id, err := requested(q.Request)
 	if err != nil {
@@ -35,27 +35,27 @@ func (n *Node) enrol(ctx context.Context, from link.Identity, q *wire.EnrolReque
 	if from.Role == link.RoleJoiner && (id.Name != from.Name || id.Region != from.Region) {
 		return nil, wire.Errorf(wire.Forbidden, "%s asks for the certificate of %s", from, id)
 	}
-	if err := n.CheckFederates(); err != nil {
+	if err := d.CheckFederates(); err != nil {
 		if from.Role == link.RoleJoiner {
 			k := new(wire.JoinToken)
-			return k, n.CallFederation(ctx, wire.MethodEnrol, q, k)
+			return k, d.CallFederation(ctx, wire.MethodEnrol, q, k)
 		}
 		return nil, err
 	}
-	if err := n.FederationGroup.Read(ctx); err != nil { // a new leader may not have the token yet
+	if err := d.FederationGroup.Read(ctx); err != nil { // a new leader may not have the token yet
 		return nil, err
 	}
 	hash := sha256.Sum256(q.Secret[:])
-	k, err := n.Seat.Federation.Token(hash)
+	k, err := d.Federation.Token(hash)
 	if err != nil {
 		return nil, err
 	}
-	if k.Node != id.Node() || k.Region != id.Region || id.Federation != n.Founding.Federation {
+	if k.Node != id.Node() || k.Region != id.Region || id.Federation != d.Founding.Federation {
 		return nil, wire.Errorf(wire.Forbidden, "the token is for node %s of region %s", k.Node,
 			k.Region)
 	}
 	if !bytes.Equal(k.Request, q.Request) {
-		err := n.FederationQueue.Do(ctx, wire.CmdEnrol,
+		err := d.FederationQueue.Do(ctx, wire.CmdEnrol,
 			&wire.Enrolment{Hash: hash, Node: k.Node, Request: q.Request}, k)
 		if err != nil {
 			return nil, err
@@ -82,22 +82,22 @@ func requested(request []byte) (id link.Identity, err error) {
 
 // sign answers MethodSign: an operator brings the certificate that a node asked for, and with it
 // the node onto the map.
-func (n *Node) sign(ctx context.Context, from link.Identity, e *wire.Enrolment) (*seat.None,
+func (d *Membership) sign(ctx context.Context, from link.Identity, e *wire.Enrolment) (*seat.None,
 	error) {
-	n.membersMu.Lock()
-	defer n.membersMu.Unlock()
-	if err := n.FederationGroup.Read(ctx); err != nil {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if err := d.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	k, err := n.Seat.Federation.Token(e.Hash)
+	k, err := d.Federation.Token(e.Hash)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSigned(k, e.Certificate, n.Now()); err != nil {
+	if err := checkSigned(k, e.Certificate, d.Now()); err != nil {
 		return nil, err
 	}
 	e.Node, e.Request = k.Node, nil
-	_, err = n.Administrate(ctx, from, "node sign", wire.CmdEnrol, e)
+	_, err = d.Administrate(ctx, from, "node sign", wire.CmdEnrol, e)
 	return nil, err
 }
 
@@ -132,13 +132,13 @@ func checkSigned(k *wire.JoinToken, certificate []byte, now wire.Time) error {
 
 // tokenRegions are the region that a join token is for and that of the token of the same name which
 // it takes the place of.
-func tokenRegions(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+func tokenRegions(at *seat.Seat, req []byte) ([]wire.RegionID, error) {
 	var t wire.JoinToken
 	if err := wire.Decode(req, &t); err != nil {
 		return nil, err
 	}
 	regions := seat.Just(t.Region)
-	tokens, err := n.Federation.Tokens()
+	tokens, err := at.Federation.Tokens()
 	if err != nil {
 		return nil, err
 	}
@@ -151,12 +151,12 @@ func tokenRegions(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
 }
 
 // enrolledRegion is the region that the token of a certificate is for.
-func enrolledRegion(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+func enrolledRegion(at *seat.Seat, req []byte) ([]wire.RegionID, error) {
 	var e wire.Enrolment
 	if err := wire.Decode(req, &e); err != nil {
 		return nil, err
 	}
-	token, err := n.Federation.Token(e.Hash)
+	token, err := at.Federation.Token(e.Hash)
 	if err != nil { // none: the call says so
 		return seat.Just(link.AllRegions), nil
 	}
