@@ -6,4 +6,4 @@ import "github.com/staffetta/staffetta/wire"
 
 // The place of a planted bug, see internal/planted. This build has none.
 
-func (n *Node) plantedAck([]byte, *wire.Block) []byte { return nil }
+func (c *citizens) plantedAck([]byte, *wire.Block) []byte { return nil }

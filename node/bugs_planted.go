@@ -12,15 +12,15 @@ import (
 )
 
 // plantedAck answers a block whose records will be delivered, and logs it later.
-func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
+func (c *citizens) plantedAck(entry []byte, b *wire.Block) []byte {
 	if !planted.Is(planted.AckBeforeFsync) {
 		return nil
 	}
 	out := wire.Outcomes{List: make([]wire.Outcome, len(b.Records))}
 	for i := range b.Records {
 		rec := &b.Records[i]
-		p, err := n.Seat.Region.SenderProfile(wire.SenderProfileQuery{
-			Recipient: rec.RecipientUnder(n.Hasher), Service: rec.Service})
+		p, err := c.Region.SenderProfile(wire.SenderProfileQuery{
+			Recipient: rec.RecipientUnder(c.Hasher), Service: rec.Service})
 		if rec.IsDigest() || !rec.Idempotency.IsZero() || err != nil || !p.Allowed {
 			return nil
 		}
@@ -29,7 +29,7 @@ func (n *Node) plantedAck(entry []byte, b *wire.Block) []byte {
 	}
 	entry = bytes.Clone(entry)
 	time.AfterFunc(30*time.Millisecond, func() {
-		n.RegionGroup.Propose(context.Background(), entry)
+		c.RegionGroup.Propose(context.Background(), entry)
 	})
 	return wire.Encode(&out)
 }

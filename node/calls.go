@@ -8,7 +8,6 @@ import (
 
 // calls is the table: what each duty answers.
 func (n *Node) calls() []seat.Call {
-	return slices.Concat(n.citizenCalls(), n.moveCalls(), n.copyCalls(), n.slotCalls(),
-		n.spool.Calls(), n.federationCalls(), n.members.Calls(),
-		n.recovery.Calls(), n.reportCalls(), n.desk.Calls(), n.witness.Calls())
+	return slices.Concat(n.citizens.calls(), n.transfer.Calls(), n.spool.Calls(),
+		n.services.calls(), n.members.Calls(), n.recovery.Calls(), n.desk.Calls(), n.witness.Calls())
 }

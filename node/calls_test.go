@@ -21,7 +21,7 @@ import (
 func TestCallsAreThoseOfWire(t *testing.T) {
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		c := n.Table[m]
+		c := n.seat.Table[m]
 		if c == nil {
 			t.Errorf("%s (%d) is not answered", declared.Name, m)
 			continue
@@ -44,12 +44,12 @@ func TestCallsAreThoseOfWire(t *testing.T) {
 			}
 		}
 	}
-	for m := range n.Table {
+	for m := range n.seat.Table {
 		if m.Call() == nil {
 			t.Errorf("method %d is answered and not declared", m)
 		}
 	}
-	if got, want := len(n.Link.Methods()), len(n.Table); got != want {
+	if got, want := len(n.seat.Link.Methods()), len(n.seat.Table); got != want {
 		t.Errorf("%d calls are registered, %d are in the table", got, want)
 	}
 }
@@ -59,7 +59,7 @@ func TestCallsOfBytes(t *testing.T) {
 	var got []string
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		if c := n.Table[m]; c != nil && c.Request == nil && c.Reply == nil {
+		if c := n.seat.Table[m]; c != nil && c.Request == nil && c.Reply == nil {
 			got = append(got, declared.Name)
 		}
 	}
@@ -73,7 +73,7 @@ func TestCallsOfBytes(t *testing.T) {
 func TestSites(t *testing.T) {
 	n := made(t)
 	for m, declared := range wire.Methods() {
-		c := n.Table[m]
+		c := n.seat.Table[m]
 		var sites []seat.Site
 		switch reads := m.ReadOnly(); {
 		case declared.Group == wire.OfRegion && reads:
@@ -103,16 +103,16 @@ func TestGuards(t *testing.T) {
 		_, err := c.Answer(ctx, link.Identity{Role: link.RoleNode, Region: "lazio"}, nil)
 		return err
 	}
-	for m, c := range n.Table {
+	for m, c := range n.seat.Table {
 		if c.At != seat.AnyNode && !errors.Is(ask(c), wire.NotLeader) {
 			t.Errorf("%s: got %v, want not the leader", m.Call().Name, ask(c))
 		}
 	}
-	restored := *n.Founding
+	restored := *n.seat.Founding
 	restored.Regions = slices.Clone(restored.Regions)
 	restored.Regions[0].Incarnation = 1
-	n.Founding = &restored
-	for m, c := range n.Table {
+	n.seat.Founding = &restored
+	for m, c := range n.seat.Table {
 		ofRegion := c.At == seat.RegionLeads || c.At == seat.RegionDecides || c.At == seat.RegionShows
 		if ofRegion && !errors.Is(ask(c), wire.NotReady) {
 			t.Errorf("%s: got %v, want not ready", m.Call().Name, ask(c))
@@ -127,7 +127,7 @@ func TestAskers(t *testing.T) {
 	for _, kind := range wire.CommandKinds() {
 		logged[reflect.TypeOf(kind.Request)] = true
 	}
-	for m, c := range n.Table {
+	for m, c := range n.seat.Table {
 		name, by := m.Call().Name, func(r link.Role) bool { return slices.Contains(c.By.Roles, r) }
 		changes := !m.ReadOnly()
 		if by(link.RoleOperator) != (c.By.Regions != nil) {
@@ -160,7 +160,7 @@ func TestSessionsAreLookedAt(t *testing.T) {
 		wire.MethodMove, wire.MethodAbortMove} // look themselves: an operator's have none
 	n := made(t)
 	looked := 0
-	for m, c := range n.Table {
+	for m, c := range n.seat.Table {
 		if m.ReadOnly() || c.Request == nil || slices.Contains(others, m) {
 			continue
 		}

@@ -22,19 +22,7 @@
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages
 //	federation.go   the calls on owners, services, keys and the feed
-//	claim.go        the leader drives claims and directory updates
-//	handover.go     what an anchor hands over, and its import
-//	owners.go       the leader holds the region's log against the directory, all the time
-//	move.go         citizens' moves: the calls, and what a new owner takes
-//	movedrive.go    the leader drives moves away from its region
-//	movecopy.go     what a move's old region still has, fetched after a restore
-//	movestats.go    the moves' metrics
-//	deal.go         of which slots the region decides, and dealing them
-//	slots.go        anchor slots: granted, taken over, handed over
 //	duties.go       what a leader does unasked: slots, expiry, erasure, founding
-//	status.go       health and status
-//	restore_compare.go  a restored region's codes are compared with the directory
-//	restore_report.go   a region's codes are reported to a restored federation
+//	status.go       health and status: what hinders a node, and what stops it
 //	ending.go       why a node ends, whether for good, and what to do
-//	health.go       what hinders a node and does not stop it
 package node

@@ -26,21 +26,21 @@ const (
 func (n *Node) leadRegion(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.desk.KeepVersion(ctx) })
-	g.Go(func() error { return n.desk.CompareReplicas(ctx, seat.RegionGroup(n.RegionID)) })
-	g.Go(func() error { return n.reportOwnership(ctx) })
+	g.Go(func() error { return n.desk.CompareReplicas(ctx, seat.RegionGroup(n.seat.RegionID)) })
+	g.Go(func() error { return n.transfer.ReportOwnership(ctx) })
 	g.Go(func() error { return n.recovery.KeepCopyKeys(ctx) })
-	if !n.Persist(ctx, n.reconcile) {
+	if !n.seat.Persist(ctx, n.transfer.Reconcile) {
 		return g.Wait()
 	}
 	g.Go(func() error {
-		if !n.Persist(ctx, n.grantSlots) {
+		if !n.seat.Persist(ctx, n.transfer.GrantSlots) {
 			return nil
 		}
-		return n.claims.run(ctx)
+		return n.transfer.DriveClaims(ctx)
 	})
-	g.Go(func() error { return (&moves{n: n}).run(ctx) })
-	g.Go(func() error { return n.owners.run(ctx) })
-	g.Go(func() error { return n.leadSlots(ctx) })
+	g.Go(func() error { return n.transfer.DriveMoves(ctx) })
+	g.Go(func() error { return n.transfer.CompareOwners(ctx) })
+	g.Go(func() error { return n.transfer.LeadSlots(ctx) })
 	g.Go(func() error { return n.keepHouse(ctx) })
 	g.Go(func() error { return n.spool.KeepKeys(ctx) })
 	g.Go(func() error { return n.spool.RelayAll(ctx) })
@@ -49,15 +49,15 @@ func (n *Node) leadRegion(ctx context.Context) error {
 
 // leadFederation is what the federation's leader does unasked: it founds the federation.
 func (n *Node) leadFederation(ctx context.Context) error {
-	n.Persist(ctx, func(ctx context.Context) error {
-		if err := n.FederationGroup.Read(ctx); err != nil {
+	n.seat.Persist(ctx, func(ctx context.Context) error {
+		if err := n.seat.FederationGroup.Read(ctx); err != nil {
 			return err
 		}
-		if _, founded := n.Seat.Federation.Map(); founded {
+		if _, founded := n.seat.Federation.Map(); founded {
 			return nil
 		}
-		n.Log.Info("founding the federation", "federation", n.Founding.Federation)
-		return n.FederationQueue.Do(ctx, wire.CmdFound, n.Founding, nil)
+		n.seat.Log.Info("founding the federation", "federation", n.seat.Founding.Federation)
+		return n.seat.FederationQueue.Do(ctx, wire.CmdFound, n.seat.Founding, nil)
 	})
 	return n.desk.CompareReplicas(ctx, seat.FederationGroup)
 }
@@ -70,16 +70,16 @@ func (n *Node) announce(ctx context.Context) error {
 	nothing := wire.Encode(&wire.Commands{})
 	for {
 		select {
-		case <-n.FederationQueue.Applied:
+		case <-n.seat.FederationQueue.Applied:
 		case <-ctx.Done():
 			return nil
 		}
-		entry, err := n.FederationLog.Stamp(ctx, wire.CommandsEntry, nothing)
+		entry, err := n.seat.FederationLog.Stamp(ctx, wire.CommandsEntry, nothing)
 		if err == nil {
-			_, err = n.FederationGroup.Propose(ctx, entry)
+			_, err = n.seat.FederationGroup.Propose(ctx, entry)
 		}
 		if err != nil && ctx.Err() == nil {
-			n.Log.Debug("a change was not announced", "reason", err.Error())
+			n.seat.Log.Debug("a change was not announced", "reason", err.Error())
 		}
 	}
 }
@@ -96,31 +96,31 @@ func (n *Node) keepHouse(ctx context.Context) error {
 		}
 		err := n.houseRound(ctx)
 		if err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.Log.LogAttrs(ctx, slog.LevelWarn, "due work failed",
+			n.seat.Log.LogAttrs(ctx, slog.LevelWarn, "due work failed",
 				slog.String("reason", err.Error()))
 		}
 	}
 }
 
 func (n *Node) houseRound(ctx context.Context) error {
-	if err := n.CheckLeads(); err != nil {
+	if err := n.seat.CheckLeads(); err != nil {
 		return err
 	}
-	now, err := n.RegionTime(ctx)
+	now, err := n.seat.RegionTime(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.expire(ctx, now), n.spool.Expire(ctx, now), n.eraseRemains(ctx, now),
-		n.eraseStranded(ctx), n.forgetRefused(ctx), n.eraseDue(ctx, now))
+	return errors.Join(n.citizens.expire(ctx, now), n.spool.Expire(ctx, now),
+		n.transfer.KeepHouse(ctx, now), n.citizens.eraseDue(ctx, now))
 }
 
-func (n *Node) expire(ctx context.Context, now wire.Time) error {
+func (c *citizens) expire(ctx context.Context, now wire.Time) error {
 	for range expiriesBatch { // each moves expiry on by an hour at most
-		expire, due := n.Seat.Region.Expire(now)
+		expire, due := c.Region.Expire(now)
 		if !due {
 			break
 		}
-		if err := n.RegionQueue.Do(ctx, wire.CmdExpire, &expire, nil); err != nil {
+		if err := c.RegionQueue.Do(ctx, wire.CmdExpire, &expire, nil); err != nil {
 			return err
 		}
 	}
@@ -129,15 +129,15 @@ func (n *Node) expire(ctx context.Context, now wire.Time) error {
 
 // eraseDue rewrites the blocks whose refused content is due, until none is or this look's share
 // is done. One that fails ends the look after its batch, and is tried again at the next.
-func (n *Node) eraseDue(ctx context.Context, now wire.Time) error {
+func (c *citizens) eraseDue(ctx context.Context, now wire.Time) error {
 	for done := 0; done < erasuresMax; {
-		erasures, err := n.Seat.Region.DueErasures(now, erasuresBatch)
+		erasures, err := c.Region.DueErasures(now, erasuresBatch)
 		if err != nil || len(erasures) == 0 {
 			return err
 		}
 		var errs []error
 		for i := range erasures {
-			errs = append(errs, n.RegionQueue.Do(ctx, wire.CmdErase, &erasures[i], nil))
+			errs = append(errs, c.RegionQueue.Do(ctx, wire.CmdErase, &erasures[i], nil))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err

@@ -51,7 +51,7 @@ func TestEraseDue(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
-	n := &Node{Seat: &seat.Seat{Region: state, RegionQueue: q}}
+	n := &citizens{Seat: &seat.Seat{Region: state, RegionQueue: q}}
 
 	code, token := fiscalcode.Code("RSSMRA80A01H501U"), wire.TokenHash{1}
 	to := wire.NewHasher(key).Recipient(code)

@@ -125,7 +125,7 @@ func (n *Node) noteDivergence(err error) error {
 	if !errors.Is(err, consensus.ErrDiverged) {
 		return nil
 	}
-	return n.Dir.MarkDiverged(err.Error())
+	return n.seat.Dir.MarkDiverged(err.Error())
 }
 
 // noteRemoval makes the end of a node that was removed final.
@@ -133,9 +133,9 @@ func (n *Node) noteRemoval(err error) error {
 	if !errors.Is(err, consensus.ErrRemoved) {
 		return err
 	}
-	if noted := n.Dir.Removed(); noted != nil {
-		n.Log.Error("the data directory could not be marked", "reason", noted)
+	if noted := n.seat.Dir.Removed(); noted != nil {
+		n.seat.Log.Error("the data directory could not be marked", "reason", noted)
 	}
 	return fmt.Errorf("node %s was removed from the federation and does not come back: %w",
-		n.ID, consensus.ErrRemoved)
+		n.seat.ID, consensus.ErrRemoved)
 }

@@ -22,71 +22,79 @@ const (
 	spreadPoll = 20 * time.Millisecond
 )
 
-// federationCalls are the calls that any node answers from its replica of the federation group, and
+// services answers what gateways need to know of the federation, and takes what operators and
+// regions' leaders put there.
+type services struct {
+	*seat.Seat
+	key   wire.DirectoryKey
+	admit func(link.Identity) *wire.Error
+}
+
+// calls are the calls that any node answers from its replica of the federation group, and
 // those of operators and other nodes that its leader answers. The directory key, by which fiscal
 // codes are told from their hashes, is in the answer to Hello for operators with RightData only.
-func (n *Node) federationCalls() []seat.Call {
+func (d *services) calls() []seat.Call {
 	lookers := seat.Only(link.RoleGateway).Or(link.RightObserver, seat.Anywhere)
 	administrators := seat.Operators(link.RightOperator,
 		seat.Everywhere) // institutions are no region's
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodHello, seat.Only(link.RoleGateway,
-			link.RoleNode).Or(link.RightObserver, seat.Anywhere), seat.AnyNode, n.hello),
-		seat.Answers(n.Seat, wire.MethodGetMap, lookers, seat.AnyNode, n.getMap),
-		seat.Answers(n.Seat, wire.MethodResolve, lookers, seat.AnyNode, n.resolve),
-		seat.Answers(n.Seat, wire.MethodServiceByKey, lookers, seat.AnyNode, func(_ context.Context,
+		seat.Answers(d.Seat, wire.MethodHello, seat.Only(link.RoleGateway,
+			link.RoleNode).Or(link.RightObserver, seat.Anywhere), seat.AnyNode, d.hello),
+		seat.Answers(d.Seat, wire.MethodGetMap, lookers, seat.AnyNode, d.getMap),
+		seat.Answers(d.Seat, wire.MethodResolve, lookers, seat.AnyNode, d.resolve),
+		seat.Answers(d.Seat, wire.MethodServiceByKey, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
-			return n.Seat.Federation.ServiceByKey(q.Key)
-		}), seat.Answers(n.Seat, wire.MethodServiceByID, lookers, seat.AnyNode, func(_ context.Context,
+			return d.Federation.ServiceByKey(q.Key)
+		}), seat.Answers(d.Seat, wire.MethodServiceByID, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByID) (*wire.ServiceAccess, error) {
-			return n.Seat.Federation.ServiceByID(q.ID)
+			return d.Federation.ServiceByID(q.ID)
 		}),
-		seat.Streams(wire.MethodFeed, seat.Only(link.RoleGateway), (*wire.FeedFrame)(nil), n.feed),
-		seat.Answers(n.Seat, wire.MethodFederation, seat.Only(link.RoleNode), seat.FederationLeads,
-			n.directory),
+		seat.Streams(wire.MethodFeed, seat.Only(link.RoleGateway), (*wire.FeedFrame)(nil), d.feed),
+		seat.Answers(d.Seat, wire.MethodFederation, seat.Only(link.RoleNode), seat.FederationLeads,
+			d.directory),
 
-		seat.Administers[wire.Institution](n.Seat, wire.MethodPutInstitution, administrators,
+		seat.Administers[wire.Institution](d.Seat, wire.MethodPutInstitution, administrators,
 			"institution put", wire.CmdPutInstitution).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodSetKey, administrators, seat.FederationLeads,
-			n.setKey).ByOne(seat.Urgent),
-		seat.Answers(n.Seat, wire.MethodPutService, administrators, seat.FederationLeads,
-			n.putService).ByOne(seat.Undone),
+		seat.Answers(d.Seat, wire.MethodSetKey, administrators, seat.FederationLeads,
+			d.setKey).ByOne(seat.Urgent),
+		seat.Answers(d.Seat, wire.MethodPutService, administrators, seat.FederationLeads,
+			d.putService).ByOne(seat.Undone),
 	}
 }
 
-func (n *Node) hello(ctx context.Context, from link.Identity, h *wire.Hello) (
+func (d *services) hello(ctx context.Context, from link.Identity, h *wire.Hello) (
 	*wire.Welcome, error) {
 	if h.Version != wire.ProtocolVersion {
 		return nil, wire.Errorf(wire.UnknownKind, "relay protocol %d, %d is spoken here",
 			h.Version, wire.ProtocolVersion)
 	}
-	m, ok := n.Seat.Federation.Map()
+	m, ok := d.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
-	w := &wire.Welcome{Version: wire.ProtocolVersion, Node: n.ID, Region: n.RegionID,
-		Key: n.cfg.DirectoryKey, Map: *m}
-	if from.Role == link.RoleOperator && !n.MayReadData(link.GrantsIn(ctx)) {
+	w := &wire.Welcome{Version: wire.ProtocolVersion, Node: d.ID, Region: d.RegionID,
+		Key: d.key, Map: *m}
+	if from.Role == link.RoleOperator && !d.MayReadData(link.GrantsIn(ctx)) {
 		w.Key = wire.DirectoryKey{}
 	}
 	return w, nil
 }
 
-func (n *Node) getMap(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Map, error) {
-	m, ok := n.Seat.Federation.Map()
+func (d *services) getMap(_ context.Context, _ link.Identity, _ *seat.None) (*wire.Map, error) {
+	m, ok := d.Federation.Map()
 	if !ok {
 		return nil, wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
 	return m, nil
 }
 
-func (n *Node) resolve(_ context.Context, _ link.Identity, q *wire.Resolve) (*wire.Resolved,
+func (d *services) resolve(_ context.Context, _ link.Identity, q *wire.Resolve) (*wire.Resolved,
 	error) {
 	if len(q.Recipients) > wire.ResolveMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d recipients, %d allowed", len(q.Recipients),
 			wire.ResolveMax)
 	}
-	index, entries, err := n.Seat.Federation.Resolve(nil, q.Recipients)
+	index, entries, err := d.Federation.Resolve(nil, q.Recipients)
 	if err != nil {
 		return nil, err
 	}
@@ -94,16 +102,16 @@ func (n *Node) resolve(_ context.Context, _ link.Identity, q *wire.Resolve) (*wi
 }
 
 // feed streams the changes of the replica to a gateway until it goes away.
-func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
+func (d *services) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 	send func([]byte) error) error {
 	beat := time.NewTicker(feedPeriod)
 	defer beat.Stop()
 	for from := f.From; ; {
-		if err := n.members.Admit(to); err != nil { // it was taken off the map meanwhile
+		if err := d.admit(to); err != nil { // it was taken off the map meanwhile
 			return err
 		}
-		frame, changed := n.Seat.Federation.Feed(from)
-		frame.ContactMillis = uint64(n.FederationContact().Milliseconds())
+		frame, changed := d.Federation.Feed(from)
+		frame.ContactMillis = uint64(d.FederationContact().Milliseconds())
 		if err := send(wire.Encode(frame)); err != nil {
 			return err
 		}
@@ -113,7 +121,7 @@ func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 		case <-beat.C:
 		case <-ctx.Done():
 			return nil
-		case <-n.Stopping:
+		case <-d.Stopping:
 			return wire.Errorf(wire.NotReady, "the node is stopping")
 		}
 	}
@@ -121,7 +129,7 @@ func (n *Node) feed(ctx context.Context, to link.Identity, f *wire.Feed,
 
 // directory answers MethodFederation: a region's leader brings the directory up to date. A node
 // speaks for its own region only.
-func (n *Node) directory(ctx context.Context, from link.Identity, ops *wire.DirectoryOps) (
+func (d *services) directory(ctx context.Context, from link.Identity, ops *wire.DirectoryOps) (
 	*wire.DirectoryResults, error) {
 	if len(ops.List) > wire.CommandsMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d operations", len(ops.List))
@@ -131,12 +139,12 @@ func (n *Node) directory(ctx context.Context, from link.Identity, ops *wire.Dire
 			return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 		}
 	}
-	if v := n.Seat.Federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
+	if v := d.Federation.ActiveVersion(); ops.Incarnation > 0 && v < wire.VersionIncarnations {
 		return nil, wire.Errorf(wire.NotReady, "a region that was restored needs active version %d "+
 			"of the federation, it is %d", wire.VersionIncarnations, v)
 	}
 	var results wire.DirectoryResults
-	if err := n.FederationQueue.Do(ctx, directoryKind(ops), ops, &results); err != nil {
+	if err := d.FederationQueue.Do(ctx, directoryKind(ops), ops, &results); err != nil {
 		return nil, err
 	}
 	return &results, nil
@@ -154,28 +162,29 @@ func directoryKind(ops *wire.DirectoryOps) wire.CommandKind {
 
 // setKey answers MethodSetKey, in the audit by what it means. On return every node that hears from
 // this leader has it; until then it is to be asked again, which logs nothing more.
-func (n *Node) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (*seat.None, error) {
+func (d *services) setKey(ctx context.Context, from link.Identity, k *wire.SetKey) (*seat.None,
+	error) {
 	action := "key rotate"
 	if k.Hash == (wire.KeyHash{}) {
 		action = "key revoke"
 	}
-	if err := n.FederationGroup.Read(ctx); err != nil {
+	if err := d.FederationGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	s, err := n.Seat.Federation.ServiceByID(k.Service)
+	s, err := d.Federation.ServiceByID(k.Service)
 	if err != nil || k.Name > wire.SecondaryKey || s.Service.Keys[k.Name] != k.Hash {
-		if _, err := n.Administrate(ctx, from, action, wire.CmdSetKey, k); err != nil {
+		if _, err := d.Administrate(ctx, from, action, wire.CmdSetKey, k); err != nil {
 			return nil, err
 		}
 	}
-	return nil, n.spread(ctx)
+	return nil, d.spread(ctx)
 }
 
 // spread waits until every member of the federation's group that answers has the log as it is now.
-func (n *Node) spread(ctx context.Context) error {
-	index := n.Seat.Federation.Position().Index
+func (d *services) spread(ctx context.Context) error {
+	index := d.Federation.Position().Index
 	for end := time.Now().Add(spreadWait); ; {
-		lacking, err := n.FederationGroup.MembersBehind(index)
+		lacking, err := d.FederationGroup.MembersBehind(index)
 		if err != nil || len(lacking) == 0 {
 			return err
 		}
@@ -191,18 +200,18 @@ func (n *Node) spread(ctx context.Context) error {
 
 // putService answers MethodPutService. The codes of authorized recipients are hashed and sealed
 // here, before anything is logged.
-func (n *Node) putService(ctx context.Context, from link.Identity, spec *wire.ServiceSpec) (
+func (d *services) putService(ctx context.Context, from link.Identity, spec *wire.ServiceSpec) (
 	*seat.None, error) {
-	s, err := federation.NewService(*spec, n.Hasher)
+	s, err := federation.NewService(*spec, d.Hasher)
 	if err != nil {
 		return nil, err
 	}
 	// Sealing is random. The same recipients stay as they are sealed, so that the same put again
 	// changes nothing.
-	before, err := n.Seat.Federation.ServiceByID(s.ID)
+	before, err := d.Federation.ServiceByID(s.ID)
 	if err == nil && slices.Equal(before.Service.AuthorizedRecipients, s.AuthorizedRecipients) {
 		s.SealedRecipients = before.Service.SealedRecipients
 	}
-	_, err = n.Administrate(ctx, from, "service put", wire.CmdPutService, s)
+	_, err = d.Administrate(ctx, from, "service put", wire.CmdPutService, s)
 	return nil, err
 }

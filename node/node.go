@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/node/datadir"
@@ -18,6 +16,7 @@ import (
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/node/spool"
+	"github.com/staffetta/staffetta/node/transfer"
 	"github.com/staffetta/staffetta/node/witness"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -26,20 +25,17 @@ import (
 
 // Node is one relay node. Its exported methods may be called concurrently.
 type Node struct {
-	*seat.Seat
 	// Set at construction.
+	seat     *seat.Seat
 	cfg      Config
-	blocks   sync.Pool // of *wire.Block, to decode submissions into
+	citizens *citizens
+	services *services
 	witness  *witness.Witness
-	claims   *claims
-	owners   *owners
+	transfer *transfer.Transfer
 	spool    *spool.Spool
-	deals    *seat.Contact // when this replica was last known to have every deal of slots
 	desk     *operate.Desk
 	members  *membership.Membership
 	recovery *recovery.Recovery
-
-	fit atomic.Pointer[fit] // of slots
 }
 
 // New opens the data directory, both states and both groups, or says why it cannot: an Ending.
@@ -54,12 +50,10 @@ func New(cfg Config) (*Node, error) {
 }
 
 func open(cfg Config) (_ *Node, err error) {
-	n := &Node{Seat: &seat.Seat{ID: cfg.ID, RegionID: cfg.Region, Founding: cfg.Founding,
+	n := &Node{seat: &seat.Seat{ID: cfg.ID, RegionID: cfg.Region, Founding: cfg.Founding,
 		Version: cfg.Version, Log: cfg.Logger, Clock: cfg.Now, Uptime: cfg.Uptime,
-		Stopping: make(chan struct{}), Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg,
-		blocks: sync.Pool{New: func() any { return new(wire.Block) }}}
-	n.deals = seat.NewContact(cfg.Uptime, seat.LongAgo)
-	n.Dir, err = datadir.Open(cfg.Dir, datadir.Owner{Format: datadir.Format, Node: cfg.ID,
+		Stopping: make(chan struct{}), Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg}
+	n.seat.Dir, err = datadir.Open(cfg.Dir, datadir.Owner{Format: datadir.Format, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
 	if err != nil {
 		return nil, err
@@ -69,30 +63,31 @@ func open(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if err := n.Dir.CheckMarks(); err != nil {
+	if err := n.seat.Dir.CheckMarks(); err != nil {
 		return nil, err
 	}
-	n.desk, err = operate.New(n.Seat, operate.Config{Dir: cfg.Dir, Disk: cfg.Disk,
+	n.desk, err = operate.New(n.seat, operate.Config{Dir: cfg.Dir, Disk: cfg.Disk,
 		BallastBytes: cfg.BallastBytes, Space: cfg.Space, Program: cfg.Program, Joined: cfg.Joined,
 		Founds: cfg.Founds, Certificate: cfg.Certificate, Problem: cfg.Problem, Health: n.Health,
 		Spool: func() []wire.SpoolStatus { return n.spool.Status() }})
 	if err != nil {
 		return nil, err
 	}
-	n.Disk = n.desk.Room()
-	if err := n.OpenContact(); err != nil {
+	n.seat.Disk = n.desk.Room()
+	if err := n.seat.OpenContact(); err != nil {
 		return nil, err
 	}
-	if n.witness, err = witness.New(n.Seat); err != nil {
+	if n.witness, err = witness.New(n.seat); err != nil {
 		return nil, err
 	}
-	if n.Coder, err = wire.NewCoder(2); err != nil {
+	if n.seat.Coder, err = wire.NewCoder(2); err != nil {
 		return nil, err
 	}
+	n.makeDuties()
 	if err := n.openLink(); err != nil {
 		return nil, err
 	}
-	if err := n.OpenStates(cfg.states()); err != nil {
+	if err := n.seat.OpenStates(cfg.states()); err != nil {
 		return nil, err
 	}
 	n.members.TakeTrust()
@@ -100,7 +95,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if n.cfg.Stores == nil {
-		if err := n.Dir.Founded(); err != nil {
+		if err := n.seat.Dir.Founded(); err != nil {
 			return nil, err
 		}
 	}
@@ -108,37 +103,42 @@ func open(cfg Config) (_ *Node, err error) {
 	return n, nil
 }
 
-func (n *Node) openLink() error {
-	n.members = membership.New(n.Seat, membership.Config{Joined: n.cfg.Joined, Founds: n.cfg.Founds,
+// makeDuties makes what asks for the link, the states and the groups when these are there.
+func (n *Node) makeDuties() {
+	n.members = membership.New(n.seat, membership.Config{Joined: n.cfg.Joined, Founds: n.cfg.Founds,
 		Renew: n.cfg.Renew, Certificate: n.cfg.Certificate, Registerer: n.cfg.Registerer,
 		CheckSpools: func(ctx context.Context, r wire.RegionID) error {
 			return n.spool.CheckEmpty(ctx, r)
 		}})
+	n.recovery = recovery.New(n.seat)
+	n.transfer = transfer.New(n.seat)
+	n.citizens = newCitizens(n.seat, n.transfer)
+	n.services = &services{Seat: n.seat, key: n.cfg.DirectoryKey, admit: n.members.Admit}
+	n.spool = spool.New(n.seat, n.cfg.Spool, n.transfer)
+}
+
+func (n *Node) openLink() error {
 	key, err := n.resetKey()
 	if err != nil {
 		return err
 	}
-	n.Link, err = link.New(link.Config{
-		Federation: n.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
-		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.Addr,
-		ResetKey: key, Admit: n.members.Admit, Permit: n.Permit,
-		Logger: n.Log, Registerer: n.cfg.Registerer,
+	n.seat.Link, err = link.New(link.Config{
+		Federation: n.seat.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
+		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.seat.Addr,
+		ResetKey: key, Admit: n.members.Admit, Permit: n.seat.Permit,
+		Logger: n.seat.Log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
 		return err
 	}
-	self := n.Link.Self()
-	if self.Role != link.RoleNode || self.Name != string(n.ID) ||
-		self.Region != n.RegionID {
+	self := n.seat.Link.Self()
+	if self.Role != link.RoleNode || self.Name != string(n.seat.ID) ||
+		self.Region != n.seat.RegionID {
 		return fmt.Errorf("the certificate is for %s, not for node %s of region %s", self,
-			n.ID, n.RegionID)
+			n.seat.ID, n.seat.RegionID)
 	}
-	n.Leaders = link.NewLeaders(n.Link)
-	n.recovery = recovery.New(n.Seat)
-	n.owners = &owners{n: n}
-	n.claims = &claims{n: n, waits: make(map[wire.Recipient][]chan error)}
-	n.spool = spool.New(n.Seat, n.cfg.Spool, n)
-	n.Answer(n.calls())
+	n.seat.Leaders = link.NewLeaders(n.seat.Link)
+	n.seat.Answer(n.calls())
 	return n.members.HoldCertificate()
 }
 
@@ -146,7 +146,7 @@ func (n *Node) openLink() error {
 func (n *Node) resetKey() (*[32]byte, error) {
 	const name = "reset.key"
 	key := new([32]byte)
-	b, err := n.Dir.Read(name)
+	b, err := n.seat.Dir.Read(name)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (n *Node) resetKey() (*[32]byte, error) {
 		return key, nil
 	}
 	rand.Read(key[:])
-	if err := datadir.WriteSynced(n.Dir.Path, name, key[:]); err != nil {
+	if err := datadir.WriteSynced(n.seat.Dir.Path, name, key[:]); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	return key, nil
@@ -165,12 +165,12 @@ func (n *Node) openGroups() (err error) {
 	regionMembers, federationMembers := n.members.Founders()
 	open := func(group, dir string, members []consensus.Member, state replica) (
 		*consensus.Group, error) {
-		joined := n.cfg.Joined && !n.Dir.IsFounded()
-		cfg := consensus.Config{Group: group, Self: n.ID, Dir: n.Dir.Sub(dir, "log"),
+		joined := n.cfg.Joined && !n.seat.Dir.IsFounded()
+		cfg := consensus.Config{Group: group, Self: n.seat.ID, Dir: n.seat.Dir.Sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
-			Seeded: joined || n.Dir.Restored(dir), Incarnation: state.Incarnation(),
-			Transport: n.witness.Between(n.Link.Raft(link.Incarnated(group, state.Incarnation()))),
-			Logger:    n.Log, Now: n.cfg.Now, Uptime: n.Uptime, Timing: n.cfg.Timing(group),
+			Seeded: joined || n.seat.Dir.Restored(dir), Incarnation: state.Incarnation(),
+			Transport: n.witness.Between(n.seat.Link.Raft(link.Incarnated(group, state.Incarnation()))),
+			Logger:    n.seat.Log, Now: n.cfg.Now, Uptime: n.seat.Uptime, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
 		if n.cfg.Stores != nil {
 			cfg.Stores = n.cfg.Stores(group)
@@ -179,25 +179,27 @@ func (n *Node) openGroups() (err error) {
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
-		return g, n.Dir.Begun(dir)
+		return g, n.seat.Dir.Begun(dir)
 	}
-	n.FederationGroup, err = open(seat.FederationGroup, "federation", federationMembers,
-		n.Seat.Federation)
+	n.seat.FederationGroup, err = open(seat.FederationGroup, "federation", federationMembers,
+		n.seat.Federation)
 	if err != nil {
 		return err
 	}
-	n.RegionGroup, err = open(seat.RegionGroup(n.RegionID), "region", regionMembers, n.Seat.Region)
+	n.seat.RegionGroup, err = open(seat.RegionGroup(n.seat.RegionID), "region", regionMembers,
+		n.seat.Region)
 	if err != nil {
 		return err
 	}
-	n.FederationLog = seat.NewTimed(n.FederationGroup, n.Seat.Federation, n.Now,
+	n.seat.FederationLog = seat.NewTimed(n.seat.FederationGroup, n.seat.Federation, n.seat.Now,
 		wire.CmdConfirmFederationTime)
-	n.RegionLog = seat.NewTimed(n.RegionGroup, n.Seat.Region, n.Now, wire.CmdConfirmTime)
-	n.FederationQueue = seat.NewQueue(n.FederationGroup, n.FederationLog.Stamp)
-	n.FederationQueue.Applied = make(chan struct{}, 1)
-	n.FederationQueue.Active = n.Seat.Federation.ActiveVersion
-	n.RegionQueue = seat.NewQueue(n.RegionGroup, n.RegionLog.Stamp)
-	n.RegionQueue.Active = n.Seat.Region.ActiveVersion
+	n.seat.RegionLog = seat.NewTimed(n.seat.RegionGroup, n.seat.Region, n.seat.Now,
+		wire.CmdConfirmTime)
+	n.seat.FederationQueue = seat.NewQueue(n.seat.FederationGroup, n.seat.FederationLog.Stamp)
+	n.seat.FederationQueue.Applied = make(chan struct{}, 1)
+	n.seat.FederationQueue.Active = n.seat.Federation.ActiveVersion
+	n.seat.RegionQueue = seat.NewQueue(n.seat.RegionGroup, n.seat.RegionLog.Stamp)
+	n.seat.RegionQueue.Active = n.seat.Region.ActiveVersion
 	return nil
 }
 
@@ -209,11 +211,11 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopGroups()
 	g, ctx := errgroup.WithContext(ctx)
 	base, baseCtx := errgroup.WithContext(groups)
-	base.Go(func() error { return n.Dir.NoteDamage("region", n.RegionGroup.Run(baseCtx)) })
+	base.Go(func() error { return n.seat.Dir.NoteDamage("region", n.seat.RegionGroup.Run(baseCtx)) })
 	base.Go(func() error {
-		return n.Dir.NoteDamage("federation", n.FederationGroup.Run(baseCtx))
+		return n.seat.Dir.NoteDamage("federation", n.seat.FederationGroup.Run(baseCtx))
 	})
-	base.Go(func() error { return n.Link.Run(baseCtx) })
+	base.Go(func() error { return n.seat.Link.Run(baseCtx) })
 	g.Go(func() error { // what ends below ends what is above
 		select {
 		case <-baseCtx.Done():
@@ -222,30 +224,34 @@ func (n *Node) Run(ctx context.Context) error {
 			return nil
 		}
 	})
-	g.Go(func() error { return n.RegionQueue.Run(ctx) })
-	g.Go(func() error { return n.FederationQueue.Run(ctx) })
+	g.Go(func() error { return n.seat.RegionQueue.Run(ctx) })
+	g.Go(func() error { return n.seat.FederationQueue.Run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.members.FollowTrust(ctx) })
 	g.Go(func() error { return n.members.KeepCertificate(ctx) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.leadRegion) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.leadFederation) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.RegionGroup, n.members.TendRegion) })
-	g.Go(func() error { return n.WhileLeading(ctx, n.FederationGroup, n.members.TendFederation) })
+	g.Go(func() error { return n.seat.WhileLeading(ctx, n.seat.RegionGroup, n.leadRegion) })
+	g.Go(func() error { return n.seat.WhileLeading(ctx, n.seat.FederationGroup, n.leadFederation) })
+	g.Go(func() error { return n.seat.WhileLeading(ctx, n.seat.RegionGroup, n.members.TendRegion) })
+	g.Go(func() error {
+		return n.seat.WhileLeading(ctx, n.seat.FederationGroup,
+			n.members.TendFederation)
+	})
 	g.Go(func() error { return n.witness.Run(ctx) })
 	g.Go(func() error { return n.members.NoticeRemoval(ctx) })
 	g.Go(func() error { return n.desk.WatchDisk(ctx) })
 	g.Go(func() error { return n.recovery.WatchIncarnations(ctx) })
 	g.Go(func() error { return n.desk.KeepFormat(ctx) })
-	g.Go(func() error { return n.KeepContact(ctx) })
+	g.Go(func() error { return n.seat.KeepContact(ctx) })
 	g.Go(func() error {
-		return n.Dir.NoteDamage("region", fatal(ctx, "region state", n.Seat.Region.Err()))
+		return n.seat.Dir.NoteDamage("region", fatal(ctx, "region state", n.seat.Region.Err()))
 	})
 	g.Go(func() error {
-		return n.Dir.NoteDamage("federation", fatal(ctx, "federation state", n.Seat.Federation.Err()))
+		return n.seat.Dir.NoteDamage("federation", fatal(ctx, "federation state",
+			n.seat.Federation.Err()))
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		close(n.Stopping)
+		close(n.seat.Stopping)
 		return nil
 	})
 	err := g.Wait()
@@ -270,28 +276,27 @@ func (n *Node) close() error {
 	if n.members != nil {
 		n.members.Close()
 	}
-	return errors.Join(n.Seat.Close(), n.Dir.Close())
+	return errors.Join(n.seat.Close(), n.seat.Dir.Close())
 }
 
 func (n *Node) registerMetrics() {
 	n.cfg.Registerer.MustRegister(n.desk.Metrics()...)
-	n.cfg.Registerer.MustRegister(n.moveMetrics()...)
-	n.cfg.Registerer.MustRegister(n.owners.metrics()...)
+	n.cfg.Registerer.MustRegister(n.transfer.Metrics()...)
 	n.cfg.Registerer.MustRegister(
-		n.Seat.Region.Store().Collector(), n.Seat.Federation.Collector(), n.spool.Collector())
+		n.seat.Region.Store().Collector(), n.seat.Federation.Collector(), n.spool.Collector())
 }
 
 // View is everything that the node knows of itself.
 func (n *Node) View() *wire.NodeStatus { return n.desk.View() }
 
 // Region is the replica of the region's state, for checkers.
-func (n *Node) Region() *region.State { return n.Seat.Region }
+func (n *Node) Region() *region.State { return n.seat.Region }
 
 // Spool is what waits here for regions that are away, for checkers.
 func (n *Node) Spool() *spool.Spool { return n.spool }
 
 // Federation is the replica of the federation's state, for checkers.
-func (n *Node) Federation() *federation.State { return n.Seat.Federation }
+func (n *Node) Federation() *federation.State { return n.seat.Federation }
 
 // replica is a group's state as a node opens it.
 type replica interface {

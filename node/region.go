@@ -3,65 +3,89 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// citizenCalls are the calls on this region's citizens and messages.
-func (n *Node) citizenCalls() []seat.Call {
+// owners says who owns codes.
+type owners interface {
+	// Anchors reports whether this region may decide about an unclaimed code of a slot.
+	Anchors(s wire.Slot) bool
+	// CheckArriving refuses a login of a citizen who is on the way to this region.
+	CheckArriving(r wire.Recipient) error
+	// Claim returns when this region owns the code, or says who does.
+	Claim(ctx context.Context, r wire.Recipient) error
+	// Disown makes NotOwner of what is not this region's to say.
+	Disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome
+}
+
+// citizens answers about this region's citizens and messages, and takes what is sent to them.
+type citizens struct {
+	*seat.Seat
+	owners owners
+	blocks sync.Pool // of *wire.Block, to decode submissions into
+}
+
+func newCitizens(at *seat.Seat, owners owners) *citizens {
+	return &citizens{Seat: at, owners: owners,
+		blocks: sync.Pool{New: func() any { return new(wire.Block) }}}
+}
+
+// calls are the calls on this region's citizens and messages.
+func (c *citizens) calls() []seat.Call {
 	gateways := seat.Only(link.RoleGateway)
 	return []seat.Call{
-		seat.Raw(n.Seat, wire.MethodSubmit, gateways, seat.RegionLeads, n.submit),
-		seat.Answers(n.Seat, wire.MethodLogin, gateways, seat.RegionLeads, n.login),
-		seat.Answers(n.Seat, wire.MethodRelease, seat.Only(link.RoleNode), seat.RegionLeads, n.release),
+		seat.Raw(c.Seat, wire.MethodSubmit, gateways, seat.RegionLeads, c.submit),
+		seat.Answers(c.Seat, wire.MethodLogin, gateways, seat.RegionLeads, c.login),
 
-		seat.Changes[wire.Logout, seat.None](n.Seat, wire.MethodLogout, wire.CmdLogout, nil),
-		seat.Changes[wire.SetProfile, wire.Profile](n.Seat, wire.MethodSetProfile, wire.CmdSetProfile,
+		seat.Changes[wire.Logout, seat.None](c.Seat, wire.MethodLogout, wire.CmdLogout, nil),
+		seat.Changes[wire.SetProfile, wire.Profile](c.Seat, wire.MethodSetProfile, wire.CmdSetProfile,
 			func(q *wire.SetProfile) wire.TokenHash { return q.Token }),
-		seat.Changes[wire.SetPreference, wire.Preference](n.Seat, wire.MethodSetPreference,
+		seat.Changes[wire.SetPreference, wire.Preference](c.Seat, wire.MethodSetPreference,
 			wire.CmdSetPreference,
 			func(q *wire.SetPreference) wire.TokenHash { return q.Token }),
-		seat.Changes[wire.SetMessageStatus, wire.MessageStatus](n.Seat, wire.MethodSetMessageStatus,
+		seat.Changes[wire.SetMessageStatus, wire.MessageStatus](c.Seat, wire.MethodSetMessageStatus,
 			wire.CmdSetMessageStatus,
 			func(q *wire.SetMessageStatus) wire.TokenHash { return q.Token }),
 
-		seat.Reads(n.Seat, wire.MethodFindMessage, n.findMessage),
-		seat.Reads(n.Seat, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (
+		seat.Reads(c.Seat, wire.MethodFindMessage, c.findMessage),
+		seat.Reads(c.Seat, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (
 			*wire.SenderProfile, error) {
-			return n.Seat.Region.SenderProfile(*q)
+			return c.Region.SenderProfile(*q)
 		}),
-		seat.Reads(n.Seat, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (
+		seat.Reads(c.Seat, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Session, error) {
-			return n.Seat.Region.Session(q.Token, now)
+			return c.Region.Session(q.Token, now)
 		}),
-		seat.Reads(n.Seat, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
+		seat.Reads(c.Seat, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Profile, error) {
-			return n.Seat.Region.Profile(q.Token, now)
-		}), seat.Reads(n.Seat, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
+			return c.Region.Profile(q.Token, now)
+		}), seat.Reads(c.Seat, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
 			*wire.Preference, error) {
-			return n.Seat.Region.Preference(*q, now)
+			return c.Region.Preference(*q, now)
 		}),
-		seat.Reads(n.Seat, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (
+		seat.Reads(c.Seat, wire.MethodListInbox, func(q *wire.ListInbox, now wire.Time) (
 			*wire.InboxPage, error) {
-			return n.Seat.Region.ListInbox(*q, now)
+			return c.Region.ListInbox(*q, now)
 		}),
-		seat.Reads(n.Seat, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (
+		seat.Reads(c.Seat, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (
 			*wire.InboxMessage, error) {
-			return n.Seat.Region.GetInbox(*q, now)
+			return c.Region.GetInbox(*q, now)
 		}),
 	}
 }
 
 // findMessage answers MethodFindMessage. That this region does not have a message of a code that
 // nobody owns says nothing once another anchor may have decided about it.
-func (n *Node) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageView, error) {
-	view, err := n.Seat.Region.FindMessage(*q)
-	if !errors.Is(err, wire.NotFound) || n.anchors(q.Recipient.Slot()) {
+func (c *citizens) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageView, error) {
+	view, err := c.Region.FindMessage(*q)
+	if !errors.Is(err, wire.NotFound) || c.owners.Anchors(q.Recipient.Slot()) {
 		return view, err
 	}
-	switch own, _, e := n.Seat.Region.Ownership(q.Recipient); {
+	switch own, _, e := c.Region.Ownership(q.Recipient); {
 	case e != nil:
 		return nil, e
 	case own.State == wire.Owned:
@@ -73,27 +97,28 @@ func (n *Node) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageView,
 
 // login answers MethodLogin. A code that this region does not own yet is claimed first, which
 // takes a round to the directory and one to the anchor.
-func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire.Session, error) {
+func (c *citizens) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire.Session,
+	error) {
 	if !l.Session.FiscalCode.Valid() {
 		return nil, wire.Malformedf("login without a valid fiscal code")
 	}
-	recipient := n.Hasher.Recipient(l.Session.FiscalCode)
-	owned, _, err := n.Seat.Region.Ownership(recipient)
+	recipient := c.Hasher.Recipient(l.Session.FiscalCode)
+	owned, _, err := c.Region.Ownership(recipient)
 	if err != nil {
 		return nil, err
 	}
 	if owned.State != wire.Owned {
-		if err := n.arriving(recipient); err != nil {
+		if err := c.owners.CheckArriving(recipient); err != nil {
 			return nil, err
 		}
 	}
 	if owned.State == wire.NotOwned || owned.State == wire.Claiming {
-		if err := n.claims.claim(ctx, recipient); err != nil {
+		if err := c.owners.Claim(ctx, recipient); err != nil {
 			return nil, err
 		}
 	}
-	err = n.Refused(ctx, func() error {
-		own, _, err := n.Seat.Region.Ownership(recipient)
+	err = c.Refused(ctx, func() error {
+		own, _, err := c.Region.Ownership(recipient)
 		if err == nil && own.State == wire.Released {
 			return &wire.Error{Code: wire.Moved, Region: own.Region, Epoch: own.Epoch}
 		}
@@ -103,7 +128,7 @@ func (n *Node) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire
 		return nil, err
 	}
 	var session wire.Session
-	err = n.RegionQueue.Do(ctx, wire.CmdLogin, l, &session)
+	err = c.RegionQueue.Do(ctx, wire.CmdLogin, l, &session)
 	if errors.Is(err, wire.Conflict) {
 		// The claim ended between check and apply, in favour of somebody else.
 		return nil, wire.Errorf(wire.Unavailable, "the fiscal code is being claimed")

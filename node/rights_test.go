@@ -81,7 +81,7 @@ func TestPermit(t *testing.T) {
 		if c.req != nil {
 			req = wire.Encode(c.req)
 		}
-		err := n.Permit(ada, c.grants, c.m, req)
+		err := n.seat.Permit(ada, c.grants, c.m, req)
 		if refused := err != nil; refused == c.want {
 			t.Errorf("%s: got %v, want allowed %t", c.name, err, c.want)
 		}
@@ -94,10 +94,10 @@ func TestPermitWithoutGrants(t *testing.T) {
 	n := made(t)
 	ada := link.Identity{Federation: "italia", Role: link.RoleOperator, Name: "ada"}
 	for version, want := range map[uint32]bool{1: true, 2: true, 3: false} {
-		m := *n.Founding
+		m := *n.seat.Founding
 		m.ActiveVersion = version
-		n.Founding = &m
-		err := n.Permit(ada, nil, wire.MethodFinalise, wire.Encode(&wire.RaiseVersion{}))
+		n.seat.Founding = &m
+		err := n.seat.Permit(ada, nil, wire.MethodFinalise, wire.Encode(&wire.RaiseVersion{}))
 		if (err == nil) != want {
 			t.Errorf("version %d: got %v, want allowed %t", version, err, want)
 		}

@@ -14,15 +14,15 @@ import (
 // applied by every replica: bounds and checksum first, then every record's form. A block that
 // holds a record which this region does not own, or whose id is out of time, is not proposed;
 // the outcomes name those records and leave the others undecided.
-func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byte, error) {
-	block := n.blocks.Get().(*wire.Block)
+func (c *citizens) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byte, error) {
+	block := c.blocks.Get().(*wire.Block)
 	applied := false
 	defer func() {
 		if applied { // else Apply may still come to it
-			n.blocks.Put(block)
+			c.blocks.Put(block)
 		}
 	}()
-	if err := n.Coder.DecodeInto(block, frame); err != nil {
+	if err := c.Coder.DecodeInto(block, frame); err != nil {
 		return nil, err
 	}
 	if block.Erased {
@@ -33,22 +33,22 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 			return nil, err
 		}
 	}
-	now, err := n.RegionTime(ctx)
+	now, err := c.RegionTime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if outcomes := n.admit(block, now); outcomes != nil {
+	if outcomes := c.admit(block, now); outcomes != nil {
 		return wire.Encode(&wire.Outcomes{List: outcomes}), nil
 	}
-	entry, err := n.RegionLog.Stamp(ctx, wire.BlockEntry, frame)
+	entry, err := c.RegionLog.Stamp(ctx, wire.BlockEntry, frame)
 	if err != nil {
 		return nil, err
 	}
-	if answer := n.plantedAck(entry, block); answer != nil {
+	if answer := c.plantedAck(entry, block); answer != nil {
 		return answer, nil
 	}
-	defer n.Seat.Region.Expect(entry, block)()
-	answer, err := n.RegionGroup.Propose(ctx, entry)
+	defer c.Region.Expect(entry, block)()
+	answer, err := c.RegionGroup.Propose(ctx, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +57,12 @@ func (n *Node) submit(ctx context.Context, _ link.Identity, frame []byte) ([]byt
 		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
 	}
 	applied = true
-	return wire.Encode(&wire.Outcomes{List: n.disown(block.Records, outcomes.List)}), nil
+	return wire.Encode(&wire.Outcomes{List: c.owners.Disown(block.Records, outcomes.List)}), nil
 }
 
 // admit returns nil when the block may be proposed, else one outcome per record. An anchor that
 // is cut off from the federation, or whose slot was dealt to another region, disowns what it does
 // not own by a claim.
-func (n *Node) admit(block *wire.Block, now wire.Time) []wire.Outcome {
-	return n.disown(block.Records, n.Seat.Region.Admit(block, now))
+func (c *citizens) admit(block *wire.Block, now wire.Time) []wire.Outcome {
+	return c.owners.Disown(block.Records, c.Region.Admit(block, now))
 }

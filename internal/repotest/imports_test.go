@@ -94,6 +94,8 @@ var neverRules = []never{
 	{[]string{"cmd/staffetta"}, []string{"testcluster/torture", "internal/load", "internal/scale",
 		"github.com/anishathalye/porcupine", "github.com/HdrHistogram/hdrhistogram-go"},
 		"the product ships without its laboratory"},
+	{[]string{"node/datadir"}, []string{"node/seat", "node/region", "node/federation", "wire/link"},
+		"a data directory knows nothing of what lies in it"},
 	{[]string{"internal/..."}, []string{"node/...", "gateway/...", "consensus", "cmd/..."},
 		"internal holds mechanism, which does not know who uses it"},
 }
@@ -205,6 +207,32 @@ func TestImportsNothingElse(t *testing.T) {
 				t.Errorf("%s imports %s: %s", r.importer, name, r.reason)
 			}
 		}
+	}
+}
+
+// TestWallsOfNode: of the packages below node a duty, which is each but four, imports the seat and
+// what that stands on, and no other duty; the seat imports none. What a duty needs of another one is
+// passed in, by node.
+func TestWallsOfNode(t *testing.T) {
+	shared := []string{"node/seat", "node/datadir", "node/region", "node/federation"}
+	duties := 0
+	for _, p := range packages(t) {
+		if !strings.HasPrefix(p.name(), "node/") {
+			continue
+		}
+		if !slices.Contains(shared, p.name()) {
+			duties++
+		}
+		for _, dep := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
+			name := below(dep)
+			if !matches("node/...", name) || name == p.name() || slices.Contains(shared, name) {
+				continue
+			}
+			t.Errorf("%s depends on %s: what it needs of another duty is passed in", p.name(), name)
+		}
+	}
+	if duties < 6 {
+		t.Errorf("%d duties: the rule looks for them in the wrong place", duties)
 	}
 }
 

@@ -1,11 +1,9 @@
-package node
+package transfer
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/staffetta/staffetta/node/region"
-	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -41,31 +39,5 @@ func TestContradiction(t *testing.T) {
 		if got := contradiction(c.o, c.e, "lazio"); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
 		}
-	}
-}
-
-// TestUnclaimedReads: that an anchor has no message of a code says nothing once the map deals the
-// slot to another region, which may have one.
-func TestUnclaimedReads(t *testing.T) {
-	w := newExplored(t, 2)
-	defer w.close()
-	p := w.plots[0]
-	anchor := w.region(w.currentMap().Anchor(p.slot))
-	n := &Node{Seat: &seat.Seat{RegionID: anchor.id, Founding: w.currentMap(), Region: anchor.state,
-		Federation: w.federation}, deals: seat.NewContact(seat.Monotonic, 0)}
-	q := &wire.FindMessage{Recipient: w.recipient(p.codes[0]), ID: wire.MessageID{1}}
-	if _, err := n.findMessage(q, 0); !errors.Is(err, wire.NotFound) {
-		t.Errorf("the anchor: got %v, want not found", err)
-	}
-	other := w.regions[0]
-	if other == anchor {
-		other = w.regions[1]
-	}
-	if err := w.tell(wire.CmdDealSlots, &wire.DealSlots{Slots: []wire.Slot{p.slot}, To: other.id,
-		Force: true}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := n.findMessage(q, 0); !errors.Is(err, wire.Unavailable) {
-		t.Errorf("the anchor of before: got %v, want unavailable", err)
 	}
 }

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"time"
@@ -9,11 +9,11 @@ import (
 
 // moveMetrics show the moves away from the region that its log, as far as it is applied here, has
 // under way.
-func (n *Node) moveMetrics() []prometheus.Collector {
+func (t *Transfer) moveMetrics() []prometheus.Collector {
 	gauge := func(name, help string, of func([]wire.Move) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 {
-				list, err := n.Seat.Region.Moves(movesScan)
+				list, err := t.Region.Moves(movesScan)
 				if err != nil {
 					return 0 // the node is stopping, or says so elsewhere
 				}
@@ -25,7 +25,7 @@ func (n *Node) moveMetrics() []prometheus.Collector {
 			func(list []wire.Move) float64 { return float64(len(list)) }),
 		gauge("staffetta_moves_oldest_seconds", "Age of the oldest of them.",
 			func(list []wire.Move) float64 {
-				oldest := n.Now()
+				oldest := t.Now()
 				now := oldest
 				for i := range list {
 					oldest = min(oldest, list[i].Since)

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -30,7 +30,7 @@ const (
 //	log: ClaimIntent → directory: OpClaim → anchor: Release → log: Import → directory: OpOwn,
 //	OpSetActive → log: Noted
 type claims struct {
-	n *Node
+	*Transfer
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -43,11 +43,11 @@ type claims struct {
 // claim logs the intent to own a code and waits until this region owns it (nil), another one
 // does (Moved), or ctx ends.
 func (c *claims) claim(ctx context.Context, r wire.Recipient) error {
-	entry, err := c.n.Seat.Federation.Directory(r)
+	entry, err := c.Federation.Directory(r)
 	if err != nil {
 		return err
 	}
-	if entry.State != wire.Unclaimed && entry.Region != c.n.RegionID {
+	if entry.State != wire.Unclaimed && entry.Region != c.RegionID {
 		return &wire.Error{Code: wire.Moved, Region: entry.Region, Epoch: entry.Epoch}
 	}
 	done := make(chan error, 1)
@@ -57,7 +57,7 @@ func (c *claims) claim(ctx context.Context, r wire.Recipient) error {
 	defer c.forget(r, done)
 
 	var owned wire.Ownership
-	err = c.n.RegionQueue.Do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r}, &owned)
+	err = c.RegionQueue.Do(ctx, wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r}, &owned)
 	if err != nil || owned.State == wire.Owned {
 		return err
 	}
@@ -112,8 +112,8 @@ func (c *claims) run(ctx context.Context) error {
 		})
 	}
 	for {
-		changed := c.n.Seat.Region.PendingChanged()
-		pending, err := c.n.Seat.Region.Pending(claimsScan)
+		changed := c.Region.PendingChanged()
+		pending, err := c.Region.Pending(claimsScan)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (c *claims) run(ctx context.Context) error {
 			if err := c.round(ctx, work, ask); err == nil {
 				continue
 			} else if ctx.Err() == nil {
-				c.n.Log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
+				c.Log.LogAttrs(ctx, slog.LevelWarn, "claims wait", slog.Int("pending",
 					len(pending)), slog.String("reason", err.Error()))
 			}
 			retry = time.After(claimsRetry)
@@ -144,7 +144,7 @@ func (c *claims) run(ctx context.Context) error {
 // due returns a round's work: what is pending and waits for no busy anchor.
 func (c *claims) due(pending []wire.Pending) (work []wire.Pending) {
 	for _, p := range pending {
-		if p.State == wire.Claiming && c.busy[c.n.anchor(p.Recipient)] {
+		if p.State == wire.Claiming && c.busy[c.anchor(p.Recipient)] {
 			continue
 		}
 		if work = append(work, p); len(work) == claimsBatch {
@@ -169,7 +169,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 		commands = append(commands, wire.Command{Kind: kind, Body: wire.Encode(m)})
 	}
 	for i, p := range pending {
-		entry, anchor := results[i].Entry, c.n.anchor(p.Recipient)
+		entry, anchor := results[i].Entry, c.anchor(p.Recipient)
 		switch {
 		case results[i].Err != nil && p.State == wire.Claiming:
 			// A region that is closing claims nobody any more.
@@ -180,7 +180,7 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 		case p.State == wire.Owned && results[i].OK:
 			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
 		case p.State == wire.Owned:
-			c.n.Log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
+			c.Log.LogAttrs(ctx, slog.LevelError, "directory contradicts the region's log",
 				slog.String("region", string(entry.Region)), slog.Uint64("epoch",
 					uint64(entry.Epoch)))
 			add(wire.CmdPendingDone, &wire.PendingDone{Recipient: p.Recipient, Seq: p.Seq})
@@ -189,14 +189,14 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 				Region: entry.Region, Epoch: entry.Epoch})
 			c.tell(p.Recipient, &wire.Error{Code: wire.Moved, Region: entry.Region,
 				Epoch: entry.Epoch})
-		case anchor == c.n.RegionID && !c.n.anchors(p.Recipient.Slot()):
+		case anchor == c.RegionID && !c.Anchors(p.Recipient.Slot()):
 			waits = wire.Errorf(wire.Unavailable, "an anchor slot is on its way")
-		case anchor == c.n.RegionID:
+		case anchor == c.RegionID:
 			add(wire.CmdImport, &wire.Import{Recipient: p.Recipient, Epoch: entry.Epoch,
 				Anchored: true})
 		default:
 			releases[anchor] = append(releases[anchor], wire.Release{Recipient: p.Recipient,
-				To: c.n.RegionID, Epoch: entry.Epoch})
+				To: c.RegionID, Epoch: entry.Epoch})
 		}
 	}
 	for anchor, list := range releases {
@@ -208,10 +208,10 @@ func (c *claims) round(ctx context.Context, pending []wire.Pending,
 // updateDirectory runs the operations that pending asks for and returns one result per item.
 func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	[]wire.DirectoryResult, error) {
-	ops := wire.DirectoryOps{Incarnation: c.n.Seat.Region.Incarnation()}
+	ops := wire.DirectoryOps{Incarnation: c.Region.Incarnation()}
 	last := make([]int, len(pending)) // the operation whose result stands for the item
 	for i, p := range pending {
-		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.n.RegionID, Epoch: p.Epoch}
+		op := wire.DirectoryOp{Recipient: p.Recipient, Region: c.RegionID, Epoch: p.Epoch}
 		if p.State == wire.Claiming {
 			op.Kind, op.Epoch = wire.OpClaim, 1
 			ops.List = append(ops.List, op)
@@ -225,7 +225,7 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var results wire.DirectoryResults
-	if err := c.n.CallFederation(ctx, wire.MethodFederation, &ops, &results); err != nil {
+	if err := c.CallFederation(ctx, wire.MethodFederation, &ops, &results); err != nil {
 		return nil, err
 	}
 	if len(results.List) != len(ops.List) {
@@ -240,4 +240,4 @@ func (c *claims) updateDirectory(ctx context.Context, pending []wire.Pending) (
 }
 
 // anchor is the region that owns the code while nobody has claimed it.
-func (n *Node) anchor(r wire.Recipient) wire.RegionID { return n.Map().Anchor(r.Slot()) }
+func (t *Transfer) anchor(r wire.Recipient) wire.RegionID { return t.Map().Anchor(r.Slot()) }

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -43,9 +43,9 @@ func (a *anchorOf) Call(_ context.Context, _ link.Peer, _ wire.Method, req []byt
 func TestReleaseInHalves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		anchor := &anchorOf{most: 2, refused: wire.Recipient{1}}
-		n := &Node{Seat: &seat.Seat{Leaders: link.NewLeaders(anchor), RegionQueue: queueOf(t, echo{}),
+		n := &Transfer{Seat: &seat.Seat{Leaders: link.NewLeaders(anchor), RegionQueue: queueOf(t, echo{}),
 			Founding: &wire.Map{Nodes: []wire.Node{{ID: "a", Region: "sicilia"}}}}}
-		c := &claims{n: n, waits: map[wire.Recipient][]chan error{}}
+		c := &claims{Transfer: n, waits: map[wire.Recipient][]chan error{}}
 		var list []wire.Release
 		var waits []chan error
 		for i := range 7 {

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 // a claim, a move or a restore leaves the two agreed, or something under way that will; what is
 // neither is a fault, which nobody would notice but the citizen.
 type owners struct {
-	n *Node
+	*Transfer
 
 	contradictions atomic.Int64 // of the last whole pass, or of this one if it has more
 	mended         atomic.Uint64
@@ -44,7 +44,7 @@ func (o *owners) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		list, err := o.n.Seat.Region.Owners(from, ownersPage)
+		list, err := o.Region.Owners(from, ownersPage)
 		if err != nil {
 			return err
 		}
@@ -65,11 +65,11 @@ func (o *owners) run(ctx context.Context) error {
 // compare looks at some codes, and returns how many of them belong to nobody, or to two.
 func (o *owners) compare(ctx context.Context, list []region.Owner) (contradictions int64) {
 	for i := range list {
-		e, err := o.n.Seat.Federation.Directory(list[i].Recipient)
+		e, err := o.Federation.Directory(list[i].Recipient)
 		if err != nil {
 			return contradictions
 		}
-		switch contradiction(&list[i], e, o.n.RegionID) {
+		switch contradiction(&list[i], e, o.RegionID) {
 		case ownedTwice:
 			contradictions++
 		case ownedNowhere:
@@ -80,7 +80,7 @@ func (o *owners) compare(ctx context.Context, list []region.Owner) (contradictio
 		}
 	}
 	if contradictions > 0 {
-		o.n.Log.LogAttrs(ctx, slog.LevelError, "the directory contradicts the region's log",
+		o.Log.LogAttrs(ctx, slog.LevelError, "the directory contradicts the region's log",
 			slog.Int64("codes", contradictions))
 	}
 	return contradictions
@@ -116,10 +116,10 @@ func contradiction(o *region.Owner, e wire.DirectoryEntry, self wire.RegionID) d
 func (o *owners) mend(ctx context.Context, r wire.Recipient, e wire.DirectoryEntry) {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	err := o.n.RegionQueue.Do(ctx, wire.CmdTakeBack, &wire.Standing{Recipient: r, Region: e.Region,
+	err := o.RegionQueue.Do(ctx, wire.CmdTakeBack, &wire.Standing{Recipient: r, Region: e.Region,
 		Epoch: e.Epoch}, nil)
 	if err != nil {
-		o.n.Log.LogAttrs(ctx, slog.LevelWarn, "a code that nobody owns was not taken back",
+		o.Log.LogAttrs(ctx, slog.LevelWarn, "a code that nobody owns was not taken back",
 			slog.String("reason", err.Error()))
 		return
 	}
@@ -130,9 +130,9 @@ func (o *owners) mend(ctx context.Context, r wire.Recipient, e wire.DirectoryEnt
 // own: what a former leader sent may have come after what this one did.
 func (o *owners) retell(ctx context.Context, own *region.Owner) {
 	op := wire.DirectoryOp{Kind: wire.OpSetActive, Recipient: own.Recipient,
-		Region: o.n.RegionID, Epoch: own.Epoch, Active: own.Active}
-	if err := (&moves{n: o.n}).tellDirectory(ctx, op); err != nil {
-		o.n.Log.LogAttrs(ctx, slog.LevelDebug, "the directory was not told again",
+		Region: o.RegionID, Epoch: own.Epoch, Active: own.Active}
+	if err := (&moves{Transfer: o.Transfer}).tellDirectory(ctx, op); err != nil {
+		o.Log.LogAttrs(ctx, slog.LevelDebug, "the directory was not told again",
 			slog.String("reason", err.Error()))
 	}
 }
@@ -148,21 +148,21 @@ func (o *owners) metrics() []prometheus.Collector {
 			func() float64 { return float64(o.mended.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staffetta_region_broken_total",
 			Help: "Records that were not decided because rows contradict each other."},
-			func() float64 { return float64(o.n.Seat.Region.Broken()) }),
+			func() float64 { return float64(o.Region.Broken()) }),
 	}
 }
 
 // forgetRefused drops what is kept of refused moves whose end the directory knows.
-func (n *Node) forgetRefused(ctx context.Context) error {
-	list, err := n.Seat.Region.Refused(wire.Recipient{}, refusedBatch)
-	if err != nil || n.Seat.Region.ActiveVersion() < wire.VersionOwners {
+func (t *Transfer) forgetRefused(ctx context.Context) error {
+	list, err := t.Region.Refused(wire.Recipient{}, refusedBatch)
+	if err != nil || t.Region.ActiveVersion() < wire.VersionOwners {
 		return err
 	}
 	var errs []error
 	for i := range list {
-		e, err := n.Seat.Federation.Directory(list[i].Recipient)
+		e, err := t.Federation.Directory(list[i].Recipient)
 		if err == nil && e.Epoch > list[i].Epoch {
-			err = n.RegionQueue.Do(ctx, wire.CmdMoveForget, &list[i], nil)
+			err = t.RegionQueue.Do(ctx, wire.CmdMoveForget, &list[i], nil)
 		}
 		errs = append(errs, err)
 	}

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -18,40 +18,40 @@ const fetchFor = time.Second
 // came from what they left is kept for a time; an operator has it fetched.
 
 // copyCalls are the calls about that, and about operators' orders to regions.
-func (n *Node) copyCalls() []seat.Call {
+func (t *Transfer) copyCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodOrderRegion, seat.Operators(link.RightOperator, seat.Asked(
+		seat.Answers(t.Seat, wire.MethodOrderRegion, seat.Operators(link.RightOperator, seat.Asked(
 			func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return seat.Just(o.Region) })),
-			seat.FederationLeads, n.orderRegion).When(seat.Hurts(func(_ *wire.Map,
+			seat.FederationLeads, t.orderRegion).When(seat.Hurts(func(_ *wire.Map,
 			o *wire.RegionOrder) bool {
 			return o.Kind == wire.OrderDiscard
 		})),
-		seat.Answers(n.Seat, wire.MethodFetchMoved, seat.Operators(link.RightData, seat.Here),
+		seat.Answers(t.Seat, wire.MethodFetchMoved, seat.Operators(link.RightData, seat.Here),
 			seat.RegionDecides,
-			n.fetchMoved).ByOne("what the region has stays"),
-		seat.Answers(n.Seat, wire.MethodListMoved, seat.Only(link.RoleNode), seat.RegionShows,
-			n.listMoved),
-		seat.Answers(n.Seat, wire.MethodCopyMoved, seat.Only(link.RoleNode), seat.RegionShows,
-			n.copyMoved),
+			t.fetchMoved).ByOne("what the region has stays"),
+		seat.Answers(t.Seat, wire.MethodListMoved, seat.Only(link.RoleNode), seat.RegionShows,
+			t.listMoved),
+		seat.Answers(t.Seat, wire.MethodCopyMoved, seat.Only(link.RoleNode), seat.RegionShows,
+			t.copyMoved),
 	}
 }
 
 // orderRegion answers MethodOrderRegion: the order stands in the operators' log before the region
 // is asked.
-func (n *Node) orderRegion(ctx context.Context, from link.Identity, o *wire.RegionOrder) (
+func (t *Transfer) orderRegion(ctx context.Context, from link.Identity, o *wire.RegionOrder) (
 	*seat.None, error) {
 	if o.Kind.Action() == "" {
 		return nil, wire.Malformedf("no order to a region is of kind %d", o.Kind)
 	}
-	_, err := n.Administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, o)
+	_, err := t.Administrate(ctx, from, o.Kind.Action(), wire.CmdRegionOrder, o)
 	return nil, err
 }
 
 // listMoved answers MethodListMoved.
-func (n *Node) listMoved(ctx context.Context, from link.Identity, q *wire.ListMoved) (
+func (t *Transfer) listMoved(ctx context.Context, from link.Identity, q *wire.ListMoved) (
 	*wire.MovedList, error) {
 	limit := min(max(int(q.Limit), 1), wire.MovedListMax)
-	list, err := n.Seat.Region.Kept(from.Region, q.After, limit)
+	list, err := t.Region.Kept(from.Region, q.After, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +60,9 @@ func (n *Node) listMoved(ctx context.Context, from link.Identity, q *wire.ListMo
 
 // copyMoved answers MethodCopyMoved. Only who has the citizen now is given what is left: this
 // region's mark says to whom it gave the code, and the directory that nobody else has it since.
-func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMoved) (
+func (t *Transfer) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMoved) (
 	*wire.MovePage, error) {
-	e, err := n.Seat.Federation.Directory(q.Recipient)
+	e, err := t.Federation.Directory(q.Recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -70,27 +70,27 @@ func (n *Node) copyMoved(ctx context.Context, from link.Identity, q *wire.CopyMo
 		return nil, wire.Errorf(wire.NotFound, "the directory has the code with another region, or "+
 			"on its way")
 	}
-	page, err := n.Seat.Region.ExportCopy(q.Recipient, from.Region, q.Epoch, q.At)
+	page, err := t.Region.ExportCopy(q.Recipient, from.Region, q.Epoch, q.At)
 	if err != nil {
 		return nil, err
 	}
-	page.Epoch, page.From = q.Epoch, n.RegionID
+	page.Epoch, page.From = q.Epoch, t.RegionID
 	return page, nil
 }
 
 // fetchMoved answers MethodFetchMoved, for some citizens: what an earlier owner still has of them
 // is in this region's log, page by page, for what the region has not.
-func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMoved) (
+func (t *Transfer) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMoved) (
 	*wire.FetchedMoved, error) {
-	switch _, known := n.Map().RegionByID(q.From); {
-	case !known || q.From == n.RegionID:
+	switch _, known := t.Map().RegionByID(q.From); {
+	case !known || q.From == t.RegionID:
 		return nil, wire.Errorf(wire.NotFound, "no other region %.40q on the map", q.From)
-	case n.Seat.Region.Incarnation() == 0:
+	case t.Region.Incarnation() == 0:
 		return nil, wire.Errorf(wire.Conflict, "region %s was never restored: it has what it was "+
-			"given", n.RegionID)
+			"given", t.RegionID)
 	}
 	var kept wire.MovedList
-	err := n.CallRegion(ctx, q.From, wire.MethodListMoved,
+	err := t.CallRegion(ctx, q.From, wire.MethodListMoved,
 		&wire.ListMoved{After: q.After, Limit: wire.FetchMovedMax}, &kept)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMov
 			answer.More = true
 			break
 		}
-		if err := n.fetchCitizen(ctx, q, &kept.List[i], answer); err != nil {
+		if err := t.fetchCitizen(ctx, q, &kept.List[i], answer); err != nil {
 			if ctx.Err() != nil {
 				return nil, wire.Errorf(wire.Unavailable, "the caller's time ended")
 			}
@@ -115,19 +115,19 @@ func (n *Node) fetchMoved(ctx context.Context, _ link.Identity, q *wire.FetchMov
 }
 
 // fetchCitizen fetches what is left of one citizen, whom this region owns since that move.
-func (n *Node) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.MoveStep,
+func (t *Transfer) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.MoveStep,
 	answer *wire.FetchedMoved) error {
-	own, _, err := n.Seat.Region.Ownership(m.Recipient)
+	own, _, err := t.Region.Ownership(m.Recipient)
 	if err != nil || own != (wire.Ownership{State: wire.Owned, Epoch: m.Epoch}) {
 		return err // moved on since
 	}
-	at, err := n.Seat.Region.CopyProgress(m.Recipient, m.Epoch, q.From)
+	at, err := t.Region.CopyProgress(m.Recipient, m.Epoch, q.From)
 	if err != nil {
 		return err
 	}
 	for !q.DryRun && !at.Owned {
 		var page wire.MovePage
-		err := n.CallRegion(ctx, q.From, wire.MethodCopyMoved,
+		err := t.CallRegion(ctx, q.From, wire.MethodCopyMoved,
 			&wire.CopyMoved{Recipient: m.Recipient, Epoch: m.Epoch, At: at.Next}, &page)
 		if errors.Is(err, wire.NotFound) {
 			return nil // erased by now, or the code has moved on
@@ -140,7 +140,7 @@ func (n *Node) fetchCitizen(ctx context.Context, q *wire.FetchMoved, m *wire.Mov
 		}
 		before := at.Next
 		at = wire.MoveProgress{}
-		if err := n.logAlone(ctx, wire.CmdMoveCopy, &page, &at); err != nil {
+		if err := t.logAlone(ctx, wire.CmdMoveCopy, &page, &at); err != nil {
 			return err
 		}
 		if !at.Owned && string(at.Next) == string(before) {

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ const (
 //
 // Moves to one region are driven one after the other, those to several side by side.
 type moves struct {
-	n *Node
+	*Transfer
 
 	// Owned by run: the regions to which moves are being driven, and the move to each with which
 	// the last round to there ended, since it had to wait.
@@ -50,8 +50,8 @@ func (d *moves) run(ctx context.Context) error {
 	defer all.Wait()
 	freed := make(chan driven, wire.RegionsMax) // a region is in it once
 	for {
-		changed := d.n.Seat.Region.PendingChanged()
-		list, err := d.n.Seat.Region.Moves(movesScan)
+		changed := d.Region.PendingChanged()
+		list, err := d.Region.Moves(movesScan)
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (d *moves) driveTo(ctx context.Context, to wire.RegionID, list []wire.Move)
 	if left == 0 || ctx.Err() != nil {
 		return ended
 	}
-	d.n.Log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
+	d.Log.LogAttrs(ctx, slog.LevelWarn, "moves wait", slog.String("to", string(to)),
 		slog.Int("codes", left), slog.String("reason", last.Error()))
 	select {
 	case <-time.After(movePause):
@@ -150,7 +150,7 @@ func (d *moves) drive(ctx context.Context, m *wire.Move) error {
 	}
 	if m.State == wire.MoveIntended {
 		op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient,
-			Region: d.n.RegionID, Epoch: m.Epoch - 1, To: m.To}
+			Region: d.RegionID, Epoch: m.Epoch - 1, To: m.To}
 		switch err := d.tellDirectory(ctx, op); {
 		case errors.Is(err, wire.NotFound) || errors.Is(err, wire.Conflict):
 			return d.giveUp(ctx, m, err) // no such region, or it takes nobody any more
@@ -185,11 +185,11 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveP
 		if progress.Refused { // a copy that was restored does not know that the abort was asked for
 			return d.giveUp(ctx, m, wire.Errorf(wire.Conflict, "region %s refused it", m.To))
 		}
-		page, err := d.n.Seat.Region.ExportMove(m.Recipient, progress.Next)
+		page, err := d.Region.ExportMove(m.Recipient, progress.Next)
 		if err != nil {
 			return err
 		}
-		page.Epoch, page.From = m.Epoch, d.n.RegionID
+		page.Epoch, page.From = m.Epoch, d.RegionID
 		before := progress.Next
 		if progress, err = d.call(ctx, m.To, wire.MethodMovePage, page); err != nil {
 			return err
@@ -204,15 +204,15 @@ func (d *moves) handOver(ctx context.Context, m *wire.Move, progress *wire.MoveP
 // remind tells the directory of a move again that it has forgotten: it was restored from a copy
 // that is older than the move. Until it knows, the new owner takes nothing.
 func (d *moves) remind(ctx context.Context, m *wire.Move) {
-	e, err := d.n.Seat.Federation.Directory(m.Recipient)
-	if err != nil || e.State != wire.Claimed || e.Region != d.n.RegionID ||
+	e, err := d.Federation.Directory(m.Recipient)
+	if err != nil || e.State != wire.Claimed || e.Region != d.RegionID ||
 		e.Epoch+1 != m.Epoch {
 		return
 	}
-	op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient, Region: d.n.RegionID,
+	op := wire.DirectoryOp{Kind: wire.OpMove, Recipient: m.Recipient, Region: d.RegionID,
 		Epoch: m.Epoch - 1, To: m.To}
 	if err := d.tellDirectory(ctx, op); err != nil {
-		d.n.Log.LogAttrs(ctx, slog.LevelWarn, "the directory was not told of a move again",
+		d.Log.LogAttrs(ctx, slog.LevelWarn, "the directory was not told of a move again",
 			slog.String("to", string(m.To)), slog.String("reason", err.Error()))
 	}
 }
@@ -266,12 +266,12 @@ func endOf(e wire.DirectoryEntry, own wire.Ownership, from wire.RegionID, m *wir
 
 // end is endOf as this node knows it.
 func (d *moves) end(m *wire.Move) (moveEnd, error) {
-	e, err := d.n.Seat.Federation.Directory(m.Recipient)
+	e, err := d.Federation.Directory(m.Recipient)
 	if err != nil {
 		return moveOpen, err
 	}
-	own, _, err := d.n.Seat.Region.Ownership(m.Recipient)
-	return endOf(e, own, d.n.RegionID, m), err
+	own, _, err := d.Region.Ownership(m.Recipient)
+	return endOf(e, own, d.RegionID, m), err
 }
 
 // abort ends a move without effect, unless the new owner has the code by now. Before the fence the
@@ -287,7 +287,7 @@ func (d *moves) abort(ctx context.Context, m *wire.Move) error {
 		}
 	}
 	err := d.tellDirectory(ctx, wire.DirectoryOp{Kind: wire.OpMoveAborted,
-		Recipient: m.Recipient, Region: d.n.RegionID, Epoch: m.Epoch})
+		Recipient: m.Recipient, Region: d.RegionID, Epoch: m.Epoch})
 	if err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (d *moves) undo(ctx context.Context, m *wire.Move) error {
 
 // giveUp asks for the end of a move that cannot be made.
 func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
-	d.n.Log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
+	d.Log.LogAttrs(ctx, slog.LevelWarn, "move given up", slog.String("to", string(m.To)),
 		slog.String("reason", why.Error()))
 	return d.log(ctx, wire.CmdMoveAbort, &wire.MoveRef{Recipient: m.Recipient})
 }
@@ -315,14 +315,14 @@ func (d *moves) giveUp(ctx context.Context, m *wire.Move, why error) error {
 func (d *moves) log(ctx context.Context, kind wire.CommandKind, m codec.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return d.n.RegionQueue.Do(ctx, kind, m, nil)
+	return d.RegionQueue.Do(ctx, kind, m, nil)
 }
 
 // ask asks the new owner's leader about a move.
 func (d *moves) ask(ctx context.Context, m *wire.Move, method wire.Method) (*wire.MoveProgress,
 	error) {
 	return d.call(ctx, m.To, method, &wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch,
-		Region: d.n.RegionID})
+		Region: d.RegionID})
 }
 
 func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
@@ -330,7 +330,7 @@ func (d *moves) call(ctx context.Context, to wire.RegionID, method wire.Method,
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	progress := new(wire.MoveProgress)
-	return progress, d.n.CallRegion(ctx, to, method, m, progress)
+	return progress, d.CallRegion(ctx, to, method, m, progress)
 }
 
 // tellDirectory makes one operation hold. One that does not means that the directory knows better
@@ -339,8 +339,8 @@ func (d *moves) tellDirectory(ctx context.Context, op wire.DirectoryOp) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	var results wire.DirectoryResults
-	err := d.n.CallFederation(ctx, wire.MethodFederation, &wire.DirectoryOps{
-		List: []wire.DirectoryOp{op}, Incarnation: d.n.Seat.Region.Incarnation()}, &results)
+	err := d.CallFederation(ctx, wire.MethodFederation, &wire.DirectoryOps{
+		List: []wire.DirectoryOp{op}, Incarnation: d.Region.Incarnation()}, &results)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"fmt"
@@ -240,7 +240,7 @@ func (r *exploredRegion) reconcile() {
 	for epoch, slots := range granted {
 		r.must(wire.CmdGrantSlots, &wire.GrantSlots{SlotEpoch: epoch, Slots: slots}, nil)
 	}
-	c := &comparison{n: &Node{Seat: &seat.Seat{RegionID: r.id}}, m: m,
+	c := &comparison{Seat: &seat.Seat{RegionID: r.id}, m: m,
 		page: wire.Reconcile{Incarnation: r.state.Incarnation(), Done: true}}
 	var err error
 	if c.directory, err = w.federation.Entries(wire.Recipient{}, comparePage); err != nil {

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"testing"
@@ -21,7 +21,7 @@ func TestRestoredAnchorLearnsOwners(t *testing.T) {
 	m.SlotOwners[held], m.SlotOwners[coming] = 1, 1
 	m.PutSlotDeal(wire.SlotDeal{Slot: leaving, From: 1})
 	m.PutSlotDeal(wire.SlotDeal{Slot: coming, From: 2})
-	c := &comparison{n: &Node{Seat: &seat.Seat{RegionID: "lazio"}}, m: m}
+	c := &comparison{Seat: &seat.Seat{RegionID: "lazio"}, m: m}
 	for slot, learns := range map[wire.Slot]bool{held: true, leaving: true, coming: true,
 		others: false} {
 		r := wire.Recipient{byte(slot >> 2), byte(slot << 6), 15: 1}

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"bytes"
@@ -335,13 +335,13 @@ func (w *explored) directory(r wire.Recipient) wire.DirectoryEntry {
 	return e
 }
 
-// serves is what Node.serves says.
+// serves is what Seat.CheckServes says.
 func (r *exploredRegion) serves() bool {
 	on, _ := r.w.currentMap().RegionByID(r.id)
 	return !r.away && on.Incarnation == r.state.Incarnation() && r.state.Reconciled()
 }
 
-// anchors is what Node.anchors says.
+// anchors is what Transfer.Anchors says.
 func (r *exploredRegion) anchors(s wire.Slot) bool {
 	m := r.w.currentMap()
 	epoch, held := r.state.SlotAt(s)

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -22,22 +22,22 @@ const (
 )
 
 // moveCalls are the calls about citizens' moves; wire/move.go has the steps.
-func (n *Node) moveCalls() []seat.Call {
+func (t *Transfer) moveCalls() []seat.Call {
 	nodes, movers := seat.Only(link.RoleNode), seat.Only(link.RoleGateway)
 	return []seat.Call{
 		// Of an operator the order has asked for the right in the other region.
-		seat.Answers(n.Seat, wire.MethodMove, movers.Or(link.RightOperator, seat.Here),
-			seat.RegionLeads, n.move).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodGetMove, movers.Or(link.RightObserver, seat.Here),
-			seat.RegionShows, n.getMove),
-		seat.Answers(n.Seat, wire.MethodAbortMove, seat.Operators(link.RightOperator, seat.Here),
+		seat.Answers(t.Seat, wire.MethodMove, movers.Or(link.RightOperator, seat.Here),
+			seat.RegionLeads, t.move).ByOne(seat.Undone),
+		seat.Answers(t.Seat, wire.MethodGetMove, movers.Or(link.RightObserver, seat.Here),
+			seat.RegionShows, t.getMove),
+		seat.Answers(t.Seat, wire.MethodAbortMove, seat.Operators(link.RightOperator, seat.Here),
 			seat.RegionDecides,
-			n.abortMove).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodOrderMove, seat.Operators(link.RightOperator, movedBetween),
-			seat.FederationLeads, n.orderMove).ByOne(seat.Undone),
-		seat.Answers(n.Seat, wire.MethodMoveOffer, nodes, seat.RegionDecides, n.moveOffer),
-		seat.Answers(n.Seat, wire.MethodMovePage, nodes, seat.RegionDecides, n.movePage),
-		seat.Answers(n.Seat, wire.MethodMoveRefuse, nodes, seat.RegionDecides, n.moveRefuse),
+			t.abortMove).ByOne(seat.Undone),
+		seat.Answers(t.Seat, wire.MethodOrderMove, seat.Operators(link.RightOperator, movedBetween),
+			seat.FederationLeads, t.orderMove).ByOne(seat.Undone),
+		seat.Answers(t.Seat, wire.MethodMoveOffer, nodes, seat.RegionDecides, t.moveOffer),
+		seat.Answers(t.Seat, wire.MethodMovePage, nodes, seat.RegionDecides, t.movePage),
+		seat.Answers(t.Seat, wire.MethodMoveRefuse, nodes, seat.RegionDecides, t.moveRefuse),
 	}
 }
 
@@ -53,48 +53,48 @@ func mayMove(from link.Identity, token wire.TokenHash) error {
 // move answers MethodMove: the intent is in this region's log, and its leader drives the rest. What
 // an operator orders needs a majority that has answered now. What citizens ask does not: they are
 // at the other end, and ask again.
-func (n *Node) move(ctx context.Context, from link.Identity, m *wire.MoveIntent) (
+func (t *Transfer) move(ctx context.Context, from link.Identity, m *wire.MoveIntent) (
 	*wire.Move, error) {
 	if err := mayMove(from, m.Token); err != nil {
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
-		if err := n.Guard(ctx, seat.RegionDecides); err != nil {
+		if err := t.Guard(ctx, seat.RegionDecides); err != nil {
 			return nil, err
 		}
 	}
-	switch to, ok := n.Map().RegionByID(m.To); {
+	switch to, ok := t.Map().RegionByID(m.To); {
 	case !ok:
 		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", m.To)
-	case to.Closing && m.To != n.RegionID:
+	case to.Closing && m.To != t.RegionID:
 		return nil, wire.Errorf(wire.Conflict, "region %s is closing", m.To)
 	}
 	var answer wire.Move
-	if err := n.RegionQueue.Do(ctx, wire.CmdMoveIntent, m, &answer); err != nil {
+	if err := t.RegionQueue.Do(ctx, wire.CmdMoveIntent, m, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
 }
 
-func (n *Node) getMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
+func (t *Transfer) getMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
 	*wire.Move, error) {
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
-	now, err := n.RegionTime(ctx)
+	now, err := t.RegionTime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return n.Seat.Region.Move(*q, now)
+	return t.Region.Move(*q, now)
 }
 
-func (n *Node) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
+func (t *Transfer) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
 	*wire.Move, error) {
 	if err := mayMove(from, q.Token); err != nil {
 		return nil, err
 	}
 	var answer wire.Move
-	if err := n.RegionQueue.Do(ctx, wire.CmdMoveAbort, q, &answer); err != nil {
+	if err := t.RegionQueue.Do(ctx, wire.CmdMoveAbort, q, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
@@ -102,13 +102,13 @@ func (n *Node) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRe
 
 // orderMove answers MethodOrderMove: an operator's order, held against map and directory, stands
 // in the operators' log before the owner is asked.
-func (n *Node) orderMove(ctx context.Context, from link.Identity, m *wire.MoveOrder) (
+func (t *Transfer) orderMove(ctx context.Context, from link.Identity, m *wire.MoveOrder) (
 	*wire.DirectoryEntry, error) {
 	action := "move"
 	if m.Abort {
 		action = "move --abort"
 	}
-	result, err := n.Administrate(ctx, from, action, wire.CmdMoveOrder, m)
+	result, err := t.Administrate(ctx, from, action, wire.CmdMoveOrder, m)
 	if err != nil {
 		return nil, err
 	}
@@ -119,30 +119,30 @@ func (n *Node) orderMove(ctx context.Context, from link.Identity, m *wire.MoveOr
 // moveOffer answers MethodMoveOffer, the old owner's question before it gives a code up, and
 // before it goes on after a change of leaders: how far is this region with the move? On return
 // nothing remains here of an earlier stay of the citizen.
-func (n *Node) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveStep) (
+func (t *Transfer) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveStep) (
 	*wire.MoveProgress, error) {
-	progress, err := n.mayTake(from, m)
+	progress, err := t.mayTake(from, m)
 	if err != nil {
 		return nil, err
 	}
 	if progress.Owned || progress.Refused {
 		return progress, nil
 	}
-	if err := n.awaitMove(ctx, m); err != nil {
+	if err := t.awaitMove(ctx, m); err != nil {
 		return nil, err
 	}
-	if err := n.endEarlier(ctx, m.Recipient); err != nil {
+	if err := t.endEarlier(ctx, m.Recipient); err != nil {
 		return nil, err
 	}
 	for {
-		remains, err := n.Seat.Region.Remains(m.Recipient, m.Epoch)
+		remains, err := t.Region.Remains(m.Recipient, m.Epoch)
 		if err != nil {
 			return nil, err
 		}
 		if !remains {
 			return progress, nil
 		}
-		if err := n.eraseRemainsOf(ctx, m.Recipient); err != nil {
+		if err := t.eraseRemainsOf(ctx, m.Recipient); err != nil {
 			return nil, err
 		}
 	}
@@ -151,18 +151,18 @@ func (n *Node) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveSt
 // endEarlier ends the move of a citizen who is on the way back: that one arrived, or there would be
 // none to here. Without that, what is here of the earlier stay would not be known for remains, and
 // the citizen could never leave again.
-func (n *Node) endEarlier(ctx context.Context, r wire.Recipient) error {
-	m, leaving, err := n.Seat.Region.Leaving(r)
+func (t *Transfer) endEarlier(ctx context.Context, r wire.Recipient) error {
+	m, leaving, err := t.Region.Leaving(r)
 	if err != nil || !leaving {
 		return err
 	}
-	return n.RegionQueue.Do(ctx, wire.CmdMoveDone, &wire.MoveStep{Recipient: r, Epoch: m.Epoch,
+	return t.RegionQueue.Do(ctx, wire.CmdMoveDone, &wire.MoveStep{Recipient: r, Epoch: m.Epoch,
 		Region: m.To}, nil)
 }
 
 // mayTake checks that this node can log a step of a move that the caller's region drives, and says
 // how far this region is with it.
-func (n *Node) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress, error) {
+func (t *Transfer) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress, error) {
 	if m.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
 	}
@@ -170,21 +170,21 @@ func (n *Node) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress
 		return nil, wire.Malformedf("step of a move without recipient or epoch")
 	}
 	page := []wire.Command{{Kind: wire.CmdMovePage}}
-	if err := seat.Gate(page, n.Seat.Region.ActiveVersion()); err != nil {
+	if err := seat.Gate(page, t.Region.ActiveVersion()); err != nil {
 		return nil, err
 	}
-	return n.Seat.Region.MoveProgress(m.Recipient, m.Epoch)
+	return t.Region.MoveProgress(m.Recipient, m.Epoch)
 }
 
 // awaitMove waits until this replica of the federation knows the move: without that, any region
 // could plant a citizen here.
-func (n *Node) awaitMove(ctx context.Context, m *wire.MoveStep) error {
+func (t *Transfer) awaitMove(ctx context.Context, m *wire.MoveStep) error {
 	for end := time.Now().Add(moveWait); ; {
-		e, err := n.Seat.Federation.Directory(m.Recipient)
+		e, err := t.Federation.Directory(m.Recipient)
 		switch {
 		case err != nil:
 			return err
-		case e.State == wire.Moving && e.Region == m.Region && e.Epoch+1 == m.Epoch && e.To == n.RegionID:
+		case e.State == wire.Moving && e.Region == m.Region && e.Epoch+1 == m.Epoch && e.To == t.RegionID:
 			return nil
 		case e.Epoch+1 > m.Epoch:
 			return wire.Errorf(wire.Conflict, "the directory knows a later owner of the code")
@@ -200,30 +200,30 @@ func (n *Node) awaitMove(ctx context.Context, m *wire.MoveStep) error {
 }
 
 // movePage answers MethodMovePage: one page, in this region's log when it is the one wanted.
-func (n *Node) movePage(ctx context.Context, from link.Identity, m *wire.MovePage) (
+func (t *Transfer) movePage(ctx context.Context, from link.Identity, m *wire.MovePage) (
 	*wire.MoveProgress, error) {
 	step := wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.From}
-	progress, err := n.mayTake(from, &step)
+	progress, err := t.mayTake(from, &step)
 	if err != nil {
 		return nil, err
 	}
 	if progress.Owned || progress.Refused {
 		return progress, nil
 	}
-	if err := n.awaitMove(ctx, &step); err != nil {
+	if err := t.awaitMove(ctx, &step); err != nil {
 		return nil, err
 	}
 	*progress = wire.MoveProgress{}
-	if err := n.logAlone(ctx, wire.CmdMovePage, m, progress); err != nil {
+	if err := t.logAlone(ctx, wire.CmdMovePage, m, progress); err != nil {
 		return nil, err
 	}
 	return progress, nil
 }
 
 // moveRefuse answers MethodMoveRefuse: the abort of a move, decided in this region's log.
-func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveStep) (
+func (t *Transfer) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveStep) (
 	*wire.MoveProgress, error) {
-	progress, err := n.mayTake(from, m)
+	progress, err := t.mayTake(from, m)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveS
 	}
 	// Nobody but who has the code ends its move: a refusal of some epoch far ahead would be the
 	// end of all moves to here.
-	e, err := n.Seat.Federation.Directory(m.Recipient)
+	e, err := t.Federation.Directory(m.Recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveS
 			"%s at epoch %d", m.Region, m.Epoch-1)
 	}
 	*progress = wire.MoveProgress{}
-	if err := n.RegionQueue.Do(ctx, wire.CmdMoveRefuse, m, progress); err != nil {
+	if err := t.RegionQueue.Do(ctx, wire.CmdMoveRefuse, m, progress); err != nil {
 		return nil, err
 	}
 	return progress, nil
@@ -249,19 +249,20 @@ func (n *Node) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveS
 
 // logAlone is regionQueue.do for a command that needs an entry of its own: a page's messages are
 // stored as a block, under the entry's index.
-func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp codec.Message) error {
+func (t *Transfer) logAlone(ctx context.Context, kind wire.CommandKind, m,
+	resp codec.Message) error {
 	list := wire.Commands{List: []wire.Command{{Kind: kind, Body: wire.Encode(m)}}}
 	if size := len(list.List[0].Body); size > wire.CommandBytesMax {
 		return wire.Errorf(wire.TooLarge, "command of %d bytes", size)
 	}
-	if err := seat.Gate(list.List, n.Seat.Region.ActiveVersion()); err != nil {
+	if err := seat.Gate(list.List, t.Region.ActiveVersion()); err != nil {
 		return err
 	}
-	entry, err := n.RegionLog.Stamp(ctx, wire.CommandsEntry, wire.Encode(&list))
+	entry, err := t.RegionLog.Stamp(ctx, wire.CommandsEntry, wire.Encode(&list))
 	if err != nil {
 		return err
 	}
-	answer, err := n.RegionGroup.Propose(ctx, entry)
+	answer, err := t.RegionGroup.Propose(ctx, entry)
 	if err != nil {
 		return err
 	}
@@ -275,11 +276,11 @@ func (n *Node) logAlone(ctx context.Context, kind wire.CommandKind, m, resp code
 	return wire.Decode(results.List[0].Body, resp)
 }
 
-// arriving refuses a login of a citizen who is on the way to this region, in a way that has the
-// gateway try again.
-func (n *Node) arriving(r wire.Recipient) error {
-	e, err := n.Seat.Federation.Directory(r)
-	if err == nil && e.State == wire.Moving && e.To == n.RegionID {
+// CheckArriving refuses a login of a citizen who is on the way to this region, in a way that has
+// the gateway try again.
+func (t *Transfer) CheckArriving(r wire.Recipient) error {
+	e, err := t.Federation.Directory(r)
+	if err == nil && e.State == wire.Moving && e.To == t.RegionID {
 		err = wire.Errorf(wire.Conflict, "the citizen is moving to this region")
 	}
 	return err
@@ -287,47 +288,47 @@ func (n *Node) arriving(r wire.Recipient) error {
 
 // eraseRemains erases what citizens left who moved away long enough ago. It is a part of what the
 // region's leader does from time to time.
-func (n *Node) eraseRemains(ctx context.Context, now wire.Time) error {
-	list, err := n.Seat.Region.DueRemains(now, remainsBatch)
+func (t *Transfer) eraseRemains(ctx context.Context, now wire.Time) error {
+	list, err := t.Region.DueRemains(now, remainsBatch)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, r := range list { // one who is not to be erased does not keep the others
-		errs = append(errs, n.eraseRemainsOf(ctx, r))
+		errs = append(errs, t.eraseRemainsOf(ctx, r))
 	}
 	return errors.Join(errs...)
 }
 
 // eraseStranded erases what a restored region's copy has of moves to here which, as the directory
 // knows, ended otherwise since: nobody will ever send the rest.
-func (n *Node) eraseStranded(ctx context.Context) error {
-	if n.Seat.Region.Incarnation() == 0 {
+func (t *Transfer) eraseStranded(ctx context.Context) error {
+	if t.Region.Incarnation() == 0 {
 		return nil // elsewhere an import is finished, or its refusal is in the log
 	}
-	list, err := n.Seat.Region.Imports(remainsBatch)
+	list, err := t.Region.Imports(remainsBatch)
 	if err != nil {
 		return err
 	}
 	for _, in := range list {
-		e, err := n.Seat.Federation.Directory(in.Recipient)
+		e, err := t.Federation.Directory(in.Recipient)
 		if err != nil {
 			return err
 		}
 		if e.Epoch < in.Epoch {
 			continue
 		}
-		if err := n.eraseRemainsOf(ctx, in.Recipient); err != nil && !errors.Is(err, wire.Conflict) {
+		if err := t.eraseRemainsOf(ctx, in.Recipient); err != nil && !errors.Is(err, wire.Conflict) {
 			return err // with a conflict it was finished here, a moment ago
 		}
 	}
 	return nil
 }
 
-func (n *Node) eraseRemainsOf(ctx context.Context, r wire.Recipient) error {
+func (t *Transfer) eraseRemainsOf(ctx context.Context, r wire.Recipient) error {
 	for {
 		var erased wire.MoveErased
-		err := n.RegionQueue.Do(ctx, wire.CmdMoveErase, &wire.MoveErase{Recipient: r}, &erased)
+		err := t.RegionQueue.Do(ctx, wire.CmdMoveErase, &wire.MoveErase{Recipient: r}, &erased)
 		if err != nil || !erased.More {
 			return err
 		}
@@ -336,12 +337,12 @@ func (n *Node) eraseRemainsOf(ctx context.Context, r wire.Recipient) error {
 
 // movedBetween are the region that a citizen is to move to and the one that owns the code, as this
 // replica knows.
-func movedBetween(n *seat.Seat, req []byte) ([]wire.RegionID, error) {
+func movedBetween(at *seat.Seat, req []byte) ([]wire.RegionID, error) {
 	var m wire.MoveOrder
 	if err := wire.Decode(req, &m); err != nil {
 		return nil, err
 	}
-	_, entries, err := n.Federation.Resolve(nil, []wire.Recipient{m.Recipient})
+	_, entries, err := at.Federation.Resolve(nil, []wire.Recipient{m.Recipient})
 	if err != nil {
 		return nil, err
 	}

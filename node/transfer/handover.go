@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -17,7 +18,7 @@ func (c *claims) handOver(ctx context.Context, anchor wire.RegionID, list []wire
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	c.n.Log.LogAttrs(ctx, slog.LevelWarn, "releases wait", slog.String("anchor", string(anchor)),
+	c.Log.LogAttrs(ctx, slog.LevelWarn, "releases wait", slog.String("anchor", string(anchor)),
 		slog.Int("codes", len(list)), slog.String("reason", err.Error()))
 	select {
 	case <-time.After(anchorPause):
@@ -48,7 +49,7 @@ func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wi
 	results *wire.Results) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return c.n.CallRegion(ctx, anchor, wire.MethodRelease, &wire.ReleaseBatch{List: list}, results)
+	return c.CallRegion(ctx, anchor, wire.MethodRelease, &wire.ReleaseBatch{List: list}, results)
 }
 
 // imports makes the commands that import what an anchor released, and says of which codes further
@@ -87,7 +88,7 @@ func (c *claims) apply(ctx context.Context, commands []wire.Command) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	applied, err := c.n.RegionQueue.Submit(ctx, commands)
+	applied, err := c.RegionQueue.Submit(ctx, commands)
 	if err != nil {
 		return err
 	}
@@ -116,9 +117,15 @@ func (c *claims) settle(command wire.Command, result wire.Result) error {
 	return nil
 }
 
+// claimCalls is the call by which codes are released to who claims them.
+func (t *Transfer) claimCalls() []seat.Call {
+	return []seat.Call{seat.Answers(t.Seat, wire.MethodRelease, seat.Only(link.RoleNode),
+		seat.RegionLeads, t.release)}
+}
+
 // release answers MethodRelease: another region's leader drives a claim of a code that is
 // anchored here.
-func (n *Node) release(ctx context.Context, from link.Identity, batch *wire.ReleaseBatch) (
+func (t *Transfer) release(ctx context.Context, from link.Identity, batch *wire.ReleaseBatch) (
 	*wire.Results, error) {
 	if len(batch.List) > wire.CommandsMax {
 		return nil, wire.Errorf(wire.TooLarge, "%d releases", len(batch.List))
@@ -130,7 +137,7 @@ func (n *Node) release(ctx context.Context, from link.Identity, batch *wire.Rele
 		if batch.List[i].To != from.Region {
 			return nil, wire.Errorf(wire.Forbidden, "a node releases codes to its own region only")
 		}
-		if s := batch.List[i].Recipient.Slot(); !n.anchors(s) { // codes of other slots do not wait
+		if s := batch.List[i].Recipient.Slot(); !t.Anchors(s) { // codes of other slots do not wait
 			results[i] = wire.Fail(wire.Errorf(wire.Unavailable, "slot %d is not to be decided "+
 				"here now", s))
 			continue
@@ -138,13 +145,13 @@ func (n *Node) release(ctx context.Context, from link.Identity, batch *wire.Rele
 		commands, at = append(commands, wire.Command{Kind: wire.CmdRelease,
 			Body: wire.Encode(&batch.List[i])}), append(at, i)
 	}
-	decided, err := n.RegionQueue.Submit(ctx, commands)
+	decided, err := t.RegionQueue.Submit(ctx, commands)
 	if err != nil {
 		return nil, err
 	}
 	for i := range decided {
 		results[at[i]] = decided[i]
-		if !n.anchors(batch.List[at[i]].Recipient.Slot()) { // stopped or suspended meanwhile
+		if !t.Anchors(batch.List[at[i]].Recipient.Slot()) { // stopped or suspended meanwhile
 			results[at[i]] = wire.Fail(wire.Errorf(wire.Unavailable, "not to be decided here now"))
 		}
 	}

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 
 // mayDeal holds a deal against what its regions say now: nothing goes to one that does not answer,
 // and nothing is taken by force from one that does.
-func (n *Node) mayDeal(d *wire.DealSlots) error {
-	answers, err := n.Answering()
+func (t *Transfer) mayDeal(d *wire.DealSlots) error {
+	answers, err := t.Answering()
 	if err != nil {
 		return err
 	}
-	m := n.Map()
+	m := t.Map()
 	for _, s := range d.Slots {
 		if int(s) >= wire.Slots {
 			continue // refused later on
@@ -52,10 +52,10 @@ const dealsPeriod = anchorContactMax / 6
 // keepDeals has the federation's leader confirm that this replica knows every deal of slots. That
 // it hears from the leader does not say so: after a cut heartbeats come back some seconds before
 // the log does.
-func (n *Node) keepDeals(ctx context.Context) {
+func (t *Transfer) keepDeals(ctx context.Context) {
 	for {
 		pause := dealsPeriod
-		if err := n.confirmDeals(ctx); err != nil {
+		if err := t.confirmDeals(ctx); err != nil {
 			pause = seat.DutyPause
 		}
 		select {
@@ -66,43 +66,43 @@ func (n *Node) keepDeals(ctx context.Context) {
 	}
 }
 
-func (n *Node) confirmDeals(ctx context.Context) error {
+func (t *Transfer) confirmDeals(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	asked := n.Uptime()
+	asked := t.Uptime()
 	var newest wire.MapVersion
-	err := n.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest)
+	err := t.CallFederation(ctx, wire.MethodConfirmMap, nil, &newest)
 	if errors.Is(err, wire.UnknownKind) { // of a program that deals no slots
-		n.deals.Note(n.Uptime() - asked)
+		t.deals.Note(t.Uptime() - asked)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if m, ok := n.Seat.Federation.Map(); !ok || m.Version < newest.Version {
+	if m, ok := t.Federation.Map(); !ok || m.Version < newest.Version {
 		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
 			newest.Version)
 	}
-	n.deals.Note(n.Uptime() - asked)
+	t.deals.Note(t.Uptime() - asked)
 	return nil
 }
 
 // foundingSlot reports whether the region has a slot since the founding.
-func (n *Node) foundingSlot(m *wire.Map, s wire.Slot) bool {
-	return m.Anchor(s) == n.RegionID && m.SlotEpoch(s) == wire.SlotEpochFounding
+func (t *Transfer) foundingSlot(m *wire.Map, s wire.Slot) bool {
+	return m.Anchor(s) == t.RegionID && m.SlotEpoch(s) == wire.SlotEpochFounding
 }
 
-func (n *Node) dealSlots(ctx context.Context, from link.Identity, d *wire.DealSlots) (
+func (t *Transfer) dealSlots(ctx context.Context, from link.Identity, d *wire.DealSlots) (
 	*seat.None, error) {
 	action := "slots deal"
 	if d.Force {
 		action = "slots deal --force"
 	}
-	if err := n.mayDeal(d); err != nil {
+	if err := t.mayDeal(d); err != nil {
 		return nil, err
 	}
 	d.Healthy = false // it is said to this process
-	_, err := n.Administrate(ctx, from, action, wire.CmdDealSlots, d)
+	_, err := t.Administrate(ctx, from, action, wire.CmdDealSlots, d)
 	return nil, err
 }
 
@@ -117,53 +117,53 @@ type fit struct {
 }
 
 // slotFit is computed anew when the map or the log changed.
-func (n *Node) slotFit() *fit {
-	m, slots := n.Map(), n.Seat.Region.SlotsChanged()
-	if f := n.fit.Load(); f != nil && f.m == m && f.slots == slots {
+func (t *Transfer) slotFit() *fit {
+	m, slots := t.Map(), t.Region.SlotsChanged()
+	if f := t.fit.Load(); f != nil && f.m == m && f.slots == slots {
 		return f
 	}
 	f := &fit{m: m, slots: slots}
 	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.Seat.Region.SlotAt(s)
-		f.mine[s] = held && m.Anchor(s) == n.RegionID && m.SlotEpoch(s) <= epoch
-		if m.Anchor(s) == n.RegionID && !f.mine[s] {
+		epoch, held := t.Region.SlotAt(s)
+		f.mine[s] = held && m.Anchor(s) == t.RegionID && m.SlotEpoch(s) <= epoch
+		if m.Anchor(s) == t.RegionID && !f.mine[s] {
 			f.waits++
 		}
 		f.lost = f.lost || held && !f.mine[s]
 	}
-	n.fit.Store(f)
+	t.fit.Store(f)
 	return f
 }
 
-// anchors reports whether this region may decide about an unclaimed code of a slot that its log
+// Anchors reports whether this region may decide about an unclaimed code of a slot that its log
 // holds: the map deals the slot to this region, and no newer one can have dealt it to another that
 // decides by now.
-func (n *Node) anchors(s wire.Slot) bool { return n.knowsDeals() && n.slotFit().mine[s] }
+func (t *Transfer) Anchors(s wire.Slot) bool { return t.knowsDeals() && t.slotFit().mine[s] }
 
 // knowsDeals reports whether this replica knew every deal of slots a short time ago.
-func (n *Node) knowsDeals() bool { return n.deals.Since() <= anchorContactMax }
+func (t *Transfer) knowsDeals() bool { return t.deals.Since() <= anchorContactMax }
 
 // anchorsSlots reports whether the region has slots since the founding.
-func (n *Node) anchorsSlots() bool {
-	m := n.Map()
+func (t *Transfer) anchorsSlots() bool {
+	m := t.Map()
 	for s := range wire.Slot(wire.Slots) {
-		if n.foundingSlot(m, s) {
+		if t.foundingSlot(m, s) {
 			return true
 		}
 	}
 	return false
 }
 
-// disown makes NotOwner of what is not this region's to say about a record of a code that nobody
+// Disown makes NotOwner of what is not this region's to say about a record of a code that nobody
 // claimed: before it is logged, and again once it was, since the whole region may have been stopped
 // or suspended in between while its slots went to another one. What was decided then is told to
 // nobody; who asks the new anchor gets the one verdict that counts.
-func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
-	if n.knowsDeals() && !n.slotFit().lost {
+func (t *Transfer) Disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
+	if t.knowsDeals() && !t.slotFit().lost {
 		return outcomes
 	}
 	for i := range records {
-		if !n.Disowns(&records[i]) {
+		if !t.Disowns(&records[i]) {
 			continue
 		}
 		if outcomes == nil {
@@ -178,23 +178,23 @@ func (n *Node) disown(records []wire.Record, outcomes []wire.Outcome) []wire.Out
 
 // Disowns reports whether a record is of a code that nobody claimed, and of which this region may
 // not decide, or not now.
-func (n *Node) Disowns(rec *wire.Record) bool {
-	r := rec.RecipientUnder(n.Hasher)
-	if n.anchors(r.Slot()) {
+func (t *Transfer) Disowns(rec *wire.Record) bool {
+	r := rec.RecipientUnder(t.Hasher)
+	if t.Anchors(r.Slot()) {
 		return false
 	}
-	own, _, err := n.Seat.Region.Ownership(r)
+	own, _, err := t.Region.Ownership(r)
 	return err != nil || own.State == wire.NotOwned || own.State == wire.Claiming
 }
 
 // NextOwner is the region that a code went to, as this region's log or the directory says. A code
 // that nobody claimed has none, since its anchor is not to see content.
-func (n *Node) NextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
-	entry, err := n.Seat.Federation.Directory(rec.RecipientUnder(n.Hasher))
+func (t *Transfer) NextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID {
+	entry, err := t.Federation.Directory(rec.RecipientUnder(t.Hasher))
 	if err != nil {
 		return o.Region
 	}
-	return newestOwner(o, entry, n.RegionID)
+	return newestOwner(o, entry, t.RegionID)
 }
 
 // newestOwner takes the newer word of two: the mark in a region's log stays what it was when the

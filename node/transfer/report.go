@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 // reportPeriod is how often a leader looks whether its region has to report.
 const reportPeriod = 2 * time.Second
 
-// reportOwnership tells a restored federation what this region's log says, once, on its leader.
-func (n *Node) reportOwnership(ctx context.Context) error {
+// ReportOwnership tells a restored federation what this region's log says, once, on its leader.
+func (t *Transfer) ReportOwnership(ctx context.Context) error {
 	tick := time.NewTicker(reportPeriod)
 	defer tick.Stop()
 	for {
-		if err := n.report(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			n.Log.Warn("the report to the restored federation waits", "reason", err.Error())
+		if err := t.report(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
+			t.Log.Warn("the report to the restored federation waits", "reason", err.Error())
 		}
 		select {
 		case <-tick.C:
@@ -29,22 +29,22 @@ func (n *Node) reportOwnership(ctx context.Context) error {
 	}
 }
 
-func (n *Node) report(ctx context.Context) error {
-	if due, err := n.Seat.Federation.Unreported(n.RegionID); err != nil || !due {
+func (t *Transfer) report(ctx context.Context) error {
+	if due, err := t.Federation.Unreported(t.RegionID); err != nil || !due {
 		return err
 	}
-	if err := n.RegionGroup.Read(ctx); err != nil {
+	if err := t.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	page := wire.OwnershipReport{Region: n.RegionID, Incarnation: n.Seat.Federation.Incarnation(),
-		RegionIncarnation: n.Seat.Region.Incarnation()}
+	page := wire.OwnershipReport{Region: t.RegionID, Incarnation: t.Federation.Incarnation(),
+		RegionIncarnation: t.Region.Incarnation()}
 	for s := range wire.Slot(wire.Slots) {
-		if epoch, held := n.Seat.Region.SlotAt(s); held {
+		if epoch, held := t.Region.SlotAt(s); held {
 			page.Slots, page.Epochs = append(page.Slots, s), append(page.Epochs, epoch)
 		}
 	}
 	for from, more := (wire.Recipient{}), true; more; {
-		owners, err := n.Seat.Region.Owners(from, wire.ReconcileMax)
+		owners, err := t.Region.Owners(from, wire.ReconcileMax)
 		if err != nil {
 			return err
 		}
@@ -52,21 +52,21 @@ func (n *Node) report(ctx context.Context) error {
 			from, more = owners[len(owners)-1].Recipient.Next()
 		}
 		page.Done = !more
-		page.List = standings(owners, n.RegionID)
-		if err := n.sendReport(ctx, &page); err != nil {
+		page.List = standings(owners, t.RegionID)
+		if err := t.sendReport(ctx, &page); err != nil {
 			return err
 		}
 		page.Slots, page.Epochs = nil, nil
 	}
-	n.Log.Info("the region's codes were reported to the restored federation", "incarnation",
+	t.Log.Info("the region's codes were reported to the restored federation", "incarnation",
 		page.Incarnation)
 	return nil
 }
 
-func (n *Node) sendReport(ctx context.Context, page *wire.OwnershipReport) error {
+func (t *Transfer) sendReport(ctx context.Context, page *wire.OwnershipReport) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.CallFederation(ctx, wire.MethodReport, page, nil)
+	return t.CallFederation(ctx, wire.MethodReport, page, nil)
 }
 
 // standings are what a region's log says of codes that are settled: a claim under way, and a move
@@ -88,32 +88,32 @@ func standings(owners []region.Owner, self wire.RegionID) (list []wire.Standing)
 }
 
 // reportCalls are the calls about reports to a restored federation.
-func (n *Node) reportCalls() []seat.Call {
+func (t *Transfer) reportCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodForgoReport, seat.Operators(link.RightOperator, seat.Of(
+		seat.Answers(t.Seat, wire.MethodForgoReport, seat.Operators(link.RightOperator, seat.Of(
 			func(f *wire.ForgoReport) wire.RegionID { return f.Region })),
-			seat.FederationLeads, n.forgoReport).When(seat.Always[wire.ForgoReport]()),
-		seat.Answers(n.Seat, wire.MethodReport, seat.Only(link.RoleNode), seat.FederationLeads,
-			n.takeReport),
+			seat.FederationLeads, t.forgoReport).When(seat.Always[wire.ForgoReport]()),
+		seat.Answers(t.Seat, wire.MethodReport, seat.Only(link.RoleNode), seat.FederationLeads,
+			t.takeReport),
 	}
 }
 
 // forgoReport answers MethodForgoReport.
-func (n *Node) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
+func (t *Transfer) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
 	*seat.None, error) {
-	if err := n.CheckLost("restore forgo", f.Region, f.Healthy); err != nil {
+	if err := t.CheckLost("restore forgo", f.Region, f.Healthy); err != nil {
 		return nil, err
 	}
 	f.Healthy = false // it is said to this process
-	_, err := n.Administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
+	_, err := t.Administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
 	return nil, err
 }
 
 // takeReport answers MethodReport. A node speaks for its own region only.
-func (n *Node) takeReport(ctx context.Context, from link.Identity, r *wire.OwnershipReport) (
+func (t *Transfer) takeReport(ctx context.Context, from link.Identity, r *wire.OwnershipReport) (
 	*seat.None, error) {
 	if r.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	return nil, n.FederationQueue.Do(ctx, wire.CmdReport, r, nil)
+	return nil, t.FederationQueue.Do(ctx, wire.CmdReport, r, nil)
 }

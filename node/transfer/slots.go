@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"context"
@@ -22,33 +22,33 @@ const (
 )
 
 // slotCalls are the calls about anchor slots.
-func (n *Node) slotCalls() []seat.Call {
+func (t *Transfer) slotCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(n.Seat, wire.MethodHandOverSlot, seat.Only(link.RoleNode), seat.RegionLeads,
-			n.handOverSlot),
-		seat.Answers(n.Seat, wire.MethodDealSlots, seat.Operators(link.RightOperator,
+		seat.Answers(t.Seat, wire.MethodHandOverSlot, seat.Only(link.RoleNode), seat.RegionLeads,
+			t.handOverSlot),
+		seat.Answers(t.Seat, wire.MethodDealSlots, seat.Operators(link.RightOperator,
 			seat.Asked(dealtRegions)),
-			seat.FederationLeads, n.dealSlots).When(
+			seat.FederationLeads, t.dealSlots).When(
 			seat.Hurts(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
-		seat.Answers(n.Seat, wire.MethodSettleSlots, seat.Only(link.RoleNode).Or(link.RightOperator,
+		seat.Answers(t.Seat, wire.MethodSettleSlots, seat.Only(link.RoleNode).Or(link.RightOperator,
 			seat.Asked(
 				func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return seat.Just(s.Region) })),
-			seat.FederationLeads, n.settleSlots).When(seat.Always[wire.SettleSlots]()),
+			seat.FederationLeads, t.settleSlots).When(seat.Always[wire.SettleSlots]()),
 	}
 }
 
-// leadSlots keeps the slots that the region's log holds what the map says, on the leader: grants
+// LeadSlots keeps the slots that the region's log holds what the map says, on the leader: grants
 // those of the founding, takes over those that were dealt since, and settles their deals.
-func (n *Node) leadSlots(ctx context.Context) error {
+func (t *Transfer) LeadSlots(ctx context.Context) error {
 	var confirming sync.WaitGroup
 	defer confirming.Wait()
-	confirming.Go(func() { n.keepDeals(ctx) })
+	confirming.Go(func() { t.keepDeals(ctx) })
 	tick := time.NewTicker(slotsPeriod)
 	defer tick.Stop()
 	for {
-		err := n.slotsRound(ctx)
+		err := t.slotsRound(ctx)
 		if err != nil && ctx.Err() == nil {
-			n.Log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
+			t.Log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
 				slog.String("reason", err.Error()))
 		}
 		select {
@@ -59,30 +59,30 @@ func (n *Node) leadSlots(ctx context.Context) error {
 	}
 }
 
-// grantSlots logs the anchor slots that the founding map deals to the region, once.
-func (n *Node) grantSlots(ctx context.Context) error {
-	if err := n.RegionGroup.Read(ctx); err != nil {
+// GrantSlots logs the anchor slots that the founding map deals to the region, once.
+func (t *Transfer) GrantSlots(ctx context.Context) error {
+	if err := t.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	m, ok := n.Seat.Federation.Map()
+	m, ok := t.Federation.Map()
 	if !ok {
 		return wire.Errorf(wire.NotReady, "the federation has no map yet")
 	}
 	grant := wire.GrantSlots{SlotEpoch: wire.SlotEpochFounding}
 	for s := range wire.Slot(wire.Slots) {
-		epoch, _ := n.Seat.Region.SlotAt(s)
-		if n.foundingSlot(m, s) && epoch < wire.SlotEpochFounding {
+		epoch, _ := t.Region.SlotAt(s)
+		if t.foundingSlot(m, s) && epoch < wire.SlotEpochFounding {
 			grant.Slots = append(grant.Slots, s)
 		}
 	}
 	if len(grant.Slots) == 0 {
 		return nil
 	}
-	return n.RegionQueue.Do(ctx, wire.CmdGrantSlots, &grant, nil)
+	return t.RegionQueue.Do(ctx, wire.CmdGrantSlots, &grant, nil)
 }
 
-func (n *Node) slotsRound(ctx context.Context) error {
-	m, ok := n.Seat.Federation.Map()
+func (t *Transfer) slotsRound(ctx context.Context) error {
+	m, ok := t.Federation.Map()
 	if !ok {
 		return nil
 	}
@@ -94,9 +94,9 @@ func (n *Node) slotsRound(ctx context.Context) error {
 	var done, granted wire.SettleSlots
 	var gone []wire.Command
 	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.Seat.Region.SlotAt(s)
+		epoch, held := t.Region.SlotAt(s)
 		deal, moving := m.SlotDeal(s)
-		if m.Anchor(s) != n.RegionID {
+		if m.Anchor(s) != t.RegionID {
 			if held && !moving && epoch < m.SlotEpoch(s) {
 				gone = append(gone, wire.Command{Kind: wire.CmdFenceSlot,
 					Body: wire.Encode(&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)})})
@@ -118,7 +118,7 @@ func (n *Node) slotsRound(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			late[s], errs[s] = n.takeSlot(ctx, m, s, deal, moving, away)
+			late[s], errs[s] = t.takeSlot(ctx, m, s, deal, moving, away)
 			return nil // one slot that waits holds up no other
 		})
 	}
@@ -128,19 +128,19 @@ func (n *Node) slotsRound(ctx context.Context) error {
 			done.Slots, done.Epochs = append(done.Slots, s), append(done.Epochs, m.SlotEpoch(s))
 		}
 	}
-	return errors.Join(firstOf(errs[:]), n.settle(ctx, done, false), n.settle(ctx, granted, true),
-		n.giveUpSlots(ctx, gone))
+	return errors.Join(firstOf(errs[:]), t.settle(ctx, done, false), t.settle(ctx, granted, true),
+		t.giveUpSlots(ctx, gone))
 }
 
 // giveUpSlots fences slots that were taken from this region by force, and that nobody asks it for
 // any more.
-func (n *Node) giveUpSlots(ctx context.Context, fences []wire.Command) error {
+func (t *Transfer) giveUpSlots(ctx context.Context, fences []wire.Command) error {
 	if len(fences) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	_, err := n.RegionQueue.Submit(ctx, fences)
+	_, err := t.RegionQueue.Submit(ctx, fences)
 	return err
 }
 
@@ -179,15 +179,15 @@ func firstOf(errs []error) error {
 // come, by what the directory says. What the old holder of a forced deal still knows is added when
 // it is back: late says that it was, and that the deal is done with. A slot that the region has by
 // the map, without a deal, and not by its log, it had before it was restored from a backup.
-func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal,
+func (t *Transfer) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire.SlotDeal,
 	moving bool, away *absent) (late bool, err error) {
 	if !moving {
-		return false, n.markSlot(ctx, s, m.SlotEpoch(s))
+		return false, t.markSlot(ctx, s, m.SlotEpoch(s))
 	}
 	from, _ := m.RegionByTag(deal.From)
-	epoch, held := n.Seat.Region.SlotAt(s)
+	epoch, held := t.Region.SlotAt(s)
 	held = held && epoch == m.SlotEpoch(s)
-	now, err := n.RegionTime(ctx)
+	now, err := t.RegionTime(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -195,7 +195,7 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 	if deal.Stray && !held && waits {
 		return false, wire.Errorf(wire.Unavailable, "slot %d was not yet where it is taken from", s)
 	}
-	err = n.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
+	err = t.copySlot(ctx, from.ID, s, m.SlotEpoch(s), deal.Stray, away)
 	switch {
 	case err == nil && held:
 		return true, nil
@@ -204,20 +204,20 @@ func (n *Node) takeSlot(ctx context.Context, m *wire.Map, s wire.Slot, deal wire
 	case !deal.Forced || waits:
 		return false, err
 	}
-	return false, n.markSlot(ctx, s, m.SlotEpoch(s))
+	return false, t.markSlot(ctx, s, m.SlotEpoch(s))
 }
 
 // copySlot imports a slot page by page from its old holder. With stray that one may never have had
 // it, or not all: what it knows is taken, and does not make this region the holder.
-func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64,
+func (t *Transfer) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, epoch uint64,
 	stray bool, away *absent) error {
 	q := wire.HandOverSlot{Slot: s, Epoch: epoch}
 	for {
-		page, err := n.askSlot(ctx, from, &q, away)
+		page, err := t.askSlot(ctx, from, &q, away)
 		if err != nil {
 			return err
 		}
-		if err := n.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Rows: page.Rows,
+		if err := t.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Rows: page.Rows,
 			More: page.More || stray}); err != nil || !page.More {
 			return err
 		}
@@ -225,7 +225,7 @@ func (n *Node) copySlot(ctx context.Context, from wire.RegionID, s wire.Slot, ep
 	}
 }
 
-func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOverSlot,
+func (t *Transfer) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOverSlot,
 	away *absent) (*wire.SlotPage, error) {
 	if away.is(from) {
 		return nil, wire.Errorf(wire.Unavailable, "region %s does not answer", from)
@@ -233,7 +233,7 @@ func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOver
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
 	page := new(wire.SlotPage)
-	err := n.CallRegion(ctx, from, wire.MethodHandOverSlot, q, page)
+	err := t.CallRegion(ctx, from, wire.MethodHandOverSlot, q, page)
 	if errors.Is(err, wire.Unavailable) || errors.Is(err, wire.OutcomeUnknown) {
 		away.note(from)
 	}
@@ -243,19 +243,19 @@ func (n *Node) askSlot(ctx context.Context, from wire.RegionID, q *wire.HandOver
 // markSlot imports a slot whose old holder is lost. The directory names every code of it that is
 // claimed, or being claimed: whoever began to claim one before the deal is in this replica, which
 // has the deal, and whoever begins later asks this region.
-func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
+func (t *Transfer) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 	var above wire.Recipient
 	for {
-		marks, more, err := n.Seat.Federation.SlotMarks(s, above, wire.SlotRowsMax)
+		marks, more, err := t.Federation.SlotMarks(s, above, wire.SlotRowsMax)
 		if err != nil {
 			return err
 		}
-		if err := n.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Marks: marks,
+		if err := t.importSlot(ctx, &wire.ImportSlot{Slot: s, Epoch: epoch, Marks: marks,
 			More: more}); err != nil {
 			return err
 		}
 		if !more {
-			n.Log.LogAttrs(ctx, slog.LevelDebug, "anchor slot taken without its old holder",
+			t.Log.LogAttrs(ctx, slog.LevelDebug, "anchor slot taken without its old holder",
 				slog.Int("slot", int(s)))
 			return nil
 		}
@@ -263,48 +263,48 @@ func (n *Node) markSlot(ctx context.Context, s wire.Slot, epoch uint64) error {
 	}
 }
 
-func (n *Node) importSlot(ctx context.Context, m *wire.ImportSlot) error {
+func (t *Transfer) importSlot(ctx context.Context, m *wire.ImportSlot) error {
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.RegionQueue.Do(ctx, wire.CmdImportSlot, m, nil)
+	return t.RegionQueue.Do(ctx, wire.CmdImportSlot, m, nil)
 }
 
 // settle tells the federation that slots have arrived.
-func (n *Node) settle(ctx context.Context, d wire.SettleSlots, granted bool) error {
+func (t *Transfer) settle(ctx context.Context, d wire.SettleSlots, granted bool) error {
 	if len(d.Slots) == 0 {
 		return nil
 	}
-	d.Region, d.Granted = n.RegionID, granted
+	d.Region, d.Granted = t.RegionID, granted
 	ctx, cancel := context.WithTimeout(ctx, wire.OwnerWait)
 	defer cancel()
-	return n.CallFederation(ctx, wire.MethodSettleSlots, &d, nil)
+	return t.CallFederation(ctx, wire.MethodSettleSlots, &d, nil)
 }
 
 // handOverSlot answers MethodHandOverSlot on the old holder's leader: it fences the slot, if that
 // was not done before, and answers a page.
-func (n *Node) handOverSlot(ctx context.Context, from link.Identity, q *wire.HandOverSlot) (
+func (t *Transfer) handOverSlot(ctx context.Context, from link.Identity, q *wire.HandOverSlot) (
 	*wire.SlotPage, error) {
-	m := n.Map()
+	m := t.Map()
 	deal, moving := m.SlotDeal(q.Slot)
 	holder, _ := m.RegionByTag(deal.From)
 	switch {
 	case m.SlotEpoch(q.Slot) < q.Epoch:
 		return nil, wire.Errorf(wire.NotReady, "the deal of slot %d is not known here yet", q.Slot)
 	case !moving || m.SlotEpoch(q.Slot) != q.Epoch || m.Anchor(q.Slot) != from.Region ||
-		holder.ID != n.RegionID:
+		holder.ID != t.RegionID:
 		return nil, wire.Errorf(wire.Forbidden, "slot %d is not on its way from %s to %s", q.Slot,
-			n.RegionID, from.Region)
+			t.RegionID, from.Region)
 	}
-	if epoch, held := n.Seat.Region.SlotAt(q.Slot); held || epoch < q.Epoch {
-		err := n.RegionQueue.Do(ctx, wire.CmdFenceSlot,
+	if epoch, held := t.Region.SlotAt(q.Slot); held || epoch < q.Epoch {
+		err := t.RegionQueue.Do(ctx, wire.CmdFenceSlot,
 			&wire.FenceSlot{Slot: q.Slot, Epoch: q.Epoch}, nil)
 		if err != nil {
 			return nil, err
 		}
-	} else if err := n.RegionGroup.Read(ctx); err != nil {
+	} else if err := t.RegionGroup.Read(ctx); err != nil {
 		return nil, err
 	}
-	page, err := n.Seat.Region.HandOverSlot(*q)
+	page, err := t.Region.HandOverSlot(*q)
 	if err != nil {
 		return nil, err
 	}
@@ -313,10 +313,10 @@ func (n *Node) handOverSlot(ctx context.Context, from link.Identity, q *wire.Han
 
 // settleSlots answers MethodSettleSlots: a new holder's leader, or an operator who writes off what
 // a lost region knew.
-func (n *Node) settleSlots(ctx context.Context, from link.Identity, d *wire.SettleSlots) (
+func (t *Transfer) settleSlots(ctx context.Context, from link.Identity, d *wire.SettleSlots) (
 	*seat.None, error) {
 	if from.Role == link.RoleOperator {
-		m := n.Map()
+		m := t.Map()
 		var given []wire.RegionID // those whose knowledge is given up
 		for _, slot := range d.Slots {
 			deal, moving := m.SlotDeal(slot)
@@ -329,18 +329,18 @@ func (n *Node) settleSlots(ctx context.Context, from link.Identity, d *wire.Sett
 			}
 		}
 		for _, region := range given {
-			if err := n.CheckLost("slots write-off", region, d.Healthy); err != nil {
+			if err := t.CheckLost("slots write-off", region, d.Healthy); err != nil {
 				return nil, err
 			}
 		}
 		d.Healthy = false // it is said to this process
-		_, err := n.Administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, d)
+		_, err := t.Administrate(ctx, from, "slots write-off", wire.CmdSettleSlots, d)
 		return nil, err
 	}
 	if from.Region != d.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node speaks for its own region only")
 	}
-	return nil, n.FederationQueue.Do(ctx, wire.CmdSettleSlots, d, nil)
+	return nil, t.FederationQueue.Do(ctx, wire.CmdSettleSlots, d, nil)
 }
 
 // dealtRegions are those that slots go to and those that they are taken from.

@@ -1,4 +1,4 @@
-package node
+package transfer
 
 import (
 	"bytes"
@@ -6,29 +6,30 @@ import (
 
 	"github.com/staffetta/staffetta/node/federation"
 	"github.com/staffetta/staffetta/node/region"
+	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 )
 
 // comparePage is how many codes are read at once to be compared.
 const comparePage = 4096
 
-// reconcile compares a restored region's codes with the directory, on its leader, and returns when
+// Reconcile compares a restored region's codes with the directory, on its leader, and returns when
 // the region may serve. What another leader had compared stays compared.
-func (n *Node) reconcile(ctx context.Context) error {
-	if err := n.RegionGroup.Read(ctx); err != nil {
+func (t *Transfer) Reconcile(ctx context.Context) error {
+	if err := t.RegionGroup.Read(ctx); err != nil {
 		return err
 	}
-	if n.Seat.Region.Reconciled() {
+	if t.Region.Reconciled() {
 		return nil
 	}
-	own := n.Seat.Region.Incarnation()
-	m := n.Map()
-	if r, ok := m.RegionByID(n.RegionID); !ok || r.Incarnation != own {
+	own := t.Region.Incarnation()
+	m := t.Map()
+	if r, ok := m.RegionByID(t.RegionID); !ok || r.Incarnation != own {
 		return wire.Errorf(wire.NotReady, "the map does not know incarnation %d yet", own)
 	}
 	// From the fence on nothing that an earlier incarnation says reaches the directory, so that
 	// a replica that has applied the fence shows all that it ever said.
-	awaited, err := n.Seat.Federation.Awaited()
+	awaited, err := t.Federation.Awaited()
 	if err != nil {
 		return err
 	}
@@ -36,16 +37,16 @@ func (n *Node) reconcile(ctx context.Context) error {
 		return wire.Errorf(wire.NotReady, "the directory waits for the report of region %s",
 			awaited[0])
 	}
-	if err := n.reconcileSlots(ctx, m); err != nil {
+	if err := t.reconcileSlots(ctx, m); err != nil {
 		return err
 	}
-	last, _ := n.Seat.Region.Restore()
-	c := &comparison{n: n, m: m, page: wire.Reconcile{Incarnation: own, Last: last}}
+	last, _ := t.Region.Restore()
+	c := &comparison{Seat: t.Seat, m: m, page: wire.Reconcile{Incarnation: own, Last: last}}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
-	_, r := n.Seat.Region.Restore()
-	n.Log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
+	_, r := t.Region.Restore()
+	t.Log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
 		"released", r.Counts.Released, "raised", r.Counts.Raised, "lost", r.Counts.Lost,
 		"ahead", r.Counts.Ahead, "lost_after_index", r.Index, "lost_after", r.Time.String())
 	return nil
@@ -53,14 +54,14 @@ func (n *Node) reconcile(ctx context.Context) error {
 
 // reconcileSlots gives up the anchor slots that were dealt to others since, and takes up those
 // that were dealt to here. What the region knew of unclaimed codes of the latter is lost.
-func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
+func (t *Transfer) reconcileSlots(ctx context.Context, m *wire.Map) error {
 	granted := map[uint64][]wire.Slot{}
 	for s := range wire.Slot(wire.Slots) {
-		epoch, held := n.Seat.Region.SlotAt(s)
+		epoch, held := t.Region.SlotAt(s)
 		_, moving := m.SlotDeal(s)
-		switch ours := m.Anchor(s) == n.RegionID; {
+		switch ours := m.Anchor(s) == t.RegionID; {
 		case held && !ours && epoch < m.SlotEpoch(s):
-			err := n.RegionQueue.Do(ctx, wire.CmdFenceSlot,
+			err := t.RegionQueue.Do(ctx, wire.CmdFenceSlot,
 				&wire.FenceSlot{Slot: s, Epoch: m.SlotEpoch(s)}, nil)
 			if err != nil {
 				return err
@@ -70,7 +71,7 @@ func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
 		}
 	}
 	for epoch, slots := range granted {
-		err := n.RegionQueue.Do(ctx, wire.CmdGrantSlots,
+		err := t.RegionQueue.Do(ctx, wire.CmdGrantSlots,
 			&wire.GrantSlots{SlotEpoch: epoch, Slots: slots}, nil)
 		if err != nil {
 			return err
@@ -81,7 +82,7 @@ func (n *Node) reconcileSlots(ctx context.Context, m *wire.Map) error {
 
 // comparison goes through the directory and the region's log side by side, in order of the codes.
 type comparison struct {
-	n    *Node
+	*seat.Seat
 	m    *wire.Map
 	page wire.Reconcile
 
@@ -119,7 +120,7 @@ func (c *comparison) run(ctx context.Context) error {
 
 func (c *comparison) fill() (err error) {
 	if len(c.directory) == 0 && !c.directoryDone {
-		c.directory, err = c.n.Seat.Federation.Entries(c.directoryFrom, comparePage)
+		c.directory, err = c.Federation.Entries(c.directoryFrom, comparePage)
 		if err != nil {
 			return err
 		}
@@ -128,7 +129,7 @@ func (c *comparison) fill() (err error) {
 		}
 	}
 	if len(c.owners) == 0 && !c.ownersDone {
-		if c.owners, err = c.n.Seat.Region.Owners(c.ownersFrom, comparePage); err != nil {
+		if c.owners, err = c.Region.Owners(c.ownersFrom, comparePage); err != nil {
 			return err
 		}
 		if c.ownersDone = len(c.owners) < comparePage; !c.ownersDone {
@@ -170,32 +171,32 @@ func (c *comparison) one() {
 
 // judge says what the region has to learn of one code.
 func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Owner) {
-	self := c.n.RegionID
+	self := c.RegionID
 	k := wire.Standing{Recipient: r, Region: d.Region, Epoch: d.Epoch}
 	if d.State == wire.Moving && d.Region == self {
 		k.Region, k.Epoch, k.Leaving = d.To, d.Epoch+1, true
 	}
 	known := o.State == wire.Owned || o.State == wire.Released
-	n := &c.page.Counts
+	counts := &c.page.Counts
 	switch {
 	case d.State == wire.Unclaimed || known && o.Epoch > k.Epoch:
 		if o.State == wire.Owned {
-			n.Ahead++ // its own driver, or its report, tells the directory
+			counts.Ahead++ // its own driver, or its report, tells the directory
 		}
 		return
 	case k.Agrees(o.Ownership, self):
 		if o.State == wire.Owned {
-			n.Agreed++
+			counts.Agreed++
 		}
 		return
 	case k.Region == self && o.State == wire.Owned:
-		n.Raised++
+		counts.Raised++
 	case k.Region == self && o.State == wire.Claiming && k.Epoch == 1:
 		return // the claim goes on by itself
 	case k.Region == self, k.Leaving && !known:
-		n.Lost++ // had come here after the copy was made, and may be on its way on
+		counts.Lost++ // had come here after the copy was made, and may be on its way on
 	case o.State == wire.Owned:
-		n.Released++
+		counts.Released++
 	case !known && o.State != wire.Claiming && !c.anchored(r.Slot()):
 		return // never this region's concern
 	}
@@ -207,12 +208,12 @@ func (c *comparison) judge(r wire.Recipient, d wire.DirectoryEntry, o region.Own
 func (c *comparison) anchored(s wire.Slot) bool {
 	deal, moving := c.m.SlotDeal(s)
 	from, _ := c.m.RegionByTag(deal.From)
-	return c.m.Anchor(s) == c.n.RegionID || moving && from.ID == c.n.RegionID
+	return c.m.Anchor(s) == c.RegionID || moving && from.ID == c.RegionID
 }
 
 // log logs what was found.
 func (c *comparison) log(ctx context.Context) error {
-	err := c.n.RegionQueue.Do(ctx, wire.CmdReconcile, &c.page, nil)
+	err := c.RegionQueue.Do(ctx, wire.CmdReconcile, &c.page, nil)
 	c.page.List, c.page.Counts = nil, wire.ReconcileCounts{}
 	return err
 }
