@@ -129,22 +129,16 @@ func membersOf(g *consensus.Group) (voters, all []wire.NodeID) {
 // majority of the voters is told what they agree on, and ends by itself; this one too.
 func (d *Desk) CompareReplicas(ctx context.Context, name string) error {
 	g := d.Group(name)
-	tick := time.NewTicker(replicaPeriod)
-	defer tick.Stop()
 	defer g.SetDisputed(false)
 	var agreed []wire.StateDigest
 	disputed := false
-	for {
+	return seat.Every(ctx, replicaPeriod, func() error {
 		// A third replica may not have had an index where two differ: only what lasts is a dispute.
 		before := disputed
 		agreed, disputed = d.compareOnce(ctx, name, g, agreed)
 		g.SetDisputed(disputed && before)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // compareOnce tells the members what was agreed before, asks for their digests, and returns what is

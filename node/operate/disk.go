@@ -177,9 +177,7 @@ func (d *disk) full(ballast uint64) error {
 
 // WatchDisk acts on the watermarks, before an operation fails. It ends the node at the last one.
 func (d *Desk) WatchDisk(ctx context.Context) error {
-	tick := time.NewTicker(diskPeriod)
-	defer tick.Stop()
-	for {
+	return seat.Every(ctx, diskPeriod, func() error {
 		level, before := d.disk.look()
 		if level != before && (before != wire.DiskUnknown || level != wire.DiskAmple) {
 			d.Log.Warn("free disk space crossed a watermark", "level", level, "before", before,
@@ -197,12 +195,8 @@ func (d *Desk) WatchDisk(ctx context.Context) error {
 			freed, err := releaseBallast(d.Dir)
 			return errors.Join(err, d.disk.full(freed))
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // yield hands leadership of a group over to the voter with the most room, if it has more.

@@ -17,24 +17,18 @@ const versionPeriod = 500 * time.Millisecond
 // KeepVersion raises the region's active version to the federation's, once every member of the
 // group is known to run a program that knows it. It is a duty of the region's leader.
 func (d *Desk) KeepVersion(ctx context.Context) error {
-	tick := time.NewTicker(versionPeriod)
-	defer tick.Stop()
-	for {
-		if to := d.Federation.ActiveVersion(); to > d.Region.ActiveVersion() &&
-			d.supported(ctx, to) {
+	return d.Rounds(ctx, versionPeriod, "the region's version was not raised",
+		func(ctx context.Context) error {
+			to := d.Federation.ActiveVersion()
+			if to <= d.Region.ActiveVersion() || !d.supported(ctx, to) {
+				return nil
+			}
 			err := d.RegionQueue.Do(ctx, wire.CmdRaiseVersion, &wire.RaiseVersion{Version: to}, nil)
 			if err == nil {
 				d.Log.Info("the region's log goes on in a new version", "version", to)
-			} else if ctx.Err() == nil && !wire.Retriable(err) {
-				d.Log.Warn("the region's version was not raised", "reason", err.Error())
 			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+			return err
+		})
 }
 
 // supported reports whether every member of the region's group knows a version. Nobody has to be
@@ -144,20 +138,13 @@ const formatPeriod = time.Second
 
 // KeepFormat raises the directory's format with the groups' active versions.
 func (d *Desk) KeepFormat(ctx context.Context) error {
-	tick := time.NewTicker(formatPeriod)
-	defer tick.Stop()
-	for have := uint32(0); ; {
-		if reached := max(d.Region.ActiveVersion(),
-			d.Federation.ActiveVersion()); reached > have {
-			if err := d.Dir.RaiseFormat(reached); err != nil {
-				return err
-			}
-			have = reached
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+	have := uint32(0)
+	return seat.Every(ctx, formatPeriod, func() error {
+		reached := max(d.Region.ActiveVersion(), d.Federation.ActiveVersion())
+		if reached <= have {
 			return nil
 		}
-	}
+		have = reached
+		return d.Dir.RaiseFormat(reached)
+	})
 }

@@ -33,18 +33,7 @@ func (d *Recovery) setRecoveryKey(ctx context.Context, from link.Identity, s *wi
 // KeepCopyKeys sees to it that the region has a secret under which copies are sealed for its
 // recovery key; a duty of the region's leader.
 func (d *Recovery) KeepCopyKeys(ctx context.Context) error {
-	tick := time.NewTicker(copyKeyPeriod)
-	defer tick.Stop()
-	for {
-		if err := d.copyKeyRound(ctx); err != nil && ctx.Err() == nil && !wire.Retriable(err) {
-			d.Log.Warn("the region's key for copies waits", "reason", err.Error())
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return d.Rounds(ctx, copyKeyPeriod, "the region's key for copies waits", d.copyKeyRound)
 }
 
 func (d *Recovery) copyKeyRound(ctx context.Context) error {

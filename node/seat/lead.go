@@ -2,6 +2,7 @@ package seat
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/staffetta/staffetta/consensus"
@@ -52,6 +53,39 @@ func (s *Seat) WhileLeading(ctx context.Context, g *consensus.Group,
 			return nil
 		}
 	}
+}
+
+// Every calls round at once and then once in each period, until it returns an error or ctx ends
+// (nil).
+func Every(ctx context.Context, period time.Duration, round func() error) error {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		if err := round(); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Rounds is Every for a round that may fail: the next one tries again, and what does not pass by
+// itself is in the log as what waits.
+func (s *Seat) Rounds(ctx context.Context, period time.Duration, waits string,
+	round func(context.Context) error) error {
+	return Every(ctx, period, func() error {
+		if err := round(ctx); err != nil && ctx.Err() == nil {
+			level := slog.LevelWarn
+			if wire.Retriable(err) {
+				level = slog.LevelDebug
+			}
+			s.Log.LogAttrs(ctx, level, waits, slog.String("reason", err.Error()))
+		}
+		return nil
+	})
 }
 
 // Persist repeats f until it succeeds (true) or ctx ends.

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/staffetta/staffetta/node/seat"
@@ -16,23 +15,7 @@ const keysPeriod = time.Second
 // KeepKeys sees to it that the region has a key pair that is young enough and that the map has
 // its public half; a duty of the region's leader.
 func (s *Spool) KeepKeys(ctx context.Context) error {
-	tick := time.NewTicker(keysPeriod)
-	defer tick.Stop()
-	for {
-		if err := s.keyRound(ctx); err != nil && ctx.Err() == nil {
-			level := slog.LevelWarn
-			if wire.Retriable(err) {
-				level = slog.LevelDebug
-			}
-			s.Log.LogAttrs(ctx, level, "the region's key waits", slog.String("reason",
-				err.Error()))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return s.Rounds(ctx, keysPeriod, "the region's key waits", s.keyRound)
 }
 
 func (s *Spool) keyRound(ctx context.Context) error {
