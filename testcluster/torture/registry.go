@@ -25,6 +25,7 @@ const (
 	opSenderAsks  = "senderprofile" // asks whether a service may write
 	opMark        = "mark"          // changes a message's status
 	opLook        = "look"          // reads it
+	opAsk         = "ask"           // needs a session, and is judged by that alone
 	modeLegacy    = "LEGACY"
 	modeAuto      = "AUTO"
 	modeManual    = "MANUAL"
@@ -63,7 +64,7 @@ type saw struct {
 	verdict  string // PROCESSED, or the reason why not
 }
 
-// registry is all that matters of one citizen's registry entry.
+// registry is all that matters of one citizen's registry entry, but for messages' statuses.
 type registry struct {
 	known    bool // somebody logged in once
 	session  int  // 0: none
@@ -72,7 +73,6 @@ type registry struct {
 	mode     string
 	setting  int64
 	choice   [services]choice
-	marks    [marked]status
 }
 
 // status is what the citizen did with a message.
@@ -170,9 +170,7 @@ func (r registry) apply(op operation) (registry, saw) {
 			return r, saw{outcome: refused, status: statusNewer}
 		}
 		r.choice[op.service] = choiceOf(op.inbox)
-	case opMark, opLook:
-		r.marks[op.message] = r.marks[op.message].after(op)
-		ok.mark = r.marks[op.message]
+	case opAsk:
 	}
 	return r, ok
 }
@@ -196,17 +194,78 @@ var registryModel = (&porcupine.NondeterministicModel{
 	Equal: func(a, b any) bool { return a == b },
 }).ToModel()
 
+// markModel judges what was done with one message, by whoever had a session.
+var markModel = (&porcupine.NondeterministicModel{
+	Init: func() []any { return []any{status{}} },
+	Step: func(state, in, out any) []any {
+		s, a := state.(status), out.(saw)
+		next := s.after(in.(operation))
+		switch {
+		case a.outcome == unknown && next == s:
+			return []any{s}
+		case a.outcome == unknown:
+			return []any{s, next}
+		case a.mark != next:
+			return nil
+		}
+		return []any{next}
+	},
+	Equal: func(a, b any) bool { return a == b },
+}).ToModel()
+
+// part is what of a log is judged by itself.
+type part struct {
+	model porcupine.Model
+	log   []porcupine.Operation
+}
+
+// parts takes the statuses of messages out of a log: each message's is an object of its own, of
+// which the registry has no more than that a mark took a session. Judged together, marks of unknown
+// outcome would multiply what the judge has to think of.
+func parts(log []porcupine.Operation) []part {
+	all := make([]part, 1+marked)
+	all[0].model = registryModel
+	for i := range marked {
+		all[1+i].model = markModel
+	}
+	for _, o := range log {
+		op, a := o.Input.(operation), o.Output.(saw)
+		if op.kind != opMark && op.kind != opLook {
+			all[0].log = append(all[0].log, o)
+			continue
+		}
+		if a.outcome != refused {
+			all[1+op.message].log = append(all[1+op.message].log, o)
+		}
+		if a.outcome != unknown {
+			o.Input = operation{kind: opAsk, session: op.session}
+			o.Output = saw{outcome: a.outcome, status: a.status}
+			all[0].log = append(all[0].log, o)
+		}
+	}
+	return all
+}
+
 // linearizable judges a log. Too many operations of unknown outcome can take longer than wait:
 // then the answer is porcupine.Unknown. Of a log that is not linearizable why names the first
 // operation that has no place.
 func linearizable(log []porcupine.Operation, wait time.Duration) (
 	result porcupine.CheckResult, why string) {
-	log = bounded(log)
-	result = porcupine.CheckOperationsTimeout(registryModel, log, wait)
-	if result != porcupine.Illegal {
-		return result, ""
+	result = porcupine.Ok
+	for _, p := range parts(bounded(log)) {
+		switch porcupine.CheckOperationsTimeout(p.model, p.log, wait) {
+		case porcupine.Illegal:
+			return porcupine.Illegal, p.why(wait)
+		case porcupine.Unknown:
+			result = porcupine.Unknown
+		}
 	}
-	_, info := porcupine.CheckOperationsVerbose(registryModel, log, wait)
+	return result, ""
+}
+
+// why names the operation of a log that is not linearizable that has no place.
+func (p part) why(wait time.Duration) string {
+	_, info := porcupine.CheckOperationsVerbose(p.model, p.log, wait)
 	var longest []porcupine.Operation
 	for _, partial := range info.PartialLinearizationsOperations() {
 		for _, p := range partial {
@@ -215,21 +274,21 @@ func linearizable(log []porcupine.Operation, wait time.Duration) (
 			}
 		}
 	}
-	return result, firstWithout(log, longest)
+	return p.firstWithout(longest)
 }
 
 // firstWithout describes the operation that began first of those that ended and are not in the
 // longest order found, and what the registry was before it.
-func firstWithout(log, order []porcupine.Operation) string {
+func (p part) firstWithout(order []porcupine.Operation) string {
 	placed := map[int]bool{}
-	states := registryModel.Init()
+	states := p.model.Init()
 	for _, o := range order {
 		placed[o.ClientId] = true
-		_, states = registryModel.Step(states, o.Input, o.Output)
+		_, states = p.model.Step(states, o.Input, o.Output)
 	}
 	var first *porcupine.Operation
-	for i := range log {
-		o := &log[i]
+	for i := range p.log {
+		o := &p.log[i]
 		if !placed[o.ClientId] && o.Return != int64(forever) &&
 			(first == nil || o.Return < first.Return) {
 			first = o

@@ -118,6 +118,10 @@ func TestRegistryModel(t *testing.T) {
 			then(look(1), seen(true, false)), porcupine.Illegal},
 		"an unknown mark that is undone": {active().then(mark(0, true, unset), lost).
 			then(look(0), seen(true, false)).then(look(0), seen(false, false)), porcupine.Illegal},
+		"a mark after logging out": {active().then(operation{kind: opLogout, session: 1}, ok).
+			then(mark(0, true, yes), seen(true, true)), porcupine.Illegal},
+		"a mark that is refused": {active().then(operation{kind: opLogout, session: 1}, ok).
+			then(mark(0, true, yes), session), porcupine.Ok},
 		"an unknown login": {active().then(again, lost).then(profile, agreed).
 			then(profile, session), porcupine.Ok},
 	} {
@@ -128,6 +132,17 @@ func TestRegistryModel(t *testing.T) {
 		if (why != "") != (result == porcupine.Illegal) {
 			t.Errorf("%s: the reason is %q", name, why)
 		}
+	}
+}
+
+// TestParts: a mark of unknown outcome leaves the registry nothing to think of.
+func TestParts(t *testing.T) {
+	log := active().then(mark(2, true, yes), lost).then(look(2), seen(true, true)).
+		then(profile, agreed).log
+	all := parts(log)
+	if got, want := len(all[0].log), len(log)-1; got != want || len(all[1+2].log) != 2 {
+		t.Errorf("%d operations of the registry, want %d; %d of the message, want 2", got, want,
+			len(all[1+2].log))
 	}
 }
 
