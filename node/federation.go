@@ -35,17 +35,18 @@ type services struct {
 // codes are told from their hashes, is in the answer to Hello for operators with RightData only.
 func (d *services) calls() []seat.Call {
 	lookers := seat.Only(link.RoleGateway).Or(link.RightObserver, seat.Anywhere)
-	administrators := seat.Operators(link.RightOperator,
-		seat.Everywhere) // institutions are no region's
+	// Institutions are no region's.
+	administrators := seat.Operators(link.RightOperator, seat.Everywhere)
 	return []seat.Call{
-		seat.Answers(d.Seat, wire.MethodHello, seat.Only(link.RoleGateway,
-			link.RoleNode).Or(link.RightObserver, seat.Anywhere), seat.AnyNode, d.hello),
+		seat.Answers(d.Seat, wire.MethodHello, seat.Only(link.RoleGateway, link.RoleNode).Or(
+			link.RightObserver, seat.Anywhere), seat.AnyNode, d.hello),
 		seat.Answers(d.Seat, wire.MethodGetMap, lookers, seat.AnyNode, d.getMap),
 		seat.Answers(d.Seat, wire.MethodResolve, lookers, seat.AnyNode, d.resolve),
 		seat.Answers(d.Seat, wire.MethodServiceByKey, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByKey) (*wire.ServiceAccess, error) {
 			return d.Federation.ServiceByKey(q.Key)
-		}), seat.Answers(d.Seat, wire.MethodServiceByID, lookers, seat.AnyNode, func(_ context.Context,
+		}),
+		seat.Answers(d.Seat, wire.MethodServiceByID, lookers, seat.AnyNode, func(_ context.Context,
 			_ link.Identity, q *wire.ServiceByID) (*wire.ServiceAccess, error) {
 			return d.Federation.ServiceByID(q.ID)
 		}),

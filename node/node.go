@@ -233,8 +233,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.seat.WhileLeading(ctx, n.seat.FederationGroup, n.leadFederation) })
 	g.Go(func() error { return n.seat.WhileLeading(ctx, n.seat.RegionGroup, n.members.TendRegion) })
 	g.Go(func() error {
-		return n.seat.WhileLeading(ctx, n.seat.FederationGroup,
-			n.members.TendFederation)
+		return n.seat.WhileLeading(ctx, n.seat.FederationGroup, n.members.TendFederation)
 	})
 	g.Go(func() error { return n.witness.Run(ctx) })
 	g.Go(func() error { return n.members.NoticeRemoval(ctx) })

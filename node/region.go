@@ -63,7 +63,8 @@ func (c *citizens) calls() []seat.Call {
 		seat.Reads(c.Seat, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Profile, error) {
 			return c.Region.Profile(q.Token, now)
-		}), seat.Reads(c.Seat, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
+		}),
+		seat.Reads(c.Seat, wire.MethodGetPreference, func(q *wire.GetPreference, now wire.Time) (
 			*wire.Preference, error) {
 			return c.Region.Preference(*q, now)
 		}),

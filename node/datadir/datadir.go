@@ -61,6 +61,7 @@ func Lock(path string) (*Dir, error) {
 	return &Dir{Path: path, lock: lock}, nil
 }
 
+// CheckOwner is OwnedBy, and refuses a directory that lost a group.
 func (d *Dir) CheckOwner(o Owner) error {
 	if err := d.OwnedBy(o); err != nil {
 		return err
@@ -115,6 +116,7 @@ func (d *Dir) checkGroups() error {
 	return nil
 }
 
+// Missing reports whether there is no such file.
 func Missing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, os.ErrNotExist)
@@ -235,6 +237,7 @@ func WriteSynced(dir, name string, b []byte) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
+// Sub is a path below the directory.
 func (d *Dir) Sub(elem ...string) string {
 	return filepath.Join(append([]string{d.Path}, elem...)...)
 }

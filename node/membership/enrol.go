@@ -51,8 +51,7 @@ func (d *Membership) enrol(ctx context.Context, from link.Identity, q *wire.Enro
 		return nil, err
 	}
 	if k.Node != id.Node() || k.Region != id.Region || id.Federation != d.Founding.Federation {
-		return nil, wire.Errorf(wire.Forbidden, "the token is for node %s of region %s", k.Node,
-			k.Region)
+		return nil, wire.Errorf(wire.Forbidden, "the token is for node %s of region %s", k.Node, k.Region)
 	}
 	if !bytes.Equal(k.Request, q.Request) {
 		err := d.FederationQueue.Do(ctx, wire.CmdEnrol,

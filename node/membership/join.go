@@ -288,8 +288,7 @@ func (j *joining) joined() (*Joined, error) {
 	}
 	n, err := hex.Decode(d.DirectoryKey[:], b[:min(len(b), 2*len(d.DirectoryKey))])
 	if err != nil || n != len(d.DirectoryKey) {
-		return nil, fmt.Errorf("join: %s does not hold 64 hexadecimal digits",
-			j.path(directoryKeyFile))
+		return nil, fmt.Errorf("join: %s does not hold 64 hexadecimal digits", j.path(directoryKeyFile))
 	}
 	return d, nil
 }

@@ -177,8 +177,7 @@ func (f *fetch) ask(ctx context.Context, addr string, leader bool) error {
 		return err
 	}
 	if f.head.ID == 0 || f.got != f.head.Size {
-		return wire.Errorf(wire.Unavailable, "the copy ends after %d bytes of %d", f.got,
-			f.head.Size)
+		return wire.Errorf(wire.Unavailable, "the copy ends after %d bytes of %d", f.got, f.head.Size)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type tender struct {
 	absent map[wire.NodeID]time.Time
 }
 
-// TendRegion and TendFederation are duties of the groups' leaders.
+// TendRegion keeps the region's group what the map says, on its leader.
 func (d *Membership) TendRegion(ctx context.Context) error {
 	return d.tend(ctx, d.RegionGroup, 0, func(m *wire.Map) (list []consensus.Member) {
 		for _, node := range m.Nodes {
@@ -57,6 +57,7 @@ func (d *Membership) TendRegion(ctx context.Context) error {
 	})
 }
 
+// TendFederation is TendRegion for the federation's group.
 func (d *Membership) TendFederation(ctx context.Context) error {
 	return d.tend(ctx, d.FederationGroup, leaveAfter,
 		func(m *wire.Map) (list []consensus.Member) {

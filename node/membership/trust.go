@@ -18,7 +18,8 @@ func (d *Membership) trustCalls() []seat.Call {
 		seat.Administers[wire.RootRef](d.Seat, wire.MethodRemoveRoot, members, "ca remove",
 			wire.CmdRemoveRoot).When(seat.Always[wire.RootRef]()),
 		seat.Answers(d.Seat, wire.MethodRevoke, seat.Operators(link.RightMember,
-			seat.Asked(revokedRegion)), seat.FederationLeads, d.revoke).When(seat.Always[wire.Revocation]()),
+			seat.Asked(revokedRegion)), seat.FederationLeads, d.revoke).When(
+			seat.Always[wire.Revocation]()),
 	}
 }
 

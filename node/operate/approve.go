@@ -18,10 +18,10 @@ func (d *Desk) approvalCalls() []seat.Call {
 			d.withdraw).ByOne(seat.Undone),
 		seat.Answers(d.Seat, wire.MethodListPending, seat.Observers, seat.AnyNode, d.listPending),
 		seat.Administers[wire.Approvals](d.Seat, wire.MethodSetApprovals,
-			seat.Operators(link.RightMember, seat.Everywhere), "approvals set", wire.CmdSetApprovals).When(
-			seat.Hurts(func(m *wire.Map, a *wire.Approvals) bool {
-				return a.Operators < m.OperatorsNeeded()
-			})),
+			seat.Operators(link.RightMember, seat.Everywhere), "approvals set",
+			wire.CmdSetApprovals).When(seat.Hurts(func(m *wire.Map, a *wire.Approvals) bool {
+			return a.Operators < m.OperatorsNeeded()
+		})),
 	}
 }
 

@@ -28,17 +28,13 @@ const (
 
 // replicaCalls are the calls that keep replicas alike, and an operator's on upgrades and disks.
 func (d *Desk) replicaCalls() []seat.Call {
-	nodes := seat.Only(link.RoleNode)
 	return []seat.Call{
-		seat.Answers(d.Seat, wire.MethodReplica, nodes, seat.AnyNode, d.replica),
-		// of the same region
+		seat.Answers(d.Seat, wire.MethodReplica, seat.Only(link.RoleNode), seat.AnyNode, d.replica),
 		seat.Answers(d.Seat, wire.MethodUpgrade, seat.Observers, seat.FederationLeads, d.upgrade),
-		seat.Answers(d.Seat, wire.MethodFinalise, seat.Operators(link.RightOperator,
-			seat.Everywhere), seat.FederationLeads,
-			d.finalise).ByOne(seat.Judged),
-		seat.Answers(d.Seat, wire.MethodReleaseBallast, seat.Operators(link.RightOperator,
-			seat.Here), seat.AnyNode,
-			d.ballast).ByOne(seat.Urgent),
+		seat.Answers(d.Seat, wire.MethodFinalise, seat.Operators(link.RightOperator, seat.Everywhere),
+			seat.FederationLeads, d.finalise).ByOne(seat.Judged),
+		seat.Answers(d.Seat, wire.MethodReleaseBallast, seat.Operators(link.RightOperator, seat.Here),
+			seat.AnyNode, d.ballast).ByOne(seat.Urgent),
 	}
 }
 
@@ -195,10 +191,7 @@ func agree(voters []wire.NodeID, digests map[wire.NodeID][]wire.StateDigest) (
 			disputed = true
 		}
 	}
-	slices.SortFunc(agreed, func(a, b wire.StateDigest) int {
-		return cmp.Compare(b.Index,
-			a.Index)
-	})
+	slices.SortFunc(agreed, func(a, b wire.StateDigest) int { return cmp.Compare(b.Index, a.Index) })
 	return agreed, disputed
 }
 

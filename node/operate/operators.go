@@ -10,7 +10,8 @@ import (
 
 // operatorCalls are the calls about operators themselves.
 func (d *Desk) operatorCalls() []seat.Call {
-	return []seat.Call{seat.Answers(d.Seat, wire.MethodWhoami, seat.Observers, seat.AnyNode, d.whoami),
+	return []seat.Call{
+		seat.Answers(d.Seat, wire.MethodWhoami, seat.Observers, seat.AnyNode, d.whoami),
 		seat.Answers(d.Seat, wire.MethodMay, seat.Observers, seat.AnyNode, d.may),
 	}
 }

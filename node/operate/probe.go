@@ -36,8 +36,7 @@ const (
 func (d *Desk) probe(ctx context.Context, _ link.Identity, q *wire.Probe) (
 	*wire.ProbeReport, error) {
 	if len(q.Peers) > wire.ProbePeersMax {
-		return nil, wire.Errorf(wire.TooLarge, "%d peers, %d allowed", len(q.Peers),
-			wire.ProbePeersMax)
+		return nil, wire.Errorf(wire.TooLarge, "%d peers, %d allowed", len(q.Peers), wire.ProbePeersMax)
 	}
 	select {
 	case d.probing <- struct{}{}:

@@ -12,14 +12,12 @@ import (
 func (d *Desk) viewCalls() []seat.Call {
 	const notes = "any replica answers, as far as it is: what went on is asked when things are broken"
 	watchers := seat.Only(link.RoleNode).Or(link.RightObserver, seat.Anywhere)
+	readers := seat.Operators(link.RightData, seat.Here)
 	return []seat.Call{
 		seat.About(d.Seat, wire.MethodStatus, watchers,
 			func(q *wire.StatusQuery) wire.NodeID { return q.Of }, d.status),
-		seat.About(d.Seat, wire.MethodProbe, watchers, func(
-			q *wire.Probe) wire.NodeID {
-			return q.Of
-		},
-			d.probe),
+		seat.About(d.Seat, wire.MethodProbe, watchers,
+			func(q *wire.Probe) wire.NodeID { return q.Of }, d.probe),
 		seat.Answers(d.Seat, wire.MethodListAudit, seat.Observers, seat.AnyNode, d.listAudit),
 		seat.Answers(d.Seat, wire.MethodListInstitutions, seat.Observers, seat.AnyNode,
 			func(_ context.Context, _ link.Identity, q *wire.ListRegistry) (*wire.InstitutionPage, error) {
@@ -37,16 +35,13 @@ func (d *Desk) viewCalls() []seat.Call {
 				}
 				return page, err
 			}),
-		seat.Answers(d.Seat, wire.MethodExplain, seat.Operators(link.RightData, seat.Here), seat.AnyNode,
-			d.explain).Because(notes),
-		seat.Answers(d.Seat, wire.MethodFindRecipients, seat.Operators(link.RightData, seat.Here),
-			seat.AnyNode,
+		seat.Answers(d.Seat, wire.MethodExplain, readers, seat.AnyNode, d.explain).Because(notes),
+		seat.Answers(d.Seat, wire.MethodFindRecipients, readers, seat.AnyNode,
 			d.findRecipients).Because(notes),
 		seat.Answers(d.Seat, wire.MethodNoteRead, seat.Only(link.RoleNode), seat.RegionLeads,
 			d.noteReadCall),
 		seat.Answers(d.Seat, wire.MethodListReads, seat.Operators(link.RightObserver, seat.Here),
-			seat.AnyNode,
-			d.listReads).Because(notes),
+			seat.AnyNode, d.listReads).Because(notes),
 	}
 }
 

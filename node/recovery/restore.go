@@ -107,8 +107,7 @@ func (d *Recovery) compareIncarnations(ctx context.Context, other wire.NodeID) e
 	if theirs.RegionID == d.RegionID {
 		region = max(region, theirs.Region)
 	}
-	if err := superseded(seat.RegionGroup(d.RegionID), d.Region.Incarnation(),
-		region); err != nil {
+	if err := superseded(seat.RegionGroup(d.RegionID), d.Region.Incarnation(), region); err != nil {
 		return err
 	}
 	return superseded(seat.FederationGroup, d.Federation.Incarnation(), theirs.Federation)

@@ -34,7 +34,7 @@ func (s *Seat) Administrate(ctx context.Context, from link.Identity, action stri
 	return s.logAudited(ctx, from, action, kind, m)
 }
 
-// logAudited is administrate once nothing is left to look at.
+// logAudited is Administrate once nothing is left to look at.
 func (s *Seat) logAudited(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
 	audited := wire.Audited{Operator: from.String(), Action: action, Subject: s.auditSubject(m),

@@ -39,17 +39,17 @@ type Site uint8
 const (
 	// AnyNode answers of itself, or from its replicas as they are.
 	AnyNode Site = iota
-	// regionLeads is the region's leader, with room on its disk, of a region that serves.
+	// RegionLeads is the region's leader, with room on its disk, of a region that serves.
 	RegionLeads
-	// regionDecides is regionLeads, that a majority has answered now: its state is what the log says,
+	// RegionDecides is RegionLeads, that a majority has answered now: its state is what the log says,
 	// and what an operator orders is not carried out whenever there is a majority again.
 	RegionDecides
-	// regionShows is the region's leader after a barrier, so that a read sees everything that was
+	// RegionShows is the region's leader after a barrier, so that a read sees everything that was
 	// acknowledged before it, of a region that serves.
 	RegionShows
-	// federationLeads is the federation's leader, with room on its disk.
+	// FederationLeads is the federation's leader, with room on its disk.
 	FederationLeads
-	// federationShows is the federation's leader after a barrier.
+	// FederationShows is the federation's leader after a barrier.
 	FederationShows
 )
 

@@ -32,6 +32,7 @@ type timeState interface {
 	Clock() (now, confirmed wire.Time, ahead bool)
 }
 
+// NewTimed gives entries of a group their time; kind is the command that confirms one.
 func NewTimed(group confirmer, state timeState, now func() wire.Time,
 	kind wire.CommandKind) *Timed {
 	return &Timed{group: group, state: state, now: now, kind: kind, turn: make(chan struct{}, 1)}

@@ -43,6 +43,7 @@ func (s *Seat) CheckLost(what string, region wire.RegionID, healthy bool) error 
 	return err
 }
 
+// NotLost refuses what is only for a region that is lost.
 func NotLost(what string, region wire.RegionID) error {
 	return wire.Errorf(wire.Conflict, "region %s answers, and %s is for one that is lost; "+
 		"--even-if-healthy does it all the same", region, what)

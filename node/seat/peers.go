@@ -71,14 +71,14 @@ func (s *Seat) CallRegion(ctx context.Context, region wire.RegionID, m wire.Meth
 	return decoded(b, err, a)
 }
 
-// CallFederation is callRegion for the federation's leader; the call does not leave the process
+// CallFederation is CallRegion for the federation's leader; the call does not leave the process
 // when that is this node.
 func (s *Seat) CallFederation(ctx context.Context, m wire.Method, q, a codec.Message) error {
 	b, err := s.Leaders.Call(ctx, FederationGroup, s.Voters(), m, encoded(q), m.Repeatable())
 	return decoded(b, err, a)
 }
 
-// CallNode is callRegion for one node, which is asked once.
+// CallNode is CallRegion for one node, which is asked once.
 func (s *Seat) CallNode(ctx context.Context, id wire.NodeID, m wire.Method,
 	q, a codec.Message) error {
 	b, err := s.Link.Call(ctx, link.Peer{Node: id}, m, encoded(q))
@@ -99,9 +99,10 @@ func decoded(b []byte, err error, a codec.Message) error {
 	return wire.Decode(b, a)
 }
 
-// FederationGroup and regionGroup name the Raft groups.
+// FederationGroup names the federation's Raft group.
 const FederationGroup = "federation"
 
+// RegionGroup names a region's Raft group.
 func RegionGroup(region wire.RegionID) string { return "region/" + string(region) }
 
 // Group returns one of the node's groups by its name.

@@ -50,6 +50,7 @@ type queued struct {
 	err     error
 }
 
+// NewQueue makes a queue, which Run serves.
 func NewQueue(group Proposer, stamp stamper) *Queue {
 	return &Queue{group: group, stamp: stamp, slots: make(chan struct{}, queueInFlight),
 		wake: make(chan struct{}, 1)}

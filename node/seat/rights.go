@@ -35,13 +35,16 @@ func (a Askers) Or(right link.Right, regions regionsOf) Askers {
 		Regions: regions}
 }
 
+// Anywhere is for a right that may be held in any region.
 func Anywhere(*Seat, []byte) ([]wire.RegionID, error) { return nil, nil }
 
+// Everywhere is for what is no region's.
 func Everywhere(*Seat, []byte) ([]wire.RegionID, error) { return Just(link.AllRegions), nil }
 
 // Here is the region of the node that answers.
 func Here(s *Seat, _ []byte) ([]wire.RegionID, error) { return Just(s.RegionID), nil }
 
+// Just is one region; AllRegions when a request names none.
 func Just(r wire.RegionID) []wire.RegionID {
 	if r == "" { // whatever that request means, it names no region that one could have a right in
 		r = link.AllRegions

@@ -202,8 +202,7 @@ func (s *Spool) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
 
 // probed answers MethodProbeRegion: this node leads the region and can decide.
 func (*Spool) probed(context.Context, link.Identity, *seat.None) (*seat.None, error) {
-	return nil,
-		nil
+	return nil, nil
 }
 
 // findSpooled answers MethodFindSpooled.

@@ -34,8 +34,7 @@ func (t *Transfer) Reconcile(ctx context.Context) error {
 		return err
 	}
 	if len(awaited) > 0 {
-		return wire.Errorf(wire.NotReady, "the directory waits for the report of region %s",
-			awaited[0])
+		return wire.Errorf(wire.NotReady, "the directory waits for the report of region %s", awaited[0])
 	}
 	if err := t.reconcileSlots(ctx, m); err != nil {
 		return err

@@ -80,8 +80,7 @@ func (t *Transfer) confirmDeals(ctx context.Context) error {
 		return err
 	}
 	if m, ok := t.Federation.Map(); !ok || m.Version < newest.Version {
-		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet",
-			newest.Version)
+		return wire.Errorf(wire.Unavailable, "the map is not known to version %d yet", newest.Version)
 	}
 	t.deals.Note(t.Uptime() - asked)
 	return nil

@@ -32,8 +32,7 @@ func (c *claims) release(ctx context.Context, anchor wire.RegionID, list []wire.
 	var results wire.Results
 	err := c.callAnchor(ctx, anchor, list, &results)
 	if half := len(list) / 2; half > 0 && errors.Is(err, wire.TooLarge) {
-		return errors.Join(c.release(ctx, anchor, list[:half]),
-			c.release(ctx, anchor, list[half:]))
+		return errors.Join(c.release(ctx, anchor, list[:half]), c.release(ctx, anchor, list[half:]))
 	}
 	if err != nil {
 		return err
@@ -58,8 +57,7 @@ func (c *claims) callAnchor(ctx context.Context, anchor wire.RegionID, list []wi
 func imports(list []wire.Release, results []wire.Result) (commands []wire.Command,
 	rest []wire.Release, failed error) {
 	if len(results) != len(list) {
-		return nil, nil, wire.Errorf(wire.Internal, "%d results for %d releases", len(results),
-			len(list))
+		return nil, nil, wire.Errorf(wire.Internal, "%d results for %d releases", len(results), len(list))
 	}
 	for i := range results {
 		if results[i].Err != nil {

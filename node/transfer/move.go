@@ -31,8 +31,7 @@ func (t *Transfer) moveCalls() []seat.Call {
 		seat.Answers(t.Seat, wire.MethodGetMove, movers.Or(link.RightObserver, seat.Here),
 			seat.RegionShows, t.getMove),
 		seat.Answers(t.Seat, wire.MethodAbortMove, seat.Operators(link.RightOperator, seat.Here),
-			seat.RegionDecides,
-			t.abortMove).ByOne(seat.Undone),
+			seat.RegionDecides, t.abortMove).ByOne(seat.Undone),
 		seat.Answers(t.Seat, wire.MethodOrderMove, seat.Operators(link.RightOperator, movedBetween),
 			seat.FederationLeads, t.orderMove).ByOne(seat.Undone),
 		seat.Answers(t.Seat, wire.MethodMoveOffer, nodes, seat.RegionDecides, t.moveOffer),
@@ -247,7 +246,7 @@ func (t *Transfer) moveRefuse(ctx context.Context, from link.Identity, m *wire.M
 	return progress, nil
 }
 
-// logAlone is regionQueue.do for a command that needs an entry of its own: a page's messages are
+// logAlone is RegionQueue.Do for a command that needs an entry of its own: a page's messages are
 // stored as a block, under the entry's index.
 func (t *Transfer) logAlone(ctx context.Context, kind wire.CommandKind, m,
 	resp codec.Message) error {

@@ -20,15 +20,12 @@ const fetchFor = time.Second
 // copyCalls are the calls about that, and about operators' orders to regions.
 func (t *Transfer) copyCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(t.Seat, wire.MethodOrderRegion, seat.Operators(link.RightOperator, seat.Asked(
-			func(_ *wire.Map, o *wire.RegionOrder) []wire.RegionID { return seat.Just(o.Region) })),
-			seat.FederationLeads, t.orderRegion).When(seat.Hurts(func(_ *wire.Map,
-			o *wire.RegionOrder) bool {
-			return o.Kind == wire.OrderDiscard
-		})),
+		seat.Answers(t.Seat, wire.MethodOrderRegion, seat.Operators(link.RightOperator, seat.Of(
+			func(o *wire.RegionOrder) wire.RegionID { return o.Region })),
+			seat.FederationLeads, t.orderRegion).When(seat.Hurts(
+			func(_ *wire.Map, o *wire.RegionOrder) bool { return o.Kind == wire.OrderDiscard })),
 		seat.Answers(t.Seat, wire.MethodFetchMoved, seat.Operators(link.RightData, seat.Here),
-			seat.RegionDecides,
-			t.fetchMoved).ByOne("what the region has stays"),
+			seat.RegionDecides, t.fetchMoved).ByOne("what the region has stays"),
 		seat.Answers(t.Seat, wire.MethodListMoved, seat.Only(link.RoleNode), seat.RegionShows,
 			t.listMoved),
 		seat.Answers(t.Seat, wire.MethodCopyMoved, seat.Only(link.RoleNode), seat.RegionShows,

@@ -97,10 +97,7 @@ func (d *moves) due(list []wire.Move) map[wire.RegionID][]wire.Move {
 			list = append(list[behind:len(list):len(list)], list[:behind]...)
 			work[to] = list
 		}
-		slices.SortStableFunc(list, func(a, b wire.Move) int {
-			return cmp.Compare(rank(a),
-				rank(b))
-		})
+		slices.SortStableFunc(list, func(a, b wire.Move) int { return cmp.Compare(rank(a), rank(b)) })
 	}
 	return work
 }

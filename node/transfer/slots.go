@@ -27,12 +27,10 @@ func (t *Transfer) slotCalls() []seat.Call {
 		seat.Answers(t.Seat, wire.MethodHandOverSlot, seat.Only(link.RoleNode), seat.RegionLeads,
 			t.handOverSlot),
 		seat.Answers(t.Seat, wire.MethodDealSlots, seat.Operators(link.RightOperator,
-			seat.Asked(dealtRegions)),
-			seat.FederationLeads, t.dealSlots).When(
-			seat.Hurts(func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
+			seat.Asked(dealtRegions)), seat.FederationLeads, t.dealSlots).When(seat.Hurts(
+			func(_ *wire.Map, d *wire.DealSlots) bool { return d.Force })),
 		seat.Answers(t.Seat, wire.MethodSettleSlots, seat.Only(link.RoleNode).Or(link.RightOperator,
-			seat.Asked(
-				func(_ *wire.Map, s *wire.SettleSlots) []wire.RegionID { return seat.Just(s.Region) })),
+			seat.Of(func(s *wire.SettleSlots) wire.RegionID { return s.Region })),
 			seat.FederationLeads, t.settleSlots).When(seat.Always[wire.SettleSlots]()),
 	}
 }

@@ -39,8 +39,7 @@ func (t *Transfer) Calls() []seat.Call {
 // Claim logs the intent to own a code and waits until this region owns it (nil), another one does
 // (Moved), or ctx ends.
 func (t *Transfer) Claim(ctx context.Context, r wire.Recipient) error {
-	return t.claims.claim(ctx,
-		r)
+	return t.claims.claim(ctx, r)
 }
 
 // DriveClaims drives claims and directory updates, on the leader.
