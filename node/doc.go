@@ -1,13 +1,13 @@
 // Package node is the relay node: one process that holds a replica of its region's group and a
 // replica of the federation's, and serves both over one UDP port.
 //
-// A gateway sends a block to the leader of the region that owns its recipients; the leader
-// checks it whole, proposes it, and answers what every replica decided at apply. Citizens'
-// calls, claims and the federation's services and keys go the same way, as commands.
+// A gateway sends a block to the leader of the owning region. The leader validates the whole
+// block, proposes it, and returns the outcomes that applying it gave. Citizens' changes, claims and
+// changes of services and keys are proposed as commands.
 //
 // Guarantees:
-//   - An answer that says a thing was done was given after it was fsynced on a majority of the
-//     group's voters and applied here.
+//   - An answer that says that a group's state was changed was given after the change was fsynced
+//     on a majority of the group's voters and applied here.
 //   - Answers of a region's reads are linearizable; answers from the federation's replica
 //     (owners, services, keys) may be as old as the last contact with its leader.
 //   - A node starts only on a data directory that it made itself, for the same federation,
@@ -22,7 +22,7 @@
 //	submit.go       blocks: checks before Propose, outcomes after
 //	region.go       the calls on citizens and messages
 //	federation.go   the calls on owners, services, keys and the feed
-//	duties.go       what a leader does unasked: slots, expiry, erasure, founding
+//	duties.go       which rounds a leader runs; expiry, erasure, founding
 //	status.go       health and status: what hinders a node, and what stops it
 //	ending.go       why a node ends, whether for good, and what to do
 package node

@@ -5,7 +5,7 @@
 // puts records for one region into a Block, compressed once. The owner region's leader wraps the
 // block, byte for byte, into a log Entry; applying the entry gives one Outcome per record.
 // Everything else that changes a group's state (profiles, sessions, claims, services, keys) is a
-// Command inside an entry of its own kind.
+// Command; up to 512 share one entry of kind Commands.
 //
 // Guarantees:
 //   - Every decoder bounds sizes before it allocates and refuses what it does not fully

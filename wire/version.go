@@ -8,8 +8,9 @@ import (
 
 // Version is the newest version of the logs' content that this program reads and writes. Entries
 // and commands of a version are logged only in a group whose active version has come that far,
-// since a replica that does not know a kind stops. A version adds kinds and never changes what an
-// older kind does: logs and backups hold those for years. VersionMin is the oldest that is spoken.
+// since a replica that does not know a kind stops. A version adds kinds. What an older kind does
+// may change only from a version on, for logs and backups hold it for years: the state asks for its
+// active version, and a golden log shows both. VersionMin is the oldest that is spoken.
 const (
 	Version    = 3
 	VersionMin = 1

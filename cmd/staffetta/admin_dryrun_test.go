@@ -19,8 +19,7 @@ import (
 
 // asksNobody are the commands with --dry-run that change files of their own machine only.
 var asksNobody = []string{"init", "backup init", "backup prune", "restore", "ca forget", "ca create",
-	"cert issue", "cert renew", "cert request", "cert sign", "cert install",
-	"context add", "context use", "context remove"}
+	"cert issue", "cert renew", "cert request", "cert sign", "cert install"}
 
 // withDryRun are the commands of admin that have --dry-run.
 func withDryRun(cmd *cobra.Command, path []string) (names []string) {

@@ -97,8 +97,12 @@ func runLocal(ctx context.Context, cfg process.Config, demo bool, out io.Writer)
 			return nil
 		}
 		file := f.File()
-		fmt.Fprintf(out, "Ready after %.1f s: %d nodes, %d gateways, described in %s\n\n",
-			time.Since(started).Seconds(), len(file.Nodes), len(file.Gateways),
+		plural := "s"
+		if len(file.Gateways) == 1 {
+			plural = ""
+		}
+		fmt.Fprintf(out, "Ready after %.1f s: %d nodes, %d gateway%s, described in %s\n\n",
+			time.Since(started).Seconds(), len(file.Nodes), len(file.Gateways), plural,
 			filepath.Join(f.Dir(), localfile.Name))
 		if demo && f.Fresh() {
 			if err := runDemo(ctx, file, out); err != nil && ctx.Err() == nil {

@@ -251,7 +251,7 @@ func checkDemonstration(t *testing.T, readme, got string) {
 		}
 	}
 	ready := regexp.MustCompile(
-		`(?m)^Ready after \d+\.\d s: 9 nodes, 1 gateways, described in \S+/local\.json$`)
+		`(?m)^Ready after \d+\.\d s: 9 nodes, 1 gateway, described in \S+/local\.json$`)
 	if !ready.MatchString(shown) || !ready.MatchString(got) {
 		t.Errorf("local says that it is ready in other words than README.md:\n%s", got)
 	}

@@ -15,12 +15,12 @@ type Call struct {
 	Method wire.Method
 	By     Askers
 	At     Site
-	// why says why a call on a region's state, or a change of the federation's, is answered at
+	// Why says why a call on a region's state, or a change of the federation's, is answered at
 	// another site than such calls are.
 	Why string
-	// alone says why one operator may make a change without another one; see hurts.
+	// Alone says why one operator may make a change without another one; see Hurts.
 	Alone string
-	// hurts makes it a call that can hurt a region, or make one operator two, and so needs a second
+	// Hurts makes it a call that can hurt a region, or make one operator two, and so needs a second
 	// operator, where the federation is set so. It says of a request whether it does, and what of it
 	// is kept until then.
 	Hurts func(s *Seat, req []byte) (keep []byte, hurts bool, err error)
@@ -29,7 +29,7 @@ type Call struct {
 	Stream link.StreamHandler // instead of answer
 	// Session: the session that the request names is looked at before anything is logged.
 	Session bool
-	// request and reply are the types that the answerer takes and gives; both nil: bytes.
+	// Request and Reply are the types that the answerer takes and gives; both nil: bytes.
 	Request, Reply codec.Message
 }
 
@@ -244,7 +244,7 @@ func (s *Seat) Answer(calls []Call) {
 	s.Table = map[wire.Method]*Call{}
 	for _, c := range calls {
 		if s.Table[c.Method] != nil || (c.Answer == nil) == (c.Stream == nil) {
-			panic(fmt.Sprintf("node: method %d has two answers, or none", c.Method))
+			panic(fmt.Sprintf("seat: method %d has two answers, or none", c.Method))
 		}
 		s.Table[c.Method] = &c
 		switch {

@@ -1,12 +1,13 @@
-// Package seat is a node's two groups as a duty sees them: how to read, propose, lead and serve,
-// whom to call, and what is true of a line in the table of calls. It is the only thing that duties
-// share; what one of them does it does not know.
+// Package seat gives a duty access to the node's two groups: reading, proposing, leading, serving
+// and calling other nodes; and it defines a line of the table of calls. Duties share no other
+// package with behaviour; they may import the states, consensus, the link and the data directory as
+// well. Seat knows no duty.
 //
 // Guarantees:
 //   - Queue.Do and Administrate return without an error once what was proposed is fsynced on a
 //     majority of the group's voters and applied here.
-//   - A call is answered past the guards of its site only, to who may ask; to an operator within
-//     the rights of the certificate.
+//   - A call reaches its function only after the guards of its site, and only from callers that it
+//     names; an operator also needs the right. A stream has no guards.
 //
 // Map of the files:
 //

@@ -32,9 +32,9 @@ type Queue struct {
 	group Proposer
 	stamp stamper
 	slots chan struct{} // holds one token per batch in flight
-	// applied has room for one signal, given when a batch was applied. Nil: nobody cares.
+	// Applied has room for one signal, given when a batch was applied. Nil: no notification.
 	Applied chan struct{}
-	// active is the group's active version, which bounds the kinds of commands; nil: none does.
+	// Active is the group's active version, which bounds the kinds of commands; nil: none does.
 	Active func() uint32
 
 	// Guarded by mu.
