@@ -133,7 +133,7 @@ func (n *Node) noteRemoval(err error) error {
 	if !errors.Is(err, consensus.ErrRemoved) {
 		return err
 	}
-	if noted := n.seat.Dir.Removed(); noted != nil {
+	if noted := n.seat.Dir.MarkRemoved(); noted != nil {
 		n.seat.Log.Error("the data directory could not be marked", "reason", noted)
 	}
 	return fmt.Errorf("node %s was removed from the federation and does not come back: %w",

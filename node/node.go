@@ -95,7 +95,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if n.cfg.Stores == nil {
-		if err := n.seat.Dir.Founded(); err != nil {
+		if err := n.seat.Dir.MarkFounded(); err != nil {
 			return nil, err
 		}
 	}
@@ -168,7 +168,7 @@ func (n *Node) openGroups() (err error) {
 		joined := n.cfg.Joined && !n.seat.Dir.IsFounded()
 		cfg := consensus.Config{Group: group, Self: n.seat.ID, Dir: n.seat.Dir.Sub(dir, "log"),
 			LogStore: n.cfg.LogStore, Bootstrap: members, State: n.cfg.State(group, state),
-			Seeded: joined || n.seat.Dir.Restored(dir), Incarnation: state.Incarnation(),
+			Seeded: joined || n.seat.Dir.IsRestored(dir), Incarnation: state.Incarnation(),
 			Transport: n.witness.Between(n.seat.Link.Raft(link.Incarnated(group, state.Incarnation()))),
 			Logger:    n.seat.Log, Now: n.cfg.Now, Uptime: n.seat.Uptime, Timing: n.cfg.Timing(group),
 			Registerer: n.cfg.Registerer}
@@ -179,7 +179,7 @@ func (n *Node) openGroups() (err error) {
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
-		return g, n.seat.Dir.Begun(dir)
+		return g, n.seat.Dir.MarkBegun(dir)
 	}
 	n.seat.FederationGroup, err = open(seat.FederationGroup, "federation", federationMembers,
 		n.seat.Federation)

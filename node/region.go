@@ -118,7 +118,7 @@ func (c *citizens) login(ctx context.Context, _ link.Identity, l *wire.Login) (*
 			return nil, err
 		}
 	}
-	err = c.Refused(ctx, func() error {
+	err = c.LookTwice(ctx, func() error {
 		own, _, err := c.Region.Ownership(recipient)
 		if err == nil && own.State == wire.Released {
 			return &wire.Error{Code: wire.Moved, Region: own.Region, Epoch: own.Epoch}

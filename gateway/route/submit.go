@@ -316,7 +316,7 @@ func (s *submission) answered(o wire.Outcome) (wire.Outcome, step) {
 func (s *submission) moved(o wire.Outcome) step {
 	r := s.router
 	r.stats.moved.Inc()
-	if trail.Leads(o.Region, o.Epoch, s.owner.Epoch) && s.hops < trail.HopsMax {
+	if trail.IsNews(o.Region, o.Epoch, s.owner.Epoch) && s.hops < trail.HopsMax {
 		s.hops++
 		e := claimedBy(o.Region, o.Epoch)
 		r.directory.learn(s.f, s.to, e)

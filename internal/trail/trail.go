@@ -32,9 +32,9 @@ const (
 // Pauses are those of a search.
 func Pauses() backoff.Backoff { return backoff.Backoff{Min: PauseMin, Max: PauseMax} }
 
-// Leads reports whether a region that denies, and names another one under an epoch, tells news to
+// IsNews reports whether a region that denies, and names another one under an epoch, tells news to
 // who knows of an owner since the epoch known.
-func Leads(region wire.RegionID, epoch, known wire.Epoch) bool {
+func IsNews(region wire.RegionID, epoch, known wire.Epoch) bool {
 	return region != "" && epoch > known
 }
 
@@ -72,7 +72,7 @@ func (t *Trail) Heard(err error) Step {
 		return Answered
 	case e.Region == "":
 		return Unsettled
-	case !Leads(e.Region, e.Epoch, t.Epoch) || t.hops == HopsMax:
+	case !IsNews(e.Region, e.Epoch, t.Epoch) || t.hops == HopsMax:
 		return Lost
 	}
 	t.hops++

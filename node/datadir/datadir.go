@@ -63,14 +63,14 @@ func Lock(path string) (*Dir, error) {
 
 // CheckOwner is OwnedBy, and refuses a directory that lost a group.
 func (d *Dir) CheckOwner(o Owner) error {
-	if err := d.OwnedBy(o); err != nil {
+	if err := d.ClaimFor(o); err != nil {
 		return err
 	}
 	return d.checkGroups()
 }
 
-// OwnedBy makes the directory o's, or refuses it when it is somebody else's.
-func (d *Dir) OwnedBy(o Owner) error {
+// ClaimFor makes the directory o's, or refuses it when it is somebody else's.
+func (d *Dir) ClaimFor(o Owner) error {
 	name := filepath.Join(d.Path, ownerFile)
 	b, err := d.Read(ownerFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -128,8 +128,8 @@ func (d *Dir) IsOwned() bool { return !Missing(d.Sub(ownerFile)) }
 // IsFounded reports whether every group was made: nothing was promised before.
 func (d *Dir) IsFounded() bool { return !Missing(d.Sub(foundedFile)) }
 
-// Founded notes that every group was made.
-func (d *Dir) Founded() error {
+// MarkFounded notes that every group was made.
+func (d *Dir) MarkFounded() error {
 	if d.IsFounded() {
 		return nil
 	}
@@ -180,8 +180,8 @@ func (d *Dir) Read(name string) ([]byte, error) {
 	return b, err
 }
 
-// Unowned refuses a directory that holds anything but what a fresh one may.
-func (d *Dir) Unowned() error {
+// CheckFresh refuses a directory that holds anything but what a fresh one may.
+func (d *Dir) CheckFresh() error {
 	entries, err := os.ReadDir(d.Path)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -202,7 +202,7 @@ func (d *Dir) Unowned() error {
 
 // claim writes the owner into a fresh directory.
 func (d *Dir) claim(o Owner) error {
-	if err := d.Unowned(); err != nil {
+	if err := d.CheckFresh(); err != nil {
 		return err
 	}
 	b, err := encodeOwner(o)

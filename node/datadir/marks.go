@@ -14,8 +14,8 @@ const removedFile = "removed"
 // ErrRemoved says that a node was removed and cannot come back.
 var ErrRemoved = errors.New("a removed node does not come back")
 
-// Removed notes that the node was removed from the federation: what it holds is void.
-func (d *Dir) Removed() error { return WriteSynced(d.Path, removedFile, nil) }
+// MarkRemoved notes that the node was removed from the federation: what it holds is void.
+func (d *Dir) MarkRemoved() error { return WriteSynced(d.Path, removedFile, nil) }
 
 // divergedFile marks a data directory whose replica was found to differ from the others.
 const divergedFile = "diverged"
@@ -70,11 +70,11 @@ const restoredFile = "restored"
 // MarkRestored notes, durably, that a group begins from a backup.
 func (d *Dir) MarkRestored(sub string) error { return WriteSynced(d.Sub(sub), restoredFile, nil) }
 
-// Restored reports whether a group begins from a backup now.
-func (d *Dir) Restored(sub string) bool { return !Missing(d.Sub(sub, restoredFile)) }
+// IsRestored reports whether a group begins from a backup now.
+func (d *Dir) IsRestored(sub string) bool { return !Missing(d.Sub(sub, restoredFile)) }
 
-// Begun notes that a restored group has begun: from here on its log is as needed as any.
-func (d *Dir) Begun(sub string) error {
+// MarkBegun notes that a restored group has begun: from here on its log is as needed as any.
+func (d *Dir) MarkBegun(sub string) error {
 	err := os.Remove(d.Sub(sub, restoredFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -50,7 +50,7 @@ func (d *Membership) fenceRegion(ctx context.Context, from link.Identity, f *wir
 	if dry {
 		return nil, nil
 	}
-	if err := d.Second(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
+	if err := d.RequireSecond(ctx, from, "restore fence", wire.CmdFenceRegion, f); err != nil {
 		return nil, err // before the votes are taken
 	}
 	if len(voters) > 0 {

@@ -157,7 +157,7 @@ func (j *joining) begin() error {
 	if j.dir.IsOwned() {
 		return fmt.Errorf("data directory %s is another node's", j.cfg.Dir)
 	}
-	if err := j.dir.Unowned(); err != nil {
+	if err := j.dir.CheckFresh(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(j.dir.Sub(datadir.IdentityDir), 0o700); err != nil {

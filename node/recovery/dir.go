@@ -80,7 +80,7 @@ func RestoreGroup(c RestoreConfig) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	// A fresh directory becomes the node's; another node's is refused.
-	if err := d.OwnedBy(datadir.Owner{Format: datadir.Format, Federation: c.Identity.Federation,
+	if err := d.ClaimFor(datadir.Owner{Format: datadir.Format, Federation: c.Identity.Federation,
 		Region: c.Region, Node: c.Node}); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

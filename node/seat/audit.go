@@ -14,7 +14,7 @@ import (
 // ("service put"), the subject that m names with AuditSubject, and what became of it. An error is
 // the proposal's, or says why the change was refused; the line is there only for the second.
 // Neither action nor subject may hold a fiscal code or a key. What needs a second operator is
-// not done: see second.
+// not done: see RequireSecond.
 func (s *Seat) Administrate(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) (wire.Result, error) {
 	if from.Role != link.RoleOperator {
@@ -28,7 +28,7 @@ func (s *Seat) Administrate(ctx context.Context, from link.Identity, action stri
 	if err := s.FederationGroup.Read(ctx); err != nil {
 		return wire.Result{}, err
 	}
-	if err := s.Second(ctx, from, action, kind, m); err != nil {
+	if err := s.RequireSecond(ctx, from, action, kind, m); err != nil {
 		return wire.Result{}, err
 	}
 	return s.logAudited(ctx, from, action, kind, m)

@@ -131,7 +131,7 @@ func Changes[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, kin
 	token func(PQ) wire.TokenHash) Call {
 	c := Answers(s, m, Only(link.RoleGateway), RegionLeads,
 		func(ctx context.Context, _ link.Identity, q PQ) (PA, error) {
-			err := s.Refused(ctx, func() error {
+			err := s.LookTwice(ctx, func() error {
 				if active := s.Region.ActiveVersion(); kind.Since() > active {
 					return wire.Errorf(wire.UnknownKind, "command kind %d is of version %d of the "+
 						"log, this region's is at %d", kind, kind.Since(), active)
@@ -262,10 +262,10 @@ func (s *Seat) Answer(calls []Call) {
 	}
 }
 
-// Refused is what look says against a change, before any of it comes into the log: what a citizen
-// of another region sent is not to lie here, and what nobody may change is not worth an entry.
-// This replica may not have applied yet what says otherwise, so a refusal is looked at twice.
-func (s *Seat) Refused(ctx context.Context, look func() error) error {
+// LookTwice returns what look says against a change, before any of it comes into the log: what a
+// citizen of another region sent is not to lie here, and what nobody may change is not worth an
+// entry. This replica may not have applied yet what says otherwise: a refusal is looked at twice.
+func (s *Seat) LookTwice(ctx context.Context, look func() error) error {
 	if look() == nil {
 		return nil
 	}

@@ -38,13 +38,13 @@ func (s *Seat) CheckLost(what string, region wire.RegionID, healthy bool) error 
 	}
 	answers, err := s.Answering()
 	if err == nil && answers[region] {
-		err = NotLost(what, region)
+		err = NotLostError(what, region)
 	}
 	return err
 }
 
-// NotLost refuses what is only for a region that is lost.
-func NotLost(what string, region wire.RegionID) error {
+// NotLostError refuses what is only for a region that is lost.
+func NotLostError(what string, region wire.RegionID) error {
 	return wire.Errorf(wire.Conflict, "region %s answers, and %s is for one that is lost; "+
 		"--even-if-healthy does it all the same", region, what)
 }

@@ -63,10 +63,10 @@ func (s *Seat) CarryOut(ctx context.Context, from link.Identity, p *wire.Pending
 	return err
 }
 
-// Second has a call that hurts a region wait for another operator, where two are needed: the
+// RequireSecond has a call that hurts a region wait for another operator, where two are needed: the
 // request is logged, and the error is AwaitsApproval and names it. Nil: the call may go on. The
 // caller leads the federation and has read its log.
-func (s *Seat) Second(ctx context.Context, from link.Identity, action string,
+func (s *Seat) RequireSecond(ctx context.Context, from link.Identity, action string,
 	kind wire.CommandKind, m codec.Message) error {
 	o, ok := ctx.Value(orderKey{}).(order)
 	if !ok || o.approval != "" || s.Map().OperatorsNeeded() < 2 {
@@ -98,10 +98,11 @@ func (s *Seat) Second(ctx context.Context, from link.Identity, action string,
 		"%s, until %s", p.ID, p.Expires)
 }
 
-// Ordered returns nil when an order that this region's leader is to carry out has had its second
-// operator, where it needs one. It is asked of the leader too, who can be called without a word to
-// the federation; and waits for its replica, which may not have the approval of a moment ago.
-func (s *Seat) Ordered(ctx context.Context, o *wire.RegionOrder) error {
+// AwaitApproval returns nil when an order that this region's leader is to carry out has had its
+// second operator, where it needs one. It is asked of the leader too, who can be called without a
+// word to the federation; and waits for its replica, which may not have the approval of a moment
+// ago.
+func (s *Seat) AwaitApproval(ctx context.Context, o *wire.RegionOrder) error {
 	if s.Map().OperatorsNeeded() < 2 {
 		return nil
 	}

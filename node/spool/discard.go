@@ -15,7 +15,7 @@ import (
 func (s *Spool) discardSpooled(ctx context.Context, _ link.Identity, d *wire.DiscardSpooled) (
 	*wire.DiscardedSpooled, error) {
 	if !d.DryRun {
-		err := s.Ordered(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: s.RegionID,
+		err := s.AwaitApproval(ctx, &wire.RegionOrder{Kind: wire.OrderDiscard, Region: s.RegionID,
 			Other: d.Owner})
 		if err != nil {
 			return nil, err

@@ -36,7 +36,7 @@ func (t *Transfer) mayDeal(d *wire.DealSlots) error {
 		}
 		silent := func(r wire.RegionID) bool { return !answers[r] }
 		if d.Force && !d.Healthy && len(bypassed) > 0 && !slices.ContainsFunc(bypassed, silent) {
-			return seat.NotLost("--force", bypassed[0])
+			return seat.NotLostError("--force", bypassed[0])
 		}
 	}
 	return nil
