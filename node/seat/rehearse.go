@@ -3,6 +3,7 @@ package seat
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -24,6 +25,9 @@ func (s *Seat) Rehearse(ctx context.Context, from link.Identity, m wire.Method, 
 	c := s.Table[m]
 	if c == nil || c.Answer == nil || c.At != FederationLeads {
 		return nil
+	}
+	if !slices.Contains(c.By.Roles, from.Role) { // whom the link would not let in
+		return wire.Errorf(wire.Forbidden, "method %d is not for a %s", m, from.Role)
 	}
 	_, err := c.Answer(context.WithValue(ctx, rehearsalKey{}, true), from, req)
 	if errors.Is(err, errRehearsed) {

@@ -41,20 +41,14 @@ func (t *Transfer) LeadSlots(ctx context.Context) error {
 	var confirming sync.WaitGroup
 	defer confirming.Wait()
 	confirming.Go(func() { t.keepDeals(ctx) })
-	tick := time.NewTicker(slotsPeriod)
-	defer tick.Stop()
-	for {
+	return seat.Every(ctx, slotsPeriod, func() error {
 		err := t.slotsRound(ctx)
 		if err != nil && ctx.Err() == nil {
 			t.Log.LogAttrs(ctx, slog.LevelWarn, "anchor slots wait",
 				slog.String("reason", err.Error()))
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // GrantSlots logs the anchor slots that the founding map deals to the region, once.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/internal/ca"
+	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/operator"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -40,7 +41,12 @@ func tryCopies(t *testing.T, op *operator.Client) map[wire.RegionID]error {
 
 // helloFrom greets a node under a certificate of an authority.
 func (s *scene) helloFrom(by *ca.CA, id link.Identity) error {
-	h := s.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 9, 1).To4(), Port: 7400})
+	return s.callFrom(by, id, wire.MethodHello, &wire.Hello{Version: wire.ProtocolVersion})
+}
+
+// callFrom calls sicilia-1 under a certificate of an authority that grants nothing.
+func (w *World) callFrom(by *ca.CA, id link.Identity, m wire.Method, req codec.Message) error {
+	h := w.net.plug(&net.UDPAddr{IP: net.IPv4(10, 0, 9, 1).To4(), Port: 7400})
 	defer h.unplug()
 	certPEM, keyPEM, err := by.Issue(id.URI(), certificateAge)
 	if err != nil {
@@ -51,16 +57,15 @@ func (s *scene) helloFrom(by *ca.CA, id link.Identity) error {
 		return err
 	}
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
-		Certificate: always(&cert), Addr: s.addr,
-		Roots: func() []*x509.Certificate { return append(by.Roots(), s.ca.Roots()...) }})
+		Certificate: always(&cert), Addr: w.addr,
+		Roots: func() []*x509.Certificate { return append(by.Roots(), w.ca.Roots()...) }})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	_, err = l.Call(ctx, link.Peer{Node: "sicilia-1"}, wire.MethodHello,
-		wire.Encode(&wire.Hello{Version: wire.ProtocolVersion}))
+	_, err = l.Call(ctx, link.Peer{Node: "sicilia-1"}, m, wire.Encode(req))
 	cancel()
 	<-done
 	return err
@@ -156,6 +161,20 @@ func TestBoundAuthority(t *testing.T) {
 		err = s.Operator().AddRoot(ctx, theirs.Roots()[0].Raw, "atlantide")
 		if !errors.Is(err, wire.NotFound) || !strings.Contains(err.Error(), "atlantide") {
 			t.Errorf("for a region that is none: got %v", err)
+		}
+	})
+}
+
+// TestRehearsalOfANodesCall: before grants have an effect, an operator may not rehearse what only a
+// node may ask, either.
+func TestRehearsalOfANodesCall(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := NewAt(t, wire.VersionMin, nil, 1, "sicilia")
+		err := w.callFrom(w.ca, link.Identity{Federation: federationName, Role: link.RoleOperator,
+			Name: "ada"}, wire.MethodMay, &wire.May{Method: wire.MethodReport,
+			Request: wire.Encode(&wire.OwnershipReport{})})
+		if !errors.Is(err, wire.Forbidden) {
+			t.Errorf("got %v, want Forbidden", err)
 		}
 	})
 }
