@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -129,96 +128,15 @@ func (s *State) applyCommands(c *change, body []byte) (*wire.Results, error) {
 	}
 	results := &wire.Results{List: make([]wire.Result, len(commands.List))}
 	for i, command := range commands.List {
-		result, err := s.applyCommand(c, command)
-		if err != nil {
+		apply := kinds[command.Kind]
+		if apply == nil {
+			return nil, fmt.Errorf("command %d: %w", i, command.Kind.Unknown())
+		}
+		if results.List[i], err = apply(s, c, command.Body); err != nil {
 			return nil, fmt.Errorf("command %d of kind %d: %w", i, command.Kind, err)
 		}
-		results.List[i] = result
 	}
 	return results, nil
-}
-
-// applyCommand runs one command. A failed one changes nothing and its result says why; an error
-// stops the replica.
-func (s *State) applyCommand(c *change, command wire.Command) (wire.Result, error) {
-	switch command.Kind {
-	case wire.CmdLogin:
-		return run(c, command.Body, s.login)
-	case wire.CmdLogout:
-		return run(c, command.Body, s.logout)
-	case wire.CmdSetProfile:
-		return run(c, command.Body, s.setProfile)
-	case wire.CmdSetPreference:
-		return run(c, command.Body, s.setPreference)
-	case wire.CmdSetMessageStatus:
-		return run(c, command.Body, s.setMessageStatus)
-	case wire.CmdGrantSlots:
-		return run(c, command.Body, s.grantSlots)
-	case wire.CmdClaimIntent:
-		return run(c, command.Body, s.claimIntent)
-	case wire.CmdClaimAbort:
-		return run(c, command.Body, s.claimAbort)
-	case wire.CmdRelease:
-		return run(c, command.Body, s.release)
-	case wire.CmdImport:
-		return run(c, command.Body, s.importHandover)
-	case wire.CmdPendingDone:
-		return run(c, command.Body, s.noted)
-	case wire.CmdErase:
-		return run(c, command.Body, s.erase)
-	case wire.CmdExpire:
-		return run(c, command.Body, s.expire)
-	case wire.CmdRegionKey:
-		return run(c, command.Body, s.regionKey)
-	case wire.CmdSpool:
-		return run(c, command.Body, s.spool)
-	case wire.CmdSpoolDone:
-		return run(c, command.Body, s.spoolDone)
-	case wire.CmdSpoolExpire:
-		return run(c, command.Body, s.spoolExpire)
-	case wire.CmdSpoolOffer:
-		return run(c, command.Body, s.spoolOffer)
-	case wire.CmdRaiseVersion:
-		return run(c, command.Body, s.raiseVersion)
-	case wire.CmdMoveIntent, wire.CmdMoveAbort, wire.CmdMoveFence, wire.CmdMoveDone,
-		wire.CmdMoveUndo, wire.CmdMovePage, wire.CmdMoveRefuse, wire.CmdMoveErase,
-		wire.CmdMoveCopy:
-		return s.applyMove(c, command)
-	case wire.CmdTakeBack:
-		return run(c, command.Body, s.takeBack)
-	case wire.CmdMoveForget:
-		return run(c, command.Body, s.moveForget)
-	case wire.CmdFenceSlot:
-		return run(c, command.Body, s.fenceSlot)
-	case wire.CmdImportSlot:
-		return run(c, command.Body, s.importSlot)
-	case wire.CmdNoteRead:
-		return run(c, command.Body, s.noteRead)
-	case wire.CmdCopyKey:
-		return run(c, command.Body, s.copyKey)
-	case wire.CmdReconcile:
-		return run(c, command.Body, s.reconcile)
-	case wire.CmdConfirmTime:
-		return run(c, command.Body, s.confirmTime)
-	}
-	return wire.Result{}, command.Kind.Unknown()
-}
-
-// message is a pointer to T that is a message.
-type message[T any] interface {
-	*T
-	codec.Message
-}
-
-// run decodes a command's body and applies it. A body that does not decode is its sender's
-// fault, and every replica finds the same fault: the command fails, the replica goes on.
-func run[T any, P message[T]](c *change, body []byte,
-	f func(*change, P) (wire.Result, error)) (wire.Result, error) {
-	m := P(new(T))
-	if err := wire.Decode(body, m); err != nil {
-		return wire.Fail(wire.AsError(err)), nil
-	}
-	return f(c, m)
 }
 
 // failf is the result of a command that changed nothing.

@@ -271,7 +271,7 @@ func decodeRejection(value []byte) (rej rejectedRow, ok bool) {
 		(rej.Reason == wire.UserNotFound || rej.Reason == wire.ServiceNotAllowed)
 }
 
-func (s *State) noted(c *change, m *wire.PendingDone) (wire.Result, error) {
+func (s *State) pendingDone(c *change, m *wire.PendingDone) (wire.Result, error) {
 	key := recipientKey(pendingPrefix, m.Recipient)
 	var row pendingRow
 	ok, err := c.getRow(key, &row)

@@ -32,6 +32,7 @@
 //	reads.go     what operators read
 //	state.go     opening, closing, positions, snapshots
 //	apply.go     entries to changes
+//	kinds.go     the kinds of commands, and how each is applied
 //	clock.go     the state's time
 //	redate.go    what was dated in the future, when it goes back
 //	change.go    the uncommitted changes of one Apply, readable, and their digest

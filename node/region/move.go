@@ -15,30 +15,6 @@ import (
 //	   └──── e+2 ────── aborting ◀──────────────┘
 //	         MoveUndo
 
-func (s *State) applyMove(c *change, command wire.Command) (wire.Result, error) {
-	switch command.Kind {
-	case wire.CmdMoveIntent:
-		return run(c, command.Body, s.moveIntent)
-	case wire.CmdMoveAbort:
-		return run(c, command.Body, s.moveAbort)
-	case wire.CmdMoveFence:
-		return run(c, command.Body, s.moveFence)
-	case wire.CmdMoveDone:
-		return run(c, command.Body, s.moveDone)
-	case wire.CmdMoveUndo:
-		return run(c, command.Body, s.moveUndo)
-	case wire.CmdMovePage:
-		return run(c, command.Body, s.movePage)
-	case wire.CmdMoveRefuse:
-		return run(c, command.Body, s.moveRefuse)
-	case wire.CmdMoveCopy:
-		return run(c, command.Body, s.moveCopy)
-	case wire.CmdMoveErase:
-		return run(c, command.Body, s.moveErase)
-	}
-	return wire.Result{}, command.Kind.Unknown()
-}
-
 // forwardRow is a session that left with its citizen: the token still names this region.
 type forwardRow struct {
 	Recipient wire.Recipient
