@@ -1,16 +1,15 @@
 package citizen
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staffetta/staffetta/gateway/operation"
+	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/problem"
 	"github.com/staffetta/staffetta/wire"
@@ -24,9 +23,7 @@ type API struct {
 	log    *slog.Logger
 	bodies chan struct{} // one element per request whose body is being read
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	regions map[wire.RegionID]chan struct{} // one element per request that the region works on
+	regions *session.Regions
 
 	logins      *prometheus.CounterVec
 	substitutes prometheus.Counter
@@ -41,7 +38,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		cfg: cfg, relay: cfg.Relay, log: cfg.Logger,
 		bodies:  make(chan struct{}, cfg.InFlightMax),
-		regions: make(map[wire.RegionID]chan struct{}),
+		regions: session.New(cfg.Relay, cfg.InFlightMax),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "staffetta_citizen_logins_total",
 			Help: "Logins by their result: opened, refused, failed.",
@@ -97,32 +94,7 @@ func (c *call) admit() error {
 
 // ask calls the region of the session, and whereto the citizen moved from there.
 func (c *call) ask(m wire.Method, req, resp codec.Message) error {
-	return c.follow(c.R.Context(), m, req, resp)
-}
-
-// in calls a region.
-func (a *API) in(ctx context.Context, region wire.RegionID, m wire.Method,
-	req, resp codec.Message) error {
-	leave, err := a.enter(region)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return a.relay.CallRegion(ctx, region, m, req, resp)
-}
-
-// enter takes a place among those who wait for a region of the map, until leave is called. Each
-// region has its own places, so that one that is away, where requests wait for seconds, does not
-// shut out the others' citizens.
-func (a *API) enter(region wire.RegionID) (leave func(), err error) {
-	a.mu.Lock()
-	places := a.regions[region]
-	if places == nil {
-		places = make(chan struct{}, a.cfg.InFlightMax)
-		a.regions[region] = places
-	}
-	a.mu.Unlock()
-	return take(places, "The citizen's region is busy.")
+	return c.api.regions.Follow(c.R.Context(), &c.region, m, req, resp)
 }
 
 func take(places chan struct{}, otherwise string) (leave func(), err error) {
@@ -138,15 +110,14 @@ func take(places chan struct{}, otherwise string) (leave func(), err error) {
 // region's to say, in the call that follows.
 func (c *call) authenticate() error {
 	token := bearer(c.R.Header)
-	tag, ok := parseToken(token)
-	if !ok {
+	if _, ok := session.Parse(token); !ok {
 		return refuse(problemSession, "The request needs a session's bearer token.")
 	}
-	region, ok := c.api.relay.RegionByTag(tag)
+	region, ok := c.api.regions.Find(token)
 	if !ok {
 		return refuse(problemSession, "The session does not exist or has ended.")
 	}
-	c.token, c.region = hashToken(token), region.ID
+	c.token, c.region = session.Hash(token), region
 	return nil
 }
 

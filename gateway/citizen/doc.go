@@ -24,11 +24,11 @@
 //	problems.go     the problem types and the table from wire codes
 //	body.go         the body, and what is said of one that is none
 //	query.go        the parameters of the query
-//	token.go        session tokens
+//	token.go        the bearer token
 //	login.go        test login, sessions, logout
 //	testcitizens.go the file of citizens that may use the test login
 //	profile.go      reading the profile, profileupdate.go writing it
 //	preference.go   service preferences
-//	move.go         the home region; calls follow a citizen who moved
+//	move.go         the home region
 //	inbox.go        the list, message.go one message, sender.go the senders' names
 package citizen

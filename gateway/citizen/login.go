@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/backoff"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -127,15 +128,15 @@ func (a *API) openIn(ctx context.Context, code fiscalcode.Code, id wire.RegionID
 	if !ok {
 		return "", wire.Errorf(wire.Unavailable, "no region in the map")
 	}
-	leave, err := a.enter(region.ID)
+	leave, err := a.regions.Enter(region.ID)
 	if err != nil {
 		return "", err
 	}
 	defer leave()
-	token, now := mintToken(region.Tag), wire.TimeOf(time.Now())
+	token, now := session.Mint(region.Tag), wire.TimeOf(time.Now())
 	who := a.cfg.TestLogin.Codes[code].withNames()
 	login := &wire.Login{
-		Session: wire.Session{Token: hashToken(token), FiscalCode: code, Name: who.Name,
+		Session: wire.Session{Token: session.Hash(token), FiscalCode: code, Name: who.Name,
 			FamilyName: who.FamilyName, CreatedAt: now, ExpiresAt: now.Add(a.cfg.SessionTTL)},
 		Email: who.Email, DateOfBirth: who.DateOfBirth,
 	}

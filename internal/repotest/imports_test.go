@@ -90,7 +90,7 @@ var neverRules = []never{
 		"consensus replicates any state, over any transport"},
 	{[]string{"wire"}, []string{"net", "net/http", "os/exec"},
 		"wire is bytes in, bytes out"},
-	{[]string{"gateway/institution", "gateway/citizen", "gateway/operation"},
+	{[]string{"gateway/institution", "gateway/citizen", "gateway/operation", "gateway/session"},
 		[]string{"gateway/route", "wire/link"},
 		"the APIs know what they ask for, not how it is found"},
 	{[]string{"cmd/staffetta"}, []string{"testcluster/torture", "internal/load", "internal/scale",
