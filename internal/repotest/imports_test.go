@@ -114,6 +114,8 @@ var nothingElseRules = []nothingElse{
 		[]string{"internal/fiscalcode"}},
 	{"gateway/operation", "a declaration knows no API and no federation",
 		[]string{"internal/contract", "internal/problem"}},
+	{"gateway/identity", "who a person is has nothing to do with where messages lie",
+		[]string{"internal/fiscalcode"}},
 	{"internal/codec", "the lowest layer", nil},
 	{"internal/fiscalcode", "the lowest layer", nil},
 	{"internal/cache", "the lowest layer", nil},
