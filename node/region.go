@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
@@ -40,8 +42,11 @@ func (c *citizens) calls() []seat.Call {
 	return []seat.Call{
 		seat.Raw(c.Seat, wire.MethodSubmit, gateways, seat.RegionLeads, c.submit),
 		seat.Answers(c.Seat, wire.MethodLogin, gateways, seat.RegionLeads, c.login),
+		seat.Answers(c.Seat, wire.MethodOpenSession, gateways, seat.RegionLeads, c.openSession),
 
 		seat.Changes[wire.Logout, seat.None](c.Seat, wire.MethodLogout, wire.CmdLogout, nil),
+		seat.Changes[wire.EndSessions, wire.EndedSessions](c.Seat, wire.MethodEndSessions,
+			wire.CmdEndSessions, func(q *wire.EndSessions) wire.TokenHash { return q.Token }),
 		seat.Changes[wire.SetProfile, wire.Profile](c.Seat, wire.MethodSetProfile, wire.CmdSetProfile,
 			func(q *wire.SetProfile) wire.TokenHash { return q.Token }),
 		seat.Changes[wire.SetPreference, wire.Preference](c.Seat, wire.MethodSetPreference,
@@ -59,6 +64,10 @@ func (c *citizens) calls() []seat.Call {
 		seat.Reads(c.Seat, wire.MethodGetSession, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Session, error) {
 			return c.Region.Session(q.Token, now)
+		}),
+		seat.Reads(c.Seat, wire.MethodListSessions, func(q *wire.SessionRef, now wire.Time) (
+			*wire.SessionList, error) {
+			return c.Region.Sessions(q.Token, now)
 		}),
 		seat.Reads(c.Seat, wire.MethodGetProfile, func(q *wire.SessionRef, now wire.Time) (
 			*wire.Profile, error) {
@@ -96,14 +105,29 @@ func (c *citizens) findMessage(q *wire.FindMessage, _ wire.Time) (*wire.MessageV
 		q.Recipient.Slot())
 }
 
-// login answers MethodLogin. A code that this region does not own yet is claimed first, which
-// takes a round to the directory and one to the anchor.
+// login answers MethodLogin.
 func (c *citizens) login(ctx context.Context, _ link.Identity, l *wire.Login) (*wire.Session,
 	error) {
-	if !l.Session.FiscalCode.Valid() {
+	return c.logIn(ctx, wire.CmdLogin, l, l.Session.FiscalCode)
+}
+
+// openSession answers MethodOpenSession, of a region whose log is of its command's version.
+func (c *citizens) openSession(ctx context.Context, _ link.Identity, o *wire.OpenSession) (
+	*wire.Session, error) {
+	if err := c.LookTwice(ctx, func() error { return c.CheckKind(wire.CmdOpenSession) }); err != nil {
+		return nil, err
+	}
+	return c.logIn(ctx, wire.CmdOpenSession, o, o.Session.FiscalCode)
+}
+
+// logIn logs the command of a login. A code that this region does not own yet is claimed first,
+// which takes a round to the directory and one to the anchor.
+func (c *citizens) logIn(ctx context.Context, kind wire.CommandKind, login codec.Message,
+	code fiscalcode.Code) (*wire.Session, error) {
+	if !code.Valid() {
 		return nil, wire.Malformedf("login without a valid fiscal code")
 	}
-	recipient := c.Hasher.Recipient(l.Session.FiscalCode)
+	recipient := c.Hasher.Recipient(code)
 	owned, _, err := c.Region.Ownership(recipient)
 	if err != nil {
 		return nil, err
@@ -129,7 +153,7 @@ func (c *citizens) login(ctx context.Context, _ link.Identity, l *wire.Login) (*
 		return nil, err
 	}
 	var session wire.Session
-	err = c.RegionQueue.Do(ctx, wire.CmdLogin, l, &session)
+	err = c.RegionQueue.Do(ctx, kind, login, &session)
 	if errors.Is(err, wire.Conflict) {
 		// The claim ended between check and apply, in favour of somebody else.
 		return nil, wire.Errorf(wire.Unavailable, "the fiscal code is being claimed")

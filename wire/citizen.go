@@ -8,14 +8,31 @@ import (
 // TokenHash is the SHA-256 of a session token; the token itself is stored nowhere.
 type TokenHash [32]byte
 
-// Session is a citizen's login.
+// Session is a citizen's login. One that a Login opened is its citizen's only one of that kind and
+// has no more than the first six fields; what OpenSession opens is one of a set.
 type Session struct {
 	Token      TokenHash
 	FiscalCode fiscalcode.Code
 	Name       string
 	FamilyName string
-	CreatedAt  Time
-	ExpiresAt  Time
+	CreatedAt  Time // of a set: when the log had it
+	ExpiresAt  Time // from here on the token is refused
+
+	ID       SessionID // zero: opened by a Login
+	Level    Level
+	Device   string // the name that the citizen's client gives itself
+	Provider string // who said who the citizen is
+	// Ref is the contract's assertion ref of the device's key, Key its public half as a JWK; both
+	// are empty for a client without one.
+	Ref string
+	Key string
+	// EndsAt is the end of the session; until then a signature of its key renews the token. Zero: at
+	// ExpiresAt.
+	EndsAt    Time
+	RenewedAt Time // when the token was made
+	// Incarnation is the region's when it took the session. One of before a restore is void: it may
+	// have been ended since the copy was made.
+	Incarnation uint32
 }
 
 // Fields declares the message.
@@ -26,10 +43,19 @@ func (s *Session) Fields(c *codec.Codec) {
 	codec.String(c, 4, &s.FamilyName)
 	codec.Int(c, 5, &s.CreatedAt)
 	codec.Int(c, 6, &s.ExpiresAt)
+	codec.Fixed(c, 7, s.ID[:])
+	codec.Uint(c, 8, &s.Level)
+	codec.String(c, 9, &s.Device)
+	codec.String(c, 10, &s.Provider)
+	codec.String(c, 11, &s.Ref)
+	codec.String(c, 12, &s.Key)
+	codec.Int(c, 13, &s.EndsAt)
+	codec.Int(c, 14, &s.RenewedAt)
+	codec.Uint(c, 15, &s.Incarnation)
 }
 
-// Login opens a session in the region that owns the code, replacing every other session of the
-// citizen (the contract allows one), and makes the profile at the first login. Moved: another
+// Login opens a session in the region that owns the code, replacing the one that a Login opened
+// before, and makes the profile at the first login. Moved: another
 // region owns the code; Conflict: this region does not own it yet, claim first.
 type Login struct {
 	Session     Session

@@ -34,6 +34,7 @@
 //	clock.go       a group's time, confirmed by a majority
 //	command.go     a command, batches of them, their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
+//	session.go     a citizen's set of sessions
 //	claim.go       ownership: claim, release, import
 //	move.go        ownership: a citizen's move to another region
 //	order.go       what operators order of a region after a loss

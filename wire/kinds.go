@@ -62,6 +62,8 @@ const (
 	CmdPendingDone   CommandKind = 10
 	CmdErase         CommandKind = 11
 	CmdExpire        CommandKind = 12
+	CmdOpenSession   CommandKind = 13
+	CmdEndSessions   CommandKind = 14
 
 	CmdRegionKey   CommandKind = 20
 	CmdSpool       CommandKind = 21
@@ -188,7 +190,9 @@ var commandKinds = [256]Kind{
 	CmdCopyKey:     {"CopyKey", OfRegion, 3, new(CopyKey), nil},
 	CmdSetMessageStatus: {"SetMessageStatus", OfRegion, 3, new(SetMessageStatus),
 		new(MessageStatus)},
-	CmdSpoolOffer: {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
+	CmdSpoolOffer:  {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
+	CmdOpenSession: {"OpenSession", OfRegion, 3, new(OpenSession), new(Session)},
+	CmdEndSessions: {"EndSessions", OfRegion, 3, new(EndSessions), new(EndedSessions)},
 
 	CmdFound:          {"Found", OfFederation, 1, new(Map), nil},
 	CmdPutInstitution: {"PutInstitution", OfFederation, 1, new(Institution), nil},

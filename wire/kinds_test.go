@@ -101,7 +101,7 @@ func TestKinds(t *testing.T) {
 		}
 		names[call.Name] = m
 	}
-	for _, k := range []CommandKind{0, 13, 51, 99, 200, 255} {
+	for _, k := range []CommandKind{0, 48, 51, 60, 200, 255} {
 		if k.Since() != 0 {
 			t.Errorf("command kind %d is not assigned and is of version %d", k, k.Since())
 		}

@@ -63,13 +63,16 @@ func messages() []codec.Message {
 		new(ReadNote), new(deadlined),
 		new(SetRecoveryKey), new(CopyKey), new(SealedKey),
 		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal),
-		new(SetMessageStatus), new(MessageStatus)}
+		new(SetMessageStatus), new(MessageStatus),
+		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed
 // of its own: the line of its message is then the only one that changes. A message that is new stands
 // at the end of the list, for the same reason.
-var late = map[string]uint64{"InboxPage.Before": 1}
+var late = map[string]uint64{"InboxPage.Before": 1,
+	"Session.ID": 2, "Session.Level": 3, "Session.Device": 4, "Session.Provider": 5, "Session.Ref": 6,
+	"Session.Key": 7, "Session.EndsAt": 8, "Session.RenewedAt": 9, "Session.Incarnation": 10}
 
 // fill sets every field of v to something that is not zero.
 func fill(r *rand.Rand, v reflect.Value) {

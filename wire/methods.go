@@ -133,6 +133,10 @@ const (
 	// MethodRecall is asked within a region before one judges a node that it sees for the first
 	// time.
 	MethodRecall Method = 180
+
+	MethodOpenSession  Method = 190
+	MethodListSessions Method = 191
+	MethodEndSessions  Method = 192
 )
 
 // Effect says what a second copy of a call's request does.
@@ -290,6 +294,12 @@ var methods = [...]Call{
 	MethodSettleRenewal: {"SettleRenewal", AnyGroup, Once, new(SettleRenewal), nil},
 
 	MethodRecall: {"Recall", AnyGroup, ReadOnly, nil, new(Sightings)},
+
+	// As of Login.
+	MethodOpenSession:  {"OpenSession", OfRegion, Repeatable, new(OpenSession), new(Session)},
+	MethodListSessions: {"ListSessions", OfRegion, ReadOnly, new(SessionRef), new(SessionList)},
+	// A session that is opened meanwhile is not to end by a copy.
+	MethodEndSessions: {"EndSessions", OfRegion, Once, new(EndSessions), new(EndedSessions)},
 }
 
 func stream(of any) Frame { return Frame{Name: "stream", Of: of} }

@@ -32,7 +32,7 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 	c := link.Ask{Method: m, Req: wire.Encode(req), Again: m.Repeatable(),
 		Wait: link.AttemptWait, Failed: r.stats.failed}
 	switch m {
-	case wire.MethodLogin:
+	case wire.MethodLogin, wire.MethodOpenSession:
 		c.Wait = 0 // a first login claims the code, with two other groups to ask
 	case wire.MethodAskRenewal:
 		c.Wait = 0 // somebody else decides, and the leader keeps the question meanwhile

@@ -87,7 +87,8 @@ func TestCallsAreRepeatedOnlyWhenHarmless(t *testing.T) {
 		again bool
 	}{{wire.MethodGetProfile, true}, {wire.MethodLogin, true}, {wire.MethodLogout, true},
 		{wire.MethodSetProfile, false}, {wire.MethodSetPreference, false},
-		{wire.MethodSetMessageStatus, false}} {
+		{wire.MethodSetMessageStatus, false}, {wire.MethodOpenSession, true},
+		{wire.MethodEndSessions, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "lazio")
 			r := w.router()

@@ -56,6 +56,7 @@
 //	takeback.go  a code that the directory has with the region and its log has not
 //	remains.go   what is left of a citizen who moved away
 //	sessions.go  logins, sessions, logouts
+//	sessionset.go a citizen's set of sessions
 //	preferences.go what a citizen chose for one service
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time

@@ -70,6 +70,9 @@ func (c *change) expireSession(key, value []byte) error {
 		return errDamaged(key)
 	}
 	token, r := wire.TokenHash(key[10:]), wire.Recipient(value)
+	if err := c.expireMember(r, token); err != nil {
+		return err
+	}
 	if err := c.del(key); err != nil {
 		return err
 	}
@@ -85,6 +88,21 @@ func (c *change) expireSession(key, value []byte) error {
 		return err // a newer session took its place
 	}
 	return c.del(current)
+}
+
+// expireMember removes a session that is due, or left, from its citizen's set.
+func (c *change) expireMember(r wire.Recipient, token wire.TokenHash) error {
+	var t wire.Session
+	ok, err := c.getRow(sessionKey(token), &t)
+	if err == nil && !ok {
+		var f forwardRow
+		_, err = c.getRow(forwardKey(token), &f)
+		t = f.Session
+	}
+	if err != nil || t.ID == (wire.SessionID{}) {
+		return err
+	}
+	return c.del(memberKey(r, t.ID))
 }
 
 // expireRejections removes the rejections of a due row with their idempotency keys.

@@ -240,6 +240,21 @@ func (f *fixture) login(code fiscalcode.Code) wire.TokenHash {
 	return token
 }
 
+// openAs is a session of a citizen's set, whose token and id are of a word.
+func (f *fixture) openAs(code fiscalcode.Code, word string) wire.OpenSession {
+	l := f.loginAs(code, tokenOf(word))
+	l.Session.ID = wire.SessionID(l.Session.Token[:])
+	l.Session.Level, l.Session.Device, l.Session.Provider = wire.Level2, "telefono", "test"
+	return wire.OpenSession{Session: l.Session, Email: l.Email, DateOfBirth: l.DateOfBirth}
+}
+
+func (f *fixture) open(code fiscalcode.Code, word string) wire.TokenHash {
+	f.t.Helper()
+	o := f.openAs(code, word)
+	f.must(wire.CmdOpenSession, &o)
+	return o.Session.Token
+}
+
 // update changes the profile at its present version.
 func (f *fixture) update(token wire.TokenHash, u wire.ProfileUpdate) *wire.Profile {
 	f.t.Helper()

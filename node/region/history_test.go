@@ -105,7 +105,7 @@ func (h *history) command() wire.Command {
 		return h.commands[h.rng.IntN(len(h.commands))]
 	}
 	r := h.recipient()
-	switch h.rng.IntN(16) {
+	switch h.rng.IntN(18) {
 	case 0, 1:
 		return command(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
 	case 2, 3:
@@ -119,6 +119,8 @@ func (h *history) command() wire.Command {
 		l := h.loginAs(h.code(), tokenOf(fmt.Sprint(h.logins)))
 		l.Session.ExpiresAt = h.now.Add(time.Duration(1+h.rng.IntN(180)) * time.Minute)
 		return command(wire.CmdLogin, &l)
+	case 15, 16:
+		return h.sessionCommand()
 	case 8:
 		if list, err := h.Pending(50); err == nil && len(list) > 0 {
 			p := list[h.rng.IntN(len(list))]
@@ -166,6 +168,24 @@ func (h *history) profileCommand() wire.Command {
 			Channels: wire.Channel(h.rng.IntN(8))}}
 	}
 	return command(wire.CmdSetProfile, &wire.SetProfile{Token: token, Update: u})
+}
+
+// sessionCommand is about a citizen's set of sessions.
+func (h *history) sessionCommand() wire.Command {
+	if h.rng.IntN(4) == 0 {
+		m := &wire.EndSessions{Token: h.token(), KeepOwn: h.rng.IntN(3) > 0}
+		if list, err := h.Sessions(m.Token, h.now); err == nil && h.rng.IntN(2) == 0 {
+			m.ID = list.List[h.rng.IntN(len(list.List))].ID
+		}
+		return command(wire.CmdEndSessions, m)
+	}
+	h.logins++
+	o := h.openAs(h.codes[h.rng.IntN(3)], fmt.Sprint(h.logins))
+	o.Session.ExpiresAt = h.now.Add(time.Duration(1+h.rng.IntN(180)) * time.Minute)
+	if o.One = h.rng.IntN(20) == 0; h.rng.IntN(3) == 0 {
+		o.Session.EndsAt = o.Session.ExpiresAt.Add(time.Hour)
+	}
+	return command(wire.CmdOpenSession, &o)
 }
 
 // statusCommand is about a message of the session's citizen, mostly, or of another one.

@@ -21,7 +21,7 @@ func (s *State) Session(token wire.TokenHash, now wire.Time) (*wire.Session, err
 	if err != nil {
 		return nil, err
 	}
-	if !ok || t.ExpiresAt <= max(now, s.Now()) {
+	if !ok || !s.valid(t, max(now, s.Now())) {
 		return nil, noSession()
 	}
 	return t, nil

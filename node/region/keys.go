@@ -18,6 +18,7 @@ import (
 //	d x <index 8>                        due: what to erase from a block, in order of time
 //	e, e <number 8>                      what operators read, see reads.go
 //	g                                    comparison with the directory, of a restored region
+//	h <recipient 16> <session id 16>     a session of the citizen's set: its token hash
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
@@ -31,7 +32,7 @@ import (
 //	p <recipient 16> <version 8> <service>  preference under a settings version
 //	r <recipient 16>                     registry: the profile
 //	s <token hash 32>                    session
-//	t <recipient 16>                     the citizen's one session: its token hash
+//	t <recipient 16>                     the session that a Login opened: its token hash
 //	u <recipient 16> <id 16>             a message's status: read, archived
 //	v                                    the group's active version
 //	w <recipient 16>                     work pending for the leader
@@ -42,6 +43,7 @@ const (
 	copyKeyPrefix     = 'c'
 	duePrefix         = 'd'
 	restorePrefix     = 'g'
+	memberPrefix      = 'h'
 	inboxPrefix       = 'i'
 	rejectedPrefix    = 'j'
 	idempotencyPrefix = 'k'

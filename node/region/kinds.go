@@ -12,6 +12,9 @@ var kinds = map[wire.CommandKind]func(*State, *change, []byte) (wire.Result, err
 	wire.CmdLogin:  applied((*State).login),
 	wire.CmdLogout: applied((*State).logout),
 
+	wire.CmdOpenSession: applied((*State).openSession),
+	wire.CmdEndSessions: applied((*State).endSessions),
+
 	wire.CmdSetProfile:    applied((*State).setProfile),
 	wire.CmdSetPreference: applied((*State).setPreference),
 

@@ -145,38 +145,34 @@ func (s *State) moveFence(c *change, m *wire.MoveStep) (wire.Result, error) {
 	if err := c.del(recipientKey(pendingPrefix, m.Recipient)); err != nil {
 		return wire.Result{}, err
 	}
-	if err := c.forwardSession(m.Recipient); err != nil {
+	if err := c.forwardSessions(m.Recipient); err != nil {
 		return wire.Result{}, err
 	}
 	move.State = wire.MoveFenced
 	return wire.OK(nil), c.setMoveOut(m.Recipient, &move)
 }
 
-// forwardSession turns the citizen's session into a forward, so that an ordinary look-up of a
+// forwardSessions turns the citizen's sessions into forwards, so that an ordinary look-up of a
 // session costs what it did.
-func (c *change) forwardSession(r wire.Recipient) error {
-	token, t, ok, err := c.sessionOf(r)
-	if err != nil || !ok {
+func (c *change) forwardSessions(r wire.Recipient) error {
+	list, err := c.sessionsOf(r)
+	if err != nil {
 		return err
 	}
-	if err := c.setRow(forwardKey(token), &forwardRow{Recipient: r, Session: t}); err != nil {
-		return err
+	for i := range list {
+		t := &list[i]
+		err := c.setRow(forwardKey(t.Token), &forwardRow{Recipient: r, Session: *t})
+		if err != nil {
+			return err
+		}
+		if err := c.del(sessionKey(t.Token)); err != nil {
+			return err
+		}
 	}
-	return c.del(sessionKey(token))
+	return nil
 }
 
-// sessionOf reads the citizen's session; not ok when there is none.
-func (c *change) sessionOf(r wire.Recipient) (token wire.TokenHash, t wire.Session, ok bool,
-	err error) {
-	token, ok, err = c.tokenOf(r)
-	if err != nil || !ok {
-		return token, t, false, err
-	}
-	ok, err = c.getRow(sessionKey(token), &t)
-	return token, t, ok, err
-}
-
-// tokenOf reads which session the citizen has, or had when moving away.
+// tokenOf reads which session that a Login opened the citizen has, or had when moving away.
 func (c *change) tokenOf(r wire.Recipient) (token wire.TokenHash, ok bool, err error) {
 	current := recipientKey(currentPrefix, r)
 	v, ok, err := c.get(current)
@@ -189,20 +185,29 @@ func (c *change) tokenOf(r wire.Recipient) (token wire.TokenHash, ok bool, err e
 	return wire.TokenHash(v), true, nil
 }
 
-// returnSession undoes forwardSession, unless the session ended meanwhile.
-func (c *change) returnSession(r wire.Recipient) error {
-	token, ok, err := c.tokenOf(r)
-	if err != nil || !ok {
+// returnSessions undoes forwardSessions, but for sessions that ended meanwhile.
+func (c *change) returnSessions(r wire.Recipient) error {
+	tokens, err := c.tokensOf(r)
+	if err != nil {
 		return err
 	}
-	var f forwardRow
-	if ok, err = c.getRow(forwardKey(token), &f); err != nil || !ok {
-		return err
+	for _, token := range tokens {
+		var f forwardRow
+		ok, err := c.getRow(forwardKey(token), &f)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := c.setRow(sessionKey(token), &f.Session); err != nil {
+			return err
+		}
+		if err := c.del(forwardKey(token)); err != nil {
+			return err
+		}
 	}
-	if err := c.setRow(sessionKey(token), &f.Session); err != nil {
-		return err
-	}
-	return c.del(forwardKey(token))
+	return nil
 }
 
 // moveDone ends a move that succeeded. What is here of the citizen stays for a time, as a copy
@@ -245,7 +250,7 @@ func (s *State) moveUndo(c *change, m *wire.MoveStep) (wire.Result, error) {
 	if err := s.takeUp(c, r, own); err != nil {
 		return wire.Result{}, err
 	}
-	if err := c.returnSession(r); err != nil {
+	if err := c.returnSessions(r); err != nil {
 		return wire.Result{}, err
 	}
 	return wire.OK(nil), c.del(moveOutKey(r))

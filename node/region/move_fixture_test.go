@@ -138,7 +138,8 @@ func (f *fixture) wantMoved(err error, to wire.RegionID, epoch wire.Epoch) {
 type settler struct {
 	code      fiscalcode.Code
 	token     wire.TokenHash
-	delivered []wire.Record // in log order
+	more      []wire.TokenHash // of the set
+	delivered []wire.Record    // in log order
 	rejected  []wire.Record
 	neighbour []wire.Record
 }
@@ -174,6 +175,11 @@ func settle(f *fixture, name string, blocks int) *settler {
 		f.mark(p.token, p.delivered[0], true, wire.Yes)
 		f.mark(p.token, p.delivered[1], false, wire.Yes)
 		f.mark(p.token, p.delivered[1], false, wire.No)
+	}
+	if f.ActiveVersion() >= wire.CmdOpenSession.Since() {
+		for i := range 3 {
+			p.more = append(p.more, f.open(p.code, fmt.Sprint(name, " device ", i)))
+		}
 	}
 	return p
 }

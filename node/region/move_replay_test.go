@@ -82,6 +82,9 @@ func TestReplayMoves(t *testing.T) {
 	for seed := range uint64(3) {
 		coder := newCoder(t)
 		h := newHistory(openFixture(t, testConfig(vfs.NewMem(), "lazio", coder)), 100+seed)
+		if seed != 1 {
+			h.raise() // else pages with rows of version 3 are refused
+		}
 		w := &wanderer{history: h}
 		for range 300 {
 			h.step()

@@ -80,6 +80,10 @@ func (e *export) messages(k *rowKind, key []byte) (full bool, err error) {
 	return full, nil
 }
 
+// lastRows are the rows for which every page has room: the profile, the session that a Login
+// opened, and the set.
+const lastRows = 2 + wire.SessionsMax
+
 // rows adds the citizen's rows of one kind above a key.
 func (e *export) rows(k *rowKind, above []byte) (full bool, err error) {
 	lower := k.key(e.r)
@@ -88,7 +92,7 @@ func (e *export) rows(k *rowKind, above []byte) (full bool, err error) {
 		lower = append(append([]byte(nil), above...), 0)
 	}
 	err = e.s.db.Iterate(lower, upper, false, func(key, v []byte) (bool, error) {
-		if len(e.page.Rows) >= wire.MoveRowsMax-2 || e.size >= wire.MovePageBytes {
+		if len(e.page.Rows) >= wire.MoveRowsMax-lastRows || e.size >= wire.MovePageBytes {
 			full = true
 			return false, nil
 		}

@@ -167,7 +167,7 @@ func (s *State) giveUp(c *change, r wire.Recipient, own wire.Ownership) error {
 	if own.State != wire.Owned {
 		return nil
 	}
-	return c.forwardSession(r)
+	return c.forwardSessions(r)
 }
 
 // settleHere takes up a code that had come here, or come back, after the copy was made. What it
@@ -206,7 +206,7 @@ func (s *State) settleHere(c *change, k *wire.Standing, own wire.Ownership) erro
 	if own.State != wire.Released {
 		return nil
 	}
-	return c.returnSession(r)
+	return c.returnSessions(r)
 }
 
 // settleLeaving takes up a move away from here that the copy does not know of, or not so far: the

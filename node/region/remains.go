@@ -131,18 +131,27 @@ func (e *erasure) each(k *rowKind, f func(wire.Row) error) error {
 // one removes the only row of a kind, if there is one.
 func (e *erasure) one(k *rowKind) error { return e.c.delIfThere(k.key(e.r)) }
 
-// forward empties the forward of the citizen's session: it stays until its time, with the token's
-// hash and the citizen's.
-func (e *erasure) forward(*rowKind) error {
-	token, ok, err := e.c.tokenOf(e.r)
-	if err != nil || !ok {
+// forwards empties the forwards of the citizen's sessions: they stay until their time, with the
+// token's hash and the citizen's.
+func (e *erasure) forwards(*rowKind) error {
+	tokens, err := e.c.tokensOf(e.r)
+	if err != nil {
 		return err
 	}
-	var f forwardRow
-	if ok, err = e.c.getRow(forwardKey(token), &f); err != nil || !ok {
-		return err
+	for _, token := range tokens {
+		var f forwardRow
+		ok, err := e.c.getRow(forwardKey(token), &f)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := e.c.setRow(forwardKey(token), &forwardRow{Recipient: f.Recipient}); err != nil {
+			return err
+		}
 	}
-	return e.c.setRow(forwardKey(token), &forwardRow{Recipient: f.Recipient})
+	return nil
 }
 
 // eraseRecord has the record of an inbox row leave its block, at the next look for due work: the

@@ -197,7 +197,7 @@ func TestInvariants(t *testing.T) {
 	for range 500 {
 		h.step()
 	}
-	rows := h.rows()
+	rows, sets := h.rows(), map[string]int{}
 	for k, v := range rows {
 		key := []byte(k)
 		switch key[0] {
@@ -248,8 +248,21 @@ func TestInvariants(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := h.hasher.Recipient(s.FiscalCode)
-			if rows[string(currentPrefix)+string(r[:])] != k[1:] {
-				t.Error("a session is not its citizen's current one")
+			place := string(recipientKey(currentPrefix, r))
+			if s.ID != (wire.SessionID{}) {
+				place = string(memberKey(r, s.ID))
+			}
+			if rows[place] != k[1:] {
+				t.Error("a session is not among its citizen's")
+			}
+		case memberPrefix:
+			if sets[k[:17]]++; sets[k[:17]] > wire.SessionsMax {
+				t.Errorf("a citizen has %d sessions", sets[k[:17]])
+			}
+			_, here := rows[string(sessionPrefix)+v]
+			_, left := rows[string(forwardKey(wire.TokenHash([]byte(v))))]
+			if here == left {
+				t.Errorf("of a session of a set: it is here %v, it left %v", here, left)
 			}
 		}
 		for _, code := range h.codes {

@@ -77,7 +77,7 @@ var rowKinds = []rowKind{
 		take: (*taking).preference, fill: (*taking).missingPreference,
 		erase: (*erasure).preferences},
 	{prefix: movePrefix, second: moveToken, of: ofCitizen, value: &forwardRow{}, byToken: true,
-		stays: "its session goes along", erase: (*erasure).forward,
+		stays: "its session goes along", erase: (*erasure).forwards,
 		kept: "until the session's time the token names this region; nothing in it names anybody"},
 	{prefix: currentPrefix, of: ofCitizen,
 		stays: "the new owner makes it with the session", erase: (*erasure).one},
@@ -93,6 +93,12 @@ var rowKinds = []rowKind{
 		export: (*export).session, check: (*pageCheck).session, copiedFirst: true,
 		take: (*taking).session, lost: "its citizen logs in again, as after any restore",
 		gone: "the fence turns it into a forward"},
+	// It travels as the session that it leads to.
+	{prefix: memberPrefix, of: ofCitizen,
+		since:  wire.CmdOpenSession.Since(),
+		export: (*export).members, check: (*pageCheck).member, copiedFirst: true,
+		take: (*taking).member, lost: "its citizen logs in again, as after any restore",
+		erase: (*erasure).rows},
 
 	{prefix: ownerPrefix, of: ofCitizen, value: &ownerRow{},
 		stays: "the new owner makes its own", kept: "the mark says for ever who has the code"},

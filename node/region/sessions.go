@@ -8,27 +8,12 @@ func (s *State) login(c *change, l *wire.Login) (wire.Result, error) {
 	if err := checkLogin(l, c.clock.Now); err != nil {
 		return wire.Fail(err), nil
 	}
-	r := s.cfg.Hasher.Recipient(l.Session.FiscalCode)
-	owner, err := c.owner(r)
+	r, owner, answer, err := s.admitLogin(c, &l.Session)
 	if err != nil {
 		return wire.Result{}, err
 	}
-	switch owner.Ownership.State {
-	case wire.Released:
-		return wire.Fail(movedTo(owner.Ownership)), nil
-	case wire.NotOwned, wire.Claiming:
-		return failf(wire.Conflict, "this region does not own the fiscal code yet")
-	}
-	var there wire.Session
-	ok, err := c.getRow(sessionKey(l.Session.Token), &there)
-	if err != nil {
-		return wire.Result{}, err
-	}
-	if ok {
-		if there.FiscalCode != l.Session.FiscalCode || there.ExpiresAt <= c.clock.Now {
-			return failf(wire.Conflict, "the token is taken")
-		}
-		return wire.OK(&there), nil // the same login again
+	if answer != nil {
+		return *answer, nil
 	}
 	if err := c.endSession(r); err != nil {
 		return wire.Result{}, err
@@ -40,6 +25,38 @@ func (s *State) login(c *change, l *wire.Login) (wire.Result, error) {
 		err = s.makeProfile(c, r, l)
 	}
 	return wire.OK(&l.Session), err
+}
+
+// admitLogin finds the citizen of a login. The answer is not nil when that is all there is to do:
+// the code is not this region's, the token is taken, or the same login was here before.
+func (s *State) admitLogin(c *change, t *wire.Session) (r wire.Recipient, owner ownerRow,
+	answer *wire.Result, err error) {
+	refuse := func(e *wire.Error) (wire.Recipient, ownerRow, *wire.Result, error) {
+		result := wire.Fail(e)
+		return r, owner, &result, nil
+	}
+	r = s.cfg.Hasher.Recipient(t.FiscalCode)
+	if owner, err = c.owner(r); err != nil {
+		return r, owner, nil, err
+	}
+	switch owner.Ownership.State {
+	case wire.Released:
+		return refuse(movedTo(owner.Ownership))
+	case wire.NotOwned, wire.Claiming:
+		return refuse(wire.Errorf(wire.Conflict, "this region does not own the fiscal code yet"))
+	}
+	var there wire.Session
+	ok, err := c.getRow(sessionKey(t.Token), &there)
+	switch {
+	case err != nil:
+		return r, owner, nil, err
+	case ok && (there.FiscalCode != t.FiscalCode || there.ExpiresAt <= c.clock.Now):
+		return refuse(wire.Errorf(wire.Conflict, "the token is taken"))
+	case ok:
+		result := wire.OK(&there) // the same login again
+		return r, owner, &result, nil
+	}
+	return r, owner, nil, nil
 }
 
 func checkLogin(l *wire.Login, now wire.Time) *wire.Error {
@@ -73,7 +90,7 @@ func (c *change) beginSession(r wire.Recipient, t *wire.Session) error {
 	return c.set(recipientKey(currentPrefix, r), t.Token[:])
 }
 
-// endSession removes the citizen's session, if there is one.
+// endSession removes the session that a Login opened, if there is one.
 func (c *change) endSession(r wire.Recipient) error {
 	current := recipientKey(currentPrefix, r)
 	v, ok, err := c.get(current)
@@ -112,7 +129,7 @@ func (s *State) logout(c *change, m *wire.Logout) (wire.Result, error) {
 		}
 		return wire.OK(nil), nil
 	}
-	return wire.OK(nil), c.endSession(s.cfg.Hasher.Recipient(t.FiscalCode))
+	return wire.OK(nil), c.end(s.cfg.Hasher.Recipient(t.FiscalCode), &t)
 }
 
 // citizenOf returns the citizen of a session with the profile, or the reason why there is none.
@@ -128,7 +145,7 @@ func (s *State) citizenOf(c *change, token wire.TokenHash) (r wire.Recipient, ro
 			return r, row, refusal, err
 		}
 	}
-	if !ok || t.ExpiresAt <= c.clock.Now {
+	if !ok || !s.valid(&t, c.clock.Now) {
 		return r, row, noSession(), nil
 	}
 	r = s.cfg.Hasher.Recipient(t.FiscalCode)

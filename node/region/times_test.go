@@ -29,16 +29,20 @@ var times = map[string]dated{
 	"j.At":                 {},
 	"mo.Since":             {},
 	"mr.Since":             {},
-	"mt.Session.CreatedAt": {stays: "nobody reads it"},
+	"mt.Session.CreatedAt": {stays: "as s.RenewedAt"},
 	"mt.Session.ExpiresAt": {atMost: SessionMax},
+	"mt.Session.EndsAt":    {atMost: SessionMax},
+	"mt.Session.RenewedAt": {stays: "as s.RenewedAt"},
 	"n.Now":                {},
 	"n.Expiry":             {},
 	"n.NewestID":           {atMost: wire.SkewMax},
 	"n.Confirmed":          {},
 	"n.Ahead":              {},
 	"r.Profile.UpdatedAt":  {stays: "nobody reads it, and the next change of the profile sets it"},
-	"s.CreatedAt":          {stays: "nobody reads it"},
+	"s.CreatedAt":          {stays: "as s.RenewedAt"},
 	"s.ExpiresAt":          {atMost: SessionMax},
+	"s.EndsAt":             {atMost: SessionMax},
+	"s.RenewedAt":          {stays: "which session was used longest ago is asked as of now"},
 	"xb.At":                {stays: "a block made of this one is not dated later than it is made"},
 	"xk.At":                {},
 	"xq.At":                {},
@@ -264,6 +268,9 @@ func (f *fixture) longLogin(code fiscalcode.Code) {
 	l := f.loginAs(code, tokenOf("long "+string(code)))
 	l.Session.ExpiresAt = f.now.Add(SessionMax)
 	f.must(wire.CmdLogin, &l)
+	o := f.openAs(code, "long, of a set, "+string(code))
+	o.Session.ExpiresAt, o.Session.EndsAt = f.now.Add(SessionMax), f.now.Add(SessionMax)
+	f.must(wire.CmdOpenSession, &o)
 }
 
 func (f *fixture) noteRead() {

@@ -132,12 +132,8 @@ func Changes[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, kin
 	c := Answers(s, m, Only(link.RoleGateway), RegionLeads,
 		func(ctx context.Context, _ link.Identity, q PQ) (PA, error) {
 			err := s.LookTwice(ctx, func() error {
-				if active := s.Region.ActiveVersion(); kind.Since() > active {
-					return wire.Errorf(wire.UnknownKind, "command kind %d is of version %d of the "+
-						"log, this region's is at %d", kind, kind.Since(), active)
-				}
-				if token == nil {
-					return nil
+				if err := s.CheckKind(kind); err != nil || token == nil {
+					return err
 				}
 				now, err := s.RegionTime(ctx)
 				if err == nil {
@@ -153,6 +149,15 @@ func Changes[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, kin
 		})
 	c.Session = token != nil
 	return c
+}
+
+// CheckKind refuses a command of a version that the region's log has not reached.
+func (s *Seat) CheckKind(kind wire.CommandKind) error {
+	if active := s.Region.ActiveVersion(); kind.Since() > active {
+		return wire.Errorf(wire.UnknownKind, "command kind %d is of version %d of the log, this "+
+			"region's is at %d", kind, kind.Since(), active)
+	}
+	return nil
 }
 
 // Administers makes an operator's call that is one command of the federation's log, with a line in
