@@ -34,6 +34,10 @@ const DepthMax = 16
 // on the wire and a whole struct in memory.
 const RepeatedMax = 16384
 
+// pooledFieldsMax is the longest array of fields that is kept for the next decoding: a huge message
+// must not stay in the pool.
+const pooledFieldsMax = 4096
+
 // ErrMalformed is wrapped by every decoding error.
 var ErrMalformed = errors.New("malformed message")
 
@@ -49,6 +53,7 @@ type Codec struct {
 	fields []field
 	base   int // where the innermost message's fields begin
 	next   int // the next field expected, since writers keep the declared order
+	high   int // how many of fields this run has filled at most: what has to be cleared
 	depth  int
 	err    error
 }
@@ -76,14 +81,21 @@ func Marshal(dst []byte, m Message) []byte {
 // Unmarshal decodes b into m, which must be zero. Byte fields of m alias b.
 func Unmarshal(b []byte, m Message) error {
 	c := codecs.Get().(*Codec)
-	*c = Codec{fields: c.fields[:0]}
-	c.message(b, m)
-	err := c.err
-	if cap(c.fields) <= 4096 { // a huge message must not stay in the pool
-		clear(c.fields[:cap(c.fields)])
+	err := c.decode(b, m)
+	if cap(c.fields) <= pooledFieldsMax {
 		codecs.Put(c)
 	}
 	return err
+}
+
+// decode is Unmarshal, and leaves nothing of b behind: the whole array of fields is zero
+// afterwards, if it was before. Only what was filled is cleared, since one long message leaves an
+// array that nearly every later one uses a few fields of.
+func (c *Codec) decode(b []byte, m Message) error {
+	*c = Codec{fields: c.fields[:0]}
+	c.message(b, m)
+	clear(c.fields[:c.high])
+	return c.err
 }
 
 // Decoding reports whether Fields is called to decode, for messages that normalise on reading.
@@ -108,6 +120,7 @@ func (c *Codec) message(b []byte, m Message) {
 	base, next, end := c.base, c.next, len(c.fields)
 	c.base, c.next = end, end
 	c.scan(b)
+	c.high = max(c.high, len(c.fields))
 	if c.err == nil {
 		m.Fields(c)
 	}
