@@ -89,7 +89,7 @@ func startNode(t testing.TB, authority *ca.CA) (*node, string) {
 	}
 	l, err := link.New(link.Config{Federation: "italia", PacketConn: conn, Listen: true,
 		Certificate: issue(t, authority, "spiffe://italia/region/lazio/node/lazio-1"),
-		Roots:       authority.Roots})
+		Authorities: authority.Authorities})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func listen(t testing.TB) net.Listener {
 // config is that of a gateway of lazio.
 func config(t testing.TB, authority *ca.CA, nodes ...string) Config {
 	return Config{HTTP: listen(t), Admin: listen(t), Nodes: nodes,
-		Link: link.Config{Federation: "italia", PacketConn: udp(t), Roots: authority.Roots,
+		Link: link.Config{Federation: "italia", PacketConn: udp(t), Authorities: authority.Authorities,
 			Certificate: issue(t, authority, "spiffe://italia/region/lazio/gateway/gw-1")},
 		TestLogin: &citizen.TestLogin{Any: true}, Registry: prometheus.NewRegistry()}
 }

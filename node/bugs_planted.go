@@ -21,7 +21,7 @@ func (c *citizens) plantedAck(entry []byte, b *wire.Block) []byte {
 		rec := &b.Records[i]
 		p, err := c.Region.SenderProfile(wire.SenderProfileQuery{
 			Recipient: rec.RecipientUnder(c.Hasher), Service: rec.Service})
-		if rec.IsDigest() || !rec.Idempotency.IsZero() || err != nil || !p.Allowed {
+		if rec.IsRedacted() || !rec.Idempotency.IsZero() || err != nil || !p.Allowed {
 			return nil
 		}
 		out.List[i] = wire.Outcome{Kind: wire.Decided, ID: rec.ID,

@@ -205,7 +205,7 @@ func made(t *testing.T) *Node {
 		t.Fatal(err)
 	}
 	n, err := New(Config{ID: "lazio-1", Region: "lazio", Founding: m, Dir: t.TempDir(),
-		DirectoryKey: wire.DirectoryKey{1}, PacketConn: conn, Roots: authority.Roots,
+		DirectoryKey: wire.DirectoryKey{1}, PacketConn: conn, Authorities: authority.Authorities,
 		Certificate: func() (*tls.Certificate, error) { return &cert, nil }})
 	if err != nil {
 		t.Fatal(fmt.Errorf("the node is not made: %w", err))

@@ -42,8 +42,8 @@ type Config struct {
 	PacketConn net.PacketConn
 	// Certificate is called for each handshake, so that it can be rotated.
 	Certificate func() (*tls.Certificate, error)
-	// Roots are the authorities of the node's own files; it is called for each handshake.
-	Roots func() []*x509.Certificate
+	// Authorities are the authorities of the node's own files; it is called for each handshake.
+	Authorities func() []*x509.Certificate
 	// Problem says why those files cannot be used as they are now; nil: there are none.
 	Problem func() error
 
@@ -162,7 +162,7 @@ func (c *Config) validate() error {
 	check(c.LogStore == "wal" || c.LogStore == "bolt", "log store %q is not wal or bolt", c.LogStore)
 	check(c.DirectoryKey != wire.DirectoryKey{}, "no directory key")
 	check(c.PacketConn != nil, "no UDP socket")
-	check(c.Certificate != nil && c.Roots != nil, "no certificate or roots")
+	check(c.Certificate != nil && c.Authorities != nil, "no certificate or roots")
 	if err := c.Spool.Validate(); err != nil {
 		errs = append(errs, err)
 	}

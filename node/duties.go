@@ -116,7 +116,7 @@ func (n *Node) houseRound(ctx context.Context) error {
 
 func (c *citizens) expire(ctx context.Context, now wire.Time) error {
 	for range expiriesBatch { // each moves expiry on by an hour at most
-		expire, due := c.Region.Expire(now)
+		expire, due := c.Region.DueExpiry(now)
 		if !due {
 			break
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/staffetta/staffetta/consensus"
 	"github.com/staffetta/staffetta/node/datadir"
@@ -73,7 +74,7 @@ func open(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.seat.Disk = n.desk.Room()
+	n.seat.Disk = n.desk.DiskSpace()
 	if err := n.seat.OpenContact(); err != nil {
 		return nil, err
 	}
@@ -124,8 +125,9 @@ func (n *Node) openLink() error {
 	}
 	n.seat.Link, err = link.New(link.Config{
 		Federation: n.seat.Founding.Federation, PacketConn: n.cfg.PacketConn, Listen: true,
-		Certificate: n.cfg.Certificate, Roots: n.cfg.Roots, Problem: n.cfg.Problem, Addr: n.seat.Addr,
-		ResetKey: key, Admit: n.members.Admit, Permit: n.seat.Permit,
+		Certificate: n.cfg.Certificate, Authorities: n.cfg.Authorities,
+		Problem: n.cfg.Problem, Addr: n.seat.Addr, ResetKey: key,
+		Admit: n.members.Admit, Permit: n.seat.Permit,
 		Logger: n.seat.Log, Registerer: n.cfg.Registerer,
 	})
 	if err != nil {
@@ -279,10 +281,8 @@ func (n *Node) close() error {
 }
 
 func (n *Node) registerMetrics() {
-	n.cfg.Registerer.MustRegister(n.desk.Metrics()...)
-	n.cfg.Registerer.MustRegister(n.transfer.Metrics()...)
-	n.cfg.Registerer.MustRegister(
-		n.seat.Region.Store().Collector(), n.seat.Federation.Collector(), n.spool.Collector())
+	n.cfg.Registerer.MustRegister(slices.Concat(n.desk.Metrics(), n.transfer.Metrics(),
+		n.seat.Region.Store().Metrics(), n.seat.Federation.Metrics(), n.spool.Metrics())...)
 }
 
 // View is everything that the node knows of itself.

@@ -20,8 +20,8 @@ type owners interface {
 	CheckArriving(r wire.Recipient) error
 	// Claim returns when this region owns the code, or says who does.
 	Claim(ctx context.Context, r wire.Recipient) error
-	// Disown makes NotOwner of what is not this region's to say.
-	Disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome
+	// RefuseForeign makes NotOwner of what is not this region's to say.
+	RefuseForeign(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome
 }
 
 // citizens answers about this region's citizens and messages, and takes what is sent to them.

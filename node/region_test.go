@@ -15,10 +15,10 @@ import (
 // anchoring is an owner of nothing, which may decide about unclaimed codes or not.
 type anchoring bool
 
-func (a anchoring) Anchors(wire.Slot) bool                                { return bool(a) }
-func (anchoring) CheckArriving(wire.Recipient) error                      { return nil }
-func (anchoring) Claim(context.Context, wire.Recipient) error             { return nil }
-func (anchoring) Disown(_ []wire.Record, o []wire.Outcome) []wire.Outcome { return o }
+func (a anchoring) Anchors(wire.Slot) bool                                       { return bool(a) }
+func (anchoring) CheckArriving(wire.Recipient) error                             { return nil }
+func (anchoring) Claim(context.Context, wire.Recipient) error                    { return nil }
+func (anchoring) RefuseForeign(_ []wire.Record, o []wire.Outcome) []wire.Outcome { return o }
 
 // TestUnclaimedReads: that an anchor has no message of a code says nothing once the map deals the
 // slot to another region, which may have one.

@@ -35,6 +35,7 @@ func (n *Node) Health() adminhttp.Health {
 		h.Reasons = append(h.Reasons, "the federation's map is not known yet")
 	}
 	n.transfer.Health(&h)
+	n.members.Health(&h)
 	if n.desk.VersionAwaited() {
 		h.Reasons = append(h.Reasons, "the region's log is not at its founding version yet")
 	}
@@ -51,8 +52,7 @@ func (n *Node) Health() adminhttp.Health {
 	}
 	reasons, degraded := n.seat.Link.Concerns()
 	h.Reasons, h.Degraded = append(h.Reasons, reasons...), append(h.Degraded, degraded...)
-	h.Degraded = append(h.Degraded, n.members.Maintenance()...)
-	h.Degraded = append(h.Degraded, n.spool.Health(n.seat.Now())...)
+	n.spool.Health(&h)
 	n.recovery.Health(&h)
 	h.Ready = len(h.Reasons) == 0
 	return h
@@ -82,7 +82,6 @@ func (n *Node) troubles() (list []string) {
 			list = append(list, name+": replicas differ at equal index and no majority agrees")
 		}
 	}
-	list = append(list, n.transfer.Concerns()...)
 	if b := n.seat.Region.Broken(); b > 0 {
 		list = append(list, fmt.Sprintf("%s: %d records were not decided, as rows contradict each "+
 			"other on every replica", seat.RegionGroup(n.seat.RegionID), b))
@@ -92,5 +91,5 @@ func (n *Node) troubles() (list []string) {
 		list = append(list, fmt.Sprintf("%s: logs version %d, the federation has gone on to %d: a "+
 			"member is away or runs an older program", seat.RegionGroup(n.seat.RegionID), have, allowed))
 	}
-	return append(list, n.members.Concerns()...)
+	return list
 }

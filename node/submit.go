@@ -57,12 +57,12 @@ func (c *citizens) submit(ctx context.Context, _ link.Identity, frame []byte) ([
 		return nil, wire.Errorf(wire.Internal, "block applied with the wrong outcomes")
 	}
 	applied = true
-	return wire.Encode(&wire.Outcomes{List: c.owners.Disown(block.Records, outcomes.List)}), nil
+	return wire.Encode(&wire.Outcomes{List: c.owners.RefuseForeign(block.Records, outcomes.List)}), nil
 }
 
 // admit returns nil when the block may be proposed, else one outcome per record. An anchor that
 // is cut off from the federation, or whose slot was dealt to another region, disowns what it does
 // not own by a claim.
 func (c *citizens) admit(block *wire.Block, now wire.Time) []wire.Outcome {
-	return c.owners.Disown(block.Records, c.Region.Admit(block, now))
+	return c.owners.RefuseForeign(block.Records, c.Region.Admit(block, now))
 }

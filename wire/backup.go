@@ -316,21 +316,21 @@ func (o *OwnershipReport) Fields(c *codec.Codec) {
 	codec.Bool(c, 7, &o.Done)
 }
 
-// ForgoReport lets a restored federation go on without the report of a region that is lost, too.
-type ForgoReport struct {
+// WaiveReport lets a restored federation go on without the report of a region that is lost, too.
+type WaiveReport struct {
 	Region RegionID
 	// Healthy does without a region that answers, which is refused otherwise. It is never logged.
 	Healthy bool
 }
 
 // Fields declares the message.
-func (f *ForgoReport) Fields(c *codec.Codec) {
+func (f *WaiveReport) Fields(c *codec.Codec) {
 	codec.String(c, 1, &f.Region)
 	codec.Bool(c, 2, &f.Healthy)
 }
 
 // AuditSubject is what the operators' log shows.
-func (f *ForgoReport) AuditSubject() string { return string(f.Region) }
+func (f *WaiveReport) AuditSubject() string { return string(f.Region) }
 
 // Restores say how far restored groups are, as one node knows.
 type Restores struct{ List []Restore }

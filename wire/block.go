@@ -43,7 +43,7 @@ func NewCoder(concurrency int) (*Coder, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderConcurrency(concurrency), zstd.WithWindowSize(1<<20),
 		zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
-		// Without it a body below 256 bytes, one lone digest, does not carry its size.
+		// Without it a body below 256 bytes, one lone redacted record, does not carry its size.
 		zstd.WithSingleSegment(true))
 	if err != nil {
 		return nil, err

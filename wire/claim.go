@@ -84,7 +84,7 @@ func (m *Release) Fields(c *codec.Codec) {
 }
 
 // RowPage is a page of what an anchor knows about a code: rows of its state below the recipient's
-// prefixes (rejections and idempotency keys), digests without content, in order of the
+// prefixes (rejections and idempotency keys), which have no content, in order of the
 // rejections' ids.
 type RowPage struct {
 	Rows []Row

@@ -82,29 +82,29 @@ func (k *RegionKey) Fields(c *codec.Codec) {
 
 // Trust is whom the federation believes, besides what each process's own files say.
 type Trust struct {
-	// Roots are authorities' certificates, DER.
-	Roots   [][]byte
-	Revoked []Revocation
+	// Authorities are authorities' certificates, DER.
+	Authorities [][]byte
+	Revoked     []Revocation
 	// Bounds are of the authorities that speak for some regions only, from version 3 on.
-	Bounds []RootBound
+	Bounds []AuthorityBound
 }
 
 // Fields declares the message.
 func (t *Trust) Fields(c *codec.Codec) {
-	codec.ByteStrings(c, 1, &t.Roots)
+	codec.ByteStrings(c, 1, &t.Authorities)
 	codec.Repeated(c, 2, &t.Revoked)
 	codec.Repeated(c, 3, &t.Bounds)
 }
 
-// RootBound limits an authority to regions: nodes and gateways of others with a certificate of it
-// are refused, and operators have its grants in these regions only.
-type RootBound struct {
+// AuthorityBound limits an authority to regions: nodes and gateways of others with a certificate of
+// it are refused, and operators have its grants in these regions only.
+type AuthorityBound struct {
 	Root    Fingerprint
 	Regions []RegionID
 }
 
 // Fields declares the message.
-func (b *RootBound) Fields(c *codec.Codec) {
+func (b *AuthorityBound) Fields(c *codec.Codec) {
 	codec.Fixed(c, 1, b.Root[:])
 	codec.Strings(c, 2, &b.Regions)
 }

@@ -49,7 +49,7 @@ func LeafOf(salt Salt, record []byte) Leaf {
 	return Leaf(h.Sum(nil))
 }
 
-// Root is the block's Merkle tree hash over its leaves (RFC 6962 §2.1).
+// Authority is the block's Merkle tree hash over its leaves (RFC 6962 §2.1).
 func (b *Block) Root() [32]byte {
 	leaves := make([]Leaf, len(b.Records))
 	for i := range leaves {

@@ -121,15 +121,15 @@ const (
 	CmdSettleSlots      CommandKind = 121
 	CmdPublishRegionKey CommandKind = 125
 
-	CmdAddRoot    CommandKind = 130
-	CmdRemoveRoot CommandKind = 131
-	CmdRevoke     CommandKind = 132
+	CmdAddAuthority    CommandKind = 130
+	CmdRemoveAuthority CommandKind = 131
+	CmdRevoke          CommandKind = 132
 	// CmdFinalise is the federation's CmdRaiseVersion, and the map's version.
 	CmdFinalise CommandKind = 135
 
 	CmdFenceRegion CommandKind = 140
 	CmdReport      CommandKind = 141
-	CmdForgo       CommandKind = 142
+	CmdWaiveReport CommandKind = 142
 	// CmdMoveDirectory is CmdDirectory that may hold every operation.
 	CmdMoveDirectory CommandKind = 145
 	// CmdMoveOrder and CmdRegionOrder hold an operator's order against the map, and the first one
@@ -206,13 +206,13 @@ var commandKinds = [256]Kind{
 	CmdDealSlots:        {"DealSlots", OfFederation, 2, new(DealSlots), nil},
 	CmdSettleSlots:      {"SettleSlots", OfFederation, 2, new(SettleSlots), nil},
 	CmdPublishRegionKey: {"PublishRegionKey", OfFederation, 2, new(PublishRegionKey), nil},
-	CmdAddRoot:          {"AddRoot", OfFederation, 2, new(Root), nil},
-	CmdRemoveRoot:       {"RemoveRoot", OfFederation, 2, new(RootRef), nil},
+	CmdAddAuthority:     {"AddAuthority", OfFederation, 2, new(Authority), nil},
+	CmdRemoveAuthority:  {"RemoveAuthority", OfFederation, 2, new(AuthorityRef), nil},
 	CmdRevoke:           {"Revoke", OfFederation, 2, new(Revocation), nil},
 	CmdFinalise:         {"Finalise", OfFederation, 2, new(RaiseVersion), nil},
 	CmdFenceRegion:      {"FenceRegion", OfFederation, 2, new(FenceRegion), nil},
 	CmdReport:           {"Report", OfFederation, 2, new(OwnershipReport), nil},
-	CmdForgo:            {"Forgo", OfFederation, 2, new(ForgoReport), nil},
+	CmdWaiveReport:      {"WaiveReport", OfFederation, 2, new(WaiveReport), nil},
 	CmdMoveDirectory:    {"MoveDirectory", OfFederation, 2, new(DirectoryOps), new(DirectoryResults)},
 	CmdMoveOrder:        {"MoveOrder", OfFederation, 2, new(MoveOrder), new(DirectoryEntry)},
 	CmdRegionOrder:      {"RegionOrder", OfFederation, 2, new(RegionOrder), nil},

@@ -49,23 +49,22 @@ func messages() []codec.Message {
 		new(SealedBlock), new(SpoolBlock), new(Spool), new(Spooled), new(Relay), new(Relayed),
 		new(RelayedBlock), new(Resealed), new(SpoolDone), new(SpoolExpire), new(SpoolOffer), new(SpooledView),
 		new(CountSpooled), new(SpoolStatus),
-		new(Root), new(RootRef), new(Credential), new(Identities),
+		new(Authority), new(AuthorityRef), new(Credential), new(Identities),
 		new(OpenBackup), new(BackupFrame), new(BackupHead), new(BackupFile), new(ReadBackup),
 		new(Incarnations), new(FenceRegion), new(Standing), new(Reconcile), new(ReconcileCounts),
-		new(OwnershipReport), new(ForgoReport), new(Restores), new(Restore), new(ReadIndex),
+		new(OwnershipReport), new(WaiveReport), new(Restores), new(Restore), new(ReadIndex),
 		new(MoveIntent), new(MoveRef), new(Move), new(MoveStep), new(MovePage), new(MoveProgress),
 		new(MoveErase), new(MoveErased), new(MoveOrder), new(RegionOrder), new(DiscardSpooled),
 		new(DiscardedSpooled), new(FetchMoved), new(FetchedMoved), new(ListMoved), new(MovedList),
 		new(CopyMoved), new(ConfirmTime), new(TimeConfirmed),
 		new(Attestation), new(HeldBy), new(Attested), new(Sightings), new(Sighting),
-		new(RootBound), new(Whoami), new(May),
+		new(AuthorityBound), new(Whoami), new(May),
 		new(PendingRequest), new(PendingRef), new(PendingList), new(Approvals),
 		new(ReadNote), new(deadlined),
 		new(SetRecoveryKey), new(CopyKey), new(SealedKey),
 		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal),
 		new(SetMessageStatus), new(MessageStatus),
-		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions),
-		new(Arrival)}
+		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed
@@ -73,8 +72,7 @@ func messages() []codec.Message {
 // at the end of the list, for the same reason.
 var late = map[string]uint64{"InboxPage.Before": 1,
 	"Session.ID": 2, "Session.Level": 3, "Session.Device": 4, "Session.Provider": 5, "Session.Ref": 6,
-	"Session.Key": 7, "Session.EndsAt": 8, "Session.RenewedAt": 9, "Session.Incarnation": 10,
-	"InboxPage.Arrived": 11, "ListInbox.Arrived": 12}
+	"Session.Key": 7, "Session.EndsAt": 8, "Session.RenewedAt": 9, "Session.Incarnation": 10}
 
 // fill sets every field of v to something that is not zero.
 func fill(r *rand.Rand, v reflect.Value) {

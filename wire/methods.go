@@ -75,10 +75,10 @@ const (
 	MethodConfirmMap         Method = 77
 	MethodSeed               Method = 78
 
-	MethodIdentities Method = 80
-	MethodAddRoot    Method = 81
-	MethodRemoveRoot Method = 82
-	MethodRevoke     Method = 83
+	MethodIdentities      Method = 80
+	MethodAddAuthority    Method = 81
+	MethodRemoveAuthority Method = 82
+	MethodRevoke          Method = 83
 
 	MethodListAudit        Method = 85
 	MethodStatus           Method = 86
@@ -93,7 +93,7 @@ const (
 	MethodIncarnations Method = 97
 	MethodFenceRegion  Method = 98
 	MethodReport       Method = 99
-	MethodForgoReport  Method = 100
+	MethodWaiveReport  Method = 100
 	MethodRestores     Method = 101
 	MethodReadIndex    Method = 102
 
@@ -238,10 +238,10 @@ var methods = [...]Call{
 	MethodConfirmMap:         {"ConfirmMap", OfFederation, ReadOnly, nil, new(MapVersion)},
 	MethodSeed:               {"Seed", AnyGroup, ReadOnly, new(Seed), stream(new(SeedFrame))},
 
-	MethodIdentities: {"Identities", AnyGroup, ReadOnly, nil, new(Identities)},
-	MethodAddRoot:    {"AddRoot", OfFederation, Once, new(Root), nil},
-	MethodRemoveRoot: {"RemoveRoot", OfFederation, Once, new(RootRef), nil},
-	MethodRevoke:     {"Revoke", OfFederation, Once, new(Revocation), nil},
+	MethodIdentities:      {"Identities", AnyGroup, ReadOnly, nil, new(Identities)},
+	MethodAddAuthority:    {"AddAuthority", OfFederation, Once, new(Authority), nil},
+	MethodRemoveAuthority: {"RemoveAuthority", OfFederation, Once, new(AuthorityRef), nil},
+	MethodRevoke:          {"Revoke", OfFederation, Once, new(Revocation), nil},
 
 	MethodListAudit: {"ListAudit", OfFederation, ReadOnly, new(ListAudit), new(AuditPage)},
 	MethodStatus:    {"Status", AnyGroup, ReadOnly, new(StatusQuery), new(NodeStatus)},
@@ -260,7 +260,7 @@ var methods = [...]Call{
 	MethodIncarnations: {"Incarnations", AnyGroup, ReadOnly, nil, new(Incarnations)},
 	MethodFenceRegion:  {"FenceRegion", OfFederation, Once, new(FenceRegion), nil},
 	MethodReport:       {"Report", OfFederation, Repeatable, new(OwnershipReport), nil},
-	MethodForgoReport:  {"ForgoReport", OfFederation, Once, new(ForgoReport), nil},
+	MethodWaiveReport:  {"WaiveReport", OfFederation, Once, new(WaiveReport), nil},
 	MethodRestores:     {"Restores", AnyGroup, ReadOnly, nil, new(Restores)},
 	MethodReadIndex:    {"ReadIndex", AnyGroup, ReadOnly, new(GroupRef), new(ReadIndex)},
 

@@ -76,7 +76,7 @@ const (
 	Decided OutcomeKind = iota
 	// KeyConflict: the idempotency key was used with another body. Nothing changed.
 	KeyConflict
-	// NeedContent: the record came as a digest and would be accepted. Nothing changed; send the
+	// NeedContent: the record came redacted and would be accepted. Nothing changed; send the
 	// whole record under the same id.
 	NeedContent
 	// NotOwner: another region owns the code. Nothing changed; Region and Epoch name it, or are

@@ -26,13 +26,13 @@ func (f FeatureLevel) String() string {
 	return "STANDARD"
 }
 
-// Record is one submission. With content it is whole; without, it is a digest: what an owner
+// Record is one submission. With content it is whole; without, it is redacted: what an owner
 // needs to refuse it, to recognise a retry and to answer a read, and nothing of what it says. A
-// digest names its recipient by hash only, so an anchor never learns the code.
+// redacted record names its recipient by hash only, so an anchor never learns the code.
 type Record struct {
 	ID      MessageID
 	Service ServiceID
-	// FiscalCode is set in a whole record, Recipient in a digest; never both.
+	// FiscalCode is set in a whole record, Recipient in a redacted one; never both.
 	FiscalCode fiscalcode.Code
 	Recipient  Recipient
 	// Idempotency is IdempotencyOf the key that the institution gave; zero: none.
@@ -42,7 +42,7 @@ type Record struct {
 	Digest       Digest
 	TimeToLive   uint32 // seconds, 3600-604800
 	FeatureLevel FeatureLevel
-	// Content is an encoded Content; empty in a digest. It aliases the block it came from.
+	// Content is an encoded Content; empty in a redacted record. It aliases the block it came from.
 	Content []byte
 }
 
@@ -76,19 +76,19 @@ func (r *Record) Fields(c *codec.Codec) {
 	codec.Bytes(c, 9, &r.Content)
 }
 
-// IsDigest reports whether the record comes without content.
-func (r *Record) IsDigest() bool { return r.FiscalCode == "" }
+// IsRedacted reports whether the record comes without content.
+func (r *Record) IsRedacted() bool { return r.FiscalCode == "" }
 
 // RecipientUnder is the recipient's hash, computed under h for a whole record.
 func (r *Record) RecipientUnder(h *Hasher) Recipient {
-	if r.IsDigest() {
+	if r.IsRedacted() {
 		return r.Recipient
 	}
 	return h.Recipient(r.FiscalCode)
 }
 
-// ToDigest returns the record without its content, its recipient hashed under h.
-func (r *Record) ToDigest(h *Hasher) Record {
+// Redact returns the record without its content, its recipient hashed under h.
+func (r *Record) Redact(h *Hasher) Record {
 	d := *r
 	d.Recipient = r.RecipientUnder(h)
 	d.FiscalCode, d.Content = "", nil
@@ -121,14 +121,14 @@ func (r *Record) Validate() error {
 		return Malformedf("record without recipient")
 	case r.FiscalCode != "" && !r.FiscalCode.Valid():
 		return Malformedf("record with an invalid fiscal code")
-	case r.IsDigest() != (len(r.Content) == 0):
-		return Malformedf("record neither whole nor a digest")
+	case r.IsRedacted() != (len(r.Content) == 0):
+		return Malformedf("record neither whole nor redacted")
 	case !r.Idempotency.IsZero() && r.Digest == Digest{}:
 		return Malformedf("record with an idempotency key and no digest")
 	case r.FeatureLevel > Advanced:
 		return Malformedf("record with an unknown feature level")
 	}
-	if r.IsDigest() {
+	if r.IsRedacted() {
 		return nil
 	}
 	var s Summary

@@ -159,7 +159,7 @@ func (s *SpoolBlock) Validate() error {
 		return Malformedf("%d stubs, 1-%d allowed", n, BlockRecordsMax)
 	}
 	for i := range s.Stubs {
-		if !s.Stubs[i].IsDigest() {
+		if !s.Stubs[i].IsRedacted() {
 			return Malformedf("stub with content")
 		}
 		if err := s.Stubs[i].Validate(); err != nil {

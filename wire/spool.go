@@ -111,7 +111,7 @@ func (s *SealedBlock) Fields(c *codec.Codec) {
 	codec.Bytes(c, 4, &s.Bytes)
 }
 
-// SpoolBlock asks a home region to keep a sealed block. Stubs are digests of its records, in
+// SpoolBlock asks a home region to keep a sealed block. Stubs are its records, redacted, in
 // their order: what a retry and a read are answered with meanwhile.
 type SpoolBlock struct {
 	Sealed SealedBlock

@@ -12,17 +12,17 @@ import (
 
 // The bounds of trust. The map, which holds it, goes to every gateway at every change.
 const (
-	// RootsMax bounds the federation's authorities: one for each of Italy's regions that has its
+	// AuthoritiesMax bounds the federation's authorities: one for each of Italy's regions that has its
 	// own, twice while they are replaced.
-	RootsMax = 48
+	AuthoritiesMax = 48
 	// BoundRegionsMax bounds the regions that one authority is bound to: beyond it, it speaks for
 	// all of them.
 	BoundRegionsMax = 32
 	// auditRegionsMax is how many regions a line of the audit names.
 	auditRegionsMax = 4
-	// RootBytesMax bounds an authority's certificate (DER); one with an RSA key of 4,096 bits has
+	// AuthorityBytesMax bounds an authority's certificate (DER); one with an RSA key of 4,096 bits has
 	// some 1,500 bytes.
-	RootBytesMax = 4 << 10
+	AuthorityBytesMax = 4 << 10
 	// RevokedMax bounds the revoked identities, some 100 bytes each. One is forgotten when no
 	// certificate that it is about can be valid any more.
 	RevokedMax = 1024
@@ -54,9 +54,9 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 	return Fingerprint(b), nil
 }
 
-// Root is an authority that the federation is to believe, as DER. TooLarge when it or the list
+// Authority is an authority that the federation is to believe, as DER. TooLarge when it or the list
 // would be; adding one that is there changes nothing but its bounds.
-type Root struct {
+type Authority struct {
 	DER []byte
 	// Regions are those that the authority may speak for; none: all, and the federation. It has an
 	// effect from version 3 on.
@@ -64,13 +64,13 @@ type Root struct {
 }
 
 // Fields declares the message.
-func (r *Root) Fields(c *codec.Codec) {
+func (r *Authority) Fields(c *codec.Codec) {
 	codec.Bytes(c, 1, &r.DER)
 	codec.Strings(c, 2, &r.Regions)
 }
 
 // AuditSubject names the authority in the audit.
-func (r *Root) AuditSubject() string {
+func (r *Authority) AuditSubject() string {
 	subject := FingerprintOf(r.DER).String()
 	if len(r.Regions) > 0 {
 		subject += " for " + joinRegions(r.Regions)
@@ -94,15 +94,15 @@ func joinRegions(regions []RegionID) string {
 	return b.String()
 }
 
-// RootRef is an authority that the federation is to believe no more. Conflict when it is the last
-// one; removing one that is not there changes nothing.
-type RootRef struct{ Fingerprint Fingerprint }
+// AuthorityRef is an authority that the federation is to believe no more. Conflict when it is the
+// last one; removing one that is not there changes nothing.
+type AuthorityRef struct{ Fingerprint Fingerprint }
 
 // Fields declares the message.
-func (r *RootRef) Fields(c *codec.Codec) { codec.Fixed(c, 1, r.Fingerprint[:]) }
+func (r *AuthorityRef) Fields(c *codec.Codec) { codec.Fixed(c, 1, r.Fingerprint[:]) }
 
 // AuditSubject names the authority in the audit.
-func (r *RootRef) AuditSubject() string { return r.Fingerprint.String() }
+func (r *AuthorityRef) AuditSubject() string { return r.Fingerprint.String() }
 
 // AuditSubject names the identity in the audit.
 func (r *Revocation) AuditSubject() string { return r.Identity }
@@ -149,8 +149,8 @@ func (m *Credential) Fields(c *codec.Codec) {
 // Identities answers MethodIdentities: what the node shows and whom it sees.
 type Identities struct {
 	Self Credential
-	// FileRoots are the authorities (DER) of the node's own files, besides the federation's.
-	FileRoots [][]byte
+	// FileAuthorities are the authorities (DER) of the node's own files, besides the federation's.
+	FileAuthorities [][]byte
 	// Members are those with a connection to the node that they dialled: nodes, gateways and
 	// operators, one line for each certificate in use, at most MembersMax.
 	Members []Credential
@@ -161,7 +161,7 @@ type Identities struct {
 // Fields declares the message.
 func (i *Identities) Fields(c *codec.Codec) {
 	codec.Nested(c, 1, &i.Self)
-	codec.ByteStrings(c, 2, &i.FileRoots)
+	codec.ByteStrings(c, 2, &i.FileAuthorities)
 	codec.Repeated(c, 3, &i.Members)
 	codec.String(c, 4, &i.Problem)
 }

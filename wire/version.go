@@ -21,7 +21,7 @@ const (
 const (
 	VersionAnchored     = 2 // Import.Anchored
 	VersionIncarnations = 2 // DirectoryOps.Incarnation
-	VersionBounds       = 3 // Root.Regions
+	VersionBounds       = 3 // Authority.Regions
 	VersionWithdrawn    = 3 // Audited.Deadline, AuditLine.Unchanged
 	VersionOffered      = 3 // SpoolBlock.Offered, SpooledView.Offered
 	VersionApprovals    = 3 // Map.Approvals, Audited.Approval, AuditLine.Approval and Asked
@@ -39,10 +39,6 @@ const VersionGateways = 2
 // VersionReads is the active version of a region from which on its log has lines of what operators
 // read.
 const VersionReads = 3
-
-// VersionArrivals is the active version of a region from which on it notes which messages arrive
-// late, so that it can say what is new.
-const VersionArrivals = 3
 
 // VersionRecovery is the active version of the federation from which on a region can have a
 // recovery key, and a copy in clear of one without has to be asked for as such.

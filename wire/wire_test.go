@@ -99,7 +99,7 @@ func TestRecordValidate(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	digest := good.ToDigest(h)
+	digest := good.Redact(h)
 	if err := digest.Validate(); err != nil || digest.FiscalCode != "" || digest.Content != nil {
 		t.Errorf("digest %+v, %v", digest, err)
 	}

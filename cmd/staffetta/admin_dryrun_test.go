@@ -97,7 +97,7 @@ func TestDryRunAsksWhetherOneMay(t *testing.T) {
 		"region recovery-key": {"--region", "lazio", "--out", here("recovery.key")},
 		"region-key rotate":   {"--region", "lazio"}, "ca add": {other},
 		"upgrade finalise": nil, "disk release-ballast": {"lazio-1"}, "approvals set": {"2"},
-		"revoke": {"operator", "ada"}, "restore forgo": {"--region", "lazio"},
+		"revoke": {"operator", "ada"}, "restore waive": {"--region", "lazio"},
 		"restore fence": {"--region", "lazio", "--incarnation", "1"},
 		"cert serve":    append([]string{"--region", "lazio"}, signer...),
 		"backup":        {"--target", here("copies"), "--key-file", here("backup.key"), "--all"},

@@ -331,7 +331,7 @@ func (r *region) submit(w *world, frame []byte) ([]byte, error) {
 	for i := range b.Records {
 		rec := &b.Records[i]
 		ids = append(ids, rec.ID)
-		if rec.IsDigest() {
+		if rec.IsRedacted() {
 			r.digests++
 		} else {
 			r.wholes++
@@ -365,7 +365,7 @@ func (r *region) decide(w *world, rec *wire.Record) wire.Outcome {
 	o := wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: wire.Verdict{Status: wire.Processed}}
 	if to := rec.RecipientUnder(w.hash); !r.active[to] {
 		o.Verdict = wire.Verdict{Status: wire.Rejected, Reason: wire.UserNotFound}
-	} else if rec.IsDigest() {
+	} else if rec.IsRedacted() {
 		return wire.Outcome{Kind: wire.NeedContent}
 	}
 	r.messages[rec.ID] = o

@@ -154,7 +154,7 @@ func (r *Router) seal(o *owner, frame []byte, batch []*item) ([]byte, error) {
 	}
 	b := wire.SpoolBlock{Sealed: *sealed, Stubs: make([]wire.Record, len(batch))}
 	for i, it := range batch {
-		b.Stubs[i] = it.rec.ToDigest(f.hasher)
+		b.Stubs[i] = it.rec.Redact(f.hasher)
 		if it.offered || it.unknown {
 			b.Offered = append(b.Offered, uint8(i))
 		}

@@ -70,7 +70,7 @@ func (s *fakeSpool) keep(w *world, home wire.RegionID, req []byte) ([]byte, erro
 	s.blocks++
 	for i := range block.Records {
 		rec := block.Records[i]
-		if d := rec.ToDigest(w.hash); d.IsDigest() == rec.IsDigest() ||
+		if d := rec.Redact(w.hash); d.IsRedacted() == rec.IsRedacted() ||
 			string(wire.Encode(&d)) != string(wire.Encode(&b.Stubs[i])) {
 			w.t.Errorf("record %d and its stub differ, or it is not whole", i)
 		}

@@ -42,11 +42,11 @@ type submission struct {
 	router   *Router
 	f        *federation
 	rec      wire.Record
-	digest   wire.Record // what goes instead while no refusal is known to be wrong
+	redacted wire.Record // what goes instead while no refusal is known to be wrong
 	to       wire.Recipient
 	deadline time.Time
 
-	item    item                // in a lane, rec or digest
+	item    item                // in a lane, rec or redacted
 	boarded bool                // item is in a lane
 	owner   wire.DirectoryEntry // whom the record goes to next
 	known   bool                // owner is set
@@ -68,7 +68,7 @@ func (r *Router) begin(rec *wire.Record, from wire.InstitutionID, c class) (*sub
 	if err != nil {
 		return nil, err
 	}
-	if rec.IsDigest() {
+	if rec.IsRedacted() {
 		return nil, wire.Malformedf("a submission is a whole record")
 	}
 	if err := rec.Validate(); err != nil {
@@ -219,8 +219,8 @@ func (s *submission) board(patient bool) (full bool, next step) {
 	if s.spoolable(own) {
 		to = own.spool
 	} else if !s.whole && !(s.owner.State == wire.Claimed && s.owner.Active) {
-		s.digest = s.rec.ToDigest(s.f.hasher)
-		it.rec = &s.digest
+		s.redacted = s.rec.Redact(s.f.hasher)
+		it.rec = &s.redacted
 	}
 	it.deadline, it.patient = s.deadline, patient
 	it.place, it.alone, it.unknown, it.offered = outside, false, false, s.lost

@@ -363,7 +363,7 @@ func TestBadRecords(t *testing.T) {
 		r := w.router()
 		code := w.citizen(1, "lazio", true)
 		whole := *record(r, code)
-		digest := whole.ToDigest(w.hash)
+		digest := whole.Redact(w.hash)
 		empty := whole
 		empty.Content = nil
 		big := whole

@@ -107,8 +107,8 @@ func (c *CA) Pool() *x509.CertPool {
 	return pool
 }
 
-// Roots is the authority's certificate, as a link's configuration takes it.
-func (c *CA) Roots() []*x509.Certificate { return []*x509.Certificate{c.cert} }
+// Authorities is the authority's certificate, as a link's configuration takes it.
+func (c *CA) Authorities() []*x509.Certificate { return []*x509.Certificate{c.cert} }
 
 // Issue makes a certificate and its key for the holder that id names, valid for the given time
 // but not longer than LifeMax and the authority itself. Units are the organizational units of its

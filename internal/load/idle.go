@@ -57,7 +57,7 @@ func Idle(ctx context.Context, f Federation, d time.Duration) (*IdleReport, erro
 	}
 	for i := range after.processes {
 		if p := &after.processes[i]; p.err == nil && p.Kind == "node" {
-			p.leads, p.err = leads(sampling, &p.Process)
+			p.leads, p.err = groupsLed(sampling, &p.Process)
 		}
 	}
 	r := idleReport(before, after, seen)

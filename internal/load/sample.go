@@ -159,8 +159,8 @@ func sumMetric(text []byte, name, label string) int64 {
 	return int64(sum)
 }
 
-// leads names the groups that a node leads, as its status page tells.
-func leads(ctx context.Context, p *Process) ([]string, error) {
+// groupsLed names the groups that a node leads, as its status page tells.
+func groupsLed(ctx context.Context, p *Process) ([]string, error) {
 	b, err := Page(ctx, p.Admin+"/status")
 	if err != nil {
 		return nil, err

@@ -225,8 +225,8 @@ func CopyOf(ctx context.Context, l Linker, nodes []wire.NodeID, q wire.OpenBacku
 	return nil, fmt.Errorf("no node gives a copy of %s: %w", q.Group, errors.Join(reasons...))
 }
 
-// MayCopy refuses who may not take copies of a group.
-func (c *Client) MayCopy(ctx context.Context, group string) error {
+// CheckCopy refuses who may not take copies of a group.
+func (c *Client) CheckCopy(ctx context.Context, group string) error {
 	return c.call(Rehearse(ctx), wire.MethodBackup, &wire.OpenBackup{Group: group})
 }
 
@@ -243,9 +243,9 @@ func (c *Client) FenceRegion(ctx context.Context, f *wire.FenceRegion) error {
 	return c.call(perform(ctx), wire.MethodFenceRegion, f)
 }
 
-// ForgoReport lets a restored federation go on without a region's report.
-func (c *Client) ForgoReport(ctx context.Context, f *wire.ForgoReport) error {
-	return c.call(ctx, wire.MethodForgoReport, f)
+// WaiveReport lets a restored federation go on without a region's report.
+func (c *Client) WaiveReport(ctx context.Context, f *wire.WaiveReport) error {
+	return c.call(ctx, wire.MethodWaiveReport, f)
 }
 
 // Restores asks a node how far the groups are that were restored.

@@ -61,7 +61,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{nodes: cfg.Nodes, founding: cfg.Founding, conn: conn, done: make(chan error, 1)}
 	c.link, err = link.New(link.Config{PacketConn: conn, Addr: c.addr, Logger: cfg.Logger,
 		Federation:  cfg.Credentials.Identity.Federation,
-		Certificate: cfg.Credentials.Certificate, Roots: cfg.Credentials.Roots})
+		Certificate: cfg.Credentials.Certificate, Authorities: cfg.Credentials.Authorities})
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("operator: %w", err)

@@ -26,8 +26,8 @@ func (c *Client) Renewals(ctx context.Context, region wire.RegionID) ([]wire.Pen
 	return list.List, err
 }
 
-// MayRenew refuses who may not be a region's renewer.
-func (c *Client) MayRenew(ctx context.Context, region wire.RegionID) error {
+// CheckRenewal refuses who may not be a region's renewer.
+func (c *Client) CheckRenewal(ctx context.Context, region wire.RegionID) error {
 	m, req, dry := rehearsed(Rehearse(ctx), wire.MethodListRenewals, nil)
 	_, err := c.callLeader(ctx, link.RegionGroup(region), m, wire.Encode(req))
 	return unrehearsed(dry, err)

@@ -48,15 +48,16 @@ func (c *Client) Witnesses(ctx context.Context) (*wire.Map, Witnesses, error) {
 	return m, ws, nil
 }
 
-// AddRoot makes the federation believe an authority, DER, for the regions given; none: for all.
-func (c *Client) AddRoot(ctx context.Context, der []byte, regions ...wire.RegionID) error {
-	return c.call(ctx, wire.MethodAddRoot, &wire.Root{DER: der, Regions: regions})
+// AddAuthority makes the federation believe an authority, DER, for the regions given; none: for
+// all.
+func (c *Client) AddAuthority(ctx context.Context, der []byte, regions ...wire.RegionID) error {
+	return c.call(ctx, wire.MethodAddAuthority, &wire.Authority{DER: der, Regions: regions})
 }
 
-// RemoveRoot makes the federation believe an authority no more. Whether somebody still needs it is
-// the caller's to ask first, with Needs.
-func (c *Client) RemoveRoot(ctx context.Context, f wire.Fingerprint) error {
-	return c.call(ctx, wire.MethodRemoveRoot, &wire.RootRef{Fingerprint: f})
+// RemoveAuthority makes the federation believe an authority no more. Whether somebody still needs
+// it is the caller's to ask first, with Needs.
+func (c *Client) RemoveAuthority(ctx context.Context, f wire.Fingerprint) error {
+	return c.call(ctx, wire.MethodRemoveAuthority, &wire.AuthorityRef{Fingerprint: f})
 }
 
 // Revoke makes the certificates of an identity worthless that are valid from now or earlier. On
@@ -96,9 +97,9 @@ func (ws Witnesses) Credentials() (list []wire.Credential) {
 	return list
 }
 
-// Needs are the running members whose certificates come from this authority and from no other one
-// that is believed.
-func (ws Witnesses) Needs(f wire.Fingerprint) (identities []string) {
+// NeededBy are the running members whose certificates come from this authority and from no other
+// one that is believed.
+func (ws Witnesses) NeededBy(f wire.Fingerprint) (identities []string) {
 	for _, c := range ws.Credentials() {
 		if len(c.Authorities) == 1 && c.Authorities[0] == f &&
 			!slices.Contains(identities, c.Identity) {
@@ -111,7 +112,7 @@ func (ws Witnesses) Needs(f wire.Fingerprint) (identities []string) {
 // InFiles are the nodes whose own files name the authority.
 func (ws Witnesses) InFiles(f wire.Fingerprint) (nodes []wire.NodeID) {
 	for _, w := range ws {
-		if w.Identities != nil && slices.ContainsFunc(w.Identities.FileRoots,
+		if w.Identities != nil && slices.ContainsFunc(w.Identities.FileAuthorities,
 			func(der []byte) bool { return wire.FingerprintOf(der) == f }) {
 			nodes = append(nodes, w.Node.ID)
 		}
@@ -119,11 +120,12 @@ func (ws Witnesses) InFiles(f wire.Fingerprint) (nodes []wire.NodeID) {
 	return nodes
 }
 
-// FileRoots are the authorities (DER) that nodes name in their own files, one after the other.
-func (ws Witnesses) FileRoots() (roots [][]byte) {
+// FileAuthorities are the authorities (DER) that nodes name in their own files, one after the
+// other.
+func (ws Witnesses) FileAuthorities() (roots [][]byte) {
 	for _, w := range ws {
 		if w.Identities != nil {
-			roots = append(roots, w.Identities.FileRoots...)
+			roots = append(roots, w.Identities.FileAuthorities...)
 		}
 	}
 	return roots

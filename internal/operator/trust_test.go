@@ -32,7 +32,7 @@ func witnesses() Witnesses {
 			if name == "sicilia-3" {
 				w.Problem = "no answer"
 			} else {
-				w.Identities = &wire.Identities{FileRoots: [][]byte{newRoot},
+				w.Identities = &wire.Identities{FileAuthorities: [][]byte{newRoot},
 					Self: credentialOf("spiffe://italia/region/"+string(region)+"/node/"+name,
 						newRoot)}
 			}
@@ -40,7 +40,7 @@ func witnesses() Witnesses {
 		}
 	}
 	const gateway = "spiffe://italia/region/lazio/gateway/edge-1"
-	ws[0].Identities.FileRoots = append(ws[0].Identities.FileRoots, oldRoot)
+	ws[0].Identities.FileAuthorities = append(ws[0].Identities.FileAuthorities, oldRoot)
 	ws[0].Identities.Members = []wire.Credential{credentialOf(gateway, oldRoot),
 		credentialOf("spiffe://italia/operator/ada", oldRoot, newRoot)}
 	ws[1].Identities.Members = []wire.Credential{credentialOf(gateway, oldRoot),
@@ -50,11 +50,11 @@ func witnesses() Witnesses {
 
 func TestWitnessesOfAnAuthority(t *testing.T) {
 	ws := witnesses()
-	if got := ws.Needs(wire.FingerprintOf(oldRoot)); len(got) != 1 ||
+	if got := ws.NeededBy(wire.FingerprintOf(oldRoot)); len(got) != 1 ||
 		!strings.HasSuffix(got[0], "/edge-1") {
 		t.Errorf("got %q, want the gateway alone: the operator has two authorities", got)
 	}
-	if got := ws.Needs(wire.FingerprintOf(newRoot)); len(got) != 6 {
+	if got := ws.NeededBy(wire.FingerprintOf(newRoot)); len(got) != 6 {
 		t.Errorf("got %q, want five nodes and the gateway", got)
 	}
 	if got := ws.InFiles(wire.FingerprintOf(oldRoot)); !slices.Equal(got, []wire.NodeID{"lazio-1"}) {

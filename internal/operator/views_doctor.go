@@ -174,7 +174,7 @@ func (e *Examination) Findings() []Finding {
 		}
 	}
 	d.still = standstills(e.Map, e.Nodes)
-	d.said = covers(d.still)
+	d.said = nodesSaid(d.still)
 	d.groups()
 	d.recovery()
 	for i := range e.Nodes {

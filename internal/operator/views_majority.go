@@ -88,8 +88,8 @@ func (s *standstill) String() string {
 	return text
 }
 
-// covers are the nodes about which a standstill has said all there is.
-func covers(list []standstill) map[wire.NodeID]bool {
+// nodesSaid are the nodes about which a standstill has said all there is.
+func nodesSaid(list []standstill) map[wire.NodeID]bool {
 	nodes := map[wire.NodeID]bool{}
 	for i := range list {
 		for _, v := range list[i].silent {

@@ -317,7 +317,7 @@ func writeTroubles(out io.Writer, still []standstill, views []NodeView, look Loo
 	for i := range still {
 		lines = append(lines, still[i].String())
 	}
-	said := covers(still)
+	said := nodesSaid(still)
 	for i := range views {
 		v := &views[i]
 		if v.Status == nil {

@@ -59,7 +59,7 @@ func newBench(t *testing.T) *bench {
 		Nodes:    []wire.Node{{ID: "lazio-1", Region: "lazio"}, {ID: "lazio-2", Region: "lazio"}},
 		Gateways: []wire.Gateway{{ID: "edge", Region: "lazio"}}}}
 	cert := b.pair(authority, identity(link.RoleOperator, "renewer"), 0, 90*day)
-	b.link, err = link.New(link.Config{Federation: "italia", PacketConn: conn, Roots: authority.Roots,
+	b.link, err = link.New(link.Config{Federation: "italia", PacketConn: conn, Authorities: authority.Authorities,
 		Certificate: func() (*tls.Certificate, error) { return cert, nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -356,7 +356,7 @@ func TestLostAnswer(t *testing.T) {
 // foreign are certificates of a holder with keys that this project does not make itself.
 func foreign(t *testing.T, authority *ca.CA, id *url.URL) []*tls.Certificate {
 	t.Helper()
-	parent := authority.Roots()[0]
+	parent := authority.Authorities()[0]
 	signer, err := tls.X509KeyPair(authority.CertPEM(), authority.KeyPEM())
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@
 //	repo_test.go      the repository's root, its packages and its binary
 //	imports_test.go   the arrows between packages, with their reasons
 //	sources_test.go   comments, sizes, form
+//	names_test.go     capitals, and names that are questions
 //	documents_test.go glossary, dependencies, links, maps of files
 //	metrics_test.go   docs/metrics.md against what is registered
 //	flags_test.go     every documented command line against the binary

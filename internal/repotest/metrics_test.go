@@ -176,7 +176,7 @@ func registries(t *testing.T) []*prometheus.Registry {
 	}
 	of := func(role link.Role, name string) link.Config {
 		id := link.Identity{Federation: "test", Role: role, Region: "lazio", Name: name}
-		return link.Config{Federation: "test", PacketConn: udp(t), Roots: authority.Roots,
+		return link.Config{Federation: "test", PacketConn: udp(t), Authorities: authority.Authorities,
 			Certificate: certificate(t, authority, id)}
 	}
 	conn := udp(t)
@@ -192,7 +192,7 @@ func registries(t *testing.T) []*prometheus.Registry {
 	l := of(link.RoleNode, "lazio-1")
 	n, err := node.New(node.Config{ID: "lazio-1", Region: "lazio", Founding: m,
 		DirectoryKey: wire.DirectoryKey{1}, Dir: t.TempDir(), PacketConn: conn,
-		Certificate: l.Certificate, Roots: l.Roots, Registerer: nodes,
+		Certificate: l.Certificate, Authorities: l.Authorities, Registerer: nodes,
 		Renew: renewal.Files{Cert: "node.crt", Key: "node.key"}})
 	if err != nil {
 		t.Fatal(err)

@@ -74,9 +74,9 @@ func (o *Origin) Fields(c *codec.Codec) {
 	codec.Int(c, 3, &o.Taken)
 }
 
-// matches explains how got differs from i, the identity that this process expects. Incarnations
+// check explains how got differs from i, the identity that this process expects. Incarnations
 // are not compared.
-func (i Identity) matches(got Identity) error {
+func (i Identity) check(got Identity) error {
 	switch {
 	case got.Federation != i.Federation:
 		return fmt.Errorf("state of federation %q, not %q", got.Federation, i.Federation)

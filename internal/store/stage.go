@@ -60,7 +60,7 @@ func (s *stage) Write(p []byte) (int, error) {
 }
 
 func (s *stage) head(h *streamHead, files int) error {
-	if err := s.db.cfg.Identity.matches(h.Identity); err != nil {
+	if err := s.db.cfg.Identity.check(h.Identity); err != nil {
 		return err
 	}
 	// A replica at which nothing was ever applied belongs to no incarnation yet.

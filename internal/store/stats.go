@@ -41,8 +41,8 @@ type collector struct {
 	descs []*prometheus.Desc
 }
 
-// Collector returns the store's metrics, all with the label group.
-func (d *DB) Collector() prometheus.Collector {
+// Metrics are the store's, all with the label group.
+func (d *DB) Metrics() []prometheus.Collector {
 	c := &collector{db: d}
 	for _, m := range [][2]string{
 		{"staffetta_store_disk_bytes", "Disk space of the state's database."},
@@ -57,7 +57,7 @@ func (d *DB) Collector() prometheus.Collector {
 		c.descs = append(c.descs, prometheus.NewDesc(m[0], m[1], nil,
 			prometheus.Labels{"group": d.cfg.Identity.Group}))
 	}
-	return c
+	return []prometheus.Collector{c}
 }
 
 // Describe lists the metrics.

@@ -224,7 +224,7 @@ func (d *DB) check(h *handle) (*applied, error) {
 	if id == (Identity{}) {
 		return nil, damaged(d.at.path(dbName(h.number)), "it has no identity")
 	}
-	if err := d.cfg.Identity.matches(id); err != nil {
+	if err := d.cfg.Identity.check(id); err != nil {
 		return nil, err
 	}
 	if err := readRow(h, nil, originKey, &h.origin); err != nil {

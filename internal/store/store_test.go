@@ -343,7 +343,7 @@ func TestMetrics(t *testing.T) {
 	d := mustOpen(t, testConfig(vfs.NewMem(), false))
 	defer d.Close()
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(d.Collector())
+	reg.MustRegister(d.Metrics()...)
 	families, err := reg.Gather()
 	if err != nil || len(families) != 8 {
 		t.Errorf("%d metrics, %v", len(families), err)

@@ -26,16 +26,16 @@ func TestApprovals(t *testing.T) {
 	}
 	roots := func() int {
 		m, _ := s.Map()
-		return len(m.Trust.Roots)
+		return len(m.Trust.Authorities)
 	}
 	add := func(name string) wire.Command {
-		return command(wire.CmdAddRoot, &wire.Root{DER: []byte(name)})
+		return command(wire.CmdAddAuthority, &wire.Authority{DER: []byte(name)})
 	}
 	ask := func(name string) (string, error) {
 		t.Helper()
 		r := apply(t, s, command(wire.CmdAudit, &wire.Audited{Operator: "ada", Action: "ca add",
 			Command: command(wire.CmdAsk, &wire.PendingRequest{Operator: "ada", Action: "ca add",
-				Method: wire.MethodAddRoot, Kind: wire.CmdAddRoot, Request: []byte(name)})}))[0]
+				Method: wire.MethodAddAuthority, Kind: wire.CmdAddAuthority, Request: []byte(name)})}))[0]
 		var p wire.PendingRequest
 		if r.Err == nil {
 			if err := wire.Decode(r.Body, &p); err != nil {
@@ -58,7 +58,7 @@ func TestApprovals(t *testing.T) {
 			t.Errorf("another approves: %v, %d authorities", err, roots())
 		}
 	}
-	succeed(t, s, command(wire.CmdRemoveRoot, &wire.RootRef{
+	succeed(t, s, command(wire.CmdRemoveAuthority, &wire.AuthorityRef{
 		Fingerprint: wire.FingerprintOf([]byte("one"))}))
 	if do("bice", id, add("one")); roots() != before {
 		t.Error("one approval did it twice")

@@ -13,7 +13,7 @@ func (c *writer) version3Approvals() {
 			Approval: approval, Command: cmd})
 	}
 	root := func(name string) wire.Command {
-		return command(wire.CmdAddRoot, &wire.Root{DER: []byte(name)})
+		return command(wire.CmdAddAuthority, &wire.Authority{DER: []byte(name)})
 	}
 	set := func(n uint32) wire.Command {
 		return command(wire.CmdSetApprovals, &wire.Approvals{Operators: n})
@@ -31,8 +31,8 @@ func (c *writer) version3Approvals() {
 	audit("ada", "approvals set", "", set(3))
 	ask := func(name string) {
 		audit("ada", "ca add", "", command(wire.CmdAsk, &wire.PendingRequest{Operator: "ada",
-			Method: wire.MethodAddRoot, Kind: wire.CmdAddRoot, Action: "ca add", Subject: name,
-			Request: wire.Encode(&wire.Root{DER: []byte(name)})}))
+			Method: wire.MethodAddAuthority, Kind: wire.CmdAddAuthority, Action: "ca add", Subject: name,
+			Request: wire.Encode(&wire.Authority{DER: []byte(name)})}))
 	}
 	ask("one")
 	ask("one")

@@ -14,9 +14,9 @@ func (c *writer) version3Bounds() {
 	c.found()
 	one, two := []byte("an authority"), []byte("another")
 	add := func(der []byte, regions ...wire.RegionID) {
-		r := &wire.Root{DER: der, Regions: regions}
+		r := &wire.Authority{DER: der, Regions: regions}
 		c.command(wire.CmdAudit, &wire.Audited{Operator: "operator", Action: "ca add",
-			Subject: r.AuditSubject(), Command: command(wire.CmdAddRoot, r)})
+			Subject: r.AuditSubject(), Command: command(wire.CmdAddAuthority, r)})
 	}
 	add(one, "lazio")
 	add(one)
@@ -28,7 +28,7 @@ func (c *writer) version3Bounds() {
 	add(two, "veneto")
 	add(one)
 	add(one, "lazio")
-	c.command(wire.CmdRemoveRoot, &wire.RootRef{Fingerprint: wire.FingerprintOf(two)})
+	c.command(wire.CmdRemoveAuthority, &wire.AuthorityRef{Fingerprint: wire.FingerprintOf(two)})
 	add(two)
 }
 

@@ -91,9 +91,9 @@ func (c *writer) version2Restored() {
 	claim()
 	deal()
 	for _, region := range []wire.RegionID{"molise", "veneto", "veneto"} {
-		c.command(wire.CmdForgo, &wire.ForgoReport{Region: region})
+		c.command(wire.CmdWaiveReport, &wire.WaiveReport{Region: region})
 		c.command(wire.CmdAudit, &wire.Audited{Operator: "operator", Action: "restore forgo",
-			Command: command(wire.CmdForgo, &wire.ForgoReport{Region: region})})
+			Command: command(wire.CmdWaiveReport, &wire.WaiveReport{Region: region})})
 		claim()
 		deal()
 	}

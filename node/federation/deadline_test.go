@@ -15,8 +15,8 @@ func TestWithdrawnChange(t *testing.T) {
 	add := func(name string, deadline wire.Time) *wire.Error {
 		t.Helper()
 		return apply(t, s, command(wire.CmdAudit, &wire.Audited{Operator: "ada", Action: "ca add",
-			Deadline: deadline, Command: command(wire.CmdAddRoot,
-				&wire.Root{DER: []byte(name)})}))[0].Err
+			Deadline: deadline, Command: command(wire.CmdAddAuthority,
+				&wire.Authority{DER: []byte(name)})}))[0].Err
 	}
 	if err := add("old", 1); err != nil {
 		t.Errorf("below version 3: %v", err)

@@ -64,7 +64,7 @@ func (t *tx) directoryOps(ops *wire.DirectoryOps, last wire.DirectoryOpKind) (co
 		}
 		results.List[i].Err = err
 	}
-	if err := t.mayTell(ops); err != nil {
+	if err := t.checkReported(ops); err != nil {
 		return nil, err
 	}
 	for i := range ops.List {

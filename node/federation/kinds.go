@@ -16,8 +16,8 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdDealSlots:        applied((*tx).dealSlots),
 	wire.CmdSettleSlots:      applied((*tx).settleSlots),
 	wire.CmdPublishRegionKey: applied((*tx).publishRegionKey),
-	wire.CmdAddRoot:          applied((*tx).addRoot),
-	wire.CmdRemoveRoot:       applied((*tx).removeRoot),
+	wire.CmdAddAuthority:     applied((*tx).addAuthority),
+	wire.CmdRemoveAuthority:  applied((*tx).removeAuthority),
 	wire.CmdRevoke:           applied((*tx).revoke),
 	wire.CmdMembers:          applied((*tx).members),
 	wire.CmdToken:            applied((*tx).putToken),
@@ -28,7 +28,7 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 	wire.CmdRegionOrder:      applied((*tx).orderRegion),
 	wire.CmdFenceRegion:      applied((*tx).fenceRegion),
 	wire.CmdReport:           applied((*tx).report),
-	wire.CmdForgo:            applied((*tx).forgo),
+	wire.CmdWaiveReport:      applied((*tx).waiveReport),
 
 	wire.CmdSetRecoveryKey: applied((*tx).setRecoveryKey),
 

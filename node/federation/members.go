@@ -161,7 +161,7 @@ func changeMembers(m *wire.Map, c *wire.MemberChange, p past) *wire.Error {
 
 func putRegion(m *wire.Map, c *wire.RegionChange, p past) *wire.Error {
 	if c.Closing {
-		if err := mayRedeal(p.awaited()); err != nil {
+		if err := checkRedeal(p.awaited()); err != nil {
 			return err
 		}
 	}

@@ -19,14 +19,14 @@ var reportsKey = []byte("b")
 type reportsRow struct {
 	Incarnation uint32
 	Reported    []wire.RegionID
-	Forgone     []wire.RegionID // whose report is not waited for; it may come later
+	Waived      []wire.RegionID // whose report is not waited for; it may come later
 }
 
 // Fields declares the row.
 func (r *reportsRow) Fields(c *codec.Codec) {
 	codec.Uint(c, 1, &r.Incarnation)
 	codec.Strings(c, 2, &r.Reported)
-	codec.Strings(c, 3, &r.Forgone)
+	codec.Strings(c, 3, &r.Waived)
 }
 
 // of is the row for an incarnation, empty when what is stored is of another.
@@ -43,7 +43,7 @@ func (r *reportsRow) awaited(m *wire.Map) (list []wire.RegionID) {
 		nodes := slices.ContainsFunc(m.Nodes,
 			func(n wire.Node) bool { return n.Region == region.ID })
 		if nodes && !slices.Contains(r.Reported, region.ID) &&
-			!slices.Contains(r.Forgone, region.ID) {
+			!slices.Contains(r.Waived, region.ID) {
 			list = append(list, region.ID)
 		}
 	}
@@ -85,7 +85,7 @@ func (s *State) reports() (row reportsRow, f *founding, err error) {
 }
 
 // Restore says how far a restored federation is.
-func (s *State) Restore() (wire.Restore, error) {
+func (s *State) RestoreProgress() (wire.Restore, error) {
 	awaited, err := s.Awaited()
 	origin := s.db.Origin()
 	return wire.Restore{Group: group, Incarnation: s.Incarnation(), Done: len(awaited) == 0,
@@ -125,9 +125,9 @@ func (t *tx) reports() (row reportsRow) {
 	return row.of(t.incarnation)
 }
 
-// mayTell refuses operations on the directory while it is being reconciled, and those of a region
-// that was restored since: what an earlier incarnation says has no effect any more.
-func (t *tx) mayTell(ops *wire.DirectoryOps) *wire.Error {
+// checkReported refuses operations on the directory while it is being reconciled, and those of a
+// region that was restored since: what an earlier incarnation says has no effect any more.
+func (t *tx) checkReported(ops *wire.DirectoryOps) *wire.Error {
 	if awaited := t.awaited(); awaited != "" {
 		return wire.Errorf(wire.NotReady, "the restored directory waits for the report of "+
 			"region %s", awaited)
@@ -157,10 +157,10 @@ func (t *tx) awaited() wire.RegionID {
 	return ""
 }
 
-// mayRedeal refuses changes that build on who holds a slot, or owns a code, while a region may know
-// better: a slot that was dealt twice would have two holders, and a region be taken for empty that
-// is not.
-func mayRedeal(awaited wire.RegionID) *wire.Error {
+// checkRedeal refuses changes that build on who holds a slot, or owns a code, while a region may
+// know better: a slot that was dealt twice would have two holders, and a region be taken for empty
+// that is not.
+func checkRedeal(awaited wire.RegionID) *wire.Error {
 	if awaited == "" {
 		return nil
 	}
@@ -205,15 +205,15 @@ func (s *State) PlanFence(f *wire.FenceRegion) error {
 	return nil
 }
 
-// forgo lets the federation go on without a region's report.
-func (t *tx) forgo(f *wire.ForgoReport) (codec.Message, *wire.Error) {
+// waiveReport lets the federation go on without a region's report.
+func (t *tx) waiveReport(f *wire.WaiveReport) (codec.Message, *wire.Error) {
 	if t.founded == nil || t.incarnation == 0 {
 		return nil, wire.Errorf(wire.Conflict, "the federation was not restored: it awaits nothing")
 	}
 	if _, ok := t.founded.tags[f.Region]; !ok {
 		return nil, wire.Errorf(wire.NotFound, "no region %q on the map", f.Region)
 	}
-	t.noteReport(f.Region, func(row *reportsRow) *[]wire.RegionID { return &row.Forgone })
+	t.noteReport(f.Region, func(row *reportsRow) *[]wire.RegionID { return &row.Waived })
 	return nil, nil
 }
 

@@ -134,7 +134,7 @@ func TestAwaited(t *testing.T) {
 	if err := claim(); err == nil || err.Code != wire.NotReady {
 		t.Errorf("claimed before all reported: %v", err)
 	}
-	succeed(t, s, command(wire.CmdForgo, &wire.ForgoReport{Region: "sicilia"}))
+	succeed(t, s, command(wire.CmdWaiveReport, &wire.WaiveReport{Region: "sicilia"}))
 	awaited()
 	if due, err := s.Unreported("sicilia"); err != nil || !due {
 		t.Errorf("a region that is not waited for need not report: %v", err)
@@ -147,7 +147,7 @@ func TestAwaited(t *testing.T) {
 		t.Error("a region that has reported is to report")
 	}
 	for name, c := range map[string]wire.Command{
-		"no such region": command(wire.CmdForgo, &wire.ForgoReport{Region: "umbria"}),
+		"no such region": command(wire.CmdWaiveReport, &wire.WaiveReport{Region: "umbria"}),
 		"another incarnation": command(wire.CmdReport, &wire.OwnershipReport{Region: "lazio",
 			Incarnation: 2}),
 		"a region off the map": command(wire.CmdReport, &wire.OwnershipReport{Region: "lazio",
@@ -172,7 +172,7 @@ func TestNeverRestored(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem())
 	defer s.Close()
 	succeed(t, s, command(wire.CmdFound, testMap("lazio", "sicilia")))
-	for _, c := range []wire.Command{command(wire.CmdForgo, &wire.ForgoReport{Region: "lazio"}),
+	for _, c := range []wire.Command{command(wire.CmdWaiveReport, &wire.WaiveReport{Region: "lazio"}),
 		command(wire.CmdReport, &wire.OwnershipReport{Region: "lazio"})} {
 		if r := apply(t, s, c)[0]; r.Err == nil || r.Err.Code != wire.Conflict {
 			t.Errorf("command %d: %v", c.Kind, r.Err)

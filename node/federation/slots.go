@@ -18,7 +18,7 @@ func (t *tx) dealSlots(d *wire.DealSlots) (codec.Message, *wire.Error) {
 			return nil, wire.Malformedf("no anchor slot %d, there are %d", s, wire.Slots)
 		}
 	}
-	if err := mayRedeal(t.awaited()); err != nil {
+	if err := checkRedeal(t.awaited()); err != nil {
 		return nil, err
 	}
 	return nil, t.changeMap(func(m *wire.Map) *wire.Error {

@@ -176,8 +176,8 @@ func (s *State) Err() <-chan error { return s.db.Err() }
 // DiskBytes is the disk space that the state takes.
 func (s *State) DiskBytes() uint64 { return s.db.DiskBytes() }
 
-// Collector returns the metrics of the state's store.
-func (s *State) Collector() prometheus.Collector { return s.db.Collector() }
+// Metrics are those of the state's store.
+func (s *State) Metrics() []prometheus.Collector { return s.db.Metrics() }
 
 // Close closes the replica after running reads.
 func (s *State) Close() error { return s.db.Close() }

@@ -172,8 +172,8 @@ func (c *clocked) ask() {
 		Command: command(wire.CmdSetApprovals, &wire.Approvals{Operators: 2})})
 	c.must(wire.CmdAudit, &wire.Audited{Operator: "ada", Action: "ca add",
 		Command: command(wire.CmdAsk, &wire.PendingRequest{Operator: "ada", Action: "ca add",
-			Method: wire.MethodAddRoot, Kind: wire.CmdAddRoot, Subject: "one",
-			Request: wire.Encode(&wire.Root{DER: []byte("one")})})})
+			Method: wire.MethodAddAuthority, Kind: wire.CmdAddAuthority, Subject: "one",
+			Request: wire.Encode(&wire.Authority{DER: []byte("one")})})})
 }
 
 // datedRows are the rows that hold times, with what makes their keys.

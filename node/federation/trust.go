@@ -8,15 +8,15 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// addRoot adds an authority to those that the federation believes. Whether it is a certificate is
-// the leader's to check before it logs it: libraries of two versions may read one differently, and
-// replicas may not.
-func (t *tx) addRoot(r *wire.Root) (codec.Message, *wire.Error) {
-	if len(r.DER) == 0 || len(r.DER) > wire.RootBytesMax {
+// addAuthority adds an authority to those that the federation believes. Whether it is a certificate
+// is the leader's to check before it logs it: libraries of two versions may read one differently,
+// and replicas may not.
+func (t *tx) addAuthority(r *wire.Authority) (codec.Message, *wire.Error) {
+	if len(r.DER) == 0 || len(r.DER) > wire.AuthorityBytesMax {
 		return nil, wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed",
-			len(r.DER), wire.RootBytesMax)
+			len(r.DER), wire.AuthorityBytesMax)
 	}
-	bound := wire.RootBound{Root: wire.FingerprintOf(r.DER), Regions: r.Regions}
+	bound := wire.AuthorityBound{Root: wire.FingerprintOf(r.DER), Regions: r.Regions}
 	if err := validateBound(&bound); err != nil {
 		return nil, err
 	}
@@ -27,26 +27,26 @@ func (t *tx) addRoot(r *wire.Root) (codec.Message, *wire.Error) {
 					return wire.Errorf(wire.NotFound, "no region %q on the map", string(region))
 				}
 			}
-			bindRoot(&m.Trust, bound)
+			bindAuthority(&m.Trust, bound)
 		}
-		roots := &m.Trust.Roots
+		roots := &m.Trust.Authorities
 		if slices.ContainsFunc(*roots, func(b []byte) bool { return bytes.Equal(b, r.DER) }) {
 			return nil
 		}
-		if len(*roots) >= wire.RootsMax {
+		if len(*roots) >= wire.AuthoritiesMax {
 			return wire.Errorf(wire.TooLarge, "the federation believes %d authorities already: "+
-				"remove one first", wire.RootsMax)
+				"remove one first", wire.AuthoritiesMax)
 		}
 		*roots = append(*roots, r.DER)
 		return nil
 	})
 }
 
-// removeRoot removes an authority. The last one stays: without any, every process would be left
-// with what its own files say.
-func (t *tx) removeRoot(r *wire.RootRef) (codec.Message, *wire.Error) {
+// removeAuthority removes an authority. The last one stays: without any, every process would be
+// left with what its own files say.
+func (t *tx) removeAuthority(r *wire.AuthorityRef) (codec.Message, *wire.Error) {
 	return nil, t.changeMap(func(m *wire.Map) *wire.Error {
-		roots := &m.Trust.Roots
+		roots := &m.Trust.Authorities
 		at := slices.IndexFunc(*roots, func(b []byte) bool {
 			return wire.FingerprintOf(b) == r.Fingerprint
 		})
@@ -58,14 +58,14 @@ func (t *tx) removeRoot(r *wire.RootRef) (codec.Message, *wire.Error) {
 				"believes: add its successor first")
 		}
 		*roots = slices.Delete(*roots, at, at+1)
-		bindRoot(&m.Trust, wire.RootBound{Root: r.Fingerprint})
+		bindAuthority(&m.Trust, wire.AuthorityBound{Root: r.Fingerprint})
 		return nil
 	})
 }
 
-// bindRoot replaces the bounds of an authority; no regions: it has none.
-func bindRoot(t *wire.Trust, bound wire.RootBound) {
-	t.Bounds = slices.DeleteFunc(t.Bounds, func(b wire.RootBound) bool {
+// bindAuthority replaces the bounds of an authority; no regions: it has none.
+func bindAuthority(t *wire.Trust, bound wire.AuthorityBound) {
+	t.Bounds = slices.DeleteFunc(t.Bounds, func(b wire.AuthorityBound) bool {
 		return b.Root == bound.Root
 	})
 	if len(bound.Regions) > 0 {
@@ -73,7 +73,7 @@ func bindRoot(t *wire.Trust, bound wire.RootBound) {
 	}
 }
 
-func validateBound(b *wire.RootBound) *wire.Error {
+func validateBound(b *wire.AuthorityBound) *wire.Error {
 	if len(b.Regions) > wire.BoundRegionsMax {
 		return wire.Errorf(wire.TooLarge, "an authority for %d regions, %d allowed",
 			len(b.Regions), wire.BoundRegionsMax)
@@ -129,18 +129,18 @@ func validateRevocation(r *wire.Revocation) *wire.Error {
 
 // validateTrust checks what the map says of trust, for a map that comes as a whole.
 func validateTrust(t *wire.Trust) *wire.Error {
-	if len(t.Roots) > wire.RootsMax || len(t.Revoked) > wire.RevokedMax {
+	if len(t.Authorities) > wire.AuthoritiesMax || len(t.Revoked) > wire.RevokedMax {
 		return wire.Errorf(wire.TooLarge, "%d authorities and %d revocations, %d and %d allowed",
-			len(t.Roots), len(t.Revoked), wire.RootsMax, wire.RevokedMax)
+			len(t.Authorities), len(t.Revoked), wire.AuthoritiesMax, wire.RevokedMax)
 	}
-	for _, r := range t.Roots {
-		if len(r) == 0 || len(r) > wire.RootBytesMax {
+	for _, r := range t.Authorities {
+		if len(r) == 0 || len(r) > wire.AuthorityBytesMax {
 			return wire.Errorf(wire.TooLarge, "an authority of %d bytes, 1-%d allowed", len(r),
-				wire.RootBytesMax)
+				wire.AuthorityBytesMax)
 		}
 	}
-	if len(t.Bounds) > len(t.Roots) {
-		return wire.Malformedf("%d authorities are bound, of %d", len(t.Bounds), len(t.Roots))
+	if len(t.Bounds) > len(t.Authorities) {
+		return wire.Malformedf("%d authorities are bound, of %d", len(t.Bounds), len(t.Authorities))
 	}
 	for i := range t.Bounds {
 		if err := validateBound(&t.Bounds[i]); err != nil {

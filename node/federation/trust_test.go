@@ -39,28 +39,28 @@ func unmoved(t *testing.T, s *State, want wire.Code, c wire.Command) {
 	}
 }
 
-func TestRootsAreAddedAndRemoved(t *testing.T) {
+func TestAuthoritiesAreAddedAndRemoved(t *testing.T) {
 	s := withMap(t)
 	add := func(name string) wire.Command {
-		return command(wire.CmdAddRoot, &wire.Root{DER: []byte(name)})
+		return command(wire.CmdAddAuthority, &wire.Authority{DER: []byte(name)})
 	}
 	remove := func(name string) wire.Command {
-		return command(wire.CmdRemoveRoot,
-			&wire.RootRef{Fingerprint: wire.FingerprintOf([]byte(name))})
+		return command(wire.CmdRemoveAuthority,
+			&wire.AuthorityRef{Fingerprint: wire.FingerprintOf([]byte(name))})
 	}
 	succeed(t, s, add("old"), add("old"), add("new"), remove("never there"))
 	m, _ := s.Map()
-	if got := m.Trust.Roots; len(got) != 2 || string(got[0]) != "old" || m.Version != 3 {
+	if got := m.Trust.Authorities; len(got) != 2 || string(got[0]) != "old" || m.Version != 3 {
 		t.Errorf("got %q at version %d, want both, each once, in three versions", got, m.Version)
 	}
 	succeed(t, s, remove("old"), remove("old"))
 	unmoved(t, s, wire.Conflict, remove("new"))
-	if got := trustOf(t, s).Roots; len(got) != 1 || string(got[0]) != "new" {
+	if got := trustOf(t, s).Authorities; len(got) != 1 || string(got[0]) != "new" {
 		t.Errorf("got %q, want the last one to stay", got)
 	}
 	unmoved(t, s, wire.TooLarge, add(""))
-	unmoved(t, s, wire.TooLarge, add(string(make([]byte, wire.RootBytesMax+1))))
-	for i := 1; i < wire.RootsMax; i++ {
+	unmoved(t, s, wire.TooLarge, add(string(make([]byte, wire.AuthorityBytesMax+1))))
+	for i := 1; i < wire.AuthoritiesMax; i++ {
 		succeed(t, s, add(fmt.Sprint(i)))
 	}
 	unmoved(t, s, wire.TooLarge, add("one more"))
@@ -135,9 +135,9 @@ func TestTrustOfAFoundingMapIsChecked(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem())
 	defer s.Close()
 	for name, spoil := range map[string]func(*wire.Trust){
-		"an authority of no bytes": func(m *wire.Trust) { m.Roots = [][]byte{{}} },
+		"an authority of no bytes": func(m *wire.Trust) { m.Authorities = [][]byte{{}} },
 		"too many authorities": func(m *wire.Trust) {
-			m.Roots = make([][]byte, wire.RootsMax+1)
+			m.Authorities = make([][]byte, wire.AuthoritiesMax+1)
 		},
 		"a revocation of nobody": func(m *wire.Trust) { m.Revoked = []wire.Revocation{{}} },
 	} {
@@ -178,7 +178,7 @@ func TestBoundsOfAuthorities(t *testing.T) {
 	s := withMap(t)
 	add := func(regions ...wire.RegionID) {
 		t.Helper()
-		succeed(t, s, command(wire.CmdAddRoot, &wire.Root{DER: []byte("one"), Regions: regions}))
+		succeed(t, s, command(wire.CmdAddAuthority, &wire.Authority{DER: []byte("one"), Regions: regions}))
 	}
 	want := func(regions ...wire.RegionID) {
 		t.Helper()
@@ -198,12 +198,12 @@ func TestBoundsOfAuthorities(t *testing.T) {
 	want("lazio")
 	add("sicilia", "lazio")
 	want("sicilia", "lazio")
-	unmoved(t, s, wire.NotFound, command(wire.CmdAddRoot,
-		&wire.Root{DER: []byte("one"), Regions: []wire.RegionID{"molise"}}))
+	unmoved(t, s, wire.NotFound, command(wire.CmdAddAuthority,
+		&wire.Authority{DER: []byte("one"), Regions: []wire.RegionID{"molise"}}))
 	add()
 	want()
 	add("lazio")
-	succeed(t, s, command(wire.CmdAddRoot, &wire.Root{DER: []byte("two")}),
-		command(wire.CmdRemoveRoot, &wire.RootRef{Fingerprint: wire.FingerprintOf([]byte("one"))}))
+	succeed(t, s, command(wire.CmdAddAuthority, &wire.Authority{DER: []byte("two")}),
+		command(wire.CmdRemoveAuthority, &wire.AuthorityRef{Fingerprint: wire.FingerprintOf([]byte("one"))}))
 	want()
 }

@@ -316,7 +316,7 @@ func (j *joining) link(ctx context.Context, cert *tls.Certificate, roots []*x509
 	l, err = link.New(link.Config{Federation: j.state.Token.Federation,
 		PacketConn: j.cfg.PacketConn, Logger: j.cfg.Logger,
 		Certificate: func() (*tls.Certificate, error) { return cert, nil },
-		Roots:       func() []*x509.Certificate { return roots }})
+		Authorities: func() []*x509.Certificate { return roots }})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -105,7 +105,7 @@ func (d *Membership) changeMembers(ctx context.Context, from link.Identity, c *w
 		return nil, err
 	}
 	if c.Successor != "" {
-		m, there, err := d.mayReplace(c)
+		m, there, err := d.checkReplacement(c)
 		if err != nil {
 			return nil, err
 		}
@@ -156,14 +156,14 @@ func (d *Membership) prepare(ctx context.Context, from link.Identity, c *wire.Me
 			return nil // the state tells a node that was from one that never was
 		}
 		if left == "" { // its group, which holds nothing, ends with it otherwise
-			if err := d.mayTakeVote(ctx, m, node); err != nil {
+			if err := d.checkVoteSpared(ctx, m, node); err != nil {
 				return err
 			}
 		}
 		return d.replaceVoter(m, node, c.RemoveNode)
 	case c.Node != nil && c.Node.SetNonvoter && c.Node.Nonvoter:
 		if node, ok := m.Node(c.Node.ID); ok {
-			return d.mayTakeVote(ctx, m, node)
+			return d.checkVoteSpared(ctx, m, node)
 		}
 	case len(c.Voters) > 0:
 		progress, err := d.FederationGroup.Progress()
@@ -175,9 +175,9 @@ func (d *Membership) prepare(ctx context.Context, from link.Identity, c *wire.Me
 	return nil
 }
 
-// mayTakeVote refuses when the region's group, without the node, had no majority that answers its
-// leader now.
-func (d *Membership) mayTakeVote(ctx context.Context, m *wire.Map, node wire.Node) error {
+// checkVoteSpared refuses when the region's group, without the node, had no majority that answers
+// its leader now.
+func (d *Membership) checkVoteSpared(ctx context.Context, m *wire.Map, node wire.Node) error {
 	if r, _ := m.RegionByID(node.Region); r.Closing {
 		return nil // it holds nothing
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/node/seat"
 	"github.com/staffetta/staffetta/wire"
@@ -53,15 +54,18 @@ func (d *Membership) Calls() []seat.Call {
 	return slices.Concat(d.memberCalls(), d.fenceCalls(), d.trustCalls(), d.renewalCalls())
 }
 
-// Concerns are certificates that are renewed late, this node's own and those of others.
-func (d *Membership) Concerns() (list []string) {
+// Health adds certificates that are renewed late, this node's own and those of others, and why this
+// node is not to lead.
+func (d *Membership) Health(h *adminhttp.Health) {
 	if late := d.renewals.concern(); late != "" {
-		list = append(list, late)
+		h.Degraded = append(h.Degraded, late)
 	}
 	if d.holder != nil {
 		if late := d.holder.Concern(); late != "" {
-			list = append(list, late)
+			h.Degraded = append(h.Degraded, late)
 		}
 	}
-	return list
+	if self, _ := d.Map().Node(d.ID); self.Maintenance != "" {
+		h.Degraded = append(h.Degraded, "maintenance: "+self.Maintenance)
+	}
 }

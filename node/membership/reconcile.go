@@ -215,7 +215,7 @@ func successor(self wire.NodeID, m *wire.Map, have []wire.GroupMember,
 // next chooses the next change; nil when there is nothing to do, or it has to wait.
 func (t *tender) next(ctx context.Context, have []wire.GroupMember, want []consensus.Member) (
 	change func(context.Context, wire.NodeID) error, what string, node wire.NodeID) {
-	if comes := t.comes(ctx, have, want); comes != "" {
+	if comes := t.newcomer(ctx, have, want); comes != "" {
 		return t.group.AddNonvoter, "follows", comes
 	}
 	now, coming := time.Now(), false
@@ -263,9 +263,9 @@ func safeWithout(have []wire.GroupMember, node wire.NodeID) bool {
 	return answer >= voters/2+1
 }
 
-// comes is a node that is to be a member, is none yet, and serves; empty: there is none. One that
-// does not serve holds up nobody: it is asked again some seconds later.
-func (t *tender) comes(ctx context.Context, have []wire.GroupMember,
+// newcomer is a node that is to be a member, is none yet, and serves; empty: there is none. One
+// that does not serve holds up nobody: it is asked again some seconds later.
+func (t *tender) newcomer(ctx context.Context, have []wire.GroupMember,
 	want []consensus.Member) wire.NodeID {
 	for _, w := range want {
 		if slices.ContainsFunc(have, func(h wire.GroupMember) bool { return h.Node == w.Node }) {

@@ -101,11 +101,3 @@ func (d *Membership) removedBy(ctx context.Context, id wire.NodeID, version uint
 	_, there := w.Map.Node(d.ID)
 	return !there && w.Map.Version > version
 }
-
-// Maintenance says why this node is not to lead, as a reason of /health.
-func (d *Membership) Maintenance() []string {
-	if self, _ := d.Map().Node(d.ID); self.Maintenance != "" {
-		return []string{"maintenance: " + self.Maintenance}
-	}
-	return nil
-}

@@ -6,11 +6,11 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// mayReplace refuses a removal whose node cannot be replaced by the successor that it names: by one
-// of a name that is used up, by a node with a place of its own, or where too few would vote. m is
-// the map, and there says that the node is still on it. What depends on a group with the successor
-// in it is looked at when the node is removed.
-func (d *Membership) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, err error) {
+// checkReplacement refuses a removal whose node cannot be replaced by the successor that it names:
+// by one of a name that is used up, by a node with a place of its own, or where too few would vote.
+// m is the map, and there says that the node is still on it. What depends on a group with the
+// successor in it is looked at when the node is removed.
+func (d *Membership) checkReplacement(c *wire.MemberChange) (m *wire.Map, there bool, err error) {
 	m, ok := d.Federation.Map()
 	if !ok {
 		return nil, false, wire.Errorf(wire.NotReady, "the federation is not founded yet")
@@ -48,12 +48,12 @@ func (d *Membership) mayReplace(c *wire.MemberChange) (m *wire.Map, there bool, 
 	if !there {
 		return m, false, nil
 	}
-	return m, true, leavesVoters(m, old, c.Successor)
+	return m, true, checkVotersLeft(m, old, c.Successor)
 }
 
-// leavesVoters refuses what a removal would be refused for once the successor votes: two voters, of
-// whom neither may fail.
-func leavesVoters(m *wire.Map, old wire.Node, successor wire.NodeID) error {
+// checkVotersLeft refuses what a removal would be refused for once the successor votes: two voters,
+// of whom neither may fail.
+func checkVotersLeft(m *wire.Map, old wire.Node, successor wire.NodeID) error {
 	voters := 1 // the successor
 	for _, n := range m.Nodes {
 		if n.Region == old.Region && !n.Nonvoter && n.ID != old.ID && n.ID != successor {

@@ -21,7 +21,7 @@ func TestLeavesVoters(t *testing.T) {
 		if c.joined {
 			m.Nodes = append(m.Nodes, wire.Node{ID: "new", Region: "lazio"})
 		}
-		if err := leavesVoters(m, m.Nodes[0], "new"); (err == nil) != c.want {
+		if err := checkVotersLeft(m, m.Nodes[0], "new"); (err == nil) != c.want {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

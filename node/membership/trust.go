@@ -13,10 +13,10 @@ func (d *Membership) trustCalls() []seat.Call {
 	members := seat.Operators(link.RightMember, seat.Everywhere)
 	return []seat.Call{
 		seat.Answers(d.Seat, wire.MethodIdentities, seat.Observers, seat.AnyNode, d.identities),
-		seat.Answers(d.Seat, wire.MethodAddRoot, members, seat.FederationLeads, d.addRoot).When(
-			seat.Always[wire.Root]()),
-		seat.Administers[wire.RootRef](d.Seat, wire.MethodRemoveRoot, members, "ca remove",
-			wire.CmdRemoveRoot).When(seat.Always[wire.RootRef]()),
+		seat.Answers(d.Seat, wire.MethodAddAuthority, members, seat.FederationLeads, d.addAuthority).When(
+			seat.Always[wire.Authority]()),
+		seat.Administers[wire.AuthorityRef](d.Seat, wire.MethodRemoveAuthority, members, "ca remove",
+			wire.CmdRemoveAuthority).When(seat.Always[wire.AuthorityRef]()),
 		seat.Answers(d.Seat, wire.MethodRevoke, seat.Operators(link.RightMember,
 			seat.Asked(revokedRegion)), seat.FederationLeads, d.revoke).When(
 			seat.Always[wire.Revocation]()),
@@ -29,10 +29,10 @@ func (d *Membership) identities(_ context.Context, _ link.Identity, _ *seat.None
 	return d.Link.Identities(), nil
 }
 
-// addRoot answers MethodAddRoot. That it is an authority which is valid now is checked here, once:
-// the state takes the bytes as they are.
-func (d *Membership) addRoot(ctx context.Context, from link.Identity, r *wire.Root) (*seat.None,
-	error) {
+// addAuthority answers MethodAddAuthority. That it is an authority which is valid now is checked
+// here, once: the state takes the bytes as they are.
+func (d *Membership) addAuthority(ctx context.Context, from link.Identity,
+	r *wire.Authority) (*seat.None, error) {
 	root, err := link.ParseAuthority(r.DER)
 	if err != nil {
 		return nil, wire.Malformedf("no authority: %s", err)
@@ -41,7 +41,7 @@ func (d *Membership) addRoot(ctx context.Context, from link.Identity, r *wire.Ro
 		return nil, wire.Malformedf("the authority is valid from %s to %s only",
 			wire.TimeOf(root.NotBefore), wire.TimeOf(root.NotAfter))
 	}
-	_, err = d.Administrate(ctx, from, "ca add", wire.CmdAddRoot, r)
+	_, err = d.Administrate(ctx, from, "ca add", wire.CmdAddAuthority, r)
 	return nil, err
 }
 

@@ -51,8 +51,8 @@ func New(at *seat.Seat, cfg Config) (*Desk, error) {
 	return d, d.setBallast()
 }
 
-// Room is what is left on the disk.
-func (d *Desk) Room() seat.Room { return d.disk }
+// DiskSpace is what is left on the disk.
+func (d *Desk) DiskSpace() seat.DiskSpace { return d.disk }
 
 // Calls are what operators ask and order, and what keeps replicas alike.
 func (d *Desk) Calls() []seat.Call {

@@ -12,7 +12,7 @@ import (
 func (d *Desk) operatorCalls() []seat.Call {
 	return []seat.Call{
 		seat.Answers(d.Seat, wire.MethodWhoami, seat.Observers, seat.AnyNode, d.whoami),
-		seat.Answers(d.Seat, wire.MethodMay, seat.Observers, seat.AnyNode, d.may),
+		seat.Answers(d.Seat, wire.MethodMay, seat.Observers, seat.AnyNode, d.answerMay),
 	}
 }
 
@@ -23,8 +23,8 @@ func (d *Desk) whoami(ctx context.Context, from link.Identity, _ *seat.None) (*w
 		Unlimited: grants == nil && d.Map().ActiveVersion < wire.VersionGrants, Node: d.ID}, nil
 }
 
-// may answers MethodMay.
-func (d *Desk) may(ctx context.Context, from link.Identity, q *wire.May) (*seat.None, error) {
+// answerMay answers MethodMay.
+func (d *Desk) answerMay(ctx context.Context, from link.Identity, q *wire.May) (*seat.None, error) {
 	if q.Method != wire.MethodApprove {
 		return nil, d.Rehearse(ctx, from, q.Method, q.Request)
 	}

@@ -37,20 +37,20 @@ func (d *Recovery) restores(_ context.Context, _ link.Identity, _ *seat.None) (*
 	error) {
 	var list wire.Restores
 	if d.Federation.Incarnation() > 0 {
-		r, err := d.Federation.Restore()
+		r, err := d.Federation.RestoreProgress()
 		if err != nil {
 			return nil, err
 		}
 		list.List = append(list.List, r)
 	}
 	if d.Region.Incarnation() > 0 {
-		_, r := d.Region.Restore()
+		_, r := d.Region.RestoreProgress()
 		list.List = append(list.List, r)
 	}
 	return &list, nil
 }
 
-// Health says what waits for a restore to be finished.
+// Health adds what waits for a restore to be finished.
 func (d *Recovery) Health(h *adminhttp.Health) {
 	if err := d.CheckServes(); err != nil {
 		h.Reasons = append(h.Reasons, wire.AsError(err).Detail)

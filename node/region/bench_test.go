@@ -116,7 +116,7 @@ func BenchmarkApply(b *testing.B) {
 			for i := 0; i < len(codes); i += wire.BlockRecordsMax { // fill the caches
 				var block []wire.Record
 				for _, code := range codes[i:min(i+wire.BlockRecordsMax, len(codes))] {
-					block = append(block, f.digest(f.message(code, someService, "")))
+					block = append(block, f.redact(f.message(code, someService, "")))
 				}
 				f.submit(block...)
 			}

@@ -22,7 +22,7 @@ func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, erro
 	for i := range b.Records {
 		rec := &b.Records[i]
 		if c.version >= wire.VersionOwners && (b.Erased || !s.decidable(rec)) {
-			out.List[i] = c.breaks(rec) // no leader lets it pass
+			out.List[i] = c.brokenOutcome(rec) // no leader lets it pass
 			refused.add(i)
 			continue
 		}
@@ -33,7 +33,7 @@ func (s *State) applyBlock(c *change, entry, frame []byte) (*wire.Outcomes, erro
 		out.List[i] = outcome
 		if delivered {
 			accepted++
-		} else if !rec.IsDigest() {
+		} else if !rec.IsRedacted() {
 			refused.add(i)
 		}
 	}
@@ -79,13 +79,13 @@ func (s *State) applyRecord(c *change, rec *wire.Record, position int) (o wire.O
 	if err != nil {
 		return o, false, err
 	}
-	if verdict.Status == wire.Processed && rec.IsDigest() {
+	if verdict.Status == wire.Processed && rec.IsRedacted() {
 		return wire.Outcome{Kind: wire.NeedContent}, false, nil
 	}
 	o = wire.Outcome{Kind: wire.Decided, ID: rec.ID, Verdict: verdict}
 	err = s.keepRecord(c, r, rec, position, verdict)
 	if c.version >= wire.VersionOwners && errors.Is(err, errContent) {
-		return c.breaks(rec), false, nil
+		return c.brokenOutcome(rec), false, nil
 	}
 	return o, verdict.Status == wire.Processed, err
 }
@@ -96,13 +96,13 @@ var errContent = errors.New("content cannot be read")
 // decidable reports whether a record has the form that a leader lets pass.
 func (s *State) decidable(rec *wire.Record) bool {
 	return !rec.ID.IsZero() && !rec.RecipientUnder(s.cfg.Hasher).IsZero() &&
-		rec.IsDigest() == (len(rec.Content) == 0)
+		rec.IsRedacted() == (len(rec.Content) == 0)
 }
 
-// breaks is the outcome of a record about which the state contradicts itself. Every replica finds
-// the same, so that none of them is damaged: the record fails, the group goes on, and who operates
-// it hears of it.
-func (c *change) breaks(rec *wire.Record) wire.Outcome {
+// brokenOutcome is the outcome of a record about which the state contradicts itself. Every replica
+// finds the same, so that none of them is damaged: the record fails, the group goes on, and who
+// operates it hears of it.
+func (c *change) brokenOutcome(rec *wire.Record) wire.Outcome {
 	c.broken++
 	return wire.Outcome{Kind: wire.Broken, ID: rec.ID}
 }
@@ -120,9 +120,6 @@ func (s *State) keepRecord(c *change, r wire.Recipient, rec *wire.Record, positi
 		plantedByte(&row)
 		key := inboxKey(r, rec.ID)
 		if err := c.setRow(key[:], &row); err != nil {
-			return err
-		}
-		if err := c.noteLate(r, rec.ID); err != nil {
 			return err
 		}
 	} else {
@@ -195,7 +192,7 @@ func (s *State) earlier(c *change, r wire.Recipient, rec *wire.Record) (o wire.O
 	verdict, ok, err := lookUp(r, row.id(), c.getWide)
 	if err == nil && !ok { // the key lives exactly as long as its message
 		if c.version >= wire.VersionOwners {
-			return c.breaks(rec), true, nil
+			return c.brokenOutcome(rec), true, nil
 		}
 		err = errDamaged(key[:])
 	}

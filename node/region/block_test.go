@@ -70,7 +70,7 @@ func TestIdempotencyKey(t *testing.T) {
 	again, other := first, f.keyed(f.message(maria, someService, "un altro testo"), "ordine-1")
 	again.ID = f.id()
 	refused := f.keyed(f.message(mario, someService, "uno"), "ordine-1")
-	refusedAgain := refused.ToDigest(f.hasher)
+	refusedAgain := refused.Redact(f.hasher)
 	refusedAgain.ID = f.id()
 
 	f.wantOutcomes("in one block", f.submit(first, again, other, refused, refusedAgain),
@@ -89,7 +89,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 	// A key of a digest that was sent back for its content is not used up.
 	pending := f.keyed(f.message(maria, someService, "tre"), "ordine-3")
-	f.wantOutcomes("digest", f.submit(pending.ToDigest(f.hasher)),
+	f.wantOutcomes("digest", f.submit(pending.Redact(f.hasher)),
 		wire.Outcome{Kind: wire.NeedContent})
 	f.wantOutcomes("whole", f.submit(pending), decided(pending.ID, processed))
 	got, want := f.inbox(token), []wire.MessageID{pending.ID, elsewhere.ID, first.ID}
@@ -285,7 +285,7 @@ func TestAdmit(t *testing.T) {
 	late, early := fresh, fresh
 	late.ID = wire.NewMessageID(f.now.Add(-wire.SkewMax-time.Second), testTag)
 	early.ID = wire.NewMessageID(f.now.Add(wire.SkewMax+time.Second), testTag)
-	moved := f.digest(f.message(gone, someService, "x"))
+	moved := f.redact(f.message(gone, someService, "x"))
 	foreign := f.message(stranger, someService, "x")
 	f.wantOutcomes("in the way", f.Admit(decode(late, fresh, moved, early, foreign), f.now),
 		wire.Outcome{Kind: wire.OutOfTime}, wire.Outcome{Kind: wire.Undecided},

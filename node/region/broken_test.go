@@ -80,7 +80,7 @@ func TestBrokenStubFailsItsRecord(t *testing.T) {
 	want := wire.Outcome{Kind: wire.Broken, ID: rec.ID}
 	got := f.spool(to, rec)
 	f.wantOutcomes("spool", got.Outcomes, want)
-	admitted, err := f.AdmitSpool([]wire.Record{f.digest(rec)}, f.now)
+	admitted, err := f.AdmitSpool([]wire.Record{f.redact(rec)}, f.now)
 	if err != nil || f.Broken() != 2 {
 		t.Errorf("%v, %d broken", err, f.Broken())
 	}

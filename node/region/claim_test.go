@@ -114,8 +114,8 @@ func TestHandover(t *testing.T) {
 	anchor.must(wire.CmdGrantSlots, allSlots())
 	code, neighbour := codeOf("maria"), codeOf("mario")
 	r := anchor.hasher.Recipient(code)
-	plain := anchor.digest(anchor.message(code, someService, "uno"))
-	keyed := anchor.digest(anchor.keyed(anchor.message(code, someService, "due"), "k"))
+	plain := anchor.redact(anchor.message(code, someService, "uno"))
+	keyed := anchor.redact(anchor.keyed(anchor.message(code, someService, "due"), "k"))
 	anchor.submit(plain, keyed, anchor.message(neighbour, someService, "tre"))
 
 	owner.must(wire.CmdClaimIntent, &wire.ClaimIntent{Recipient: r})
@@ -203,7 +203,7 @@ func TestHandoverIsPaged(t *testing.T) {
 			if i%2 == 0 {
 				m = f.keyed(m, m.ID.String())
 			}
-			block = append(block, m.ToDigest(f.hasher))
+			block = append(block, m.Redact(f.hasher))
 		}
 		f.submit(block...)
 		sent = append(sent, block...)
@@ -258,7 +258,7 @@ func TestImportRefusesForeignRows(t *testing.T) {
 	}
 	for name, rows := range map[string][]wire.Row{
 		"another citizen": {row(rejectedKey(o, id), wire.Encode(&rej))},
-		"inbox row":       {row(inboxKey(r, id), wire.Encode(&inboxRow{placeRow: placeRow{Block: 1}}))},
+		"inbox row":       {row(inboxKey(r, id), wire.Encode(&inboxRow{Block: 1}))},
 		"profile":         {{Key: recipientKey(profilePrefix, r), Value: []byte{}}},
 		"short key":       {{Key: []byte{rejectedPrefix}, Value: wire.Encode(&rej)}},
 		"empty key":       {{}},

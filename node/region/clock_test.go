@@ -155,7 +155,7 @@ func (f *fixture) wentAhead(rejections int) (p ahead) {
 	for i := 0; i < rejections; i += 100 {
 		var list []wire.Record
 		for j := range 100 {
-			list = append(list, f.digest(f.message(codeOf(string(rune(i+j))+"?"), someService, "")))
+			list = append(list, f.redact(f.message(codeOf(string(rune(i+j))+"?"), someService, "")))
 		}
 		f.submit(list...)
 	}
@@ -226,8 +226,8 @@ func (c *writer) version3Clock() {
 	for _, step := range []time.Duration{time.Minute, time.Hour, -time.Hour, 7 * day, -time.Second,
 		-30 * day} {
 		c.now = c.now.Add(step)
-		c.block(c.digest(c.message(nobody, someService, "before")))
+		c.block(c.redact(c.message(nobody, someService, "before")))
 		confirm()
-		c.block(c.digest(c.message(nobody, someService, "after")))
+		c.block(c.redact(c.message(nobody, someService, "after")))
 	}
 }

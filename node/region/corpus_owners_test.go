@@ -24,9 +24,9 @@ func (c *writer) version3Owners() {
 func (c *writer) keysMeet(sicilia *fixture) {
 	code := codeOf("nobody")
 	r := c.hasher.Recipient(code)
-	c.block(c.digest(c.keyed(c.message(code, someService, "uno"), "k")))
+	c.block(c.redact(c.keyed(c.message(code, someService, "uno"), "k")))
 	sicilia.now = c.now.Add(1000)
-	sicilia.submit(sicilia.digest(sicilia.keyed(sicilia.message(code, someService, "due"), "k")))
+	sicilia.submit(sicilia.redact(sicilia.keyed(sicilia.message(code, someService, "due"), "k")))
 	sicilia.must(wire.CmdFenceSlot, &wire.FenceSlot{Slot: r.Slot(), Epoch: 3})
 	page, err := sicilia.HandOverSlot(wire.HandOverSlot{Slot: r.Slot(), Epoch: 3})
 	if err != nil {

@@ -116,7 +116,7 @@ func (c *writer) version2Restored() {
 	c.command(wire.CmdReconcile, &wire.Reconcile{Incarnation: 1, Done: true, List: []wire.Standing{
 		{Recipient: m.Recipient, Region: "lazio", Epoch: 2},
 		{Recipient: away, Region: "sicilia", Epoch: 3}}})
-	c.block(p.delivered[1], c.digest(p.rejected[0])) // to who has no profile
+	c.block(p.delivered[1], c.redact(p.rejected[0])) // to who has no profile
 	var at wire.MoveProgress
 	for !at.Owned {
 		page := sicilia.copyPage(m, at.Next)
@@ -151,9 +151,9 @@ func (c *writer) edges() {
 	first := c.keyed(c.message(anchored, someService, "to nobody"), "one")
 	again := c.keyed(c.message(anchored, someService, "to nobody"), "one")
 	other := c.keyed(c.message(anchored, someService, "something else"), "one")
-	c.block(c.digest(first), c.digest(first), first, again, other)
+	c.block(c.redact(first), c.redact(first), first, again, other)
 	c.now = c.now.Add(-time.Hour) // the leader's clock went back
-	c.block(c.digest(c.message(anchored, someService, "in the past")))
+	c.block(c.redact(c.message(anchored, someService, "in the past")))
 	r := c.hasher.Recipient(anchored)
 	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "lazio", Epoch: 1})
 	c.command(wire.CmdRelease, &wire.Release{Recipient: r, To: "sicilia", Epoch: 1})
@@ -245,7 +245,7 @@ func (c *writer) step() {
 		}
 	case 7:
 		c.erasures()
-		if e, ok := c.Expire(c.now); ok {
+		if e, ok := c.DueExpiry(c.now); ok {
 			c.command(wire.CmdExpire, &e)
 		}
 	default:
@@ -308,7 +308,7 @@ func (c *writer) records() {
 		}
 		switch c.rng.IntN(5) {
 		case 0:
-			rec = c.digest(rec)
+			rec = c.redact(rec)
 		case 1:
 			rec = c.keyed(rec, fmt.Sprint("key ", c.rng.IntN(4)))
 		case 2:

@@ -85,13 +85,13 @@ func (c *writer) slotGoesAndComes() {
 		claimed += "x"
 	}
 	r := c.hasher.Recipient(nobody)
-	c.block(c.digest(c.keyed(c.message(nobody, someService, "uno"), "k")))
+	c.block(c.redact(c.keyed(c.message(nobody, someService, "uno"), "k")))
 	c.command(wire.CmdFenceSlot, &wire.FenceSlot{Slot: r.Slot(), Epoch: 2})
-	c.block(c.digest(c.message(nobody, someService, "not decided here")))
+	c.block(c.redact(c.message(nobody, someService, "not decided here")))
 	sicilia := openFixture(c.t, testConfig(vfs.NewMem(), "sicilia", c.coder))
 	sicilia.minted = 2 << 32
 	sicilia.must(wire.CmdGrantSlots, &wire.GrantSlots{Slots: []wire.Slot{r.Slot()}, SlotEpoch: 2})
-	sicilia.submit(sicilia.digest(sicilia.keyed(sicilia.message(nobody, someService, "due"), "l")))
+	sicilia.submit(sicilia.redact(sicilia.keyed(sicilia.message(nobody, someService, "due"), "l")))
 	sicilia.must(wire.CmdFenceSlot, &wire.FenceSlot{Slot: r.Slot(), Epoch: 3})
 	page, err := sicilia.HandOverSlot(wire.HandOverSlot{Slot: r.Slot(), Epoch: 3})
 	if err != nil || len(page.Rows) == 0 {
@@ -106,6 +106,6 @@ func (c *writer) slotGoesAndComes() {
 	for _, m := range []*wire.ImportSlot{in, &stray, &marks, in, &marks} {
 		c.command(wire.CmdImportSlot, m)
 	}
-	c.block(c.digest(c.message(nobody, someService, "umbria's by now")))
+	c.block(c.redact(c.message(nobody, someService, "umbria's by now")))
 	c.command(wire.CmdFenceSlot, &wire.FenceSlot{Slot: r.Slot(), Epoch: 3}) // of one's own
 }

@@ -30,7 +30,7 @@ func (f *fixture) mixed() (block uint64, kept []wire.Record, token wire.TokenHas
 	first := f.message(maria, someService, "zero")
 	f.submit(first, f.message(off, someService, marker), two, again,
 		f.message(codeOf("nessuno"), someService, marker), f.message(gone, someService, marker),
-		f.digest(f.message(codeOf("nessuno"), someService, "x")))
+		f.redact(f.message(codeOf("nessuno"), someService, "x")))
 	return f.log[len(f.log)-1].Index, []wire.Record{first, two}, token
 }
 

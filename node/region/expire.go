@@ -7,7 +7,7 @@ import (
 // Expire returns the command that removes what is past its time at now, for the leader to
 // propose; due is false when there is nothing to remove, so that an idle region writes no ticks.
 // One command may not reach it all: ask again.
-func (s *State) Expire(now wire.Time) (e wire.Expire, due bool) {
+func (s *State) DueExpiry(now wire.Time) (e wire.Expire, due bool) {
 	e.RejectionsBefore = now.Add(-s.cfg.RejectionRetention)
 	found := func(kind byte, until wire.Time) bool {
 		lower, upper := dueRange(kind, until)
@@ -23,7 +23,7 @@ func (s *State) Expire(now wire.Time) (e wire.Expire, due bool) {
 
 // Due reports whether an Expire has work at now.
 func (s *State) Due(now wire.Time) bool {
-	_, due := s.Expire(now)
+	_, due := s.DueExpiry(now)
 	return due
 }
 

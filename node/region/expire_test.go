@@ -24,7 +24,7 @@ func TestExpiryStep(t *testing.T) {
 		if got := f.count(sessionPrefix); got != left {
 			t.Fatalf("%d sessions left, want %d", got, left)
 		}
-		e, due := f.Expire(f.now)
+		e, due := f.DueExpiry(f.now)
 		if !due {
 			t.Fatal("nothing is due")
 		}
@@ -62,7 +62,7 @@ func TestRejectionsExpire(t *testing.T) {
 	if !f.Due(f.now) {
 		t.Error("no work is due after the shorter retention")
 	}
-	e, _ := f.Expire(f.now)
+	e, _ := f.DueExpiry(f.now)
 	f.must(wire.CmdExpire, &e)
 	if n := f.count(rejectedPrefix) + f.count(idempotencyPrefix) + f.count(duePrefix); n != 0 {
 		t.Errorf("%d rows of expired rejections", n)
@@ -89,7 +89,7 @@ func TestExpireIsBounded(t *testing.T) {
 	for range expireRowsMax/wire.BlockRecordsMax + 4 {
 		var block []wire.Record
 		for range wire.BlockRecordsMax {
-			block = append(block, f.digest(f.message(code, someService, "x")))
+			block = append(block, f.redact(f.message(code, someService, "x")))
 		}
 		f.submit(block...)
 	}

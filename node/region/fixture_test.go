@@ -174,13 +174,6 @@ func (f *fixture) id() wire.MessageID {
 	return id
 }
 
-// aged is a message whose id was minted some time ago.
-func aged(m wire.Record, age time.Duration) wire.Record {
-	at := firstAt(m.ID.Time().Add(-age))
-	copy(m.ID[:6], at[:6])
-	return m
-}
-
 const someService wire.ServiceID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 func content(text string) []byte {
@@ -194,8 +187,8 @@ func (f *fixture) message(code fiscalcode.Code, service wire.ServiceID, text str
 		Content: content(text)}
 }
 
-// digest is a record without content.
-func (f *fixture) digest(r wire.Record) wire.Record { return r.ToDigest(f.hasher) }
+// redact is a record without content.
+func (f *fixture) redact(r wire.Record) wire.Record { return r.Redact(f.hasher) }
 
 // keyed gives a record an idempotency key, as a gateway does.
 func (f *fixture) keyed(r wire.Record, key string) wire.Record {

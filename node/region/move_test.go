@@ -106,7 +106,7 @@ func TestMoveInPages(t *testing.T) {
 		var batch []wire.Record
 		for j := range 64 {
 			no := lazio.keyed(lazio.message(p.code, otherService, "no"), fmt.Sprint("n", i, j))
-			batch = append(batch, lazio.digest(no))
+			batch = append(batch, lazio.redact(no))
 		}
 		lazio.submit(batch...)
 		p.rejected = append(p.rejected, batch[0])
@@ -288,7 +288,7 @@ func TestMoveBack(t *testing.T) {
 		to.checkAllThere(p)
 		// Not Auto's default: what the cache believes has to follow.
 		no := to.message(p.code, otherService, "no")
-		to.wantOutcomes("the preference", to.submit(to.digest(no)),
+		to.wantOutcomes("the preference", to.submit(to.redact(no)),
 			decided(no.ID, serviceNotAllowed))
 		if n := to.count(movePrefix); n != 0 {
 			t.Errorf("%d rows of moves are left where the citizen is", n)
@@ -386,7 +386,7 @@ func TestRemains(t *testing.T) {
 	// The forward ends with the session.
 	lazio.now = lazio.now.Add(40 * 24 * time.Hour)
 	for range 40 * 24 {
-		e, due := lazio.Expire(lazio.now)
+		e, due := lazio.DueExpiry(lazio.now)
 		if !due {
 			break
 		}

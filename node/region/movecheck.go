@@ -52,7 +52,7 @@ func (p *pageCheck) messages(block *wire.Block) *wire.Error {
 	}
 	for i := range block.Records {
 		rec := &block.Records[i]
-		if block.IsErased(i) || rec.Validate() != nil || rec.IsDigest() ||
+		if block.IsErased(i) || rec.Validate() != nil || rec.IsRedacted() ||
 			rec.RecipientUnder(p.s.cfg.Hasher) != p.r || p.decided[rec.ID] {
 			return wire.Malformedf("record %d of a move is no message of the citizen", i)
 		}

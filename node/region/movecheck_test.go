@@ -159,7 +159,7 @@ func pagesAreChecked(t *testing.T, raised bool) {
 			p.Frame = all(lazio.message(codeOf("bruno"), someService, "x"))
 		},
 		"a digest": func(p *wire.MovePage) {
-			p.Frame = all(lazio.digest(lazio.message(one.FiscalCode, someService, "x")))
+			p.Frame = all(lazio.redact(lazio.message(one.FiscalCode, someService, "x")))
 		},
 		"one message twice": func(p *wire.MovePage) { p.Frame = all(one) },
 		"a short key":       func(p *wire.MovePage) { row(p, 'r').Key = []byte{'r'} },

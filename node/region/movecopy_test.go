@@ -82,7 +82,7 @@ func TestCopy(t *testing.T) {
 	lazio.checkAllThere(p)
 	// The preference is there, for a citizen whose profile is the old one.
 	no := lazio.message(p.code, otherService, "no")
-	lazio.wantOutcomes("the preference", lazio.submit(lazio.digest(no)),
+	lazio.wantOutcomes("the preference", lazio.submit(lazio.redact(no)),
 		decided(no.ID, serviceNotAllowed))
 	pending, err := lazio.Pending(10)
 	if err != nil || len(pending) != 1 || !pending[0].Active {

@@ -127,7 +127,7 @@ func TestDeliveredMessageHasOneVerdict(t *testing.T) {
 	move(lazio, sicilia, code)
 	sicilia.now = sicilia.now.Add(RejectionRetention + 24*time.Hour)
 	for range 30000 { // expiry follows by an hour an entry
-		e, due := sicilia.Expire(sicilia.now)
+		e, due := sicilia.DueExpiry(sicilia.now)
 		if !due {
 			break
 		}

@@ -63,7 +63,7 @@ func (s *State) Reconciled() bool {
 }
 
 // Restore says how far the comparison is: up to which code, and with what findings.
-func (s *State) Restore() (last wire.Recipient, r wire.Restore) {
+func (s *State) RestoreProgress() (last wire.Recipient, r wire.Restore) {
 	now, origin := s.restored.Load(), s.db.Origin()
 	return now.row.Last, wire.Restore{Group: s.cfg.Store.Identity.Group,
 		Incarnation: now.incarnation, Done: s.Reconciled(), Index: origin.Index,

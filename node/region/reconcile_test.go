@@ -46,7 +46,7 @@ func TestReconcileGone(t *testing.T) {
 	gone := wire.Ownership{State: wire.Released, Epoch: 2, Region: "sicilia"}
 	f.wantOwner(r, gone)
 	f.reconcile(true)
-	if _, at := f.Restore(); !f.Reconciled() || at.Counts.Agreed != 3 || !at.Done {
+	if _, at := f.RestoreProgress(); !f.Reconciled() || at.Counts.Agreed != 3 || !at.Done {
 		t.Errorf("not done: %+v", at)
 	}
 	m := f.message(p.code, someService, "late")
@@ -218,7 +218,7 @@ func TestReconcileIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := openFixture(t, f.cfg)
-	at, r := g.Restore()
+	at, r := g.RestoreProgress()
 	if at != last || r.Counts.Lost != 2 || r.Done || r.Incarnation != 1 {
 		t.Errorf("after a restart: %v, %+v", at, r)
 	}

@@ -131,7 +131,7 @@ func TestSessionExpires(t *testing.T) {
 	f.now = end
 	f.refuse(wire.Unauthenticated, wire.CmdSetProfile, &wire.SetProfile{Token: tokenOf("one")})
 	for f.Due(end) {
-		e, _ := f.Expire(end)
+		e, _ := f.DueExpiry(end)
 		f.must(wire.CmdExpire, &e)
 	}
 	if n := f.count(sessionPrefix) + f.count(currentPrefix) + f.count(duePrefix); n != 0 {

@@ -234,7 +234,7 @@ func TestSessionSet(t *testing.T) {
 	f.must(wire.CmdEndSessions, &wire.EndSessions{Token: tokenOf("the only one")})
 	f.now = f.now.Add(endedKept)
 	for f.Due(f.now) {
-		e, _ := f.Expire(f.now)
+		e, _ := f.DueExpiry(f.now)
 		f.must(wire.CmdExpire, &e)
 	}
 	if n := f.count(memberPrefix) + f.count(sessionPrefix) + f.count(duePrefix) +

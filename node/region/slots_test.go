@@ -40,9 +40,9 @@ func TestSlotChangesHands(t *testing.T) {
 		codeOf("claiming"), codeOf("lost")
 	recipient := lazio.hasher.Recipient
 	first := lazio.keyed(lazio.message(nobody, someService, "uno"), "k")
-	digest := lazio.digest(first)
+	digest := lazio.redact(first)
 	decided := lazio.submitOne(digest)
-	ofOwner := lazio.submitOne(lazio.digest(lazio.message(own, someService, "due")))
+	ofOwner := lazio.submitOne(lazio.redact(lazio.message(own, someService, "due")))
 	lazio.activate(own)
 	for _, c := range []fiscalcode.Code{gone, lost} {
 		lazio.must(wire.CmdRelease, &wire.Release{Recipient: recipient(c), To: "umbria", Epoch: 1})
@@ -55,7 +55,7 @@ func TestSlotChangesHands(t *testing.T) {
 	}
 	for range 2 {
 		again := sicilia.keyed(sicilia.message(nobody, someService, "uno"), "k")
-		if o := sicilia.submitOne(sicilia.digest(again)); o != decided {
+		if o := sicilia.submitOne(sicilia.redact(again)); o != decided {
 			t.Errorf("the same key at the new anchor: %+v, want %+v", o, decided)
 		}
 		for c, want := range map[fiscalcode.Code]wire.Ownership{
@@ -69,7 +69,7 @@ func TestSlotChangesHands(t *testing.T) {
 				t.Errorf("the new anchor says %+v, %v, want %+v", got, err, want)
 			}
 		}
-		o := lazio.submitOne(lazio.digest(lazio.message(nobody, someService, "tre")))
+		o := lazio.submitOne(lazio.redact(lazio.message(nobody, someService, "tre")))
 		if o.Kind != wire.NotOwner {
 			t.Errorf("the old anchor decides: %+v", o)
 		}
@@ -110,7 +110,7 @@ func TestSlotPages(t *testing.T) {
 			if i%2 == 0 {
 				m = from.keyed(m, fmt.Sprint("k", n, i))
 			}
-			block = append(block, from.digest(m))
+			block = append(block, from.redact(m))
 			ids[m.ID] = true
 		}
 		from.submit(block...)

@@ -41,7 +41,7 @@ func (f *fixture) sealed(to *away, records ...wire.Record) wire.SpoolBlock {
 	}
 	b := wire.SpoolBlock{Sealed: *s}
 	for _, r := range records {
-		b.Stubs = append(b.Stubs, f.digest(r))
+		b.Stubs = append(b.Stubs, f.redact(r))
 	}
 	return b
 }
@@ -200,15 +200,15 @@ func TestSpoolKnowsRetries(t *testing.T) {
 		got.Outcomes[0] != throttledID(first.ID) {
 		t.Errorf("a retry at a full spool: %+v", got)
 	}
-	if o, err := f.AdmitSpool([]wire.Record{f.digest(first)}, f.now.Add(time.Hour)); err != nil ||
+	if o, err := f.AdmitSpool([]wire.Record{f.redact(first)}, f.now.Add(time.Hour)); err != nil ||
 		o[0] != throttledID(first.ID) {
 		t.Errorf("a late retry: %+v, %v", o, err)
 	}
-	if o, err := f.AdmitSpool([]wire.Record{f.digest(fresh)}, f.now.Add(time.Hour)); err != nil ||
+	if o, err := f.AdmitSpool([]wire.Record{f.redact(fresh)}, f.now.Add(time.Hour)); err != nil ||
 		o[0].Kind != wire.OutOfTime {
 		t.Errorf("an old id that is new here: %+v, %v", o, err)
 	}
-	if o, err := f.AdmitSpool([]wire.Record{f.digest(fresh)}, f.now); err != nil || o != nil {
+	if o, err := f.AdmitSpool([]wire.Record{f.redact(fresh)}, f.now); err != nil || o != nil {
 		t.Errorf("a new record: %+v, %v, want nothing in its way", o, err)
 	}
 }
@@ -384,11 +384,11 @@ func TestSpoolStubsExpire(t *testing.T) {
 	f.spool(sicilia, waits)
 	f.must(wire.CmdSpoolDone, &wire.SpoolDone{Owner: "sicilia", Seq: f.waiting(sicilia)[0].Seq,
 		Outcomes: []wire.Outcome{{Kind: wire.Decided, ID: done.ID, Verdict: processed}}})
-	if _, due := f.ExpireSpool(f.now.Add(RejectionRetention - time.Minute)); due {
+	if _, due := f.DueSpoolExpiry(f.now.Add(RejectionRetention - time.Minute)); due {
 		t.Error("stubs are due before their time")
 	}
 	f.now = f.now.Add(RejectionRetention + 2*time.Hour)
-	e, due := f.ExpireSpool(f.now)
+	e, due := f.DueSpoolExpiry(f.now)
 	if !due {
 		t.Fatal("no stub is due after its time")
 	}
@@ -405,7 +405,7 @@ func TestSpoolStubsExpire(t *testing.T) {
 			t.Errorf("row of kind %q is there after its time", row[:1])
 		}
 	}
-	if _, due := f.ExpireSpool(f.now); due {
+	if _, due := f.DueSpoolExpiry(f.now); due {
 		t.Error("stubs are due after they went")
 	}
 	if v := f.spooledView(waits); v.Verdict != throttled {

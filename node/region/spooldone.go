@@ -197,9 +197,9 @@ func dueStubKey(at wire.Time, seq uint64) []byte {
 	return dueKey(dueStub, at, binary.BigEndian.AppendUint64(nil, seq))
 }
 
-// ExpireSpool returns the command that removes the stubs that are past their time at now; due is
+// DueSpoolExpiry returns the command that removes the stubs that are past their time at now; due is
 // false when there are none. They are kept as long as rejections are.
-func (s *State) ExpireSpool(now wire.Time) (e wire.SpoolExpire, due bool) {
+func (s *State) DueSpoolExpiry(now wire.Time) (e wire.SpoolExpire, due bool) {
 	e.Before = now.Add(-s.cfg.RejectionRetention)
 	lower, upper := dueRange(dueStub, e.Before)
 	err := s.db.Iterate(lower, upper, false, func(_, _ []byte) (bool, error) {

@@ -117,7 +117,7 @@ func (s *story) submit(f *fixture, lines []string) {
 			s.messages[name] = m
 		}
 		if w.has("digest") {
-			m = f.digest(m)
+			m = f.redact(m)
 		}
 		block, names = append(block, m), append(names, name)
 	}
@@ -249,7 +249,7 @@ func (s *story) upkeep(f *fixture, w words) {
 	case "expire":
 		n := 0
 		for before := f.count(sessionPrefix) + f.count(rejectedPrefix); f.Due(f.now); {
-			e, _ := f.Expire(f.now)
+			e, _ := f.DueExpiry(f.now)
 			f.must(wire.CmdExpire, &e)
 			n = before - f.count(sessionPrefix) - f.count(rejectedPrefix)
 		}

@@ -111,15 +111,15 @@ func TestVerdict(t *testing.T) {
 func (f *fixture) checkVerdict(code fiscalcode.Code, want wire.Verdict, wantAllowed bool) {
 	f.t.Helper()
 	m := f.message(code, someService, "corpo")
-	digest := m.ToDigest(f.hasher)
-	digest.ID = f.id()
-	outs := f.submit(digest, m)
+	redacted := m.Redact(f.hasher)
+	redacted.ID = f.id()
+	outs := f.submit(redacted, m)
 	if want == processed {
 		if outs[0].Kind != wire.NeedContent {
-			f.t.Errorf("digest: got %+v, want NeedContent", outs[0])
+			f.t.Errorf("redacted: got %+v, want NeedContent", outs[0])
 		}
-	} else if outs[0] != (wire.Outcome{Kind: wire.Decided, ID: digest.ID, Verdict: want}) {
-		f.t.Errorf("digest: got %+v, want %v", outs[0], want)
+	} else if outs[0] != (wire.Outcome{Kind: wire.Decided, ID: redacted.ID, Verdict: want}) {
+		f.t.Errorf("redacted: got %+v, want %v", outs[0], want)
 	}
 	if outs[1] != (wire.Outcome{Kind: wire.Decided, ID: m.ID, Verdict: want}) {
 		f.t.Errorf("message: got %+v, want %v", outs[1], want)

@@ -43,7 +43,7 @@ func (s *Seat) logAudited(ctx context.Context, from link.Identity, action string
 		audited.Deadline = wire.TimeOf(end)
 	}
 	command := wire.Command{Kind: wire.CmdAudit, Body: wire.Encode(&audited)}
-	if needs(&command) > s.Federation.ActiveVersion() {
+	if versionOf(&command) > s.Federation.ActiveVersion() {
 		command = audited.Command // members with an older program know no audit yet
 	}
 	if err := Gate([]wire.Command{command}, s.Federation.ActiveVersion()); err != nil {

@@ -7,7 +7,7 @@ import "github.com/staffetta/staffetta/wire"
 // itself is of no version, and is refused in any.
 func Gate(commands []wire.Command, active uint32) error {
 	for i := range commands {
-		v := needs(&commands[i])
+		v := versionOf(&commands[i])
 		if v == 0 {
 			return commands[i].Kind.Unknown()
 		}
@@ -19,9 +19,9 @@ func Gate(commands []wire.Command, active uint32) error {
 	return nil
 }
 
-// needs is the active version that a command's group must have; 0: it is not known. What raises it
-// is logged before, once every member knows the new version.
-func needs(c *wire.Command) uint32 {
+// versionOf is the active version that a command's group must have; 0: it is not known. What raises
+// it is logged before, once every member knows the new version.
+func versionOf(c *wire.Command) uint32 {
 	switch c.Kind {
 	case wire.CmdRaiseVersion, wire.CmdFinalise:
 		return wire.VersionMin

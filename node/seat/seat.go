@@ -32,7 +32,7 @@ type Seat struct {
 	Stopping chan struct{}
 
 	Dir    *datadir.Dir
-	Disk   Room
+	Disk   DiskSpace
 	Hasher *wire.Hasher
 	Coder  *wire.Coder
 	Link   *link.Link
@@ -57,8 +57,8 @@ type Seat struct {
 	addrs   sync.Map // of wire.NodeID to the last address known, a string
 }
 
-// Room says whether the node has the room that new messages need.
-type Room interface {
+// DiskSpace says whether the node has the room that new messages need.
+type DiskSpace interface {
 	Refuses() bool
 	String() string // the room that is left, for people
 }

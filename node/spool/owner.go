@@ -79,7 +79,7 @@ func (b *relayedBlock) open(s *Spool, home wire.RegionID, sealed *wire.SealedBlo
 			b.err = wire.AsError(err)
 			return
 		}
-		if rec.IsDigest() || block.Erased {
+		if rec.IsRedacted() || block.Erased {
 			b.err = wire.Malformedf("record %d of a spooled block is not whole", i)
 			return
 		}
@@ -97,7 +97,7 @@ func (r *relaying) propose(ctx context.Context) error {
 				b.outcomes[j] = o
 				continue
 			}
-			if r.codes.Disowns(&b.records[j]) {
+			if r.codes.IsForeign(&b.records[j]) {
 				b.outcomes[j] = wire.Outcome{Kind: wire.NotOwner, ID: b.records[j].ID}
 				continue
 			}
@@ -135,7 +135,7 @@ func (r *relaying) flush(ctx context.Context) error {
 	}
 	for i, p := range r.places {
 		b := &r.blocks[p.block]
-		if b.outcomes[p.record] = outcomes.List[i]; r.codes.Disowns(&b.records[p.record]) {
+		if b.outcomes[p.record] = outcomes.List[i]; r.codes.IsForeign(&b.records[p.record]) {
 			b.outcomes[p.record] = wire.Outcome{Kind: wire.NotOwner, ID: b.records[p.record].ID}
 		}
 	}

@@ -57,9 +57,9 @@ func (c *Config) Validate() error {
 
 // Owners says who owns codes.
 type Owners interface {
-	// Disowns reports whether a record is of a code that nobody claimed, and of which this region
+	// IsForeign reports whether a record is of a code that nobody claimed, and of which this region
 	// may not decide, or not now.
-	Disowns(rec *wire.Record) bool
+	IsForeign(rec *wire.Record) bool
 	// NextOwner is the region that a record's code went to, with what was decided about the record
 	// here; empty: nobody knows yet.
 	NextOwner(o *wire.Outcome, rec *wire.Record) wire.RegionID
@@ -132,7 +132,7 @@ func (s *Spool) keepSpooled(ctx context.Context, from link.Identity, b *wire.Spo
 	}
 	s.counting.RLock()
 	defer s.counting.RUnlock()
-	if err := s.mayKeep(from, b); err != nil {
+	if err := s.checkSpooling(from, b); err != nil {
 		return nil, err
 	}
 	outcomes, err := s.Region.AdmitSpool(b.Stubs, now)
@@ -172,8 +172,8 @@ func repeats(stubs []wire.Record) bool {
 	return false
 }
 
-// mayKeep checks a block that a gateway wants to have spooled.
-func (s *Spool) mayKeep(from link.Identity, b *wire.SpoolBlock) error {
+// checkSpooling checks a block that a gateway wants to have spooled.
+func (s *Spool) checkSpooling(from link.Identity, b *wire.SpoolBlock) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (s *Spool) CheckEmpty(ctx context.Context, region wire.RegionID) error {
 // Expire removes stubs past their time; part of the leader's housekeeping.
 func (s *Spool) Expire(ctx context.Context, now wire.Time) error {
 	for range expiriesMax {
-		e, due := s.Region.ExpireSpool(now)
+		e, due := s.Region.DueSpoolExpiry(now)
 		if !due {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/node/region"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -73,8 +74,9 @@ func (s *spoolStats) relayed(b *region.SpooledBlock, outcomes []wire.Outcome) {
 	}
 }
 
-// Health says what waits, and for how long it has.
-func (s *Spool) Health(now wire.Time) (list []string) {
+// Health adds what waits, and how long it has waited.
+func (s *Spool) Health(h *adminhttp.Health) {
+	now := s.Now()
 	for _, t := range s.Status() {
 		line := fmt.Sprintf("spool: %d messages wait in %d blocks of %d bytes for region %s, the "+
 			"oldest for %s", t.Records, t.Blocks, t.Bytes, t.Owner,
@@ -82,13 +84,12 @@ func (s *Spool) Health(now wire.Time) (list []string) {
 		if t.Refused > 0 {
 			line += fmt.Sprintf("; %d blocks cannot be read there", t.Refused)
 		}
-		list = append(list, line)
+		h.Degraded = append(h.Degraded, line)
 	}
-	return list
 }
 
-// Collector shows the spool's metrics.
-func (s *Spool) Collector() prometheus.Collector { return s.stats }
+// Metrics are the spool's.
+func (s *Spool) Metrics() []prometheus.Collector { return []prometheus.Collector{s.stats} }
 
 // Describe is prometheus.Collector's.
 func (s *spoolStats) Describe(ch chan<- *prometheus.Desc) {

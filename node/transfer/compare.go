@@ -39,12 +39,12 @@ func (t *Transfer) Reconcile(ctx context.Context) error {
 	if err := t.reconcileSlots(ctx, m); err != nil {
 		return err
 	}
-	last, _ := t.Region.Restore()
+	last, _ := t.Region.RestoreProgress()
 	c := &comparison{Seat: t.Seat, m: m, page: wire.Reconcile{Incarnation: own, Last: last}}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
-	_, r := t.Region.Restore()
+	_, r := t.Region.RestoreProgress()
 	t.Log.Info("the restored region serves", "incarnation", own, "agreed", r.Counts.Agreed,
 		"released", r.Counts.Released, "raised", r.Counts.Raised, "lost", r.Counts.Lost,
 		"ahead", r.Counts.Ahead, "lost_after_index", r.Index, "lost_after", r.Time.String())

@@ -11,9 +11,9 @@ import (
 	"github.com/staffetta/staffetta/wire/link"
 )
 
-// mayDeal holds a deal against what its regions say now: nothing goes to one that does not answer,
-// and nothing is taken by force from one that does.
-func (t *Transfer) mayDeal(d *wire.DealSlots) error {
+// checkDeal holds a deal against what its regions say now: nothing goes to one that does not
+// answer, and nothing is taken by force from one that does.
+func (t *Transfer) checkDeal(d *wire.DealSlots) error {
 	answers, err := t.Answering()
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (t *Transfer) dealSlots(ctx context.Context, from link.Identity, d *wire.De
 	if d.Force {
 		action = "slots deal --force"
 	}
-	if err := t.mayDeal(d); err != nil {
+	if err := t.checkDeal(d); err != nil {
 		return nil, err
 	}
 	d.Healthy = false // it is said to this process
@@ -153,16 +153,16 @@ func (t *Transfer) anchorsSlots() bool {
 	return false
 }
 
-// Disown makes NotOwner of what is not this region's to say about a record of a code that nobody
-// claimed: before it is logged, and again once it was, since the whole region may have been stopped
-// or suspended in between while its slots went to another one. What was decided then is told to
-// nobody; who asks the new anchor gets the one verdict that counts.
-func (t *Transfer) Disown(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
+// RefuseForeign makes NotOwner of what is not this region's to say about a record of a code that
+// nobody claimed: before it is logged, and again once it was, since the whole region may have been
+// stopped or suspended in between while its slots went to another one. What was decided then is
+// told to nobody; who asks the new anchor gets the one verdict that counts.
+func (t *Transfer) RefuseForeign(records []wire.Record, outcomes []wire.Outcome) []wire.Outcome {
 	if t.knowsDeals() && !t.slotFit().lost {
 		return outcomes
 	}
 	for i := range records {
-		if !t.Disowns(&records[i]) {
+		if !t.IsForeign(&records[i]) {
 			continue
 		}
 		if outcomes == nil {
@@ -175,9 +175,9 @@ func (t *Transfer) Disown(records []wire.Record, outcomes []wire.Outcome) []wire
 	return outcomes
 }
 
-// Disowns reports whether a record is of a code that nobody claimed, and of which this region may
+// IsForeign reports whether a record is of a code that nobody claimed, and of which this region may
 // not decide, or not now.
-func (t *Transfer) Disowns(rec *wire.Record) bool {
+func (t *Transfer) IsForeign(rec *wire.Record) bool {
 	r := rec.RecipientUnder(t.Hasher)
 	if t.Anchors(r.Slot()) {
 		return false

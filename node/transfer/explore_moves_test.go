@@ -134,8 +134,8 @@ func (r *exploredRegion) abortMove(p *exploredPlot, m *wire.Move) {
 	r.undoMove(p, m)
 }
 
-// mayTake is Node.mayTake; nil: not now.
-func (r *exploredRegion) mayTake(p *exploredPlot, code wire.Recipient,
+// checkStep is Transfer.checkStep; nil: not now.
+func (r *exploredRegion) checkStep(p *exploredPlot, code wire.Recipient,
 	epoch wire.Epoch) *wire.MoveProgress {
 	if !r.serves() {
 		return nil
@@ -154,7 +154,7 @@ func (r *exploredRegion) awaits(from wire.RegionID, code wire.Recipient, epoch w
 
 func (r *exploredRegion) offered(p *exploredPlot, from *exploredRegion,
 	m *wire.Move) *wire.MoveProgress {
-	progress := r.mayTake(p, m.Recipient, m.Epoch)
+	progress := r.checkStep(p, m.Recipient, m.Epoch)
 	if progress == nil || progress.Owned || progress.Refused {
 		return progress
 	}
@@ -182,7 +182,7 @@ func (r *exploredRegion) offered(p *exploredPlot, from *exploredRegion,
 }
 
 func (r *exploredRegion) takePage(p *exploredPlot, page *wire.MovePage) *wire.MoveProgress {
-	progress := r.mayTake(p, page.Recipient, page.Epoch)
+	progress := r.checkStep(p, page.Recipient, page.Epoch)
 	if progress == nil || progress.Owned || progress.Refused {
 		return progress
 	}
@@ -200,7 +200,7 @@ func (r *exploredRegion) takePage(p *exploredPlot, page *wire.MovePage) *wire.Mo
 
 func (r *exploredRegion) refuse(p *exploredPlot, from *exploredRegion,
 	m *wire.Move) *wire.MoveProgress {
-	progress := r.mayTake(p, m.Recipient, m.Epoch)
+	progress := r.checkStep(p, m.Recipient, m.Epoch)
 	if progress == nil || progress.Owned || progress.Refused {
 		return progress
 	}
@@ -235,14 +235,14 @@ func (w *explored) housekeep(r *exploredRegion) {
 		return
 	}
 	for range 40 { // expiry follows time by an hour an entry
-		e, due := r.state.Expire(w.now)
+		e, due := r.state.DueExpiry(w.now)
 		if !due {
 			break
 		}
 		r.must(wire.CmdExpire, &e, nil)
 	}
 	for range 40 {
-		e, due := r.state.ExpireSpool(w.now)
+		e, due := r.state.DueSpoolExpiry(w.now)
 		if !due {
 			break
 		}

@@ -59,7 +59,7 @@ func (w *explored) submit(p *exploredPlot) {
 	p.tried[rec.ID] = true
 	sent := rec
 	if w.chance(2) {
-		sent = rec.ToDigest(w.hasher)
+		sent = rec.Redact(w.hasher)
 	}
 	for {
 		o := r.decide(sent)
@@ -101,7 +101,7 @@ func (w *explored) spool(p *exploredPlot) {
 		w.t.Fatal(err)
 	}
 	m := wire.Spool{BytesMax: 1 << 30, Block: wire.SpoolBlock{Sealed: *sealed,
-		Stubs: []wire.Record{rec.ToDigest(w.hasher)}}}
+		Stubs: []wire.Record{rec.Redact(w.hasher)}}}
 	p.kept[rec.ID] = true
 	if p.tried[rec.ID] {
 		m.Block.Offered = []uint8{0}

@@ -40,8 +40,8 @@ func (t *Transfer) moveCalls() []seat.Call {
 	}
 }
 
-// mayMove checks who asks: a gateway for a session's citizen, an operator for a recipient.
-func mayMove(from link.Identity, token wire.TokenHash) error {
+// checkMover checks who asks: a gateway for a session's citizen, an operator for a recipient.
+func checkMover(from link.Identity, token wire.TokenHash) error {
 	if (from.Role == link.RoleGateway) == (token == wire.TokenHash{}) {
 		return wire.Errorf(wire.Forbidden, "a gateway moves the citizen of a session, an "+
 			"operator a recipient")
@@ -54,7 +54,7 @@ func mayMove(from link.Identity, token wire.TokenHash) error {
 // at the other end, and ask again.
 func (t *Transfer) move(ctx context.Context, from link.Identity, m *wire.MoveIntent) (
 	*wire.Move, error) {
-	if err := mayMove(from, m.Token); err != nil {
+	if err := checkMover(from, m.Token); err != nil {
 		return nil, err
 	}
 	if from.Role == link.RoleOperator {
@@ -77,7 +77,7 @@ func (t *Transfer) move(ctx context.Context, from link.Identity, m *wire.MoveInt
 
 func (t *Transfer) getMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
 	*wire.Move, error) {
-	if err := mayMove(from, q.Token); err != nil {
+	if err := checkMover(from, q.Token); err != nil {
 		return nil, err
 	}
 	now, err := t.RegionTime(ctx)
@@ -89,7 +89,7 @@ func (t *Transfer) getMove(ctx context.Context, from link.Identity, q *wire.Move
 
 func (t *Transfer) abortMove(ctx context.Context, from link.Identity, q *wire.MoveRef) (
 	*wire.Move, error) {
-	if err := mayMove(from, q.Token); err != nil {
+	if err := checkMover(from, q.Token); err != nil {
 		return nil, err
 	}
 	var answer wire.Move
@@ -120,7 +120,7 @@ func (t *Transfer) orderMove(ctx context.Context, from link.Identity, m *wire.Mo
 // nothing remains here of an earlier stay of the citizen.
 func (t *Transfer) moveOffer(ctx context.Context, from link.Identity, m *wire.MoveStep) (
 	*wire.MoveProgress, error) {
-	progress, err := t.mayTake(from, m)
+	progress, err := t.checkStep(from, m)
 	if err != nil {
 		return nil, err
 	}
@@ -159,9 +159,9 @@ func (t *Transfer) endEarlier(ctx context.Context, r wire.Recipient) error {
 		Region: m.To}, nil)
 }
 
-// mayTake checks that this node can log a step of a move that the caller's region drives, and says
-// how far this region is with it.
-func (t *Transfer) mayTake(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress, error) {
+// checkStep checks that this node can log a step of a move that the caller's region drives, and
+// says how far this region is with it.
+func (t *Transfer) checkStep(from link.Identity, m *wire.MoveStep) (*wire.MoveProgress, error) {
 	if m.Region != from.Region {
 		return nil, wire.Errorf(wire.Forbidden, "a node moves codes of its own region only")
 	}
@@ -202,7 +202,7 @@ func (t *Transfer) awaitMove(ctx context.Context, m *wire.MoveStep) error {
 func (t *Transfer) movePage(ctx context.Context, from link.Identity, m *wire.MovePage) (
 	*wire.MoveProgress, error) {
 	step := wire.MoveStep{Recipient: m.Recipient, Epoch: m.Epoch, Region: m.From}
-	progress, err := t.mayTake(from, &step)
+	progress, err := t.checkStep(from, &step)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (t *Transfer) movePage(ctx context.Context, from link.Identity, m *wire.Mov
 // moveRefuse answers MethodMoveRefuse: the abort of a move, decided in this region's log.
 func (t *Transfer) moveRefuse(ctx context.Context, from link.Identity, m *wire.MoveStep) (
 	*wire.MoveProgress, error) {
-	progress, err := t.mayTake(from, m)
+	progress, err := t.checkStep(from, m)
 	if err != nil {
 		return nil, err
 	}

@@ -90,22 +90,22 @@ func standings(owners []region.Owner, self wire.RegionID) (list []wire.Standing)
 // reportCalls are the calls about reports to a restored federation.
 func (t *Transfer) reportCalls() []seat.Call {
 	return []seat.Call{
-		seat.Answers(t.Seat, wire.MethodForgoReport, seat.Operators(link.RightOperator, seat.Of(
-			func(f *wire.ForgoReport) wire.RegionID { return f.Region })),
-			seat.FederationLeads, t.forgoReport).When(seat.Always[wire.ForgoReport]()),
+		seat.Answers(t.Seat, wire.MethodWaiveReport, seat.Operators(link.RightOperator, seat.Of(
+			func(f *wire.WaiveReport) wire.RegionID { return f.Region })),
+			seat.FederationLeads, t.waiveReport).When(seat.Always[wire.WaiveReport]()),
 		seat.Answers(t.Seat, wire.MethodReport, seat.Only(link.RoleNode), seat.FederationLeads,
 			t.takeReport),
 	}
 }
 
-// forgoReport answers MethodForgoReport.
-func (t *Transfer) forgoReport(ctx context.Context, from link.Identity, f *wire.ForgoReport) (
+// waiveReport answers MethodWaiveReport.
+func (t *Transfer) waiveReport(ctx context.Context, from link.Identity, f *wire.WaiveReport) (
 	*seat.None, error) {
-	if err := t.CheckLost("restore forgo", f.Region, f.Healthy); err != nil {
+	if err := t.CheckLost("restore waive", f.Region, f.Healthy); err != nil {
 		return nil, err
 	}
 	f.Healthy = false // it is said to this process
-	_, err := t.Administrate(ctx, from, "restore forgo", wire.CmdForgo, f)
+	_, err := t.Administrate(ctx, from, "restore waive", wire.CmdWaiveReport, f)
 	return nil, err
 }
 

@@ -56,7 +56,8 @@ func (t *Transfer) KeepHouse(ctx context.Context, now wire.Time) error {
 	return errors.Join(t.eraseRemains(ctx, now), t.eraseStranded(ctx), t.forgetRefused(ctx))
 }
 
-// Health says which anchor slots are not here yet.
+// Health adds which anchor slots are not here yet, and contradictions between the region's log and
+// the directory.
 func (t *Transfer) Health(h *adminhttp.Health) {
 	if t.Region.Slots() == 0 && t.anchorsSlots() {
 		h.Reasons = append(h.Reasons, "the region's anchor slots are not granted yet")
@@ -64,16 +65,11 @@ func (t *Transfer) Health(h *adminhttp.Health) {
 		h.Degraded = append(h.Degraded, fmt.Sprintf("%d anchor slots are on their way to the "+
 			"region: first logins and refusals of their codes wait", waits))
 	}
-}
-
-// Concerns are contradictions between the region's log and the directory.
-func (t *Transfer) Concerns() []string {
-	c := t.owners.contradictions.Load()
-	if c == 0 {
-		return nil
+	if c := t.owners.contradictions.Load(); c > 0 {
+		h.Degraded = append(h.Degraded, fmt.Sprintf("%s: the directory contradicts the log about %d "+
+			"codes: those that nobody owned are taken back, for others see the log",
+			seat.RegionGroup(t.RegionID), c))
 	}
-	return []string{fmt.Sprintf("%s: the directory contradicts the log about %d codes: those that "+
-		"nobody owned are taken back, of others see the log", seat.RegionGroup(t.RegionID), c)}
 }
 
 // Metrics show moves that are under way, and contradictions.

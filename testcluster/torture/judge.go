@@ -175,7 +175,7 @@ func (t *trial) readInbox(ctx context.Context, c *citizen, random *rand.Rand) bo
 			archived, query = true, ""
 		}
 	}
-	c.checkPage(&all, c.mustHave())
+	c.checkPage(&all, c.required())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inbox = &all

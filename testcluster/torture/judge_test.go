@@ -138,13 +138,13 @@ func TestCheckPage(t *testing.T) {
 		c.begin(0, false, 0).answered(unknown, told{}, 0)
 		c.begin(0, false, 0).answered(done, told{idOf(4), rejected, notAllowed}, 0)
 		if tt.first != nil {
-			c.checkPage(page(c, tt.first...), c.mustHave())
+			c.checkPage(page(c, tt.first...), c.required())
 		}
 		p := page(c, tt.second...)
 		if tt.more {
 			p.Next = "more"
 		}
-		c.checkPage(p, c.mustHave())
+		c.checkPage(p, c.required())
 		wantFindings(t, name, f, tt.want...)
 	}
 }

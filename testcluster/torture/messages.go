@@ -173,7 +173,7 @@ func (w *clients) inbox(ctx context.Context, c *citizen, random *rand.Rand) (out
 	if h.token == "" {
 		return refused, 0
 	}
-	must := c.mustHave()
+	must := c.required()
 	a := w.citizen(ctx, http.MethodGet, w.gateway(random)+
 		"/api/communication/v1/messages?enrich_result_data=true&page_size=100", h.token, nil)
 	w.book.count("inbox", a.outcome)
@@ -192,9 +192,9 @@ func (w *clients) inbox(ctx context.Context, c *citizen, random *rand.Rand) (out
 	return done, 0
 }
 
-// mustHave are the titles that every list of the inbox that begins now has, with their ids: of
+// required are the titles that every list of the inbox that begins now has, with their ids: of
 // delivered messages, and those that a list has shown.
-func (c *citizen) mustHave() map[string]string {
+func (c *citizen) required() map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	must := maps.Clone(c.seen)

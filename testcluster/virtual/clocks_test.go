@@ -163,7 +163,7 @@ func TestSuspendedAnchor(t *testing.T) {
 		for seed := uint64(6); w.found.Anchor(w.Hasher().Recipient(nobody).Slot()) != "sicilia"; seed++ {
 			nobody = citizensOf(seed, 1)[0]
 		}
-		rec := g.Message(nobody).ToDigest(w.Hasher())
+		rec := g.Message(nobody).Redact(w.Hasher())
 		coder, err := wire.NewCoder(1)
 		if err != nil {
 			t.Fatal(err)

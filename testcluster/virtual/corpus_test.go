@@ -133,12 +133,12 @@ func (s *scene) operations(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	root := other.Roots()[0]
+	root := other.Authorities()[0]
 	for what, err := range []error{
 		op.PutInstitution(ctx, wire.Institution{ID: Institution, Name: "Comune di Prova"}),
-		op.AddRoot(ctx, s.ca.Roots()[0].Raw),
-		op.AddRoot(ctx, root.Raw),
-		op.RemoveRoot(ctx, wire.FingerprintOf(root.Raw)),
+		op.AddAuthority(ctx, s.ca.Authorities()[0].Raw),
+		op.AddAuthority(ctx, root.Raw),
+		op.RemoveAuthority(ctx, wire.FingerprintOf(root.Raw)),
 		op.Revoke(ctx, link.Identity{Federation: federationName, Role: link.RoleOperator,
 			Name: "gone"}),
 	} {

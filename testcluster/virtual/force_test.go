@@ -30,7 +30,7 @@ func TestForceNeedsALoss(t *testing.T) {
 			refused("slots by force, "+what, op.DealSlots(ctx, deal, operator.Force{Take: true}))
 			refused("a fence, "+what, op.FenceRegion(ctx,
 				&wire.FenceRegion{Region: "sicilia", Incarnation: 1}))
-			refused("restore forgo, "+what, op.ForgoReport(ctx, &wire.ForgoReport{Region: "sicilia"}))
+			refused("restore waive, "+what, op.WaiveReport(ctx, &wire.WaiveReport{Region: "sicilia"}))
 		}
 		insists := operator.Force{Take: true, Healthy: true}
 		if err := op.DealSlots(operator.Rehearse(t.Context()), deal, insists); err != nil {

@@ -47,7 +47,7 @@ func TestRenewedUnattended(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg.Certificate, cfg.Roots, cfg.Problem = c.Certificate, c.Roots, c.Problem
+			cfg.Certificate, cfg.Authorities, cfg.Problem = c.Certificate, c.Authorities, c.Problem
 			cfg.Renew = renewal.Files{Cert: path("crt"), Key: path("key")}
 		}
 		w := newWorld(t, began, 3, []wire.RegionID{"lazio"})

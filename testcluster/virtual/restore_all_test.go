@@ -109,8 +109,8 @@ func TestAwaitedReports(t *testing.T) {
 		if err != nil || len(awaited) != 1 || awaited[0] != "lombardia" {
 			t.Errorf("awaited: %v, %v", awaited, err)
 		}
-		if err := s.Operator().ForgoReport(t.Context(),
-			&wire.ForgoReport{Region: "lombardia"}); err != nil {
+		if err := s.Operator().WaiveReport(t.Context(),
+			&wire.WaiveReport{Region: "lombardia"}); err != nil {
 			t.Fatal(err)
 		}
 		other := s.stranger(invent, "lazio")

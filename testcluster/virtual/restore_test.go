@@ -302,7 +302,7 @@ func TestRestoreOfARegion(t *testing.T) {
 			Region: "sicilia"}) {
 			t.Errorf("the anchor of a code that was claimed elsewhere has %+v, %v", mark, err)
 		}
-		_, r := s.Leader("lazio").Node.Region().Restore()
+		_, r := s.Leader("lazio").Node.Region().RestoreProgress()
 		want := wire.ReconcileCounts{Agreed: 1, Released: 1, Lost: 3}
 		if r.Counts != want || r.Index != report.Index {
 			t.Errorf("found %+v, want %+v", r, want)

@@ -58,7 +58,7 @@ func (w *World) callFrom(by *ca.CA, id link.Identity, m wire.Method, req codec.M
 	}
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
 		Certificate: always(&cert), Addr: w.addr,
-		Roots: func() []*x509.Certificate { return append(by.Roots(), w.ca.Roots()...) }})
+		Authorities: func() []*x509.Certificate { return append(by.Authorities(), w.ca.Authorities()...) }})
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func TestBoundAuthority(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if err := s.Operator().AddRoot(ctx, theirs.Roots()[0].Raw); err != nil {
+		if err := s.Operator().AddAuthority(ctx, theirs.Authorities()[0].Raw); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second) // every replica has it
@@ -143,7 +143,7 @@ func TestBoundAuthority(t *testing.T) {
 		if got := tryCopies(t, op); got["lazio"] != nil || got["sicilia"] != nil {
 			t.Fatalf("an authority for all: got %v", got)
 		}
-		if err := s.Operator().AddRoot(ctx, theirs.Roots()[0].Raw, "sicilia"); err != nil {
+		if err := s.Operator().AddAuthority(ctx, theirs.Authorities()[0].Raw, "sicilia"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
@@ -158,7 +158,7 @@ func TestBoundAuthority(t *testing.T) {
 				t.Errorf("a node of %s: got %v", region, err)
 			}
 		}
-		err = s.Operator().AddRoot(ctx, theirs.Roots()[0].Raw, "atlantide")
+		err = s.Operator().AddAuthority(ctx, theirs.Authorities()[0].Raw, "atlantide")
 		if !errors.Is(err, wire.NotFound) || !strings.Contains(err.Error(), "atlantide") {
 			t.Errorf("for a region that is none: got %v", err)
 		}

@@ -52,7 +52,7 @@ func (o *office) issue(name string, by *ca.CA, from time.Time) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	roots := by.Roots()
+	roots := by.Authorities()
 	f.cert.Store(&cert)
 	f.roots.Store(&roots)
 }
@@ -77,13 +77,13 @@ func inOffice(t *testing.T, test func(t *testing.T, s *scene, o *office)) {
 		began.tweak = func(cfg *node.Config) {
 			f := o.add(link.Identity{Federation: federationName, Role: link.RoleNode,
 				Region: cfg.Region, Name: string(cfg.ID)}, began.ca)
-			cfg.Certificate, cfg.Roots = f.certificate, f.authorities
+			cfg.Certificate, cfg.Authorities = f.certificate, f.authorities
 		}
 		home := wire.RegionID("lazio")
 		began.tweakLink = func(gateway string, cfg *link.Config) {
 			f := o.add(link.Identity{Federation: federationName, Role: link.RoleGateway,
 				Region: home, Name: gateway}, began.ca)
-			cfg.Certificate, cfg.Roots = f.certificate, f.authorities
+			cfg.Certificate, cfg.Authorities = f.certificate, f.authorities
 		}
 		w = newWorld(t, began, 3, []wire.RegionID{"lazio", "sicilia"})
 		s := &scene{World: w, Gateway: w.Gateway("lazio")}
@@ -136,9 +136,9 @@ func TestAuthorityIsReplaced(t *testing.T) {
 		}
 		far := s.World.Gateway("sicilia")
 		stop := steady(t, &s.h, s.citizens, s.Gateway, far)
-		old, predecessor := s.ca.Roots()[0], s.ca
-		for _, root := range []*x509.Certificate{old, successor.Roots()[0]} {
-			if err := s.Operate(wire.MethodAddRoot, &wire.Root{DER: root.Raw}); err != nil {
+		old, predecessor := s.ca.Authorities()[0], s.ca
+		for _, root := range []*x509.Certificate{old, successor.Authorities()[0]} {
+			if err := s.Operate(wire.MethodAddAuthority, &wire.Authority{DER: root.Raw}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -156,8 +156,8 @@ func TestAuthorityIsReplaced(t *testing.T) {
 		}
 		s.ca = successor // operators, too
 		time.Sleep(70 * time.Second)
-		if err := s.Operate(wire.MethodRemoveRoot,
-			&wire.RootRef{Fingerprint: wire.FingerprintOf(old.Raw)}); err != nil {
+		if err := s.Operate(wire.MethodRemoveAuthority,
+			&wire.AuthorityRef{Fingerprint: wire.FingerprintOf(old.Raw)}); err != nil {
 			t.Fatal(err)
 		}
 		before := s.h.Acknowledged()

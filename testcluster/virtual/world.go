@@ -186,8 +186,8 @@ func (w *World) Nodes(region wire.RegionID) (list []*Node) {
 func (n *Node) config() node.Config {
 	cfg := node.Config{ID: n.ID, Region: n.Region, Founding: n.w.found,
 		DirectoryKey: n.w.key, Dir: n.dir, PacketConn: n.host.conn,
-		Certificate: n.cert, Roots: n.w.ca.Roots, FS: n.fs, Disk: operate.DiskLimits{LowBytes: 1},
-		Timing: n.w.timing,
+		Certificate: n.cert, Authorities: n.w.ca.Authorities, FS: n.fs,
+		Disk: operate.DiskLimits{LowBytes: 1}, Timing: n.w.timing,
 		Logger: n.w.logger.With("node", n.ID), Stores: func(group string) *consensus.Stores {
 			if n.stores[group] == nil {
 				n.stores[group] = consensus.NewMemoryStores()
@@ -422,7 +422,7 @@ func (w *World) Gateway(home wire.RegionID) *Gateway {
 	}
 	var err error
 	cfg := link.Config{Federation: federationName, PacketConn: g.host.conn,
-		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr}
+		Certificate: always(cert), Authorities: w.ca.Authorities, Addr: w.addr}
 	if w.tweakLink != nil {
 		w.tweakLink(string(g.id), &cfg)
 	}
@@ -479,7 +479,7 @@ func (w *World) callAs(who link.Identity, wait time.Duration, group string, node
 	defer h.unplug()
 	cert := w.issue(who)
 	l, err := link.New(link.Config{Federation: federationName, PacketConn: h.conn,
-		Certificate: always(cert), Roots: w.ca.Roots, Addr: w.addr})
+		Certificate: always(cert), Authorities: w.ca.Authorities, Addr: w.addr})
 	if err != nil {
 		return err
 	}

@@ -76,8 +76,8 @@ func (c *Credentials) Certificate() (*tls.Certificate, error) {
 	return c.cert, nil
 }
 
-// Roots are the authorities of the file, a Config.Roots.
-func (c *Credentials) Roots() []*x509.Certificate {
+// Authorities are the authorities of the file, a Config.Authorities.
+func (c *Credentials) Authorities() []*x509.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refresh()
@@ -193,9 +193,9 @@ func ReadAuthorities(file string) ([]*x509.Certificate, error) {
 
 // ParseAuthority reads an authority's certificate (DER).
 func ParseAuthority(der []byte) (*x509.Certificate, error) {
-	if len(der) > wire.RootBytesMax {
+	if len(der) > wire.AuthorityBytesMax {
 		return nil, fmt.Errorf("a certificate of %d bytes, %d allowed", len(der),
-			wire.RootBytesMax)
+			wire.AuthorityBytesMax)
 	}
 	root, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -22,10 +22,10 @@ type Config struct {
 	// Certificate is asked at every handshake, so that a new certificate needs no restart. It is
 	// called concurrently and must be fast.
 	Certificate func() (*tls.Certificate, error)
-	// Roots are the authorities that this process's own files name. Peers' certificates must come
-	// from one of them, or of those that the federation names; see Link.Trust. It is asked at
+	// Authorities are the authorities that this process's own files name. Peers' certificates must
+	// come from one of them, or of those that the federation names; see Link.Trust. It is asked at
 	// every handshake and called concurrently.
-	Roots func() []*x509.Certificate
+	Authorities func() []*x509.Certificate
 	// Problem says why the certificate's files cannot be used as they are now. Nil: there are no
 	// files.
 	Problem func() error
@@ -63,7 +63,7 @@ func (c *Config) validate() error {
 	if c.Certificate == nil {
 		errs = append(errs, errors.New("no certificate"))
 	}
-	if c.Roots == nil {
+	if c.Authorities == nil {
 		errs = append(errs, errors.New("no roots to verify peers with"))
 	}
 	if c.ConnAgeMax < 0 {

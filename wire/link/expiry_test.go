@@ -85,7 +85,7 @@ func selfIssued(t *testing.T, authority *ca.CA, id string, life time.Duration) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signed(t, authority.Roots()[0], key.(crypto.Signer), id, life)
+	return signed(t, authority.Authorities()[0], key.(crypto.Signer), id, life)
 }
 
 // TestExpiryWarnings goes through the last weeks of a certificate and its authority.
@@ -97,7 +97,7 @@ func TestExpiryWarnings(t *testing.T) {
 			t.Fatal(err)
 		}
 		var own changing
-		own.use(issue(t, authority, idGateway, 100*day), authority.Roots()...)
+		own.use(issue(t, authority, idGateway, 100*day), authority.Authorities()...)
 		logs, registry := new(records), prometheus.NewRegistry()
 		cfg := Config{Federation: testFederation, PacketConn: nowhere{}, Logger: logs.logger(),
 			Registerer: registry}
@@ -145,7 +145,7 @@ func TestExpiryWarnings(t *testing.T) {
 			}
 		}
 		// A new certificate begins anew, and the authority's own end comes near.
-		own.use(issue(t, authority, idGateway, 299*day), authority.Roots()...)
+		own.use(issue(t, authority, idGateway, 299*day), authority.Authorities()...)
 		l.review()
 		if reasons, degraded := l.Concerns(); len(reasons)+len(degraded) > 0 {
 			t.Errorf("got %q, %q after the renewal", reasons, degraded)

@@ -152,7 +152,7 @@ func (b *believed) bounds(chain, roots []*x509.Certificate) (regions []wire.Regi
 	if len(b.bounded) == 0 {
 		return nil, false
 	}
-	for _, root := range rootsOf(chain, roots) {
+	for _, root := range authoritiesOf(chain, roots) {
 		of, ok := b.bounded[wire.FingerprintOf(root.Raw)]
 		if !ok {
 			return nil, false

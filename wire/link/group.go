@@ -105,8 +105,8 @@ func (g *Group) pick(asked map[wire.NodeID]bool, answered bool) (p Peer, probe, 
 	return g.nodes[best], probe, true
 }
 
-// leads notes that n decided something, or is said by another node to lead.
-func (g *Group) leads(n wire.NodeID, decided bool) {
+// noteLeader notes that n decided something, or is said by another node to lead.
+func (g *Group) noteLeader(n wire.NodeID, decided bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.leader = n; decided {
@@ -169,7 +169,7 @@ func (g *Group) Ask(ctx context.Context, c Ask) (answer []byte, unknown bool, er
 			}
 			answer, err := g.attempt(ctx, p, c)
 			if err == nil {
-				g.leads(p.Node, true)
+				g.noteLeader(p.Node, true)
 				return answer, unknown, nil
 			}
 			last = wire.AsError(err)
@@ -199,7 +199,7 @@ func (g *Group) note(n wire.NodeID, err *wire.Error, began time.Time) bool {
 	switch err.Code {
 	case wire.NotLeader:
 		if g.declined(n); err.Leader != "" && err.Leader != n {
-			g.leads(err.Leader, false)
+			g.noteLeader(err.Leader, false)
 		}
 		return true
 	case wire.NotReady:

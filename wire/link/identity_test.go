@@ -72,7 +72,7 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			stranger := w.join(idGateway, 2, func(c *Config) {
-				c.Roots, c.Certificate = f.Roots, always(issue(t, f, idGateway, time.Hour))
+				c.Authorities, c.Certificate = f.Authorities, always(issue(t, f, idGateway, time.Hour))
 			})
 			refuses(t, stranger, node, wire.Unavailable)
 		})
@@ -86,7 +86,7 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			stranger := w.join(idGateway, 2, func(c *Config) {
-				c.Roots = both(f, w.ca) // it would trust the node
+				c.Authorities = both(f, w.ca) // it would trust the node
 				c.Certificate = always(issue(t, f, idGateway, time.Hour))
 			})
 			refuses(t, stranger, node, wire.Unavailable)
@@ -105,7 +105,7 @@ func TestForeignAuthorityIsRefused(t *testing.T) {
 
 // both trusts two authorities.
 func both(a, b *ca.CA) func() []*x509.Certificate {
-	return func() []*x509.Certificate { return append(a.Roots(), b.Roots()...) }
+	return func() []*x509.Certificate { return append(a.Authorities(), b.Authorities()...) }
 }
 
 func TestOtherFederationIsRefused(t *testing.T) {
@@ -166,7 +166,7 @@ func TestOnlyNodesListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		_, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: w.ca.Roots, Listen: true,
+			Authorities: w.ca.Authorities, Listen: true,
 			Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
 		if err == nil || !strings.Contains(err.Error(), "only nodes listen") {
 			t.Errorf("got %v, want a gateway that listens refused", err)
@@ -244,7 +244,7 @@ func TestNewRefusesItsOwnBadCertificate(t *testing.T) {
 		"disk on fire":   func() (*tls.Certificate, error) { return nil, broken },
 	} {
 		_, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: authority.Roots, Certificate: certificate})
+			Authorities: authority.Authorities, Certificate: certificate})
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -116,7 +116,7 @@ func (l *Link) newTransport() *quic.Transport {
 	t := &quic.Transport{
 		Conn:                l.cfg.PacketConn,
 		ConnectionIDLength:  8,
-		VerifySourceAddress: l.admits(verifyAbove(handshakes)),
+		VerifySourceAddress: l.noting(verifyAbove(handshakes)),
 	}
 	if l.cfg.ResetKey != nil {
 		key := quic.StatelessResetKey(*l.cfg.ResetKey)

@@ -136,7 +136,7 @@ func real(t *testing.T, authority *ca.CA, id string, conn net.PacketConn,
 	setup func(*Config)) *member {
 	t.Helper()
 	m := &member{addr: conn.LocalAddr().String(), reg: prometheus.NewRegistry()}
-	cfg := Config{Federation: testFederation, PacketConn: conn, Roots: authority.Roots,
+	cfg := Config{Federation: testFederation, PacketConn: conn, Authorities: authority.Authorities,
 		Certificate: always(issue(t, authority, id, 24*time.Hour)), Listen: true,
 		Addr: func(wire.NodeID) (string, bool) { return "", false }, Registerer: m.reg}
 	if setup != nil {

@@ -269,8 +269,8 @@ func (l *Link) Buffer() (bytes, wanted int) {
 	return bytes, socketBufferBytes
 }
 
-// admits decides whether a new connection must first prove its address, and notes whom it is from.
-func (l *Link) admits(prove func(net.Addr) bool) func(net.Addr) bool {
+// noting decides whether a new connection must first prove its address, and notes whom it is from.
+func (l *Link) noting(prove func(net.Addr) bool) func(net.Addr) bool {
 	return func(from net.Addr) bool {
 		l.heard.note(from)
 		return prove(from)

@@ -71,7 +71,7 @@ func TestProbe(t *testing.T) {
 			know(c)
 			own := issue(t, stranger, "spiffe://italia/region/lazio/node/lazio-7", time.Hour)
 			c.Certificate = always(own)
-			c.Roots = func() []*x509.Certificate { return append(w.ca.Roots(), stranger.Roots()...) }
+			c.Authorities = func() []*x509.Certificate { return append(w.ca.Authorities(), stranger.Authorities()...) }
 		})
 		if _, err := s.probe(t, "lazio-2", 1); err == nil || err.Code != wire.Forbidden {
 			t.Errorf("with a certificate that the peer refuses: got %v, want %s", err, wire.Forbidden)

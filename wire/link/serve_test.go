@@ -289,7 +289,7 @@ func TestCallsWaitForRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		l, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: w.ca.Roots, Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
+			Authorities: w.ca.Authorities, Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestRegisteringTwicePanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		l, err := New(Config{Federation: testFederation, PacketConn: nowhere{},
-			Roots: w.ca.Roots, Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
+			Authorities: w.ca.Authorities, Certificate: always(issue(t, w.ca, idGateway, time.Hour))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ type believed struct {
 func newBelieved(t *wire.Trust) *believed {
 	b := &believed{revoked: make(map[string]wire.Revocation, len(t.Revoked)),
 		bounded: make(map[wire.Fingerprint][]wire.RegionID, len(t.Bounds))}
-	for _, der := range t.Roots {
+	for _, der := range t.Authorities {
 		// A leader checked it before it was logged; a version of Go that reads certificates more
 		// strictly must not keep this process from the others.
 		if root, err := ParseAuthority(der); err == nil {
@@ -57,8 +57,8 @@ func newBelieved(t *wire.Trust) *believed {
 	return b
 }
 
-// refuses says that the certificate of id was revoked; nil: it was not.
-func (b *believed) refuses(id Identity, cert *x509.Certificate) *wire.Error {
+// revocationOf says that the certificate of id was revoked; nil: it was not.
+func (b *believed) revocationOf(id Identity, cert *x509.Certificate) *wire.Error {
 	if len(b.revoked) == 0 {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (l *Link) Trust(t *wire.Trust) {
 // authorities are those that peers' certificates must come from: the files', and the
 // federation's.
 func (l *Link) authorities() []*x509.Certificate {
-	return append(slices.Clone(l.cfg.Roots()), l.trust.now.Load().roots...)
+	return append(slices.Clone(l.cfg.Authorities()), l.trust.now.Load().roots...)
 }
 
 // checkPeer verifies a peer's certificate in a handshake, and says whose it is.
@@ -90,7 +90,7 @@ func (l *Link) checkPeer(chain []*x509.Certificate, usage x509.ExtKeyUsage) (
 	Identity, *wire.Error) {
 	id, err := l.checkBelieved(chain, l.authorities(), usage)
 	if err == nil {
-		err = l.trust.now.Load().refuses(id, chain[0])
+		err = l.trust.now.Load().revocationOf(id, chain[0])
 	}
 	return id, err
 }
@@ -160,14 +160,14 @@ func (l *Link) reviewOwn(roots []*x509.Certificate) (renewed bool) {
 	}
 	t.own, t.root = leaf, nil
 	if chain, err := chainOf(cert); err == nil {
-		for _, root := range rootsOf(chain, roots) { // the one that lasts longest counts
+		for _, root := range authoritiesOf(chain, roots) { // the one that lasts longest counts
 			if t.root == nil || root.NotAfter.After(t.root.NotAfter) {
 				t.root = root
 			}
 		}
 	}
 	var revoked string
-	if refusal := t.now.Load().refuses(l.self, leaf); refusal != nil {
+	if refusal := t.now.Load().revocationOf(l.self, leaf); refusal != nil {
 		revoked = refusal.Detail
 	}
 	if t.revoked != revoked && revoked != "" {
@@ -228,7 +228,7 @@ func (l *Link) cutOutbound(roots []*x509.Certificate, verify, renewed bool) {
 
 // cutRevoked closes the connection of a peer whose certificate is revoked.
 func (l *Link) cutRevoked(c *quic.Conn, id Identity, cert *x509.Certificate) bool {
-	refusal := l.trust.now.Load().refuses(id, cert)
+	refusal := l.trust.now.Load().revocationOf(id, cert)
 	if refusal == nil {
 		return false
 	}
@@ -302,8 +302,8 @@ func (l *Link) Identities() *wire.Identities {
 			a.Self = credential(l.self, chain, roots)
 		}
 	}
-	for _, root := range l.cfg.Roots() {
-		a.FileRoots = append(a.FileRoots, root.Raw)
+	for _, root := range l.cfg.Authorities() {
+		a.FileAuthorities = append(a.FileAuthorities, root.Raw)
 	}
 	seen := map[wire.Fingerprint]bool{}
 	for _, c := range l.inConns() {
@@ -323,14 +323,14 @@ func (l *Link) Identities() *wire.Identities {
 func credential(id Identity, chain, roots []*x509.Certificate) wire.Credential {
 	m := wire.Credential{Identity: id.String(), Fingerprint: wire.FingerprintOf(chain[0].Raw),
 		NotBefore: wire.TimeOf(chain[0].NotBefore), NotAfter: wire.TimeOf(chain[0].NotAfter)}
-	for _, root := range rootsOf(chain, roots) {
+	for _, root := range authoritiesOf(chain, roots) {
 		m.Authorities = append(m.Authorities, wire.FingerprintOf(root.Raw))
 	}
 	return m
 }
 
-// rootsOf are the authorities that a certificate comes from, each once.
-func rootsOf(chain, roots []*x509.Certificate) (from []*x509.Certificate) {
+// authoritiesOf are the authorities that a certificate comes from, each once.
+func authoritiesOf(chain, roots []*x509.Certificate) (from []*x509.Certificate) {
 	paths, err := chain[0].Verify(x509.VerifyOptions{Roots: certPool(roots),
 		Intermediates: certPool(chain[1:]), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {

@@ -49,7 +49,7 @@ func (c *changing) use(cert *tls.Certificate, roots ...*x509.Certificate) {
 
 func (c *changing) configure(cfg *Config) {
 	cfg.Certificate = func() (*tls.Certificate, error) { return c.cert.Load(), nil }
-	cfg.Roots = func() []*x509.Certificate { return *c.roots.Load() }
+	cfg.Authorities = func() []*x509.Certificate { return *c.roots.Load() }
 }
 
 func revoked(id string, before time.Time) *wire.Trust {
@@ -66,7 +66,7 @@ func TestRevokedPeerIsCut(t *testing.T) {
 		w := newWorld(t)
 		node := w.join(idLazio1, 1, nil)
 		mine := new(changing)
-		mine.use(issue(t, w.ca, idGateway, time.Hour), w.ca.Roots()...)
+		mine.use(issue(t, w.ca, idGateway, time.Hour), w.ca.Authorities()...)
 		gateway := w.join(idGateway, 2, mine.configure)
 		to := Peer{Addr: node.addr}
 		mustEcho(t, gateway, to)
@@ -106,7 +106,7 @@ func TestRevokedPeerIsCut(t *testing.T) {
 
 		// A certificate that was issued later is good.
 		time.Sleep(time.Second)
-		mine.use(issueFrom(t, w.ca, idGateway, time.Now()), w.ca.Roots()...)
+		mine.use(issueFrom(t, w.ca, idGateway, time.Now()), w.ca.Authorities()...)
 		time.Sleep(reviewPeriod)
 		mustEcho(t, gateway, to)
 		if reasons, degraded = gateway.Concerns(); len(reasons)+len(degraded) != 0 {
@@ -212,7 +212,7 @@ func TestAuthorityIsReplacedUnderLoad(t *testing.T) {
 		ids := []string{idLazio1, idLazio2, idSicilia1, idGateway}
 		files, members := make([]changing, len(ids)), make([]*member, len(ids))
 		for i, id := range ids {
-			files[i].use(issue(t, w.ca, id, 24*time.Hour), w.ca.Roots()...)
+			files[i].use(issue(t, w.ca, id, 24*time.Hour), w.ca.Authorities()...)
 			members[i] = w.join(id, byte(i+1), files[i].configure)
 		}
 		ctx, stop := context.WithCancel(t.Context())
@@ -242,7 +242,7 @@ func TestAuthorityIsReplacedUnderLoad(t *testing.T) {
 		trust := func(authorities ...*ca.CA) {
 			var m wire.Trust
 			for _, a := range authorities {
-				m.Roots = append(m.Roots, a.Roots()[0].Raw)
+				m.Authorities = append(m.Authorities, a.Authorities()[0].Raw)
 			}
 			for _, member := range members {
 				member.Trust(&m)
@@ -250,7 +250,7 @@ func TestAuthorityIsReplacedUnderLoad(t *testing.T) {
 			}
 		}
 		old := func() (n int) {
-			print := wire.FingerprintOf(w.ca.Roots()[0].Raw)
+			print := wire.FingerprintOf(w.ca.Authorities()[0].Raw)
 			for _, member := range members[:3] {
 				a := member.Identities()
 				for _, c := range append(a.Members, a.Self) {
@@ -267,7 +267,7 @@ func TestAuthorityIsReplacedUnderLoad(t *testing.T) {
 			t.Errorf("got %d certificates of the old authority in use, want all twelve", got)
 		}
 		for i, id := range ids { // certificates and files, one process after the other
-			files[i].use(issue(t, successor, id, 24*time.Hour), successor.Roots()...)
+			files[i].use(issue(t, successor, id, 24*time.Hour), successor.Authorities()...)
 			time.Sleep(time.Minute)
 		}
 		time.Sleep(2 * ageGrace)
@@ -301,12 +301,12 @@ func TestRemovedAuthorityEndsConnections(t *testing.T) {
 				}
 				files := make([]changing, 2)
 				for i, id := range []string{idLazio1, idGateway} {
-					files[i].use(issue(t, w.ca, id, 24*time.Hour), w.ca.Roots()...)
+					files[i].use(issue(t, w.ca, id, 24*time.Hour), w.ca.Authorities()...)
 				}
 				node := w.join(idLazio1, 1, files[0].configure)
 				gateway := w.join(idGateway, 2, files[1].configure)
 				mustEcho(t, gateway, Peer{Addr: node.addr})
-				files[at].roots.Store(new(other.Roots()))
+				files[at].roots.Store(new(other.Authorities()))
 				time.Sleep(reviewPeriod)
 				var wg sync.WaitGroup
 				if at == 0 { // the dialler uses its connection no more
@@ -332,9 +332,9 @@ func TestForgedIdentityIsRefused(t *testing.T) {
 		gateway := issue(t, w.ca, idGateway, time.Hour)
 		forged := forge(t, gateway, idOperator)
 		shown := new(changing)
-		shown.use(gateway, w.ca.Roots()...)
+		shown.use(gateway, w.ca.Authorities()...)
 		forger := w.join(idGateway, 2, shown.configure)
-		shown.use(forged, w.ca.Roots()...)
+		shown.use(forged, w.ca.Authorities()...)
 		refuses(t, forger, node, wire.Unavailable)
 		if _, err := checkOwn(forged, w.ca.Pool(), testFederation); err == nil {
 			t.Error("a certificate that a gateway issued is believed")
@@ -385,7 +385,7 @@ func TestReadAuthorities(t *testing.T) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
-	if _, err := ParseAuthority(make([]byte, wire.RootBytesMax+1)); err == nil {
+	if _, err := ParseAuthority(make([]byte, wire.AuthorityBytesMax+1)); err == nil {
 		t.Error("an authority of any size is read")
 	}
 }
@@ -416,7 +416,7 @@ func TestFilesAreOneUnit(t *testing.T) {
 			}
 			for _, a := range []*ca.CA{before, after} {
 				_, err := checkOwn(got, a.Pool(), testFederation)
-				if err == nil && c.Roots()[0].Equal(a.Roots()[0]) {
+				if err == nil && c.Authorities()[0].Equal(a.Authorities()[0]) {
 					return a
 				}
 			}

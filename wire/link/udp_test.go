@@ -36,7 +36,7 @@ func joinUDPWith(tb testing.TB, authority *ca.CA, id, addr string, setup func(*C
 	m := &member{addr: conn.LocalAddr().String(), reg: prometheus.NewRegistry()}
 	key := [32]byte{7}
 	cfg := Config{
-		Federation: testFederation, PacketConn: conn, Roots: authority.Roots,
+		Federation: testFederation, PacketConn: conn, Authorities: authority.Authorities,
 		Listen: id != idGateway, Registerer: m.reg, ResetKey: &key,
 		Certificate: always(issue(tb, authority, id, time.Hour)),
 	}
@@ -107,7 +107,7 @@ func TestSocketFailureEndsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Config{Federation: testFederation, PacketConn: conn, Roots: authority.Roots,
+	l, err := New(Config{Federation: testFederation, PacketConn: conn, Authorities: authority.Authorities,
 		Listen: true, Certificate: always(issue(t, authority, idLazio1, time.Hour))})
 	if err != nil {
 		t.Fatal(err)

@@ -118,12 +118,12 @@ func (w *world) joinWith(id string, host byte, setup func(*Config),
 	m := &member{addr: addr.String(), reg: prometheus.NewRegistry()}
 	key := [32]byte{host}
 	cfg := Config{
-		Federation: testFederation,
-		PacketConn: conn,
-		Roots:      w.ca.Roots,
-		Addr:       func(wire.NodeID) (string, bool) { return "", false },
-		Registerer: m.reg,
-		ResetKey:   &key,
+		Federation:  testFederation,
+		PacketConn:  conn,
+		Authorities: w.ca.Authorities,
+		Addr:        func(wire.NodeID) (string, bool) { return "", false },
+		Registerer:  m.reg,
+		ResetKey:    &key,
 	}
 	if setup != nil {
 		setup(&cfg)

@@ -177,7 +177,7 @@ that breaks off leaves nothing that looks like a copy; run it again.`,
 
 func planBackup(c *invocation, groups []string) (report, error) {
 	for _, g := range groups {
-		if err := c.op.MayCopy(c.ctx, g); err != nil {
+		if err := c.op.CheckCopy(c.ctx, g); err != nil {
 			return nil, fmt.Errorf("%s: %w", g, err)
 		}
 	}

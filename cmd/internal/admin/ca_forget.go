@@ -42,9 +42,9 @@ func forgetCA(dry bool, digits, caFile, certFile string) (*trustChange, error) {
 	}
 	all := &wire.Map{}
 	for _, root := range roots {
-		all.Trust.Roots = append(all.Trust.Roots, root.Raw)
+		all.Trust.Authorities = append(all.Trust.Authorities, root.Raw)
 	}
-	f, listed, err := findRoot(all, nil, digits)
+	f, listed, err := findAuthority(all, nil, digits)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", caFile, err)
 	}
@@ -55,14 +55,14 @@ func forgetCA(dry bool, digits, caFile, certFile string) (*trustChange, error) {
 	}
 	left := slices.DeleteFunc(roots,
 		func(root *x509.Certificate) bool { return wire.FingerprintOf(root.Raw) == f })
-	if err := verifies(certFile, left); err != nil {
+	if err := checkIssued(certFile, left); err != nil {
 		return nil, fmt.Errorf("%s would not be believed without it, renew it first: %w", certFile, err)
 	}
 	return done, write(dry, file{caFile, 0o644, authoritiesPEM(left)})
 }
 
-// verifies says why a certificate does not come from one of the authorities.
-func verifies(certFile string, roots []*x509.Certificate) error {
+// checkIssued says why a certificate does not come from one of the authorities.
+func checkIssued(certFile string, roots []*x509.Certificate) error {
 	text, err := ca.ReadFile(certFile)
 	if err != nil {
 		return err

@@ -383,7 +383,7 @@ func withAuthority(file string, authority *ca.CA) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
-	added := authority.Roots()[0]
+	added := authority.Authorities()[0]
 	if slices.ContainsFunc(roots, added.Equal) {
 		return nil, nil
 	}

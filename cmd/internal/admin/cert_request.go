@@ -145,9 +145,9 @@ func signRequest(authority *ca.CA, request []byte, id link.Identity, from time.T
 
 // installFlags say what takes whose place.
 type installFlags struct {
-	pair             ca.Pair
-	caFile           string
-	signed, withRoot string
+	pair                  ca.Pair
+	caFile                string
+	signed, withAuthority string
 }
 
 func newCertInstallCommand() *cobra.Command {
@@ -168,7 +168,7 @@ first.`,
 			s.need(&f.pair.Cert, "cert", "file of the certificate in use")
 			s.need(&f.pair.Key, "key", "file of its key")
 			s.need(&f.caFile, "ca", "file with the authorities that the process believes")
-			s.StringVar(&f.withRoot, "with-ca", "", "file with authorities to add to those in --ca")
+			s.StringVar(&f.withAuthority, "with-ca", "", "file with authorities to add to those in --ca")
 		},
 		do: func(c *invocation) (report, error) { return f.install(c.dry) },
 	}.build()
@@ -193,7 +193,7 @@ func (f *installFlags) install(dry bool) (*issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := verifies(f.signed, roots); err != nil {
+	if err := checkIssued(f.signed, roots); err != nil {
 		return nil, fmt.Errorf("%s would not be believed: %w; --with-ca adds an authority", f.signed, err)
 	}
 	if done.Done = !dry; dry {
@@ -213,10 +213,10 @@ func (f *installFlags) authorities() (roots []*x509.Certificate, added bool, err
 	if roots, err = link.ReadAuthorities(f.caFile); err != nil {
 		return nil, false, fmt.Errorf("--ca: %w", err)
 	}
-	if f.withRoot == "" {
+	if f.withAuthority == "" {
 		return roots, false, nil
 	}
-	more, err := link.ReadAuthorities(f.withRoot)
+	more, err := link.ReadAuthorities(f.withAuthority)
 	if err != nil {
 		return nil, false, fmt.Errorf("--with-ca: %w", err)
 	}

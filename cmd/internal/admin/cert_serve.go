@@ -52,7 +52,7 @@ map, not revoked, and of this region. --dry-run checks that all of this can be d
 		check: func(c *invocation) error { return f.prepare(c) },
 		bound: within(unbounded),
 		ask: func(c *invocation) (report, error) {
-			if err := f.mayServe(c); err != nil {
+			if err := f.checkServing(c); err != nil {
 				return nil, err
 			}
 			if c.dry {
@@ -102,9 +102,9 @@ func (f *serveFlags) serve(c *invocation) error {
 	return g.Wait()
 }
 
-// mayServe refuses what could only refuse later: an authority that nobody believes or that does not
-// speak for a region, a region that there is not, and a renewer without the right.
-func (f *serveFlags) mayServe(c *invocation) error {
+// checkServing refuses what could only refuse later: an authority that nobody believes or that does
+// not speak for a region, a region that there is not, and a renewer without the right.
+func (f *serveFlags) checkServing(c *invocation) error {
 	ctx, cancel := context.WithTimeout(c.ctx, adminWait)
 	defer cancel()
 	m, err := c.op.Map(ctx)
@@ -114,7 +114,7 @@ func (f *serveFlags) mayServe(c *invocation) error {
 	if _, err := f.believedWith(m, f.issuer); err != nil {
 		return err
 	}
-	print := wire.FingerprintOf(f.issuer.Roots()[0].Raw)
+	print := wire.FingerprintOf(f.issuer.Authorities()[0].Raw)
 	for _, name := range f.regions {
 		region := wire.RegionID(name)
 		if _, ok := m.RegionByID(region); !ok {
@@ -125,7 +125,7 @@ func (f *serveFlags) mayServe(c *invocation) error {
 				return fmt.Errorf("--ca-cert: this authority speaks for %v, not for %s", b.Regions, name)
 			}
 		}
-		err := c.op.MayRenew(ctx, region)
+		err := c.op.CheckRenewal(ctx, region)
 		if errors.Is(err, wire.Forbidden) || err != nil && c.dry { // a leader may yet be elected
 			return fmt.Errorf("--region %s: %w", name, err)
 		}

@@ -218,8 +218,8 @@ func TestCertRefusals(t *testing.T) {
 	}
 }
 
-func TestFindRoot(t *testing.T) {
-	m := &wire.Map{Trust: wire.Trust{Roots: [][]byte{[]byte("a"), []byte("b")}}}
+func TestFindAuthority(t *testing.T) {
+	m := &wire.Map{Trust: wire.Trust{Authorities: [][]byte{[]byte("a"), []byte("b")}}}
 	a := wire.FingerprintOf([]byte("a"))
 	for digits, want := range map[string]string{
 		a.String():                      "",
@@ -228,7 +228,7 @@ func TestFindRoot(t *testing.T) {
 		"zzzzzzzz":                      "is no fingerprint",
 		a.String() + "0":                "is no fingerprint",
 	} {
-		got, listed, err := findRoot(m, nil, digits)
+		got, listed, err := findAuthority(m, nil, digits)
 		if want == "" && (err != nil || !listed || got != a) {
 			t.Errorf("%s: got %s, %v, %v", digits, got, listed, err)
 		}
@@ -236,26 +236,26 @@ func TestFindRoot(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", digits, err, want)
 		}
 	}
-	if _, _, err := findRoot(m, nil, "00000000"); err == nil ||
+	if _, _, err := findAuthority(m, nil, "00000000"); err == nil ||
 		!strings.Contains(err.Error(), "nobody who answers believes") {
 		t.Errorf("got %v for one that nobody believes", err)
 	}
 	nobodys := wire.FingerprintOf([]byte("c"))
-	if got, listed, err := findRoot(m, nil, nobodys.String()); listed || err != nil || got != nobodys {
+	if got, listed, err := findAuthority(m, nil, nobodys.String()); listed || err != nil || got != nobodys {
 		t.Errorf("got %s, %v, %v for all the digits of one that nobody believes", got, listed, err)
 	}
-	files := operator.Witnesses{{Identities: &wire.Identities{FileRoots: [][]byte{[]byte("a"),
+	files := operator.Witnesses{{Identities: &wire.Identities{FileAuthorities: [][]byte{[]byte("a"),
 		[]byte("c")}}}}
-	if got, listed, err := findRoot(m, files, nobodys.String()[:8]); listed || err != nil ||
+	if got, listed, err := findAuthority(m, files, nobodys.String()[:8]); listed || err != nil ||
 		got != nobodys {
 		t.Errorf("got %s, %v, %v for one of a node's file", got, listed, err)
 	}
-	if got, listed, err := findRoot(m, files, a.String()[:8]); !listed || err != nil || got != a {
+	if got, listed, err := findAuthority(m, files, a.String()[:8]); !listed || err != nil || got != a {
 		t.Errorf("got %s, %v, %v for one of the list and of a file", got, listed, err)
 	}
 	one, two := alike()
-	m.Trust.Roots = append(m.Trust.Roots, one, two)
-	if _, _, err := findRoot(m, nil, wire.FingerprintOf(one).String()[:8]); err == nil ||
+	m.Trust.Authorities = append(m.Trust.Authorities, one, two)
+	if _, _, err := findAuthority(m, nil, wire.FingerprintOf(one).String()[:8]); err == nil ||
 		!strings.Contains(err.Error(), "several") {
 		t.Errorf("got %v where two have these digits", err)
 	}

@@ -184,7 +184,7 @@ func (c *contexts) get(name string) (*namedContext, error) {
 }
 
 // Contexts is what contexts say of a command's flags.
-func Contexts(cmd *cobra.Command) cli.Context { return &contextSource{cmd: cmd} }
+func Contexts(cmd *cobra.Command) cli.ContextSource { return &contextSource{cmd: cmd} }
 
 // contextSource gives a command's operator flags what a context says of them.
 type contextSource struct {

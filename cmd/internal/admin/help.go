@@ -20,7 +20,7 @@ var explanations = map[string]explanation{
 		"admin region remove umbria"},
 	"admin region recovery-key": {"",
 		"admin region recovery-key --region lazio --out lazio-recovery.key"},
-	"admin restore forgo": {"", "admin restore forgo --region lazio"},
+	"admin restore waive": {"", "admin restore waive --region lazio"},
 	"admin restore fence": {"", "admin restore fence --region lazio --incarnation 1"},
 	"admin whoami": {"Show who the certificate says you are, and what it lets you do where.",
 		"admin whoami"},

@@ -52,7 +52,7 @@ func (f *signerFlags) believedWith(m *wire.Map, authority *ca.CA) (string, error
 	if err != nil {
 		return "", fmt.Errorf("authorities: %w", err)
 	}
-	for _, der := range m.Trust.Roots {
+	for _, der := range m.Trust.Authorities {
 		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	return string(b), believed(authority, string(b))
@@ -61,7 +61,7 @@ func (f *signerFlags) believedWith(m *wire.Map, authority *ca.CA) (string, error
 // believed refuses an authority that is none of those, PEM: whoever had a certificate from it would
 // be refused by everybody.
 func believed(authority *ca.CA, authorities string) error {
-	own := authority.Roots()[0]
+	own := authority.Authorities()[0]
 	for block, rest := pem.Decode([]byte(authorities)); block != nil; block, rest = pem.Decode(rest) {
 		if bytes.Equal(block.Bytes, own.Raw) {
 			return nil
@@ -338,7 +338,7 @@ func (f *tokenFlags) replace(c *invocation, old, id wire.NodeID) (r joined, err 
 	}
 	was, there := m.Node(old)
 	n, came := m.Node(id)
-	if err := f.mayReplace(c, old, id, there && came); err != nil {
+	if err := f.checkReplaced(c, old, id, there && came); err != nil {
 		return r, err
 	}
 	if !there && came { // done already
@@ -372,10 +372,10 @@ func (f *tokenFlags) replace(c *invocation, old, id wire.NodeID) (r joined, err 
 	return r, awaitLeft(c, old)
 }
 
-// mayReplace refuses before anything is made what would be refused in the end. Who is on the map
+// checkReplaced refuses before anything is made what would be refused in the end. Who is on the map
 // already is the node that this command has let in, before it was interrupted, when the token of
 // --out is that node's; any other one has a place of its own.
-func (f *tokenFlags) mayReplace(c *invocation, old, id wire.NodeID, both bool) error {
+func (f *tokenFlags) checkReplaced(c *invocation, old, id wire.NodeID, both bool) error {
 	change := &wire.MemberChange{RemoveNode: &wire.NodeRemoval{ID: old}, Successor: id, DryRun: true}
 	if err := change.Validate(); err != nil {
 		return err

@@ -78,7 +78,7 @@ compared between regions and directory, which it does by itself ("restore status
 			}
 			return f.restore(c, r, at)
 		},
-		below: []*cobra.Command{newRestoreFenceCommand(), newRestoreForgoCommand(),
+		below: []*cobra.Command{newRestoreFenceCommand(), newRestoreWaiveCommand(),
 			newRestoreStatusCommand(), newRestoreMovedCommand()},
 	}.build()
 }
@@ -153,13 +153,13 @@ func (f *restoreFlags) restore(c *invocation, r *backup.Repository, at time.Time
 	return told, err
 }
 
-// forgone is what `restore forgo` says.
-type forgone struct {
+// waived is what `restore waive` says.
+type waived struct {
 	Done   bool   `json:"done"`
 	Region string `json:"region"`
 }
 
-func (f forgone) text(p *page) {
+func (f waived) text(p *page) {
 	p.printf("the federation %s on without the report of %s\n", either(f.Done, "goes", "would go"),
 		f.Region)
 }
@@ -198,13 +198,13 @@ func (f *restoreFlags) writeFounding(m *wire.Map) error {
 	return os.WriteFile(f.founding, founding.Of(m).JSON(), 0o600)
 }
 
-func newRestoreForgoCommand() *cobra.Command {
+func newRestoreWaiveCommand() *cobra.Command {
 	var (
 		region  string
 		healthy bool
 	)
 	return command{
-		use:   "forgo --region R",
+		use:   "waive --region R",
 		short: "Let a restored federation go on without the report of a region that is lost, too",
 		long: `A restored federation takes no claim and no move before every region has reported what it
 owns. A region that will not come back, or not soon, can be left out: codes that it had got since
@@ -219,8 +219,8 @@ higher epoch wins.`,
 			if _, _, err := c.onMap("region", region); err != nil {
 				return nil, err
 			}
-			return forgone{!c.dry, region}, c.op.ForgoReport(c.ctx,
-				&wire.ForgoReport{Region: wire.RegionID(region), Healthy: healthy})
+			return waived{!c.dry, region}, c.op.WaiveReport(c.ctx,
+				&wire.WaiveReport{Region: wire.RegionID(region), Healthy: healthy})
 		},
 	}.build()
 }

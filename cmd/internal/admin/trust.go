@@ -68,7 +68,7 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 			return
 		}
 		a := authority{Fingerprint: f.String(), Subject: "cannot be read", Federation: federation,
-			InFilesOf: ws.InFiles(f), NeededBy: ws.Needs(f)}
+			InFilesOf: ws.InFiles(f), NeededBy: ws.NeededBy(f)}
 		for _, b := range m.Trust.Bounds {
 			if b.Root == f {
 				a.Regions = b.Regions
@@ -79,12 +79,12 @@ func reportCA(m *wire.Map, ws operator.Witnesses) caReport {
 		}
 		r.Authorities = append(r.Authorities, a)
 	}
-	for _, der := range m.Trust.Roots {
+	for _, der := range m.Trust.Authorities {
 		add(der, true)
 	}
 	for _, w := range ws {
 		if w.Identities != nil {
-			for _, der := range w.Identities.FileRoots {
+			for _, der := range w.Identities.FileAuthorities {
 				add(der, false)
 			}
 		}
@@ -198,7 +198,7 @@ again changes that.`,
 			return &done, operator.Each(roots, func(root *x509.Certificate) error {
 				done.Subjects = append(done.Subjects,
 					wire.FingerprintOf(root.Raw).String()+" "+root.Subject.String())
-				if err := c.op.AddRoot(c.ctx, root.Raw, regionIDs(regions)...); err != nil {
+				if err := c.op.AddAuthority(c.ctx, root.Raw, regionIDs(regions)...); err != nil {
 					return fmt.Errorf("%s: %w", root.Subject, err)
 				}
 				return nil
@@ -235,15 +235,15 @@ succeeds, no node believes it. The files of gateways and operators cannot be see
 			if err != nil {
 				return nil, err
 			}
-			f, listed, err := findRoot(m, ws, c.args[0])
+			f, listed, err := findAuthority(m, ws, c.args[0])
 			if err != nil {
 				return nil, err
 			}
-			if err := mayRemove(m, ws, f, silent); err != nil {
+			if err := checkRemoval(m, ws, f, silent); err != nil {
 				return nil, err
 			}
 			if listed {
-				err = c.op.RemoveRoot(c.ctx, f)
+				err = c.op.RemoveAuthority(c.ctx, f)
 			}
 			return trustChange{Action: "believe no more", Subjects: []string{f.String()},
 				Done: !c.dry}, err
@@ -251,14 +251,14 @@ succeeds, no node believes it. The files of gateways and operators cannot be see
 	}.build()
 }
 
-// mayRemove says why an authority is believed after its removal, or must be. That is so as long as
-// a process names it in a file of its own, whether it is on the federation's list or not.
-func mayRemove(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSilent bool) error {
-	if len(m.Trust.Roots) == 1 && wire.FingerprintOf(m.Trust.Roots[0]) == f {
+// checkRemoval says why an authority is believed after its removal, or must be. That is so as long
+// as a process names it in a file of its own, whether it is on the federation's list or not.
+func checkRemoval(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSilent bool) error {
+	if len(m.Trust.Authorities) == 1 && wire.FingerprintOf(m.Trust.Authorities[0]) == f {
 		return errors.New("it is the last authority on the federation's list: add its successor " +
 			"first")
 	}
-	if who := ws.Needs(f); len(who) > 0 {
+	if who := ws.NeededBy(f); len(who) > 0 {
 		return fmt.Errorf("the certificates of %d running members come from it: renew them first: %s",
 			len(who), join(who, ", "))
 	}
@@ -274,11 +274,11 @@ func mayRemove(m *wire.Map, ws operator.Witnesses, f wire.Fingerprint, ignoreSil
 	return nil
 }
 
-// findRoot finds an authority by the first digits of its fingerprint, on the federation's list or
-// in the files of a node. One that nobody believes is found by all its digits only, since fewer may
-// be mistyped.
-func findRoot(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerprint, listed bool,
-	err error) {
+// findAuthority finds an authority by the first digits of its fingerprint, on the federation's list
+// or in the files of a node. One that nobody believes is found by all its digits only, since fewer
+// may be mistyped.
+func findAuthority(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerprint,
+	listed bool, err error) {
 	digits = strings.ToLower(digits)
 	if len(digits) < fingerprintMin || len(digits) > len(f.String()) ||
 		strings.Trim(digits, "0123456789abcdef") != "" {
@@ -286,7 +286,7 @@ func findRoot(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerp
 			fingerprintMin, len(f.String()))
 	}
 	found := false
-	for i, der := range slices.Concat(m.Trust.Roots, ws.FileRoots()) {
+	for i, der := range slices.Concat(m.Trust.Authorities, ws.FileAuthorities()) {
 		print := wire.FingerprintOf(der)
 		if !strings.HasPrefix(print.String(), digits) || found && print == f {
 			continue
@@ -294,7 +294,7 @@ func findRoot(m *wire.Map, ws operator.Witnesses, digits string) (f wire.Fingerp
 		if found {
 			return f, false, fmt.Errorf("several authorities begin with %s: give more digits", digits)
 		}
-		f, found, listed = print, true, i < len(m.Trust.Roots)
+		f, found, listed = print, true, i < len(m.Trust.Authorities)
 	}
 	if whole, err := wire.ParseFingerprint(digits); !found && err == nil {
 		return whole, false, nil

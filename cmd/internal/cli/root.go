@@ -85,7 +85,7 @@ func CheckCommand(root *cobra.Command, args []string) error {
 // NewRoot completes a program's root command, which has a name and its help, with what every
 // program has: the settings of flags, and the commands version, man and the topic settings.
 // Contexts says what a context gives a command's flags; nil: the program has no contexts.
-func NewRoot(root *cobra.Command, contexts func(*cobra.Command) Context) *cobra.Command {
+func NewRoot(root *cobra.Command, contexts func(*cobra.Command) ContextSource) *cobra.Command {
 	root.Version = Version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

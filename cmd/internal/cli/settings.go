@@ -78,8 +78,8 @@ type Value struct {
 // Source gives the values of a command's flags.
 type Source func(f *pflag.Flag) (Value, bool)
 
-// Context is what a program remembers of where a command's flags usually lead.
-type Context interface {
+// ContextSource is what a program remembers of where a command's flags usually lead.
+type ContextSource interface {
 	// Named is the context that a flag names, once it does, and once only; nil: none is named.
 	Named() (Source, error)
 	// Current is what is meant when none is named; nil: nothing.
@@ -98,7 +98,7 @@ type resolver struct {
 }
 
 // resolveSettings is run before every command, after its command line was parsed.
-func resolveSettings(cmd *cobra.Command, contexts func(*cobra.Command) Context) error {
+func resolveSettings(cmd *cobra.Command, contexts func(*cobra.Command) ContextSource) error {
 	r := &resolver{cmd: cmd, given: map[string]bool{}}
 	environment, err := fromEnvironment(cmd)
 	if err != nil {
@@ -108,7 +108,7 @@ func resolveSettings(cmd *cobra.Command, contexts func(*cobra.Command) Context) 
 	if err != nil {
 		return err
 	}
-	context := Context(noContext{})
+	context := ContextSource(noContext{})
 	if contexts != nil {
 		context = contexts(cmd)
 	}

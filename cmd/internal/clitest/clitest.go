@@ -14,7 +14,7 @@ import (
 )
 
 // Execute runs one command by itself, below a root with the given contexts, and returns its output.
-func Execute(t *testing.T, contexts func(*cobra.Command) cli.Context, cmd *cobra.Command,
+func Execute(t *testing.T, contexts func(*cobra.Command) cli.ContextSource, cmd *cobra.Command,
 	stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer

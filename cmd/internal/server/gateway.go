@@ -122,7 +122,7 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	defer conn.Close()
 	cfg.Link = link.Config{Federation: certs.Identity.Federation, PacketConn: conn,
-		Certificate: certs.Certificate, Roots: certs.Roots, Problem: certs.Problem}
+		Certificate: certs.Certificate, Authorities: certs.Authorities, Problem: certs.Problem}
 	cfg.Renew = f.pki.renewed(f.renew)
 	cfg.Logger = logger.With("gateway", certs.Identity.Name)
 	if cfg.HTTP, err = net.Listen("tcp", f.http); err != nil {
