@@ -25,6 +25,8 @@ type edge struct {
 	log         *slog.Logger
 	stats       *stats
 	codings     codings
+	// page answers a browser that a problem would tell nothing, and reports whether it did.
+	page func(http.ResponseWriter, *http.Request, problem.Problem) bool
 
 	requests    atomic.Int64
 	connections atomic.Int64
@@ -41,7 +43,8 @@ func newEdge(mux *http.ServeMux, requestsMax int, log *slog.Logger,
 // ServeHTTP is http.Handler's.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}, codings: e.codings}
+	a := &answer{ResponseWriter: w, request: r, id: [1]string{newRequestID()}, codings: e.codings,
+		edge: e}
 	a.watch(r)
 	r = a.request
 	a.setHeaders(w.Header())
@@ -56,7 +59,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	defer e.requests.Add(-1)
 	if e.requests.Add(1) > e.requestsMax {
-		problem.Write(a, busy(r))
+		e.refuse(a, r, busy(r))
 		return
 	}
 	if crossOrigin(a, r) {
@@ -144,7 +147,14 @@ func (e *edge) failed(a *answer, v any) {
 		a.status = statusAborted
 		panic(http.ErrAbortHandler)
 	}
-	problem.Write(a, problem.Unexpected)
+	e.refuse(a, a.request, problem.Unexpected)
+}
+
+// refuse answers with a problem: as a page, for a browser.
+func (e *edge) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) {
+	if e.page == nil || !e.page(w, r, p) {
+		problem.Write(w, p)
+	}
 }
 
 // statusAborted stands in metrics for an answer that was cut off.
@@ -175,6 +185,7 @@ func routeOf(r *http.Request) string {
 type answer struct {
 	http.ResponseWriter
 	request  *http.Request
+	edge     *edge
 	id       [1]string // the request's; an array, to be the header's value without another slice
 	status   int
 	replaced bool
@@ -201,7 +212,7 @@ func (a *answer) WriteHeader(status int) {
 		if p, ok := muxProblem(status); ok {
 			a.replaced = true
 			a.Header().Del("Content-Length")
-			problem.Write(replacement{a}, p)
+			a.edge.refuse(replacement{a}, a.request, p)
 			return
 		}
 	}
@@ -231,7 +242,12 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // replacement writes the problem that replaces the mux's text.
 type replacement struct{ *answer }
 
-func (r replacement) Write(b []byte) (int, error) { return r.ResponseWriter.Write(b) }
+func (r replacement) Write(b []byte) (int, error) {
+	if r.compressor != nil {
+		return r.compressor.Write(b)
+	}
+	return r.ResponseWriter.Write(b)
+}
 
 func muxProblem(status int) (problem.Problem, bool) {
 	switch status {

@@ -10,6 +10,7 @@ import (
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/gateway/web"
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/internal/room"
@@ -29,6 +30,7 @@ type Gateway struct {
 	holder *renewal.Holder // of the gateway's certificate; nil: others renew it
 	// institutions is told to drain: its bulk requests do not end by themselves.
 	institutions *institution.API
+	pages        *web.Web
 	descriptors  *room.Room // file descriptors of the process
 
 	draining atomic.Bool
@@ -82,6 +84,7 @@ func build(cfg Config) (*Gateway, error) {
 	if g.edge, err = newEdge(mux, cfg.Limits.Requests, cfg.Logger, cfg.Registry); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.edge.page = g.pages.Failed
 	return g, nil
 }
 
@@ -116,6 +119,12 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	citizens.Register(mux)
+	g.pages, err = web.New(web.Config{Relay: g.router, Citizens: citizens,
+		TestLogin: g.cfg.TestLogin != nil, Contact: g.cfg.Contact, Logger: g.cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	g.pages.Register(mux)
 	own.Register(mux, statuses(g.Ready))
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }

@@ -144,7 +144,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		status       int
 		kind         string
 	}{
-		{"GET", "/", 404, "unknown-path"},
+		{"GET", "/nothing", 404, "unknown-path"},
 		{"GET", "/api/v1/nothing", 404, "unknown-path"},
 		{"DELETE", "/api/v1/messages", 405, "method-not-allowed"},
 		{"PUT", "/openapi/citizens.yaml", 405, "method-not-allowed"},
@@ -169,6 +169,28 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		if allow := resp.Header.Get("Allow"); c.status == 405 && allow == "" {
 			t.Errorf("%s %s: no Allow header", c.method, c.path)
 		}
+	}
+}
+
+// TestPages: a browser gets a page, also of what is not served, and a client of an API never does.
+func TestPages(t *testing.T) {
+	_, s := running(t)
+	const accept = "text/html,application/xhtml+xml,*/*;q=0.8"
+	for path, status := range map[string]int{"/": 200, "/help": 200, "/nothing": 404,
+		"/api/v1/nothing": 404} {
+		for _, coding := range []string{"", "gzip"} {
+			resp, body := s.do(t, "GET", path, "", "Accept", accept, "Accept-Encoding", coding)
+			if resp.StatusCode != status ||
+				resp.Header.Get("Content-Type") != "text/html; charset=utf-8" ||
+				resp.Header.Get("Content-Encoding") != coding ||
+				coding == "" && !strings.HasSuffix(body, "</html>\n") {
+				t.Errorf("%s with %q: %d %v", path, coding, resp.StatusCode, resp.Header)
+			}
+		}
+	}
+	resp, _ := s.do(t, "GET", "/nothing", "", "Accept", "*/*")
+	if resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("a client gets %v", resp.Header)
 	}
 }
 

@@ -31,4 +31,5 @@
 //	preference.go   service preferences
 //	move.go         the home region
 //	inbox.go        the list, message.go one message, sender.go the senders' names
+//	forpages.go     what the pages of package web have from here
 package citizen

@@ -1,0 +1,108 @@
+package web
+
+import (
+	"net/url"
+
+	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/wire"
+)
+
+// inboxPage is a page of the list.
+type inboxPage struct {
+	*page
+	Archived bool
+	Items    []inboxItem
+	First    bool   // the newest messages are on this page
+	Newest   string // addresses
+	Older    string // "": none
+}
+
+// inboxItem is a message of the list.
+type inboxItem struct {
+	wire.InboxItem
+	sender
+	Path string
+}
+
+// sender is who a message is from, as it is shown.
+type sender struct {
+	Service      wire.ServiceID
+	Name         string // of the service
+	Organization string
+}
+
+func (c *call) senderOf(id wire.ServiceID, s citizen.Sender) sender {
+	if !s.Known {
+		return sender{id, c.lang.text("sender.service.unknown"), c.lang.text("sender.unknown")}
+	}
+	return sender{id, plain(s.Service), plain(s.Organization)}
+}
+
+// place is where somebody is in the list: which part of it, and from which message on. It goes
+// along with the links, so that who comes back from a message is where they were.
+type place struct {
+	archived bool
+	before   wire.MessageID // zero: the newest
+}
+
+func placeOf(q url.Values) place {
+	p := place{archived: q.Get("view") == "archived"}
+	if id, err := wire.ParseMessageID(q.Get("before")); err == nil {
+		p.before = id
+	}
+	return p
+}
+
+// query is the place as the query of an address.
+func (p place) query() string {
+	q := url.Values{}
+	if p.archived {
+		q.Set("view", "archived")
+	}
+	if !p.before.IsZero() {
+		q.Set("before", p.before.String())
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+// inbox lists the messages, newest first.
+func (c *call) inbox() error {
+	q := c.R.URL.Query()
+	at := placeOf(q)
+	var got wire.InboxPage
+	req := &wire.ListInbox{Token: c.token, Size: pageSize, Before: at.before, Archived: at.archived}
+	if err := c.ask(wire.MethodListInbox, req, &got); err != nil {
+		return err
+	}
+	title := "inbox.title"
+	if at.archived {
+		title = "inbox.archive.title"
+	}
+	p := inboxPage{page: c.page(title), Archived: at.archived, First: at.before.IsZero(),
+		Newest: pathInbox + place{archived: at.archived}.query()}
+	senders := c.web.cfg.Citizens.Senders(c.R.Context(), got.Items)
+	for i := range got.Items {
+		item := &got.Items[i]
+		item.Subject = plain(item.Subject)
+		p.Items = append(p.Items, inboxItem{*item, c.senderOf(item.Service, senders[item.Service]),
+			pathInbox + "/" + item.ID.String() + at.query()})
+	}
+	if next := got.Next(); !next.IsZero() {
+		p.Older = pathInbox + place{at.archived, next}.query()
+	}
+	switch {
+	case q.Has("welcome"):
+		p.Notice = c.lang.text("inbox.welcome")
+	case q.Get("done") == "archived":
+		p.Notice = c.lang.text("inbox.archived")
+	case q.Get("done") == "unarchived":
+		p.Notice = c.lang.text("inbox.unarchived")
+	}
+	return c.show("inbox", p)
+}
+
+// At is when the message was made.
+func (i *inboxItem) At() wire.Time { return i.ID.Time() }

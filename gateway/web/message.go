@@ -1,0 +1,120 @@
+package web
+
+import (
+	"html/template"
+	"strings"
+
+	"github.com/staffetta/staffetta/wire"
+)
+
+// messagePage is one message.
+type messagePage struct {
+	*page
+	Item    wire.InboxItem
+	Subject string
+	Sender  sender
+	Body    template.HTML
+	Buttons []button
+	Due     wire.Time // 0: none
+	Payment *wire.Payment
+	List    string // where the list goes on
+	Query   string // the place in it
+	Text    string // the language of subject and body
+}
+
+// bodyLang is the language of what institutions write: no field says it, and Italian it is.
+const bodyLang = "it"
+
+func (c *call) messageID() (wire.MessageID, error) {
+	id, err := wire.ParseMessageID(c.R.PathValue("id"))
+	if err != nil {
+		return id, errAbsent
+	}
+	return id, nil
+}
+
+func (c *call) getMessage() (*wire.InboxMessage, error) {
+	id, err := c.messageID()
+	if err != nil {
+		return nil, err
+	}
+	got := new(wire.InboxMessage)
+	return got, c.ask(wire.MethodGetInbox, &wire.GetInbox{Token: c.token, ID: id}, got)
+}
+
+// message shows a message, and marks it as read.
+func (c *call) message() error {
+	got, err := c.getMessage()
+	if err != nil {
+		return err
+	}
+	c.markRead(&got.Item)
+	at := placeOf(c.R.URL.Query())
+	p := messagePage{page: c.page("message.title"), Item: got.Item, Text: bodyLang,
+		List: pathInbox + at.query(), Query: at.query()}
+	p.Subject = plain(got.Content.Subject)
+	senders := c.web.cfg.Citizens.Senders(c.R.Context(), []wire.InboxItem{got.Item})
+	p.Sender = c.senderOf(got.Item.Service, senders[got.Item.Service])
+	markdown, buttons := cutButtons(got.Content.Markdown, c.lang.Code)
+	p.Body, p.Buttons = renderMarkdown(markdown), buttons
+	if got.Content.DueDate != nil {
+		p.Due = got.Content.DueDate.At
+	}
+	p.Payment = got.Content.Payment
+	return c.show("message", p)
+}
+
+// markRead marks a message that somebody opened. It happens with the GET: a page that works without
+// JavaScript has no other moment, and what a script marks is lost when a page is closed fast. A
+// browser that only looks ahead says so, and so do pages in frames and images; they mark nothing.
+// What cannot be marked now is shown all the same, and stays unread.
+func (c *call) markRead(item *wire.InboxItem) {
+	if item.Read || !isOpened(c.R.Header) {
+		return
+	}
+	var got wire.MessageStatus
+	req := &wire.SetMessageStatus{Token: c.token, ID: item.ID, Read: true}
+	if c.ask(wire.MethodSetMessageStatus, req, &got) == nil {
+		item.Read = true
+	}
+}
+
+// isOpened reports whether a person opened the page, by what browsers say of a request; those that
+// say nothing are believed.
+func isOpened(h map[string][]string) bool {
+	first := func(name string) string {
+		return strings.ToLower(strings.Join(h[name], ","))
+	}
+	if strings.Contains(first("Sec-Purpose"), "prefetch") ||
+		strings.Contains(first("Purpose"), "prefetch") || strings.Contains(first("X-Moz"), "prefetch") {
+		return false
+	}
+	dest := first("Sec-Fetch-Dest")
+	return dest == "" || dest == "document"
+}
+
+// archive takes a message into the archive or out of it.
+func (c *call) archive() error {
+	id, err := c.messageID()
+	if err != nil {
+		return err
+	}
+	form, err := c.form()
+	if err != nil {
+		return err
+	}
+	archived, done := wire.Yes, "archived"
+	if form.Get("archived") == "no" {
+		archived, done = wire.No, "unarchived"
+	}
+	var got wire.MessageStatus
+	req := &wire.SetMessageStatus{Token: c.token, ID: id, Archived: archived}
+	if err := c.ask(wire.MethodSetMessageStatus, req, &got); err != nil {
+		return err
+	}
+	query := placeOf(c.R.URL.Query()).query()
+	if query == "" {
+		return redirect(pathInbox + "?done=" + done)
+	}
+	return redirect(pathInbox + query + "&done=" + done)
+}

@@ -1,0 +1,63 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/staffetta/staffetta/gateway/operation"
+)
+
+// The paths of the pages.
+const (
+	pathWelcome    = "/"
+	pathSignIn     = "/sign-in"
+	pathSignOut    = "/sign-out"
+	pathLanguage   = "/language"
+	pathTerms      = "/terms"
+	pathInbox      = "/inbox"
+	pathMessage    = "/inbox/{id}"
+	pathArchive    = "/inbox/{id}/archive"
+	pathCalendar   = "/inbox/{id}/due.ics"
+	pathHelp       = "/help"
+	pathPrivacy    = "/privacy"
+	pathAccessible = "/accessibility"
+)
+
+type row = operation.Row[*call]
+
+// formBody is the body of every form of ours. Its type is not insisted on: what is no form has no
+// fields, and a request that a page of another origin may send is refused before.
+var formBody = operation.Body{Type: "application/x-www-form-urlencoded", Max: formBytesMax}
+
+// rows are the pages and what is posted. No document of an API has them.
+func rows() []row { return table }
+
+var table []row
+
+// The table is set here since its functions look into it.
+func init() {
+	table = []row{
+		get(pathWelcome+"{$}", operation.Anyone, (*call).welcome),
+		get(pathHelp, operation.Anyone, static("help")),
+		get(pathPrivacy, operation.Anyone, static("privacy")),
+		get(pathAccessible, operation.Anyone, static("accessibility")),
+		post(pathLanguage, operation.Anyone, (*call).setLanguage),
+		post(pathSignIn, operation.Anyone, (*call).signIn),
+		post(pathSignOut, operation.Session, (*call).signOut),
+		get(pathTerms, operation.Session, (*call).terms),
+		post(pathTerms, operation.Session, (*call).acceptTerms),
+		get(pathInbox, operation.Session, (*call).inbox),
+		get(pathMessage, operation.Session, (*call).message),
+		post(pathArchive, operation.Session, (*call).archive),
+		get(pathCalendar, operation.Session, (*call).dueDate),
+	}
+}
+
+func get(path string, by operation.By, serve func(*call) error) row {
+	return row{Serve: serve, Operation: operation.Operation{Method: http.MethodGet, Path: path,
+		By: by, Answers: []int{http.StatusOK}, Type: "text/html"}}
+}
+
+func post(path string, by operation.By, serve func(*call) error) row {
+	return row{Serve: serve, Operation: operation.Operation{Method: http.MethodPost, Path: path,
+		By: by, Body: formBody, Answers: []int{http.StatusSeeOther}}}
+}
