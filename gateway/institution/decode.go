@@ -16,6 +16,7 @@ type rule = strictjson.Rule
 // decoder reads the API's bodies from body, one after the other, into its message.
 type decoder struct {
 	strictjson.Reader
+	scanner strictjson.Scanner
 	body    []byte
 	line    bool // body is a line of a bulk request
 	message newMessage
@@ -28,6 +29,7 @@ func newDecoder() *decoder { return &decoder{Reader: strictjson.NewReader()} }
 // reset forgets the message. Whatever was decoded keeps no reference to the decoder.
 func (d *decoder) reset() {
 	d.Reset()
+	d.scanner.Reset()
 	d.message = newMessage{}
 	if cap(d.body) > keptBytesMax {
 		d.body = nil

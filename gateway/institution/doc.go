@@ -55,6 +55,7 @@
 //	bulkstats.go   streams under way, their bounds and metrics
 //	decode.go      bodies, and what is said of one that is none
 //	message.go     NewMessage, field for field
+//	scan.go        the same, the short way, for the message that nearly all send
 //	rules.go       the values that fields may have
 //	unserved.go    what is accepted and cannot be served yet
 //	verdict.go     how a verdict is told

@@ -38,10 +38,18 @@ func (m *newMessage) sizeHint() int {
 
 // decodeMessage reads a NewMessage from the decoder's body. Errors are problems.
 func (d *decoder) decodeMessage(m *newMessage) error {
+	if d.scanMessage(m) {
+		return nil
+	}
+	return d.readMessage(m)
+}
+
+// readMessage is decodeMessage for any body.
+func (d *decoder) readMessage(m *newMessage) error {
+	*m = newMessage{timeToLive: timeToLiveDefault}
 	if err := d.begin(); err != nil {
 		return err
 	}
-	*m = newMessage{timeToLive: timeToLiveDefault}
 	if d.Enter("root", "NewMessage") {
 		d.messageMembers(m)
 		d.Leave()

@@ -78,6 +78,9 @@ func (r *Reader) Begin(text []byte) error {
 
 // Reset forgets the text. Whatever was read keeps no reference to the Reader.
 func (r *Reader) Reset() {
+	if r.text == nil {
+		return // nothing was begun
+	}
 	r.in = bytes.Buffer{}
 	r.json.Reset(&r.in) // lets go of the text
 	r.text, r.Name = nil, nil
