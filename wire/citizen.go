@@ -292,6 +292,15 @@ type ListInbox struct {
 	Before   MessageID // only ids strictly below, when not zero (maximum_id)
 	After    MessageID // only ids strictly above, when not zero (minimum_id)
 	Archived bool      // only archived messages, else only those that are not
+	// Arrived asks for what arrived behind a position, when not zero: the first that did, and After
+	// does not count. With Before, which is for those that were there, it does not.
+	Arrived Arrival
+	Unread  bool // only messages that are not read
+}
+
+// Shows reports whether a list has a message of this status.
+func (l *ListInbox) Shows(s MessageStatus) bool {
+	return s.Archived == l.Archived && !(l.Unread && s.Read)
 }
 
 // Fields declares the message.
@@ -301,6 +310,8 @@ func (l *ListInbox) Fields(c *codec.Codec) {
 	codec.Fixed(c, 3, l.Before[:])
 	codec.Fixed(c, 4, l.After[:])
 	codec.Bool(c, 5, &l.Archived)
+	codec.Nested(c, 6, &l.Arrived)
+	codec.Bool(c, 7, &l.Unread)
 }
 
 // InboxPage answers ListInbox.
@@ -311,6 +322,9 @@ type InboxPage struct {
 	// Before is where those begin, as in ListInbox, when it is not at the last item: a page passes a
 	// bounded number of messages that it does not show.
 	Before MessageID
+	// Arrived is the position to look behind for what arrives after this page; zero in a region that
+	// gives none, and on a page of older messages.
+	Arrived Arrival
 }
 
 // Fields declares the message.
@@ -319,6 +333,7 @@ func (p *InboxPage) Fields(c *codec.Codec) {
 	codec.Repeated(c, 2, &p.Items)
 	codec.Bool(c, 3, &p.More)
 	codec.Fixed(c, 4, p.Before[:])
+	codec.Nested(c, 5, &p.Arrived)
 }
 
 // Next is the bound below which the next page begins; zero when there is none.

@@ -64,7 +64,8 @@ func messages() []codec.Message {
 		new(SetRecoveryKey), new(CopyKey), new(SealedKey),
 		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal),
 		new(SetMessageStatus), new(MessageStatus),
-		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions)}
+		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions),
+		new(Arrival)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed
@@ -72,7 +73,8 @@ func messages() []codec.Message {
 // at the end of the list, for the same reason.
 var late = map[string]uint64{"InboxPage.Before": 1,
 	"Session.ID": 2, "Session.Level": 3, "Session.Device": 4, "Session.Provider": 5, "Session.Ref": 6,
-	"Session.Key": 7, "Session.EndsAt": 8, "Session.RenewedAt": 9, "Session.Incarnation": 10}
+	"Session.Key": 7, "Session.EndsAt": 8, "Session.RenewedAt": 9, "Session.Incarnation": 10,
+	"InboxPage.Arrived": 11, "ListInbox.Arrived": 12}
 
 // fill sets every field of v to something that is not zero.
 func fill(r *rand.Rand, v reflect.Value) {

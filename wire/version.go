@@ -40,6 +40,10 @@ const VersionGateways = 2
 // read.
 const VersionReads = 3
 
+// VersionArrivals is the active version of a region from which on it notes which messages arrive
+// late, so that it can say what is new.
+const VersionArrivals = 3
+
 // VersionRecovery is the active version of the federation from which on a region can have a
 // recovery key, and a copy in clear of one without has to be asked for as such.
 const VersionRecovery = 3

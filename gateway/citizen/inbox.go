@@ -6,9 +6,10 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// page is the contract's PaginatedPublicMessagesCollection. Prev is the first item's id, to ask
-// for newer ones; Next the last item's, and there only when older ones remain. Where a page passed
-// over more messages than it may, Next is the last of those.
+// page is the contract's PaginatedPublicMessagesCollection. Prev is the place to ask behind for
+// what arrives after the page, or the first item's id where there is none; Next the last item's,
+// there only when older ones remain. Where a page passed over more messages than it may, Next is
+// the last of those.
 type page struct {
 	Items []any  `json:"items"`
 	Next  string `json:"next,omitzero"`
@@ -49,8 +50,9 @@ type category struct {
 	RptID string `json:"rptId,omitzero"` // with PAYMENT
 }
 
-// listMessages lists the inbox, newest first. With minimum_id the page holds the newest ids above
-// it; when there are more than fit, next leads to the others.
+// listMessages lists the inbox, newest first. With an id as minimum_id the page holds the newest
+// ids above it; when there are more than fit, next leads to the others. With an arrival it holds
+// what came behind it, and prev leads to the others.
 func (c *call) listMessages() error {
 	req, enrich, err := listOf(c)
 	if err != nil {
@@ -75,7 +77,9 @@ func (c *call) listMessages() error {
 			out.Items = append(out.Items, head)
 		}
 	}
-	if len(got.Items) > 0 {
+	if !got.Arrived.IsZero() {
+		out.Prev = got.Arrived.String()
+	} else if len(got.Items) > 0 {
 		out.Prev = got.Items[0].ID.String()
 	}
 	if next := got.Next(); !next.IsZero() {
@@ -107,10 +111,11 @@ func listOf(c *call) (req *wire.ListInbox, enrich bool, err error) {
 	if given && req.Before.IsZero() { // zero would mean no bound; nothing is below the first id
 		req.Before = firstID
 	}
-	if req.After, _, err = q.messageID("minimum_id"); err != nil {
+	if req.Unread, err = q.boolean("unread"); err != nil {
 		return nil, false, err
 	}
-	return req, enrich, nil
+	req.After, req.Arrived, err = q.since("minimum_id")
+	return req, enrich, err
 }
 
 func headOf(item *wire.InboxItem, code fiscalcode.Code) messageHead {

@@ -216,7 +216,7 @@ func TestInboxParameters(t *testing.T) {
 	zero, top, beyond := strings.Repeat("0", 26), "7"+strings.Repeat("Z", 25), strings.Repeat("z", 26)
 	for query, want := range map[string]int{
 		"maximum_id=" + zero: 0, "minimum_id=" + zero: 1, "maximum_id=" + top: 1,
-		"minimum_id=" + top: 0, "maximum_id=" + beyond: 1, "minimum_id=" + beyond: 0,
+		"minimum_id=" + top: 0, "maximum_id=" + beyond: 1, "unread=true": 1, "unread=false": 1,
 		"x=1&x=2": 1, "page_size=1": 1, "page_size=100": 1,
 	} {
 		got := items(t, b.do("GET", inboxPath+"?"+query, token, "", 200))
@@ -229,7 +229,8 @@ func TestInboxParameters(t *testing.T) {
 		"page_size=", "page_size=+1", "page_size=01", "page_size=1&page_size=2",
 		"enrich_result_data=1", "enrich_result_data=", "enrich_result_data=TRUE", "archived=yes",
 		"archived=true&archived=true", "maximum_id=", "maximum_id=" + id[1:], "maximum_id=" + id + "0",
-		"minimum_id=" + id[:25] + "U", "minimum_id=" + id[:25] + "I", "maximum_id=" + id[:24] + "%C5%BF",
+		"minimum_id=" + id[:25] + "U", "minimum_id=" + id[:25] + "I",
+		"minimum_id=" + beyond, "minimum_id=8" + id[1:], "minimum_id=GZ" + id[2:], "unread=1", "maximum_id=" + id[:24] + "%C5%BF",
 		"%zz", "page_size=1;archived=true"} {
 		got := b.doAny("GET", inboxPath+"?"+query, token, "", 400)
 		b.want(got, map[string]any{"type": problemParameter.Type.URN()})

@@ -73,6 +73,19 @@ func (p params) messageID(name string) (id wire.MessageID, given bool, err error
 	return id, true, nil
 }
 
+// since returns what a list begins behind: a message id, or the position that a page gave.
+func (p params) since(name string) (id wire.MessageID, at wire.Arrival, err error) {
+	s, _, err := p.one(name)
+	if err != nil || s == "" || s[0] <= '7' {
+		id, _, err = p.messageID(name)
+		return id, at, err
+	}
+	if at, err = wire.ParseArrival(s); err != nil {
+		return id, at, badParameter(name, "MessageId")
+	}
+	return id, at, nil
+}
+
 // idAlphabet is the contract's: Crockford's base 32 in either case.
 const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

@@ -59,6 +59,12 @@ var onlyRules = []only{
 		[]string{"internal/openapitest"}, []string{"gateway/..."}},
 	{"github.com/anishathalye/porcupine", "histories are judged in tests only",
 		[]string{"testcluster/torture"}, []string{"consensus", "testcluster/virtual"}},
+	{"github.com/crewjam/saml", "SAML is one way to log in among others",
+		[]string{"gateway/identity/saml"}, nil},
+	{"github.com/russellhaering/goxmldsig", "XML signatures are SAML's",
+		[]string{"gateway/identity/saml", "internal/testidp/saml"}, nil},
+	{"github.com/beevik/etree", "trees of XML are SAML's",
+		[]string{"gateway/identity/saml", "internal/testidp/saml"}, nil},
 	{"testing", "product code does not know that it is tested",
 		[]string{"internal/openapitest", "testcluster/virtual", "cmd/internal/clitest"}, []string{"..."}},
 	{"os/exec", "only a local federation, a bench of cold starts and a tool have child processes",
@@ -77,7 +83,10 @@ var onlyRules = []only{
 			"node/membership"},
 		[]string{"..."}},
 	{module + "/internal/synthetic", "invented citizens are for local federations and load",
-		[]string{"testcluster/process", "internal/load", "internal/scale"}, []string{"..."}},
+		[]string{"testcluster/process", "internal/load", "internal/scale", "internal/testidp/saml"},
+		[]string{"..."}},
+	{module + "/internal/testidp", "a provider of invented citizens stays out of the product",
+		[]string{"internal/testidp/..."}, []string{"gateway/..."}},
 }
 
 var neverRules = []never{

@@ -122,6 +122,9 @@ func (s *State) keepRecord(c *change, r wire.Recipient, rec *wire.Record, positi
 		if err := c.setRow(key[:], &row); err != nil {
 			return err
 		}
+		if err := c.noteLate(r, rec.ID); err != nil {
+			return err
+		}
 	} else {
 		row := rejectedRow{Service: rec.Service, Reason: verdict.Reason,
 			TimeToLive: rec.TimeToLive, FeatureLevel: rec.FeatureLevel,

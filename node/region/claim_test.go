@@ -258,7 +258,7 @@ func TestImportRefusesForeignRows(t *testing.T) {
 	}
 	for name, rows := range map[string][]wire.Row{
 		"another citizen": {row(rejectedKey(o, id), wire.Encode(&rej))},
-		"inbox row":       {row(inboxKey(r, id), wire.Encode(&inboxRow{Block: 1}))},
+		"inbox row":       {row(inboxKey(r, id), wire.Encode(&inboxRow{placeRow: placeRow{Block: 1}}))},
 		"profile":         {{Key: recipientKey(profilePrefix, r), Value: []byte{}}},
 		"short key":       {{Key: []byte{rejectedPrefix}, Value: wire.Encode(&rej)}},
 		"empty key":       {{}},

@@ -74,5 +74,6 @@
 //	explain.go   all that is known of a message, and the search for its recipient
 //	inbox.go     what citizens ask, and what they do with a message
 //	list.go      pages of the inbox
+//	arrivals.go  the order in which messages arrived, and pages in it
 //	content.go   decoded blocks for reading
 package region

@@ -174,6 +174,13 @@ func (f *fixture) id() wire.MessageID {
 	return id
 }
 
+// aged is a message whose id was minted some time ago.
+func aged(m wire.Record, age time.Duration) wire.Record {
+	at := firstAt(m.ID.Time().Add(-age))
+	copy(m.ID[:6], at[:6])
+	return m
+}
+
 const someService wire.ServiceID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 func content(text string) []byte {

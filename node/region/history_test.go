@@ -70,6 +70,8 @@ func (h *history) step() {
 		h.apply(e)
 	case n < 55:
 		h.submit(h.records()...)
+	case n < 56:
+		h.raise() // from here on the log is of the version that is being made
 	default:
 		var list []wire.Command
 		for range 1 + h.rng.IntN(5) {
@@ -88,6 +90,9 @@ func (h *history) records() []wire.Record {
 			continue
 		}
 		m := h.message(h.code(), h.services[h.rng.IntN(len(h.services))], fmt.Sprint(h.rng.IntN(9)))
+		if h.rng.IntN(16) == 0 {
+			m = aged(m, time.Duration(h.rng.IntN(120))*time.Minute)
+		}
 		if h.rng.IntN(3) == 0 {
 			m = h.keyed(m, fmt.Sprint("key ", h.rng.IntN(6)))
 		}

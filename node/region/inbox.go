@@ -169,8 +169,8 @@ func (p *pageCheck) status(row *wire.Row) (ok bool, err error) {
 	return len(row.Key) == len(wideKey{}) && wire.Decode(row.Value, &status) == nil, nil
 }
 
-// status stores the status of a message that is here.
-func (t *taking) status(row *wire.Row) error {
+// ofMessage stores a row of a message that is here.
+func (t *taking) ofMessage(row *wire.Row) error {
 	there, err := t.c.delivered(t.r, wire.MessageID(row.Key[17:]))
 	if err != nil || !there {
 		return err
@@ -178,10 +178,10 @@ func (t *taking) status(row *wire.Row) error {
 	return t.asItIs(row)
 }
 
-// missingStatus stores one that the region has not.
-func (t *taking) missingStatus(row *wire.Row) error {
+// missingOfMessage stores one that the region has not.
+func (t *taking) missingOfMessage(row *wire.Row) error {
 	if _, there, err := t.c.get(row.Key); err != nil || there {
 		return err
 	}
-	return t.status(row)
+	return t.ofMessage(row)
 }

@@ -17,6 +17,7 @@ import (
 //	d s <time 8> <token hash 32>         due: the end of a session
 //	d x <index 8>                        due: what to erase from a block, in order of time
 //	e, e <number 8>                      what operators read, see reads.go
+//	f <recipient 16> <id 16>             message that arrived late: when
 //	g                                    comparison with the directory, of a restored region
 //	h <recipient 16> <session id 16>     a session of the citizen's set: its token hash
 //	i <recipient 16> <id 16>             inbox row of a delivered message
@@ -42,6 +43,7 @@ const (
 	blockPrefix       = 'b'
 	copyKeyPrefix     = 'c'
 	duePrefix         = 'd'
+	latePrefix        = 'f'
 	restorePrefix     = 'g'
 	memberPrefix      = 'h'
 	inboxPrefix       = 'i'

@@ -17,6 +17,14 @@ func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, err
 		return nil, err
 	}
 	page := &wire.InboxPage{FiscalCode: t.FiscalCode}
+	if s.ActiveVersion() >= wire.VersionArrivals && q.Before.IsZero() {
+		page.Arrived = s.position() // before anything is read
+		if !q.Arrived.IsZero() {
+			if ok, err := s.listArrived(&q, r, page.Arrived, page); ok || err != nil {
+				return page, err
+			}
+		}
+	}
 	prefix := byte(inboxPrefix)
 	if q.Archived {
 		prefix = statusPrefix // what is archived has a row there, many messages have none
@@ -34,7 +42,7 @@ func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, err
 	if string(lower) >= string(upper) {
 		return page, nil
 	}
-	list := &listing{s: s, r: r, archived: q.Archived, lower: lower}
+	list := &listing{s: s, r: r, q: &q, lower: lower}
 	err = s.db.Iterate(lower, upper, true, func(k, v []byte) (bool, error) {
 		if len(page.Items) == int(q.Size) {
 			page.More = true
@@ -64,12 +72,12 @@ func (s *State) ListInbox(q wire.ListInbox, now wire.Time) (*wire.InboxPage, err
 
 // listing goes through the rows of a list, newest id first.
 type listing struct {
-	s        *State
-	r        wire.Recipient
-	archived bool
-	lower    []byte         // of the list's keys
-	last     wire.MessageID // the row's
-	passed   int            // rows that are in the other list
+	s      *State
+	r      wire.Recipient
+	q      *wire.ListInbox
+	lower  []byte         // of the list's keys
+	last   wire.MessageID // the row's
+	passed int            // rows that are in the other list
 
 	// statuses are those of messages from an id on, or all.
 	statuses map[wire.MessageID]wire.MessageStatus
@@ -82,11 +90,11 @@ const statusesAtOnce = 128
 
 // item reads a row: not ok when it is in the other list.
 func (l *listing) item(k, v []byte) (item wire.InboxItem, ok bool, err error) {
-	if l.archived {
+	if l.q.Archived {
 		return l.archivedItem(k, v)
 	}
 	status, err := l.status()
-	if err != nil || status.Archived {
+	if err != nil || !l.q.Shows(status) {
 		return item, false, err
 	}
 	var row inboxRow
@@ -99,7 +107,7 @@ func (l *listing) item(k, v []byte) (item wire.InboxItem, ok bool, err error) {
 // archivedItem is item of a row of a status.
 func (l *listing) archivedItem(k, v []byte) (item wire.InboxItem, ok bool, err error) {
 	var status wire.MessageStatus
-	if err := decodeRow(k, v, &status); err != nil || !status.Archived {
+	if err := decodeRow(k, v, &status); err != nil || !l.q.Shows(status) {
 		return item, false, err
 	}
 	var row inboxRow

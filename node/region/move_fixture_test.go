@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -160,6 +161,9 @@ func settle(f *fixture, name string, blocks int) *settler {
 		one := f.keyed(f.message(p.code, someService, fmt.Sprintf("%s-%d", name, i)),
 			fmt.Sprintf("key-%d", i))
 		two := f.message(p.code, someService, fmt.Sprintf("%s-%d bis", name, i))
+		if i == 0 && f.ActiveVersion() >= wire.VersionArrivals {
+			two = aged(two, 20*time.Minute) // has waited in a spool
+		}
 		no := f.keyed(f.message(p.code, otherService, marker), fmt.Sprintf("no-%d", i))
 		near := f.message(next, someService, fmt.Sprintf("neighbour-%d", i))
 		near.Content = content(fmt.Sprintf("VICINO %d", i))

@@ -81,7 +81,7 @@ func (w *wanderer) goOn(m wire.Move) wire.Command {
 func TestReplayMoves(t *testing.T) {
 	for seed := range uint64(3) {
 		coder := newCoder(t)
-		h := newHistory(openFixture(t, testConfig(vfs.NewMem(), "lazio", coder)), 100+seed)
+		h := newHistory(openFixture(t, testConfig(vfs.NewMem(), "lazio", coder)), 300+seed)
 		if seed != 1 {
 			h.raise() // else pages with rows of version 3 are refused
 		}

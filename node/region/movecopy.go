@@ -174,6 +174,10 @@ func (s *State) fillMessages(c *change, r wire.Recipient, frame []byte, block *w
 		if err := s.takeMessage(c, r, &block.Records[i], i); err != nil {
 			return err
 		}
+		// Whoever looked before this page came has been told that nothing of its time is left.
+		if err := c.noteLate(r, block.Records[i].ID); err != nil {
+			return err
+		}
 	}
 	if missing == 0 {
 		return nil

@@ -214,9 +214,9 @@ func TestInvariants(t *testing.T) {
 			if rec.ID != id || rec.RecipientUnder(h.hasher) != r {
 				t.Errorf("the row of %v leads to another record", id)
 			}
-		case statusPrefix:
+		case statusPrefix, latePrefix:
 			if _, in := rows[string(inboxPrefix)+k[1:]]; !in {
-				t.Errorf("a status outlives its message")
+				t.Errorf("a row of kind %q outlives its message", key[0])
 			}
 		case ownerPrefix:
 			var row ownerRow

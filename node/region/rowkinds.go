@@ -70,7 +70,11 @@ var rowKinds = []rowKind{
 	{prefix: statusPrefix, of: ofCitizen, value: &wire.MessageStatus{},
 		since:  wire.CmdSetMessageStatus.Since(),
 		export: (*export).rows, check: (*pageCheck).status,
-		take: (*taking).status, fill: (*taking).missingStatus,
+		take: (*taking).ofMessage, fill: (*taking).missingOfMessage,
+		erase: (*erasure).rows, erasedFirst: true}, // as of idempotency keys
+	{prefix: latePrefix, of: ofCitizen, value: &lateRow{}, since: wire.VersionArrivals,
+		export: (*export).rows, check: (*pageCheck).late,
+		take: (*taking).ofMessage, fill: (*taking).missingOfMessage,
 		erase: (*erasure).rows, erasedFirst: true}, // as of idempotency keys
 	{prefix: preferencePrefix, of: ofCitizen, value: &wire.Preference{},
 		export: (*export).rows, check: (*pageCheck).preference,

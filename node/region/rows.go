@@ -5,10 +5,21 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
+// placeRow is where the record of an inbox row is, and when it came: the log numbers blocks.
+type placeRow struct {
+	Block    uint64
+	Position uint8
+}
+
+// Fields declares the beginning of an inbox row, which may be read without the rest.
+func (p *placeRow) Fields(c *codec.Codec) {
+	codec.Uint(c, 1, &p.Block)
+	codec.Uint(c, 2, &p.Position)
+}
+
 // inboxRow is a delivered message: where its record is, and what a list shows of it.
 type inboxRow struct {
-	Block        uint64
-	Position     uint8
+	placeRow
 	Service      wire.ServiceID
 	Subject      string
 	TimeToLive   uint32
@@ -22,8 +33,7 @@ type inboxRow struct {
 
 // Fields declares the row.
 func (r *inboxRow) Fields(c *codec.Codec) {
-	codec.Uint(c, 1, &r.Block)
-	codec.Uint(c, 2, &r.Position)
+	r.placeRow.Fields(c)
 	codec.String(c, 3, &r.Service)
 	codec.String(c, 4, &r.Subject)
 	codec.Uint(c, 5, &r.TimeToLive)
@@ -37,7 +47,7 @@ func (r *inboxRow) Fields(c *codec.Codec) {
 
 // fill sets the row from a record and the summary of its content.
 func (r *inboxRow) fill(block uint64, position int, rec *wire.Record, s *wire.Summary) {
-	*r = inboxRow{Block: block, Position: uint8(position), Service: rec.Service,
+	*r = inboxRow{placeRow: placeRow{block, uint8(position)}, Service: rec.Service,
 		Subject: s.Subject, TimeToLive: rec.TimeToLive, FeatureLevel: rec.FeatureLevel}
 	if s.Payment != nil {
 		r.Notice, r.Payee = s.Payment.NoticeNumber, s.Payment.Payee
