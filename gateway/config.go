@@ -40,6 +40,8 @@ type Config struct {
 	TestLogin *citizen.TestLogin
 	// SessionTTL is how long a citizen's session lives. 0: package citizen's default.
 	SessionTTL time.Duration
+	// OneSession has a login end the citizen's other sessions.
+	OneSession bool
 	// KeyGrace is how long known keys are accepted while the federation is away. 0: 24 hours.
 	KeyGrace time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.

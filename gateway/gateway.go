@@ -114,7 +114,8 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	}
 	g.institutions.Register(mux)
 	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
-		SessionTTL: g.cfg.SessionTTL, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
+		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Logger: g.cfg.Logger,
+		Registerer: g.cfg.Registry})
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ func (a *API) Register(mux *http.ServeMux) {
 type call struct {
 	operation.Call
 	api    *API
+	secret string // the token
 	token  wire.TokenHash
 	region wire.RegionID // of the token
 }
@@ -117,7 +118,7 @@ func (c *call) authenticate() error {
 	if !ok {
 		return refuse(problemSession, "The session does not exist or has ended.")
 	}
-	c.token, c.region = session.Hash(token), region
+	c.secret, c.token, c.region = token, session.Hash(token), region
 	return nil
 }
 

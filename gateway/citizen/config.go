@@ -32,11 +32,6 @@ const (
 	senderWait    = 2 * time.Second
 	// sessionMax bounds a session's life; a region takes no longer one.
 	sessionMax = 365 * 24 * time.Hour
-	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
-	// three groups. loginPauseMin and loginPauseMax bound the pause between tries.
-	loginWait     = 10 * time.Second
-	loginPauseMin = 50 * time.Millisecond
-	loginPauseMax = time.Second
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
 	retryAfter = 2 * time.Second
 )
@@ -85,6 +80,8 @@ type Config struct {
 	// SessionTTL is how long a session lives, at most 365 days; default 30 days, as the
 	// contract's login without a device key.
 	SessionTTL time.Duration
+	// OneSession has a login end the citizen's other sessions, as the contract has it.
+	OneSession bool
 	// InFlightMax bounds the requests that one region works on at once, and those whose bodies
 	// are being read; more are answered 429 (500 where the contract has no 429). Default 1024: a
 	// request waits for a region a few milliseconds, and holds less than 1 MiB.

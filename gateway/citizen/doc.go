@@ -25,7 +25,8 @@
 //	body.go         the body, and what is said of one that is none
 //	query.go        the parameters of the query
 //	token.go        the bearer token
-//	login.go        test login, sessions, logout
+//	login.go        test login
+//	session.go      what a session is, the citizen's others, logout
 //	testcitizens.go the file of citizens that may use the test login
 //	profile.go      reading the profile, profileupdate.go writing it
 //	preference.go   service preferences

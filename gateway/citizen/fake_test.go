@@ -1,6 +1,7 @@
 package citizen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -32,8 +33,9 @@ type federation struct {
 	// deaf makes RegionOf and ServiceByID fail; slow makes ServiceByID wait for its caller's end.
 	deaf   error
 	slow   bool
-	asking int // ServiceByID calls under way
-	most   int // and the most there were
+	before bool // regions are of a version before sets of sessions
+	asking int  // ServiceByID calls under way
+	most   int  // and the most there were
 }
 
 type citizen struct {
@@ -165,7 +167,17 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 		if err != nil {
 			return nil, err
 		}
-		return f.login(region, l)
+		return f.login(region, wire.OpenSession{Session: l.Session, Email: l.Email,
+			DateOfBirth: l.DateOfBirth, One: true})
+	case wire.MethodOpenSession:
+		o, err := decode[wire.OpenSession](b)
+		if err == nil && f.before {
+			err = wire.UnknownKind
+		}
+		if err != nil {
+			return nil, err
+		}
+		return f.login(region, o)
 	case wire.MethodLogout:
 		l, err := decode[wire.Logout](b)
 		delete(f.sessions, l.Token)
@@ -190,6 +202,11 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 	switch m {
 	case wire.MethodGetSession:
 		return &s, nil
+	case wire.MethodListSessions:
+		return f.listSessions(&s), nil
+	case wire.MethodEndSessions:
+		q, _ := decode[wire.EndSessions](b)
+		return f.endSessions(&s, q)
 	case wire.MethodGetMove:
 		return c.move(), nil
 	case wire.MethodMove:
@@ -265,7 +282,38 @@ func (f *federation) arrive(code fiscalcode.Code, from, to wire.RegionID, epoch 
 	c.owner, c.to = to, ""
 }
 
-func (f *federation) login(region wire.RegionID, l wire.Login) (codec.Message, error) {
+func (f *federation) listSessions(own *wire.Session) *wire.SessionList {
+	list := &wire.SessionList{}
+	for token, t := range f.sessions {
+		if t.FiscalCode == own.FiscalCode {
+			list.List = append(list.List, wire.SessionView{ID: t.PublicID(), Device: t.Device,
+				Provider: t.Provider, Level: t.Level, CreatedAt: t.CreatedAt, EndsAt: t.End(),
+				HasKey: t.Key != "", Current: token == own.Token})
+		}
+	}
+	slices.SortFunc(list.List, func(a, b wire.SessionView) int {
+		return cmp.Compare(a.CreatedAt, b.CreatedAt)
+	})
+	return list
+}
+
+func (f *federation) endSessions(own *wire.Session, q wire.EndSessions) (codec.Message, error) {
+	ended := &wire.EndedSessions{}
+	for token, t := range f.sessions {
+		if t.FiscalCode != own.FiscalCode || q.ID != (wire.SessionID{}) && t.PublicID() != q.ID ||
+			q.KeepOwn && token == own.Token {
+			continue
+		}
+		delete(f.sessions, token)
+		ended.Count++
+	}
+	if ended.Count == 0 && q.ID != (wire.SessionID{}) {
+		return nil, wire.NotFound
+	}
+	return ended, nil
+}
+
+func (f *federation) login(region wire.RegionID, l wire.OpenSession) (codec.Message, error) {
 	s := l.Session
 	c := f.citizens[s.FiscalCode]
 	if c != nil && c.owner != region {
@@ -279,7 +327,7 @@ func (f *federation) login(region wire.RegionID, l wire.Login) (codec.Message, e
 		f.citizens[s.FiscalCode] = c
 	}
 	for token, other := range f.sessions {
-		if other.FiscalCode == s.FiscalCode {
+		if l.One && other.FiscalCode == s.FiscalCode && token != s.Token {
 			delete(f.sessions, token)
 		}
 	}

@@ -385,7 +385,7 @@ func TestRegionErrors(t *testing.T) {
 					want = 500 // a claim that never ends
 				}
 				path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}",
-					string(serviceA)).Replace(op.Path)
+					string(serviceA), "{session_id}", strings.Repeat("1", 32)).Replace(op.Path)
 				got := b.do(op.Method, path, token, validBody(op.ID), want)
 				if code == wire.Conflict && want == 409 && got["detail"] != "injected" {
 					t.Errorf("%s: the region's detail is lost: %v", op.ID, got)
@@ -417,6 +417,7 @@ func validBody(id string) string {
 func TestDeadSessionComesFirst(t *testing.T) {
 	b := newBench(t)
 	dead := b.login(codeA)
+	b.do("POST", "/api/auth/v1/logout", dead, "", 200)
 	token := b.login(codeA)
 	bad := [][3]string{{"POST", profilePath, `{}`}, {"GET", inboxPath + "?page_size=0", ""},
 		{"GET", inboxPath + "/x", ""}, {"GET", "/api/auth/v1/session?fields=x", ""},
@@ -543,7 +544,8 @@ func TestNotReady(t *testing.T) {
 	token := b.login(codeA)
 	b.fed.hasher, b.fed.regions = nil, nil
 	for _, op := range served {
-		path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}", "x").Replace(op.Path)
+		path := strings.NewReplacer("{id}", idOf(1).String(), "{service_id}", "x",
+			"{session_id}", strings.Repeat("1", 32)).Replace(op.Path)
 		got := b.do(op.Method, path, token, validBody(op.ID), 500)
 		b.want(got, map[string]any{"type": problemUnavailable.Type.URN()})
 	}

@@ -115,7 +115,7 @@ func TestTrail(t *testing.T) {
 			wire.MethodGetProfile: func(b *bench, token string, want int) {
 				b.do("GET", profilePath, token, "", want)
 			},
-			wire.MethodLogin: func(b *bench, _ string, want int) {
+			wire.MethodOpenSession: func(b *bench, _ string, want int) {
 				b.do("POST", "/test-login", "",
 					`{"username":"`+string(codeA)+`","password":"test"}`, want)
 			},

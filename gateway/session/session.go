@@ -12,6 +12,7 @@
 //
 //	session.go  Regions: places, calls, following a citizen who moved
 //	token.go    tokens
+//	open.go     opening a session where its citizen is
 package session
 
 import (

@@ -78,9 +78,9 @@ func (f *federation) CallRegion(_ context.Context, _ wire.RegionID, m wire.Metho
 }
 
 func (f *federation) apply(m wire.Method, req codec.Message) (codec.Message, error) {
-	if l, ok := req.(*wire.Login); ok {
-		f.sessions[l.Session.Token] = true
-		return &l.Session, nil
+	if o, ok := req.(*wire.OpenSession); ok {
+		f.sessions[o.Session.Token] = true
+		return &o.Session, nil
 	}
 	var ref wire.SessionRef
 	if err := wire.Decode(wire.Encode(req), &ref); err != nil || !f.sessions[ref.Token] {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/session"
 )
 
 // welcome is the first page: what this is, and the ways to sign in.
@@ -48,7 +49,8 @@ func (c *call) signIn() error {
 	if err != nil {
 		return err
 	}
-	token, err := c.web.cfg.Citizens.OpenTest(c.R.Context(), form.Get("code"), form.Get("password"))
+	token, err := c.web.cfg.Citizens.OpenTest(c.R.Context(), form.Get("code"), form.Get("password"),
+		session.DeviceName(c.R))
 	if errors.Is(err, citizen.ErrCredentials) {
 		return c.showWelcome(http.StatusUnprocessableEntity, "welcome.test.refused")
 	}

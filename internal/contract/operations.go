@@ -96,7 +96,8 @@ var Citizens = slices.Concat(
 		{"POST", "/assertionConsumerService", ""},
 		{"GET", "/metadata", ""},
 		{"GET", "/healthcheck", ""},
-		{"GET", "/user-identity", ""},
+		{"GET", "/user-identity", "name family_name fiscal_code date_of_birth spid_level " +
+			"spid_email spid_idp assertion_ref session_tracking_id created_at token_remaining_ttl"},
 		{"POST", "/fast-login", ""},
 		{"POST", "/fast-login/nonce/generate", ""},
 	}),

@@ -126,6 +126,8 @@ var nothingElseRules = []nothingElse{
 		[]string{"internal/fiscalcode"}},
 	{"gateway/operation", "a declaration knows no API and no federation",
 		[]string{"internal/contract", "internal/problem"}},
+	{"gateway/lollipop", "a key is a key, whoever's session it is of",
+		[]string{"internal/strictjson"}},
 	{"gateway/identity", "who a person is has nothing to do with where messages lie",
 		[]string{"internal/fiscalcode"}},
 	{"internal/codec", "the lowest layer", nil},

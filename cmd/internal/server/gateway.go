@@ -52,6 +52,7 @@ type gatewayFlags struct {
 	contact          string
 	renew            bool
 	weights          map[string]int
+	oneSession       bool
 }
 
 func (f *gatewayFlags) register(cmd *cobra.Command) {
@@ -69,6 +70,7 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.testLogin, "test-login", "", "file of citizens who may use POST /test-login "+
 		"with password \"test\"; for tests only")
 	flags.DurationVar(&f.session, "session", 30*24*time.Hour, "how long a citizen's session lives")
+	flags.BoolVar(&f.oneSession, "one-session", false, "a login ends the citizen's other sessions")
 	flags.DurationVar(&f.keysFor, "key-grace", 24*time.Hour, "how long known keys are accepted "+
 		"while the federation cannot be reached")
 	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
@@ -92,7 +94,8 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, KeyGrace: f.keysFor,
+	cfg := gateway.Config{Nodes: f.nodes, SessionTTL: f.session, OneSession: f.oneSession,
+		KeyGrace: f.keysFor,
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
 		Weights: f.institutionWeights(), Now: f.clock.now(), Uptime: seat.Uptime,
 		AcceptUnserved: f.acceptUnserved, Contact: f.contact}
