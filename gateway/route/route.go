@@ -3,6 +3,8 @@ package route
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -220,6 +222,15 @@ func (r *Router) RegionByTag(tag wire.RegionTag) (wire.Region, bool) {
 	}
 	region, ok := f.byTag[tag]
 	return region, ok
+}
+
+// Regions are those of the federation's map, in no order; none before the first contact.
+func (r *Router) Regions() []wire.Region {
+	f := r.fed.Load()
+	if f == nil {
+		return nil
+	}
+	return slices.Collect(maps.Values(f.byID))
 }
 
 // RegionByID returns a region of the federation's map.

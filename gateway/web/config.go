@@ -33,6 +33,7 @@ type Relay interface {
 	session.Relay
 	// Hasher is nil until the gateway has met its federation. Until then no page has content.
 	Hasher() *wire.Hasher
+	Regions() []wire.Region
 	ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.ServiceAccess, error)
 }
 

@@ -34,5 +34,8 @@
 //	markdown.go    markdown from outside, without its teeth
 //	buttons.go     the buttons of a message's front matter
 //	calendar.go    a due date for a calendar
+//	service.go     what to receive from a service
+//	profile.go     the profile, the home region
+//	devices.go     the sessions
 //	static.go      help, privacy, accessibility
 package web

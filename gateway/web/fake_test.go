@@ -32,26 +32,36 @@ type federation struct {
 	profile  wire.Profile
 	inbox    []wire.InboxMessage // newest first
 	sender   wire.ServiceAccess
+	choice   *wire.Preference
+	move     wire.Move
+	others   []wire.SessionView // sessions besides the browser's
 	calls    map[wire.Method]int
 	fault    error // of every call
 }
 
 func newFederation() *federation {
 	return &federation{sessions: map[wire.TokenHash]bool{}, calls: map[wire.Method]int{},
+		move: wire.Move{Region: lazio.ID},
 		profile: wire.Profile{FiscalCode: codeA, Name: "Maria", FamilyName: "Rossi",
 			Email: "maria@example.com", SettingsVersion: -1},
 		sender: wire.ServiceAccess{Service: wire.Service{ID: serviceA, Institution: payeeA,
 			Name: "Anagrafe"}, Institution: wire.Institution{ID: payeeA, Name: "Comune di Prova"}}}
 }
 
-var lazio = wire.Region{ID: "lazio"}
+var lazio, sicilia = wire.Region{ID: "lazio"}, wire.Region{ID: "sicilia", Tag: 1}
 
 func (f *federation) Hasher() *wire.Hasher { return wire.NewHasher(wire.DirectoryKey{1}) }
 func (f *federation) Home() wire.Region    { return lazio }
 func (f *federation) RegionByTag(tag wire.RegionTag) (wire.Region, bool) {
 	return lazio, tag == lazio.Tag
 }
-func (f *federation) RegionByID(id wire.RegionID) (wire.Region, bool) { return lazio, id == lazio.ID }
+func (f *federation) Regions() []wire.Region { return []wire.Region{sicilia, lazio} }
+func (f *federation) RegionByID(id wire.RegionID) (wire.Region, bool) {
+	if id == sicilia.ID {
+		return sicilia, true
+	}
+	return lazio, id == lazio.ID
+}
 func (f *federation) RegionOf(context.Context, fiscalcode.Code) (wire.RegionID, bool, error) {
 	return lazio.ID, true, nil
 }
@@ -111,8 +121,48 @@ func (f *federation) apply(m wire.Method, req codec.Message) (codec.Message, err
 		}
 		return &wire.MessageStatus{Read: item.Read, Archived: item.Archived}, nil
 	}
-	if m == wire.MethodGetProfile {
+	return f.applyOther(m, req)
+}
+
+func (f *federation) applyOther(m wire.Method, req codec.Message) (codec.Message, error) {
+	switch req := req.(type) {
+	case *wire.MoveIntent:
+		f.move.To, f.move.State = req.To, wire.MoveIntended
+		return &f.move, nil
+	case *wire.GetPreference:
+		if f.profile.Mode == wire.Legacy {
+			return nil, wire.Conflict
+		}
+		if f.choice == nil {
+			on := f.profile.Mode == wire.Auto
+			return &wire.Preference{Service: req.Service, Inbox: on, Email: on, Webhook: on,
+				SettingsVersion: f.profile.SettingsVersion}, nil
+		}
+		return f.choice, nil
+	case *wire.SetPreference:
+		if req.Preference.SettingsVersion != f.profile.SettingsVersion {
+			return nil, wire.Conflict
+		}
+		f.choice = &req.Preference
+		return f.choice, nil
+	case *wire.EndSessions:
+		kept := slices.DeleteFunc(slices.Clone(f.others), func(v wire.SessionView) bool {
+			return req.ID == wire.SessionID{} || v.ID == req.ID
+		})
+		ended := uint32(len(f.others) - len(kept))
+		if f.others = kept; ended == 0 && req.ID != (wire.SessionID{}) {
+			return nil, wire.NotFound
+		}
+		return &wire.EndedSessions{Count: ended}, nil
+	}
+	switch m {
+	case wire.MethodGetProfile:
 		return &f.profile, nil
+	case wire.MethodGetMove:
+		return &f.move, nil
+	case wire.MethodListSessions:
+		return &wire.SessionList{List: append(slices.Clone(f.others),
+			wire.SessionView{ID: wire.SessionID{9}, Device: "Firefox", Current: true})}, nil
 	}
 	return nil, wire.UnknownKind
 }
@@ -146,7 +196,7 @@ func (f *federation) setProfile(u *wire.ProfileUpdate) (codec.Message, error) {
 func (f *federation) list(q *wire.ListInbox) *wire.InboxPage {
 	page := &wire.InboxPage{FiscalCode: codeA}
 	for _, m := range f.inbox {
-		if m.Item.Archived != q.Archived ||
+		if !q.Shows(wire.MessageStatus{Read: m.Item.Read, Archived: m.Item.Archived}) ||
 			!q.Before.IsZero() && bytes.Compare(m.Item.ID[:], q.Before[:]) >= 0 {
 			continue
 		}

@@ -10,11 +10,11 @@ import (
 // inboxPage is a page of the list.
 type inboxPage struct {
 	*page
-	Archived bool
-	Items    []inboxItem
-	First    bool   // the newest messages are on this page
-	Newest   string // addresses
-	Older    string // "": none
+	View   string // which part of the list: all, unread or archived
+	Items  []inboxItem
+	First  bool   // the newest messages are on this page
+	Newest string // addresses
+	Older  string // "": none
 }
 
 // inboxItem is a message of the list.
@@ -41,12 +41,24 @@ func (c *call) senderOf(id wire.ServiceID, s citizen.Sender) sender {
 // place is where somebody is in the list: which part of it, and from which message on. It goes
 // along with the links, so that who comes back from a message is where they were.
 type place struct {
-	archived bool
-	before   wire.MessageID // zero: the newest
+	view   string         // "": all
+	before wire.MessageID // zero: the newest
 }
 
+// The parts of the list, besides all that is not archived.
+const (
+	viewUnread   = "unread"
+	viewArchived = "archived"
+)
+
+var viewTitles = map[string]string{"": "inbox.title", viewUnread: "inbox.unread.title",
+	viewArchived: "inbox.archive.title"}
+
 func placeOf(q url.Values) place {
-	p := place{archived: q.Get("view") == "archived"}
+	p := place{}
+	if view := q.Get("view"); view == viewUnread || view == viewArchived {
+		p.view = view
+	}
 	if id, err := wire.ParseMessageID(q.Get("before")); err == nil {
 		p.before = id
 	}
@@ -56,8 +68,8 @@ func placeOf(q url.Values) place {
 // query is the place as the query of an address.
 func (p place) query() string {
 	q := url.Values{}
-	if p.archived {
-		q.Set("view", "archived")
+	if p.view != "" {
+		q.Set("view", p.view)
 	}
 	if !p.before.IsZero() {
 		q.Set("before", p.before.String())
@@ -73,16 +85,13 @@ func (c *call) inbox() error {
 	q := c.R.URL.Query()
 	at := placeOf(q)
 	var got wire.InboxPage
-	req := &wire.ListInbox{Token: c.token, Size: pageSize, Before: at.before, Archived: at.archived}
+	req := &wire.ListInbox{Token: c.token, Size: pageSize, Before: at.before,
+		Archived: at.view == viewArchived, Unread: at.view == viewUnread}
 	if err := c.ask(wire.MethodListInbox, req, &got); err != nil {
 		return err
 	}
-	title := "inbox.title"
-	if at.archived {
-		title = "inbox.archive.title"
-	}
-	p := inboxPage{page: c.page(title), Archived: at.archived, First: at.before.IsZero(),
-		Newest: pathInbox + place{archived: at.archived}.query()}
+	p := inboxPage{page: c.page(viewTitles[at.view]), View: at.view, First: at.before.IsZero(),
+		Newest: pathInbox + place{view: at.view}.query()}
 	senders := c.web.cfg.Citizens.Senders(c.R.Context(), got.Items)
 	for i := range got.Items {
 		item := &got.Items[i]
@@ -91,7 +100,7 @@ func (c *call) inbox() error {
 			pathInbox + "/" + item.ID.String() + at.query()})
 	}
 	if next := got.Next(); !next.IsZero() {
-		p.Older = pathInbox + place{at.archived, next}.query()
+		p.Older = pathInbox + place{at.view, next}.query()
 	}
 	switch {
 	case q.Has("welcome"):

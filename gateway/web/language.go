@@ -110,7 +110,11 @@ func (c *call) setLanguage() error {
 	if !ok {
 		return errForm
 	}
-	http.SetCookie(c.W, &http.Cookie{Name: langCookie, Value: l.Code, Path: "/",
-		MaxAge: 365 * 24 * 3600, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	setLangCookie(c.W, l)
 	return redirect(ownPath(form.Get("back")))
+}
+
+func setLangCookie(w http.ResponseWriter, l *lang) {
+	http.SetCookie(w, &http.Cookie{Name: langCookie, Value: l.Code, Path: "/",
+		MaxAge: 365 * 24 * 3600, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }

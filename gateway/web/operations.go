@@ -17,6 +17,10 @@ const (
 	pathMessage    = "/inbox/{id}"
 	pathArchive    = "/inbox/{id}/archive"
 	pathCalendar   = "/inbox/{id}/due.ics"
+	pathService    = "/services/{id}"
+	pathProfile    = "/profile"
+	pathRegion     = "/profile/region"
+	pathDevices    = "/devices"
 	pathHelp       = "/help"
 	pathPrivacy    = "/privacy"
 	pathAccessible = "/accessibility"
@@ -49,6 +53,13 @@ func init() {
 		get(pathMessage, operation.Session, (*call).message),
 		post(pathArchive, operation.Session, (*call).archive),
 		get(pathCalendar, operation.Session, (*call).dueDate),
+		get(pathService, operation.Session, (*call).service),
+		post(pathService, operation.Session, (*call).saveService),
+		get(pathProfile, operation.Session, (*call).showProfile),
+		post(pathProfile, operation.Session, (*call).saveProfile),
+		post(pathRegion, operation.Session, (*call).moveHome),
+		get(pathDevices, operation.Session, (*call).devices),
+		post(pathDevices, operation.Session, (*call).endDevices),
 	}
 }
 

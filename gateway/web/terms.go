@@ -35,9 +35,8 @@ func (c *call) acceptTerms() error {
 	if c.profile.AcceptedTos != 0 {
 		return redirect(pathInbox) // accepted meanwhile, as by another tab
 	}
-	update := wire.ProfileUpdate{Version: c.profile.Version, AcceptedTos: termsVersion, SetMode: true,
-		Reminder: c.profile.Reminder, PushContent: c.profile.PushContent,
-		LastAppVersion: c.profile.LastAppVersion}
+	update := c.update()
+	update.AcceptedTos, update.SetMode = termsVersion, true
 	var faults []fault
 	switch form.Get("mode") {
 	case "auto":
