@@ -55,6 +55,7 @@ type Codec struct {
 	next   int // the next field expected, since writers keep the declared order
 	high   int // how many of fields this run has filled at most: what has to be cleared
 	depth  int
+	sorted bool // the innermost message's fields are in ascending order, as writers put them
 	err    error
 }
 
@@ -117,7 +118,7 @@ func (c *Codec) message(b []byte, m Message) {
 		c.Fail("nested deeper than %d", DepthMax)
 		return
 	}
-	base, next, end := c.base, c.next, len(c.fields)
+	base, next, end, sorted := c.base, c.next, len(c.fields), c.sorted
 	c.base, c.next = end, end
 	c.scan(b)
 	c.high = max(c.high, len(c.fields))
@@ -125,13 +126,14 @@ func (c *Codec) message(b []byte, m Message) {
 		m.Fields(c)
 	}
 	c.fields = c.fields[:end]
-	c.base, c.next = base, next
+	c.base, c.next, c.sorted = base, next, sorted
 	c.depth--
 }
 
 // scan appends the fields of b.
 func (c *Codec) scan(b []byte) {
-	for len(b) > 0 {
+	c.sorted = true
+	for last := protowire.Number(0); len(b) > 0; {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			c.Fail("bad tag")
@@ -160,13 +162,19 @@ func (c *Codec) scan(b []byte) {
 		}
 		b = b[n:]
 		c.fields = append(c.fields, f)
+		c.sorted = c.sorted && num >= last
+		last = num
 	}
 }
 
-// find returns the first field num at or after the cursor, else the first of the message.
-func (c *Codec) find(num protowire.Number, typ protowire.Type) (field, bool) {
-	if c.err != nil {
-		return field{}, false
+// find returns the first field num at or after the cursor, else the first of the message; valid
+// until the next field is read. Where the order shows that there is none it looks no further:
+// most messages lack most of their fields.
+func (c *Codec) find(num protowire.Number, typ protowire.Type) (*field, bool) {
+	if c.err != nil || c.sorted &&
+		(c.next == len(c.fields) || c.fields[c.next].num > num) &&
+		(c.next == c.base || c.fields[c.next-1].num < num) {
+		return nil, false
 	}
 	for _, start := range [2]int{c.next, c.base} {
 		for i := start; i < len(c.fields); i++ {
@@ -175,16 +183,16 @@ func (c *Codec) find(num protowire.Number, typ protowire.Type) (field, bool) {
 			}
 			if c.fields[i].typ != typ {
 				c.Fail("field %d has the wrong type", num)
-				return field{}, false
+				return nil, false
 			}
 			c.next = i + 1
-			return c.fields[i], true
+			return &c.fields[i], true
 		}
 		if c.next == c.base {
 			break
 		}
 	}
-	return field{}, false
+	return nil, false
 }
 
 // each calls f for every field num of the message, in order.
@@ -445,7 +453,10 @@ func Uints[T Unsigned](c *Codec, num protowire.Number, v *[]T) {
 		return
 	}
 	f, ok := c.find(num, protowire.BytesType)
-	for b := f.bytes; ok && len(b) > 0; {
+	if !ok {
+		return
+	}
+	for b := f.bytes; len(b) > 0; {
 		n, size := protowire.ConsumeVarint(b)
 		if size < 0 || uint64(T(n)) != n {
 			c.Fail("field %d overflows", num)
