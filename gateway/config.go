@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-
+	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/route"
 	"github.com/staffetta/staffetta/internal/renewal"
 	"github.com/staffetta/staffetta/wire"
@@ -38,6 +39,8 @@ type Config struct {
 
 	// TestLogin enables the test login. nil: it does not exist.
 	TestLogin *citizen.TestLogin
+	// Identity is who may say who a citizen is. Zero: nobody, and only the test login is left.
+	Identity Identity
 	// SessionTTL is how long a citizen's session lives. 0: package citizen's default.
 	SessionTTL time.Duration
 	// OneSession has a login end the citizen's other sessions.
@@ -68,6 +71,18 @@ type Config struct {
 	Logger *slog.Logger
 	// Registry collects and shows the metrics. nil: a new one.
 	Registry *prometheus.Registry
+}
+
+// Identity is who says who a citizen is, and what is asked of it.
+type Identity struct {
+	// Providers in the order in which citizens see them.
+	Providers []identity.Provider
+	// Published are documents that providers' machines look for at the gateway, by pattern.
+	Published map[string]http.Handler
+	// AgeMin is the age in years from which people are let in; 0: any.
+	AgeMin int
+	// LevelMin is the least level that a login may ask for. 0: identity.Level2.
+	LevelMin identity.Level
 }
 
 // Limits bound what clients can hold. Zero fields have the documented default.

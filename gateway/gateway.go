@@ -8,8 +8,11 @@ import (
 	"sync/atomic"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/institution"
+	"github.com/staffetta/staffetta/gateway/login"
 	"github.com/staffetta/staffetta/gateway/route"
+	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/gateway/web"
 	"github.com/staffetta/staffetta/internal/adminhttp"
 	"github.com/staffetta/staffetta/internal/renewal"
@@ -31,6 +34,7 @@ type Gateway struct {
 	// institutions is told to drain: its bulk requests do not end by themselves.
 	institutions *institution.API
 	pages        *web.Web
+	logins       *login.Flow
 	descriptors  *room.Room // file descriptors of the process
 
 	draining atomic.Bool
@@ -113,9 +117,13 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	g.institutions.Register(mux)
+	logins, err := session.NewLogins(g.cfg.Registry)
+	if err != nil {
+		return nil, err
+	}
 	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
-		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Logger: g.cfg.Logger,
-		Registerer: g.cfg.Registry})
+		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Logins: logins,
+		Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +134,14 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	g.pages.Register(mux)
+	if g.logins, err = login.New(login.Config{Relay: g.router, Regions: citizens.Regions(),
+		Logins: logins, SessionTTL: citizens.SessionTTL(), OneSession: g.cfg.OneSession,
+		Providers: g.cfg.Identity.Providers, Published: g.cfg.Identity.Published,
+		Rules: identity.Rules{AgeMin: g.cfg.Identity.AgeMin}, LevelMin: g.cfg.Identity.LevelMin,
+		Logger: g.cfg.Logger}); err != nil {
+		return nil, err
+	}
+	g.logins.Register(mux)
 	own.Register(mux, statuses(g.Ready))
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }

@@ -25,7 +25,7 @@ type API struct {
 
 	regions *session.Regions
 
-	logins      *prometheus.CounterVec
+	logins      *session.Logins
 	substitutes prometheus.Counter
 }
 
@@ -39,10 +39,7 @@ func New(cfg Config) (*API, error) {
 		cfg: cfg, relay: cfg.Relay, log: cfg.Logger,
 		bodies:  make(chan struct{}, cfg.InFlightMax),
 		regions: session.New(cfg.Relay, cfg.InFlightMax),
-		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "staffetta_citizen_logins_total",
-			Help: "Logins by their result: opened, refused, failed.",
-		}, []string{"result"}),
+		logins:  cfg.Logins,
 		substitutes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "staffetta_citizen_sender_substitutes_total",
 			Help: "Messages shown without their sender's names, because no node knew them in time.",
@@ -51,10 +48,8 @@ func New(cfg Config) (*API, error) {
 	if cfg.Registerer == nil {
 		return a, nil
 	}
-	for _, c := range []prometheus.Collector{a.logins, a.substitutes} {
-		if err := cfg.Registerer.Register(c); err != nil {
-			return nil, fmt.Errorf("citizen: register metrics: %w", err)
-		}
+	if err := cfg.Registerer.Register(a.substitutes); err != nil {
+		return nil, fmt.Errorf("citizen: register metrics: %w", err)
 	}
 	return a, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
@@ -82,6 +83,8 @@ type Config struct {
 	SessionTTL time.Duration
 	// OneSession has a login end the citizen's other sessions, as the contract has it.
 	OneSession bool
+	// Logins counts them; default: a counter that nobody sees.
+	Logins *session.Logins
 	// InFlightMax bounds the requests that one region works on at once, and those whose bodies
 	// are being read; more are answered 429 (500 where the contract has no 429). Default 1024: a
 	// request waits for a region a few milliseconds, and holds less than 1 MiB.
@@ -107,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.InFlightMax == 0 {
 		c.InFlightMax = 1024
+	}
+	if c.Logins == nil {
+		c.Logins, _ = session.NewLogins(nil) // which fails to register only
 	}
 	if c.TestLogin != nil && c.TestLogin.Password == "" {
 		login := *c.TestLogin

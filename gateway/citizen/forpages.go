@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -22,17 +23,17 @@ func (a *API) OpenTest(ctx context.Context, username, password, device string) (
 		return "", ErrCredentials
 	}
 	if !a.cfg.TestLogin.admits(code, password) {
-		a.logins.WithLabelValues("refused").Inc()
+		a.logins.Count(testKind, session.Refused)
 		return "", ErrCredentials
 	}
 	o := a.opening(code)
 	o.Level, o.Device = wire.Level2, device
 	token, err = a.regions.Open(ctx, a.relay, o)
 	if err != nil {
-		a.logins.WithLabelValues("failed").Inc()
+		a.logins.Count(testKind, session.Failed)
 		return "", err
 	}
-	a.logins.WithLabelValues("opened").Inc()
+	a.logins.Count(testKind, session.Opened)
 	return token, nil
 }
 
@@ -53,6 +54,10 @@ func (a *API) Senders(ctx context.Context, items []wire.InboxItem) map[wire.Serv
 	}
 	return all
 }
+
+// Regions are those in which the API waits for answers: whoever else serves citizens here takes its
+// places among them.
+func (a *API) Regions() *session.Regions { return a.regions }
 
 // SessionTTL is how long a session lives.
 func (a *API) SessionTTL() time.Duration { return a.cfg.SessionTTL }

@@ -28,7 +28,7 @@ func (c *call) testLogin() error {
 	}
 	o, err := c.opening()
 	if err != nil {
-		c.api.logins.WithLabelValues("refused").Inc()
+		c.api.logins.Count(testKind, session.Refused)
 		return err
 	}
 	token, err := c.api.regions.Open(c.R.Context(), c.api.relay, o)
@@ -38,11 +38,11 @@ func (c *call) testLogin() error {
 	var refused problem.Problem
 	switch {
 	case errors.As(err, &refused) && refused.Status < 500:
-		c.api.logins.WithLabelValues("refused").Inc()
+		c.api.logins.Count(testKind, session.Refused)
 	case err != nil:
-		c.api.logins.WithLabelValues("failed").Inc()
+		c.api.logins.Count(testKind, session.Failed)
 	default:
-		c.api.logins.WithLabelValues("opened").Inc()
+		c.api.logins.Count(testKind, session.Opened)
 	}
 	if err != nil {
 		return err
@@ -112,5 +112,8 @@ func (a *API) opening(code fiscalcode.Code) *session.Opening {
 		TTL: a.cfg.SessionTTL, One: a.cfg.OneSession}
 }
 
-// testProvider stands where a session has its identity provider.
-const testProvider = "test-login"
+// testProvider stands where a session has its identity provider, testKind where logins are counted.
+const (
+	testProvider = "test-login"
+	testKind     = "test"
+)

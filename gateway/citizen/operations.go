@@ -2,6 +2,7 @@ package citizen
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/contract"
@@ -89,8 +90,16 @@ func testLogin(id, path string) row {
 		Conflict: "The citizen belongs to another region."}}
 }
 
-// rows are the operations served, and those of the contract that are not.
-func rows() []row { return operation.Complete(served, contract.Citizens, operation.Anyone) }
+// elsewhere are operations of the contract that package login serves.
+var elsewhere = []string{"GET /api/auth/v1/login", "POST /api/auth/v1/assertionConsumerService"}
+
+// rows are the operations served, and those of the contract that nobody serves.
+func rows() []row {
+	ours := slices.DeleteFunc(slices.Clone(contract.Citizens), func(o contract.Operation) bool {
+		return slices.Contains(elsewhere, o.Pattern())
+	})
+	return operation.Complete(served, ours, operation.Anyone)
+}
 
 // Operations are what the API declares.
 func Operations() []operation.Operation { return operation.Of(rows()) }

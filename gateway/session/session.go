@@ -13,6 +13,7 @@
 //	session.go  Regions: places, calls, following a citizen who moved
 //	token.go    tokens
 //	open.go     opening a session where its citizen is
+//	logins.go   Logins: logins, counted
 package session
 
 import (

@@ -20,6 +20,9 @@ type Operation struct {
 	Answer string
 }
 
+// Page is the Answer of an operation that leads a browser on, and has no JSON.
+const Page = "page"
+
 // Shapes that answers share.
 const (
 	thirdParty = "third_party_data{id configuration_id original_sender original_receipt_date " +
@@ -92,8 +95,8 @@ var Citizens = slices.Concat(
 		{"GET", "/session", "spidLevel expirationDate lollipopAssertionRef walletToken " +
 			"myPortalToken bpdToken zendeskToken fimsToken"},
 		{"POST", "/logout", "message"},
-		{"GET", "/login", ""},
-		{"POST", "/assertionConsumerService", ""},
+		{"GET", "/login", Page},
+		{"POST", "/assertionConsumerService", Page},
 		{"GET", "/metadata", ""},
 		{"GET", "/healthcheck", ""},
 		{"GET", "/user-identity", "name family_name fiscal_code date_of_birth spid_level " +

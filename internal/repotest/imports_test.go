@@ -102,7 +102,7 @@ var neverRules = []never{
 	{[]string{"wire"}, []string{"net", "net/http", "os/exec"},
 		"wire is bytes in, bytes out"},
 	{[]string{"gateway/institution", "gateway/citizen", "gateway/operation",
-		"gateway/session", "gateway/web"},
+		"gateway/session", "gateway/web", "gateway/login", "gateway/identity/..."},
 		[]string{"gateway/route", "wire/link"},
 		"the APIs know what they ask for, not how it is found"},
 	{[]string{"cmd/staffetta"}, []string{"testcluster/torture", "internal/load", "internal/scale",
