@@ -30,7 +30,7 @@ func (x *expected) assertion(e *etree.Element, a *answered) error {
 		return err
 	}
 	a.issuedAt, _ = instantOf(e, "IssueInstant")
-	if err := x.issued(e, true); err != nil {
+	if err := x.issued(e, x.kind == identity.SPID); err != nil {
 		return err
 	}
 	subject, err := one(e, nsAssertion, "Subject")

@@ -112,7 +112,7 @@ func (p *Provider) Finish(_ context.Context, a *identity.Answer) (*identity.Asse
 	if known == nil {
 		return nil, identity.Refuse(identity.Away, "the provider's metadata is not known")
 	}
-	x := &expected{entity: e.cfg.EntityID, callback: e.cfg.Callback, issuer: p.remote.EntityID,
+	x := &expected{kind: p.remote.Info.Kind, entity: e.cfg.EntityID, callback: e.cfg.Callback, issuer: p.remote.EntityID,
 		believed: keys, request: r.ID, asked: r.At, level: a.Begin.Level, now: now, skew: e.cfg.Skew}
 	said, err := x.read(document)
 	if err != nil {

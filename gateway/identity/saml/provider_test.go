@@ -26,6 +26,7 @@ import (
 func TestFinish(t *testing.T) {
 	const thumbprint = "sha256-n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 	rs, ec := newFixture(t, providerKey(), nil), newFixture(t, newECDSA(), nil)
+	cie := newFixture(t, providerKey(), func(c *Config) { c.Remotes[0].Info.Kind = identity.CIE })
 	for _, c := range []struct {
 		name    string
 		f       *fixture
@@ -54,6 +55,9 @@ func TestFinish(t *testing.T) {
 			r.NotOnOrAfter = r.IssueInstant
 		}},
 		{"issuer's format left out around", rs, "", func(r *testidp.Response) { r.IssuerFormat = "" }},
+		{"issuer's format left out by CIE", cie, "", func(r *testidp.Response) {
+			r.AssertionIssuerFormat = ""
+		}},
 		{"level above", rs, "", func(r *testidp.Response) { r.Level = identity.Level3.URL() }},
 		{"one-time use", rs, "", func(r *testidp.Response) { r.Condition = "OneTimeUse" }},
 	} {
@@ -231,7 +235,7 @@ func TestSecondReader(t *testing.T) {
 	f := newFixture(t, providerKey(), nil)
 	l := f.begin(t, identity.Level2, "")
 	answer := l.answer(t)
-	x := &expected{entity: ourEntity, callback: ourCallback, issuer: idpEntity,
+	x := &expected{kind: identity.SPID, entity: ourEntity, callback: ourCallback, issuer: idpEntity,
 		request: l.request.ID, asked: start, level: identity.Level2, now: start, skew: SkewDefault}
 	_, x.believed = f.entity.registry.of(idpEntity, start)
 	said, err := x.read(answer)

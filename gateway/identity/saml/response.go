@@ -16,6 +16,7 @@ const entityFormat = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 
 // expected is what an answer is held to.
 type expected struct {
+	kind     identity.Kind
 	entity   string // our entity ID
 	callback string // where answers are posted
 	issuer   string // the entity ID of the provider that was asked
@@ -123,7 +124,7 @@ func (x *expected) head(e *etree.Element) error {
 	return nil
 }
 
-// issued checks who it is from. The format is SPID's to be said in an assertion.
+// issued checks who it is from. The format may be left out, but in an assertion of SPID's.
 func (x *expected) issued(e *etree.Element, formatted bool) error {
 	issuer, err := one(e, nsAssertion, "Issuer")
 	if err != nil {
