@@ -16,5 +16,6 @@
 //	level.go     Level
 //	provider.go  Provider, and what passes between it and a login
 //	accept.go    Rules.Accept
+//	source.go    Source: what providers publish, and when it expires
 //	refusal.go   Refusal, Reason: what a citizen and an app are told
 package identity

@@ -23,6 +23,8 @@ type Entity struct {
 	registry registry
 }
 
+var _ identity.Source = (*Entity)(nil)
+
 // New makes an Entity. It knows no provider until it has been refreshed.
 func New(cfg Config) (*Entity, error) {
 	cfg, err := cfg.withDefaults()
@@ -112,8 +114,9 @@ func (p *Provider) Finish(_ context.Context, a *identity.Answer) (*identity.Asse
 	if known == nil {
 		return nil, identity.Refuse(identity.Away, "the provider's metadata is not known")
 	}
-	x := &expected{kind: p.remote.Info.Kind, entity: e.cfg.EntityID, callback: e.cfg.Callback, issuer: p.remote.EntityID,
-		believed: keys, request: r.ID, asked: r.At, level: a.Begin.Level, now: now, skew: e.cfg.Skew}
+	x := &expected{kind: p.remote.Info.Kind, entity: e.cfg.EntityID, callback: e.cfg.Callback,
+		issuer: p.remote.EntityID, believed: keys, request: r.ID, asked: r.At, now: now,
+		level: a.Begin.Level, skew: e.cfg.Skew}
 	said, err := x.read(document)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/staffetta/staffetta/gateway/identity"
 )
 
 // registry is what is believed of identity providers: the last good copy of each one's metadata,
@@ -122,19 +124,12 @@ func readFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, int64(metadataShape.bytes)+1))
 }
 
-// Expiry is something that ends a provider's logins, or all of them, if it is not renewed before.
-type Expiry struct {
-	Provider string // the ID of its Info; empty: of all
-	What     string
-	At       time.Time
-}
-
 // Expiries are what can expire, the soonest first: our certificate, the registry's, and of each
 // provider its metadata and the last of its certificates.
-func (e *Entity) Expiries() []Expiry {
-	all := []Expiry{{"", "our certificate", e.cfg.Certificate.NotAfter}}
+func (e *Entity) Expiries() []identity.Expiry {
+	all := []identity.Expiry{{What: "our certificate", At: e.cfg.Certificate.NotAfter}}
 	if c := e.cfg.Source.Certificate; c != nil {
-		all = append(all, Expiry{"", "the registry's certificate", c.NotAfter})
+		all = append(all, identity.Expiry{What: "the registry's certificate", At: c.NotAfter})
 	}
 	e.registry.mu.Lock()
 	defer e.registry.mu.Unlock()
@@ -144,13 +139,14 @@ func (e *Entity) Expiries() []Expiry {
 			continue
 		}
 		if !b.until.IsZero() {
-			all = append(all, Expiry{r.Info.ID, "the provider's metadata", b.until})
+			all = append(all, identity.Expiry{Provider: r.Info.ID, What: "the metadata", At: b.until})
 		}
 		last := slices.MaxFunc(b.keys, func(a, b *x509.Certificate) int {
 			return a.NotAfter.Compare(b.NotAfter)
 		})
-		all = append(all, Expiry{r.Info.ID, "the provider's certificate", last.NotAfter})
+		all = append(all, identity.Expiry{Provider: r.Info.ID, What: "the certificate",
+			At: last.NotAfter})
 	}
-	slices.SortStableFunc(all, func(a, b Expiry) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(all, func(a, b identity.Expiry) int { return a.At.Compare(b.At) })
 	return all
 }

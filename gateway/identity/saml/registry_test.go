@@ -245,8 +245,8 @@ func TestExpiries(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.entity.Expiries()
-	want := []Expiry{{"prova", "the provider's certificate", start.AddDate(0, 0, 20)},
-		{"", "our certificate", start.AddDate(1, 0, 0)}}
+	want := []identity.Expiry{{Provider: "prova", What: "the certificate", At: start.AddDate(0, 0, 20)},
+		{What: "our certificate", At: start.AddDate(1, 0, 0)}}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("got %v, want %v", got, want)
 	}
