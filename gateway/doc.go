@@ -21,6 +21,7 @@
 //	compress.go  answers compressed for who asks for it
 //	rooms.go     file descriptors, watched as a node's are
 //	status.go    whether calls are answered here now: the operations of no API
+//	info.go      what a client asks before a login
 //	linger.go    a body that nobody read, heard so that its sender sees the answer
 //	openapi.go   the documents of package api
 //	stats.go     metrics

@@ -122,8 +122,8 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
-		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Logins: logins,
-		Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
+		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Featured: g.cfg.Featured,
+		Logins: logins, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
 	if err != nil {
 		return nil, err
 	}

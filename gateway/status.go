@@ -8,7 +8,8 @@ import (
 )
 
 // statuses serve /status to clients, beside either API: whether calls are answered here now, and
-// nothing else. The operator's /status says how the gateway is, elsewhere.
+// nothing else; and what the contract's app asks before a login. The operator's /status says how
+// the gateway is, elsewhere.
 func statuses(ready func() error) []operation.Row[*operation.Call] {
 	var list []operation.Row[*operation.Call]
 	for _, path := range []string{"/status", "/api/v1/status"} {
@@ -22,7 +23,7 @@ func statuses(ready func() error) []operation.Row[*operation.Call] {
 				return c.Answer(publicStatus{"ready"})
 			}})
 	}
-	return list
+	return append(list, publics(ready)...)
 }
 
 type publicStatus struct {

@@ -50,6 +50,10 @@ func (d *services) calls() []seat.Call {
 			_ link.Identity, q *wire.ServiceByID) (*wire.ServiceAccess, error) {
 			return d.Federation.ServiceByID(q.ID)
 		}),
+		seat.Answers(d.Seat, wire.MethodCatalogue, seat.Only(link.RoleGateway), seat.AnyNode, func(
+			_ context.Context, _ link.Identity, q *wire.ListCatalogue) (*wire.CataloguePage, error) {
+			return d.Federation.Catalogue(q)
+		}),
 		seat.Streams(wire.MethodFeed, seat.Only(link.RoleGateway), (*wire.FeedFrame)(nil), d.feed),
 		seat.Answers(d.Seat, wire.MethodFederation, seat.Only(link.RoleNode), seat.FederationLeads,
 			d.directory),

@@ -42,6 +42,7 @@
 //	slots.go       anchor slots that change hands
 //	spool.go       what waits for a region that is away: sealed blocks, stubs, relay
 //	seal.go        region keys, sealing and opening a block
+//	catalogue.go   the list of all services
 //	directory.go   the federation's map, services, keys and directory
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show

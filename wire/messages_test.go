@@ -65,7 +65,8 @@ func messages() []codec.Message {
 		new(AskRenewal), new(Renewal), new(PendingRenewal), new(Renewals), new(SettleRenewal),
 		new(SetMessageStatus), new(MessageStatus),
 		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions),
-		new(Arrival)}
+		new(Arrival),
+		new(ListCatalogue), new(CataloguePage), new(CatalogueService), new(CatalogueInstitution)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed

@@ -137,6 +137,8 @@ const (
 	MethodOpenSession  Method = 190
 	MethodListSessions Method = 191
 	MethodEndSessions  Method = 192
+
+	MethodCatalogue Method = 230
 )
 
 // Effect says what a second copy of a call's request does.
@@ -300,6 +302,8 @@ var methods = [...]Call{
 	MethodListSessions: {"ListSessions", OfRegion, ReadOnly, new(SessionRef), new(SessionList)},
 	// A session that is opened meanwhile is not to end by a copy.
 	MethodEndSessions: {"EndSessions", OfRegion, Once, new(EndSessions), new(EndedSessions)},
+
+	MethodCatalogue: {"Catalogue", OfFederation, ReadOnly, new(ListCatalogue), new(CataloguePage)},
 }
 
 func stream(of any) Frame { return Frame{Name: "stream", Of: of} }

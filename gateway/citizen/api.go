@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,6 +25,8 @@ type API struct {
 	bodies chan struct{} // one element per request whose body is being read
 
 	regions *session.Regions
+
+	catalogue atomic.Pointer[catalogue] // of the last list that was looked through
 
 	logins      *session.Logins
 	substitutes prometheus.Counter

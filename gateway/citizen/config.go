@@ -3,6 +3,7 @@ package citizen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -33,6 +34,13 @@ const (
 	senderWait    = 2 * time.Second
 	// sessionMax bounds a session's life; a region takes no longer one.
 	sessionMax = 365 * 24 * time.Hour
+	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
+	// three groups. loginPauseMin and loginPauseMax bound the pause between tries.
+	loginWait     = 10 * time.Second
+	loginPauseMin = 50 * time.Millisecond
+	loginPauseMax = time.Second
+	// featuredMax bounds the featured services: a client shows them on one screen.
+	featuredMax = 50
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
 	retryAfter = 2 * time.Second
 )
@@ -51,6 +59,8 @@ type Relay interface {
 	CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
 		req, resp codec.Message) error
 	ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.ServiceAccess, error)
+	// Catalogue returns every service, as of a few seconds ago: the same value until it changes.
+	Catalogue(ctx context.Context) (*wire.CataloguePage, error)
 }
 
 // TestLogin enables POST /test-login. It is for federations of tests: whoever knows the password
@@ -89,8 +99,10 @@ type Config struct {
 	// are being read; more are answered 429 (500 where the contract has no 429). Default 1024: a
 	// request waits for a region a few milliseconds, and holds less than 1 MiB.
 	InFlightMax int
-	Logger      *slog.Logger          // default: none
-	Registerer  prometheus.Registerer // default: none
+	// Featured are the services that the catalogue shows first, with their institutions.
+	Featured   []wire.ServiceID
+	Logger     *slog.Logger          // default: none
+	Registerer prometheus.Registerer // default: none
 }
 
 // withDefaults fills what is zero and reports everything that cannot work.
@@ -101,6 +113,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SessionTTL < 0 || c.SessionTTL > sessionMax {
 		errs = append(errs, errors.New("citizen: session lifetime not within 365 days"))
+	}
+	if len(c.Featured) > featuredMax {
+		errs = append(errs, fmt.Errorf("citizen: %d featured services, %d allowed", len(c.Featured),
+			featuredMax))
+	}
+	for _, id := range c.Featured {
+		if !id.Valid() {
+			errs = append(errs, fmt.Errorf("citizen: featured service %q is no service's id", id))
+		}
 	}
 	if c.InFlightMax < 0 {
 		errs = append(errs, errors.New("citizen: negative bound of requests in flight"))

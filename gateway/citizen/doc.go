@@ -31,6 +31,8 @@
 //	profile.go      reading the profile, profileupdate.go writing it
 //	preference.go   service preferences
 //	move.go         the home region
+//	health.go       whether logins are answered
+//	catalogue.go    services and institutions, fold.go how names are looked for
 //	inbox.go        the list, message.go one message, sender.go the senders' names
 //	forpages.go     what the pages of package web have from here
 package citizen

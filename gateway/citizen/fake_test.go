@@ -123,6 +123,27 @@ func (f *federation) ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.
 	return nil, wire.NotFound
 }
 
+func (f *federation) Catalogue(context.Context) (*wire.CataloguePage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deaf != nil {
+		return nil, f.deaf
+	}
+	page := &wire.CataloguePage{}
+	seen := map[wire.InstitutionID]bool{}
+	for _, s := range f.services {
+		page.Services = append(page.Services, wire.CatalogueService{ID: s.Service.ID,
+			Institution: s.Institution.ID, Name: s.Service.Name, Scope: s.Service.Metadata.Scope,
+			Version: s.Service.Version})
+		if !seen[s.Institution.ID] {
+			seen[s.Institution.ID] = true
+			page.Institutions = append(page.Institutions,
+				wire.CatalogueInstitution{ID: s.Institution.ID, Name: s.Institution.Name})
+		}
+	}
+	return page, nil
+}
+
 func (f *federation) CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
 	req, resp codec.Message) error {
 	if f.away != nil {

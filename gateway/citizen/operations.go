@@ -42,6 +42,9 @@ var served = []row{
 	{Serve: (*call).endSessions, Operation: operation.Operation{ID: "endSessions",
 		Method: http.MethodDelete, Path: "/api/auth/v1/sessions", By: operation.Session,
 		Answers: []int{200, 400, 401, 429, 500}}},
+	{Serve: (*call).healthcheck, Operation: operation.Operation{ID: "healthcheck",
+		Method: http.MethodGet, Path: "/api/auth/v1/healthcheck", By: operation.Anyone,
+		Answers: []int{200, 500}}},
 	{Serve: (*call).getProfile, Operation: operation.Operation{ID: "getUserProfile",
 		Method: http.MethodGet, Path: "/api/identity/v1/profile", By: operation.Session,
 		Answers: []int{200, 400, 401, 429, 500}}},
@@ -80,6 +83,23 @@ var served = []row{
 		Method: http.MethodPut, Path: "/api/communication/v1/messages/{id}/status",
 		By: operation.Session, Body: jsonBody, Answers: []int{200, 400, 401, 404, 429, 500},
 		Missing: "No message of the citizen has this id."}},
+	{Serve: (*call).findInstitutions, Operation: operation.Operation{ID: "findInstitutions",
+		Method: http.MethodGet, Path: "/api/catalog/v1/institutions", By: operation.Session,
+		Answers: []int{200, 400, 401, 500}}},
+	{Serve: (*call).featuredInstitutions, Operation: operation.Operation{
+		ID: "getFeaturedInstitutions", Method: http.MethodGet,
+		Path: "/api/catalog/v1/institutions/featured", By: operation.Session,
+		Answers: []int{200, 401, 500}}},
+	{Serve: (*call).findServices, Operation: operation.Operation{ID: "findInstitutionServices",
+		Method: http.MethodGet, Path: "/api/catalog/v1/institutions/{institution_id}/services",
+		By: operation.Session, Answers: []int{200, 400, 401, 500}}},
+	{Serve: (*call).featuredServices, Operation: operation.Operation{ID: "getFeaturedServices",
+		Method: http.MethodGet, Path: "/api/catalog/v1/services/featured", By: operation.Session,
+		Answers: []int{200, 401, 500}}},
+	{Serve: (*call).getService, Operation: operation.Operation{ID: "getServiceById",
+		Method: http.MethodGet, Path: "/api/catalog/v1/services/{service_id}",
+		By: operation.Session, Answers: []int{200, 401, 404, 500},
+		Missing: "No service has this id."}},
 }
 
 func testLogin(id, path string) row {

@@ -23,4 +23,5 @@
 //	operation.go  Operation and Row: the declaration
 //	api.go        API: from rows to routes, the order of the checks
 //	call.go       Call: a request's body, its preferences, its answer
+//	version.go    the program's version, for operations that tell it
 package operation

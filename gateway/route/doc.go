@@ -34,6 +34,7 @@
 //	directory.go  hints of owners
 //	resolve.go    looking owners up, in batches
 //	services.go   services by key and by id
+//	catalogue.go  the list of all services
 //	owner.go      calling a region's leader
 //	lane.go       what waits for one region, and its bounds
 //	share.go      whose turn it is in a lane

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -275,6 +276,22 @@ func (w *world) answer(to link.Peer, m wire.Method, req []byte) ([]byte, error) 
 		}
 		s.Index = w.index
 		return wire.Encode(&s), nil
+	case wire.MethodCatalogue:
+		var q wire.ListCatalogue
+		w.decode(req, &q)
+		page := wire.CataloguePage{Index: w.index}
+		for _, id := range slices.Sorted(maps.Keys(w.services)) {
+			switch s := w.services[id]; {
+			case id <= q.After:
+			case len(page.Services) == 2: // to a page
+				page.Next = page.Services[1].ID
+			default:
+				page.Services = append(page.Services, wire.CatalogueService{ID: id,
+					Institution: s.Institution.ID, Version: s.Service.Version})
+				page.Institutions = []wire.CatalogueInstitution{{ID: s.Institution.ID}}
+			}
+		}
+		return wire.Encode(&page), nil
 	}
 	r := w.regions[node.Region]
 	switch {

@@ -220,6 +220,7 @@ func (r *Router) take(f *wire.FeedFrame, start func(*owner)) time.Duration {
 	if f.Reset || !began { // what is cached, if anything, is not covered by what comes
 		r.directory.begin(f.Index)
 		r.services.begin(f.Index)
+		r.catalogue.begin(f.Index)
 	}
 	for i := range f.Events {
 		r.takeEvent(&f.Events[i], f.Index, start)
@@ -249,8 +250,10 @@ func (r *Router) takeEvent(e *wire.FeedEvent, index uint64, start func(*owner)) 
 		r.directory.change(fed, e.Recipient, *e.Entry, index)
 	case e.Service != "":
 		r.services.changed(e.Service, e.Keys, index)
+		r.catalogue.changed(index)
 	case e.Institution != "":
 		r.services.institutionChanged(e.Institution, index)
+		r.catalogue.changed(index)
 	case e.Map != nil:
 		if err := r.adopt(*e.Map, fed.hasher, start); err != nil {
 			r.cfg.Logger.Error("map of the feed refused", "reason", wire.AsError(err).Error())

@@ -24,6 +24,7 @@ type Router struct {
 	directory *directory
 	resolver  *resolver
 	services  *services
+	catalogue catalogue
 	stats     *stats
 	spare     sync.Pool // submissions, for the next records
 

@@ -65,6 +65,10 @@ func (f *federation) RegionByID(id wire.RegionID) (wire.Region, bool) {
 func (f *federation) RegionOf(context.Context, fiscalcode.Code) (wire.RegionID, bool, error) {
 	return lazio.ID, true, nil
 }
+func (f *federation) Catalogue(context.Context) (*wire.CataloguePage, error) {
+	return nil, wire.NotFound // no page shows it
+}
+
 func (f *federation) ServiceByID(_ context.Context, id wire.ServiceID) (*wire.ServiceAccess, error) {
 	if id != f.sender.Service.ID {
 		return nil, wire.NotFound

@@ -98,9 +98,9 @@ var Citizens = slices.Concat(
 		{"GET", "/login", Page},
 		{"POST", "/assertionConsumerService", Page},
 		{"GET", "/metadata", ""},
-		{"GET", "/healthcheck", ""},
 		{"GET", "/user-identity", "name family_name fiscal_code date_of_birth spid_level " +
 			"spid_email spid_idp assertion_ref session_tracking_id created_at token_remaining_ttl"},
+		{"GET", "/healthcheck", "version"},
 		{"POST", "/fast-login", ""},
 		{"POST", "/fast-login/nonce/generate", ""},
 	}),
@@ -128,11 +128,14 @@ var Citizens = slices.Concat(
 		{"GET", "/payment/info/{rpt_id}", ""},
 	}),
 	under("/api/catalog/v1", []Operation{
-		{"GET", "/institutions", ""},
-		{"GET", "/institutions/featured", ""},
-		{"GET", "/institutions/{id}/services", ""},
-		{"GET", "/services/featured", ""},
-		{"GET", "/services/{id}", ""},
+		{"GET", "/institutions", "institutions{id name fiscal_code} offset limit count"},
+		{"GET", "/institutions/featured", "institutions{id name fiscal_code}"},
+		{"GET", "/institutions/{institution_id}/services",
+			"services{id name version} offset limit count"},
+		{"GET", "/services/featured", "services{id name version organization_name}"},
+		{"GET", "/services/{service_id}", "id name description organization{name fiscal_code} " +
+			"metadata{scope category custom_special_flow web_url app_ios app_android tos_url " +
+			"privacy_url address phone email pec cta token_name support_url}"},
 	}),
 )
 

@@ -54,6 +54,7 @@
 //	audit.go       operators' changes, with a line each
 //	approve.go     requests that wait for a second operator
 //	registry.go    institutions and services, page by page
+//	catalogue.go   services as citizens see them in a list
 //	read.go        look-ups
 //	feed.go        recent changes, for caches elsewhere
 //	rows.go        keys and values

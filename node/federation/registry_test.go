@@ -76,3 +76,50 @@ func TestRegistryPages(t *testing.T) {
 		t.Errorf("two institutions: %+v, %v", all, err)
 	}
 }
+
+// TestCatalogue: the pages are all services with their institutions, and nothing that is not shown.
+func TestCatalogue(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	defer s.Close()
+	succeed(t, s, command(wire.CmdFound, testMap("lazio")))
+	for i := range 3 {
+		id := wire.InstitutionID(fmt.Sprintf("%011d", i))
+		succeed(t, s, command(wire.CmdPutInstitution, &wire.Institution{ID: id,
+			Name: fmt.Sprintf("Comune %d", i)}))
+		for n := range 4 {
+			succeed(t, s, command(wire.CmdPutService, &wire.Service{Name: "Avvisi", Institution: id,
+				ID:       wire.ServiceID(fmt.Sprintf("S%d%d", n, i)),
+				Keys:     [2]wire.KeyHash{{byte(i), byte(n)}},
+				Metadata: wire.ServiceMetadata{Scope: "LOCAL", Description: "Lunga."}}))
+		}
+	}
+	for _, limit := range []uint32{0, 1, 5, 1000} {
+		services, institutions := map[wire.ServiceID]bool{}, map[wire.InstitutionID]string{}
+		for q := (wire.ListCatalogue{Limit: limit}); ; {
+			page, err := s.Catalogue(&q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page.Index != s.Position().Index {
+				t.Errorf("a page of index %d, want %d", page.Index, s.Position().Index)
+			}
+			for _, i := range page.Institutions {
+				institutions[i.ID] = i.Name
+			}
+			for _, svc := range page.Services {
+				want := wire.CatalogueService{ID: svc.ID, Institution: svc.Institution, Name: "Avvisi",
+					Scope: "LOCAL", Version: 1}
+				if services[svc.ID] || svc != want || institutions[svc.Institution] == "" {
+					t.Errorf("got %+v, twice or without its institution", svc)
+				}
+				services[svc.ID] = true
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		if len(services) != 12 || institutions["00000000002"] != "Comune 2" {
+			t.Errorf("limit %d: %d services of %v", limit, len(services), institutions)
+		}
+	}
+}

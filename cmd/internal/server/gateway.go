@@ -50,6 +50,7 @@ type gatewayFlags struct {
 	capacity         int
 	acceptUnserved   bool
 	contact          string
+	featured         []string
 	renew            bool
 	weights          map[string]int
 	oneSession       bool
@@ -77,6 +78,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"institutions; more are answered 503; 0: no limit")
 	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data or "+
 		"third_party_data, which nothing serves yet, and mark them in the answer; else they are 501")
+	flags.StringSliceVar(&f.featured, "featured", nil, "id of a service that the catalogue shows "+
+		"first; may be repeated")
 	flags.StringVar(&f.contact, "contact", "", "whom the served OpenAPI documents name as the "+
 		"gateway's operator, https://... or mailto:...; without it, the project")
 	flags.StringToIntVar(&f.weights, "weight", nil, "parts that an institution gets of what a "+
@@ -99,6 +102,9 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 		Registry: newRegistry(), Limits: gateway.Limits{Capacity: f.capacity},
 		Weights: f.institutionWeights(), Now: f.clock.now(), Uptime: seat.Uptime,
 		AcceptUnserved: f.acceptUnserved, Contact: f.contact}
+	for _, id := range f.featured {
+		cfg.Featured = append(cfg.Featured, wire.ServiceID(id))
+	}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
 	}
