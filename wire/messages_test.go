@@ -155,6 +155,9 @@ func TestListOfMessagesIsComplete(t *testing.T) {
 				continue
 			}
 			name := head[strings.LastIndex(head, "*")+1:]
+			if strings.HasSuffix(name, "Form") {
+				continue // another message that is only looked at, see codec.UnmarshalForm
+			}
 			if !named[name] {
 				t.Errorf("%s: message %s is not in messages()", f.Name(), name)
 			}

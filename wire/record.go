@@ -131,11 +131,11 @@ func (r *Record) Validate() error {
 	if r.IsRedacted() {
 		return nil
 	}
-	var s Summary
-	if err := Decode(r.Content, &s); err != nil {
-		return err
+	var s summaryForm
+	if err := codec.UnmarshalForm(r.Content, &s); err != nil {
+		return Malformedf("%s", err)
 	}
-	if s.Subject == "" || !utf8.ValidString(s.Subject) {
+	if len(s.subject) == 0 || !utf8.Valid(s.subject) {
 		return Malformedf("record without a valid subject")
 	}
 	return nil
@@ -233,7 +233,24 @@ type Summary struct {
 // Fields declares the message, with the numbers of Content.
 func (s *Summary) Fields(c *codec.Codec) {
 	codec.String(c, 1, &s.Subject)
+	s.parts(c)
+}
+
+// parts declares all but the subject.
+func (s *Summary) parts(c *codec.Codec) {
 	codec.Optional(c, 4, &s.Payment)
 	codec.Optional(c, 5, &s.ThirdParty)
 	codec.Optional(c, 6, &s.EUCovidCert)
+}
+
+// summaryForm is a Summary of which only the form is looked at: its subject aliases the content.
+type summaryForm struct {
+	subject []byte
+	rest    Summary
+}
+
+// Fields declares the message, with the numbers of Summary.
+func (s *summaryForm) Fields(c *codec.Codec) {
+	codec.Bytes(c, 1, &s.subject)
+	s.rest.parts(c)
 }

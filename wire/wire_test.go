@@ -1,11 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 )
@@ -124,6 +127,43 @@ func TestRecordValidate(t *testing.T) {
 		if err := bad.Validate(); !errors.Is(err, Malformed) {
 			t.Errorf("%s: got %v, want malformed", name, err)
 		}
+	}
+}
+
+// A record is valid if the summary of its content, which lists show, can be read, whatever is in
+// the content's bytes.
+func TestRecordValidateIsTheSummarys(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 8))
+	flag, due := Flag{Set: true}, Date{At: 1}
+	whole := Encode(&Content{Subject: "Oggetto è", Markdown: "testo", RequireSecureChannels: &flag,
+		DueDate: &due, Payment: &Payment{Amount: 1, NoticeNumber: "0", InvalidAfterDueDate: true,
+			Payee: "01234567890"}, EUCovidCert: &EUCovidCert{AuthCode: "a"},
+		ThirdParty: &ThirdParty{ID: "i", Summary: "s", HasAttachments: true, OriginalReceiptDate: &due}})
+	valid := 0
+	for range 20_000 {
+		rec := record(1, 100)
+		rec.Content = bytes.Clone(whole)
+		for range 1 + r.IntN(2) {
+			rec.Content[r.IntN(len(whole))] = byte(r.Uint32N(uint32(32 << r.IntN(4))))
+		}
+		rec.Content = rec.Content[:len(whole)-r.IntN(2)*r.IntN(len(whole))]
+		var s Summary
+		err := Decode(rec.Content, &s)
+		if err == nil && (s.Subject == "" || !utf8.ValidString(s.Subject)) {
+			err = Malformedf("record without a valid subject")
+		}
+		if len(rec.Content) == 0 {
+			err = Malformedf("record neither whole nor redacted")
+		}
+		if got := rec.Validate(); fmt.Sprint(got) != fmt.Sprint(err) {
+			t.Fatalf("%x: got %v, want %v", rec.Content, got, err)
+		}
+		if err == nil {
+			valid++
+		}
+	}
+	if valid < 1000 || valid > 19_000 {
+		t.Errorf("%d of 20000 are valid: too few of one kind to judge by", valid)
 	}
 }
 

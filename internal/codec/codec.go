@@ -56,6 +56,7 @@ type Codec struct {
 	high   int // how many of fields this run has filled at most: what has to be cleared
 	depth  int
 	sorted bool // the innermost message's fields are in ascending order, as writers put them
+	form   bool // strings are not wanted
 	err    error
 }
 
@@ -81,19 +82,29 @@ func Marshal(dst []byte, m Message) []byte {
 
 // Unmarshal decodes b into m, which must be zero. Byte fields of m alias b.
 func Unmarshal(b []byte, m Message) error {
+	return unmarshal(b, m, false)
+}
+
+// UnmarshalForm is Unmarshal for who wants to know whether b can be decoded: it leaves strings of m
+// empty instead of copying them, and fails where Unmarshal does if no Fields method looks at one.
+func UnmarshalForm(b []byte, m Message) error {
+	return unmarshal(b, m, true)
+}
+
+func unmarshal(b []byte, m Message, form bool) error {
 	c := codecs.Get().(*Codec)
-	err := c.decode(b, m)
+	err := c.decode(b, m, form)
 	if cap(c.fields) <= pooledFieldsMax {
 		codecs.Put(c)
 	}
 	return err
 }
 
-// decode is Unmarshal, and leaves nothing of b behind: the whole array of fields is zero
+// decode is unmarshal, and leaves nothing of b behind: the whole array of fields is zero
 // afterwards, if it was before. Only what was filled is cleared, since one long message leaves an
 // array that nearly every later one uses a few fields of.
-func (c *Codec) decode(b []byte, m Message) error {
-	*c = Codec{fields: c.fields[:0]}
+func (c *Codec) decode(b []byte, m Message, form bool) error {
+	*c = Codec{fields: c.fields[:0], form: form}
 	c.message(b, m)
 	clear(c.fields[:c.high])
 	return c.err
@@ -330,7 +341,7 @@ func String[T ~string](c *Codec, num protowire.Number, v *T) {
 		}
 		return
 	}
-	if f, ok := c.find(num, protowire.BytesType); ok {
+	if f, ok := c.find(num, protowire.BytesType); ok && !c.form {
 		*v = T(f.bytes)
 	}
 }

@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -80,6 +81,15 @@ func TestRoundTrip(t *testing.T) {
 		if again := codec.Marshal(nil, &got); !bytes.Equal(again, b[6:]) {
 			t.Error("encoded again it has other bytes")
 		}
+		var form outer
+		if err := codec.UnmarshalForm(b[6:], &form); err != nil {
+			t.Fatal(err)
+		}
+		got.S, got.In.Text = "", ""
+		if form.S != got.S || form.In != got.In || form.U64 != got.U64 ||
+			!bytes.Equal(form.Raw, got.Raw) {
+			t.Errorf("the form is %+v, want %+v", form, got)
+		}
 	}
 	if b := codec.Marshal(nil, &outer{}); len(b) != 0 {
 		t.Errorf("the zero message has %d bytes", len(b))
@@ -123,8 +133,12 @@ func TestRefuses(t *testing.T) {
 		"packed overflow":   bytesOf(14, "\xff\xff\xff\x7f"),
 		"too many elements": many,
 	} {
-		if err := codec.Unmarshal(b, new(outer)); !errors.Is(err, codec.ErrMalformed) {
+		err := codec.Unmarshal(b, new(outer))
+		if !errors.Is(err, codec.ErrMalformed) {
 			t.Errorf("%s: got %v, want ErrMalformed", name, err)
+		}
+		if got := codec.UnmarshalForm(b, new(outer)); fmt.Sprint(got) != fmt.Sprint(err) {
+			t.Errorf("%s: got %v for the form, want %v", name, got, err)
 		}
 	}
 }
@@ -147,8 +161,12 @@ func TestDepthIsBounded(t *testing.T) {
 func FuzzUnmarshal(f *testing.F) {
 	f.Add(codec.Marshal(nil, full()))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var m, again outer
-		if codec.Unmarshal(b, &m) != nil {
+		var m, form, again outer
+		err, formErr := codec.Unmarshal(b, &m), codec.UnmarshalForm(b, &form)
+		if fmt.Sprint(formErr) != fmt.Sprint(err) {
+			t.Fatalf("got %v for the form, want %v", formErr, err)
+		}
+		if err != nil {
 			return
 		}
 		canonical := codec.Marshal(nil, &m)

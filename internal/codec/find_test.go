@@ -80,7 +80,7 @@ func TestFindInAnyOrder(t *testing.T) {
 		} else {
 			b = append(b, in...)
 		}
-		if err := new(Codec).decode(b, m); err != nil {
+		if err := new(Codec).decode(b, m, false); err != nil {
 			t.Fatal(err)
 		}
 	}
