@@ -55,6 +55,9 @@ func (c *citizens) calls() []seat.Call {
 		seat.Changes[wire.SetMessageStatus, wire.MessageStatus](c.Seat, wire.MethodSetMessageStatus,
 			wire.CmdSetMessageStatus,
 			func(q *wire.SetMessageStatus) wire.TokenHash { return q.Token }),
+		seat.Changes[wire.DeleteMessage, seat.None](c.Seat, wire.MethodDeleteMessage,
+			wire.CmdDeleteMessage,
+			func(q *wire.DeleteMessage) wire.TokenHash { return q.Token }),
 
 		seat.Reads(c.Seat, wire.MethodFindMessage, c.findMessage),
 		seat.Reads(c.Seat, wire.MethodSenderProfile, func(q *wire.SenderProfileQuery, _ wire.Time) (
@@ -81,11 +84,28 @@ func (c *citizens) calls() []seat.Call {
 			*wire.InboxPage, error) {
 			return c.Region.ListInbox(*q, now)
 		}),
+		seat.Reads(c.Seat, wire.MethodCountMessages, func(q *wire.SessionRef, now wire.Time) (
+			*wire.MessageCounts, error) {
+			return c.Region.CountMessages(*q, now)
+		}),
+		seat.Reads(c.Seat, wire.MethodSearchInbox, func(q *wire.SearchInbox, now wire.Time) (
+			*wire.InboxPage, error) {
+			return c.Region.SearchInbox(*q, now, c.sender)
+		}),
 		seat.Reads(c.Seat, wire.MethodGetInbox, func(q *wire.GetInbox, now wire.Time) (
 			*wire.InboxMessage, error) {
 			return c.Region.GetInbox(*q, now)
 		}),
 	}
+}
+
+// sender is what a service and its institution are called, as far as this node knows.
+func (c *citizens) sender(id wire.ServiceID) string {
+	a, err := c.Federation.ServiceByID(id)
+	if err != nil {
+		return ""
+	}
+	return a.Service.Name + "\n" + a.Institution.Name
 }
 
 // findMessage answers MethodFindMessage. That this region does not have a message of a code that

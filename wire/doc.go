@@ -35,6 +35,7 @@
 //	command.go     a command, batches of them, their results
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	session.go     a citizen's set of sessions
+//	inbox.go       what a citizen does with messages
 //	arrival.go     a place in the order in which messages arrived
 //	claim.go       ownership: claim, release, import
 //	move.go        ownership: a citizen's move to another region

@@ -95,7 +95,8 @@ const (
 	// later epoch than its own log gave it up, while no move is under way.
 	CmdTakeBack CommandKind = 70
 	// CmdMoveForget drops what is kept of a refused move, once the directory knows its end.
-	CmdMoveForget CommandKind = 71
+	CmdMoveForget    CommandKind = 71
+	CmdDeleteMessage CommandKind = 72
 	// CmdNoteRead says that an operator reads what is a citizen's.
 	CmdNoteRead CommandKind = 85
 	// CmdCopyKey keeps the copy key of a recovery key.
@@ -190,9 +191,10 @@ var commandKinds = [256]Kind{
 	CmdCopyKey:     {"CopyKey", OfRegion, 3, new(CopyKey), nil},
 	CmdSetMessageStatus: {"SetMessageStatus", OfRegion, 3, new(SetMessageStatus),
 		new(MessageStatus)},
-	CmdSpoolOffer:  {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
-	CmdOpenSession: {"OpenSession", OfRegion, 3, new(OpenSession), new(Session)},
-	CmdEndSessions: {"EndSessions", OfRegion, 3, new(EndSessions), new(EndedSessions)},
+	CmdDeleteMessage: {"DeleteMessage", OfRegion, 3, new(DeleteMessage), nil},
+	CmdSpoolOffer:    {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
+	CmdOpenSession:   {"OpenSession", OfRegion, 3, new(OpenSession), new(Session)},
+	CmdEndSessions:   {"EndSessions", OfRegion, 3, new(EndSessions), new(EndedSessions)},
 
 	CmdFound:          {"Found", OfFederation, 1, new(Map), nil},
 	CmdPutInstitution: {"PutInstitution", OfFederation, 1, new(Institution), nil},

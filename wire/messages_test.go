@@ -66,7 +66,8 @@ func messages() []codec.Message {
 		new(SetMessageStatus), new(MessageStatus),
 		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions),
 		new(Arrival),
-		new(ListCatalogue), new(CataloguePage), new(CatalogueService), new(CatalogueInstitution)}
+		new(ListCatalogue), new(CataloguePage), new(CatalogueService), new(CatalogueInstitution),
+		new(DeleteMessage), new(MessageCounts), new(SearchInbox)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed

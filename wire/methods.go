@@ -138,6 +138,10 @@ const (
 	MethodListSessions Method = 191
 	MethodEndSessions  Method = 192
 
+	MethodDeleteMessage Method = 210
+	MethodCountMessages Method = 211
+	MethodSearchInbox   Method = 212
+
 	MethodCatalogue Method = 230
 )
 
@@ -193,6 +197,9 @@ var methods = [...]Call{
 	MethodSetPreference: {"SetPreference", OfRegion, Once, new(SetPreference), new(Preference)},
 	MethodListInbox:     {"ListInbox", OfRegion, ReadOnly, new(ListInbox), new(InboxPage)},
 	MethodGetInbox:      {"GetInbox", OfRegion, ReadOnly, new(GetInbox), new(InboxMessage)},
+	MethodDeleteMessage: {"DeleteMessage", OfRegion, Repeatable, new(DeleteMessage), nil},
+	MethodSearchInbox:   {"SearchInbox", OfRegion, ReadOnly, new(SearchInbox), new(InboxPage)},
+	MethodCountMessages: {"CountMessages", OfRegion, ReadOnly, new(SessionRef), new(MessageCounts)},
 	MethodSetMessageStatus: {"SetMessageStatus", OfRegion, Once, new(SetMessageStatus),
 		new(MessageStatus)},
 

@@ -35,4 +35,5 @@
 //	catalogue.go    services and institutions, fold.go how names are looked for
 //	inbox.go        the list, message.go one message, sender.go the senders' names
 //	forpages.go     what the pages of package web have from here
+//	owninbox.go     what the contract's inbox does not have: deleting, counting, searching
 package citizen

@@ -44,6 +44,7 @@ type citizen struct {
 	to          wire.RegionID          // a move there is under way
 	profile     wire.Profile
 	preferences map[wire.ServiceID]wire.Preference
+	deleted     []wire.MessageID
 	inbox       []wire.InboxMessage // any order
 	passes      int                 // how many messages a list passes over; 0: any
 }
@@ -264,6 +265,14 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 	case wire.MethodSetMessageStatus:
 		q, _ := decode[wire.SetMessageStatus](b)
 		return c.setStatus(q)
+	case wire.MethodDeleteMessage:
+		q, _ := decode[wire.DeleteMessage](b)
+		return c.delete(q)
+	case wire.MethodSearchInbox:
+		q, _ := decode[wire.SearchInbox](b)
+		return c.search(q), nil
+	case wire.MethodCountMessages:
+		return c.count(), nil
 	}
 	return nil, wire.UnknownKind
 }
@@ -435,6 +444,47 @@ func (c *citizen) setStatus(q wire.SetMessageStatus) (codec.Message, error) {
 	return nil, wire.NotFound
 }
 
+func (c *citizen) delete(q wire.DeleteMessage) (codec.Message, error) {
+	for i := range c.inbox {
+		if c.inbox[i].Item.ID == q.ID {
+			c.inbox = slices.Delete(c.inbox, i, i+1)
+			c.deleted = append(c.deleted, q.ID)
+			return &empty{}, nil
+		}
+	}
+	if slices.Contains(c.deleted, q.ID) {
+		return &empty{}, nil
+	}
+	return nil, wire.NotFound
+}
+
+func (c *citizen) search(q wire.SearchInbox) *wire.InboxPage {
+	page := c.list(wire.ListInbox{Size: wire.PageMax, Before: q.Before})
+	page.Items = slices.DeleteFunc(page.Items, func(i wire.InboxItem) bool {
+		return !strings.Contains(i.Subject, q.Query)
+	})
+	if page.More = len(page.Items) > int(q.Size); page.More {
+		page.Items = page.Items[:q.Size]
+	}
+	return page
+}
+
+func (c *citizen) count() *wire.MessageCounts {
+	n := new(wire.MessageCounts)
+	for i := range c.inbox {
+		switch item := &c.inbox[i].Item; {
+		case item.Archived:
+			n.Archived++
+		case item.Read:
+			n.Inbox++
+		default:
+			n.Inbox++
+			n.Unread++
+		}
+	}
+	return n
+}
+
 func (c *citizen) list(q wire.ListInbox) *wire.InboxPage {
 	page := &wire.InboxPage{FiscalCode: c.profile.FiscalCode}
 	sorted := slices.SortedFunc(slices.Values(c.inbox), func(a, b wire.InboxMessage) int {
@@ -446,7 +496,7 @@ func (c *citizen) list(q wire.ListInbox) *wire.InboxPage {
 		if id <= string(q.After[:]) || !q.Before.IsZero() && id >= string(q.Before[:]) {
 			continue
 		}
-		if m.Item.Archived != q.Archived {
+		if !q.Shows(wire.MessageStatus{Read: m.Item.Read, Archived: m.Item.Archived}) {
 			if passed++; passed == c.passes {
 				page.More, page.Before = true, m.Item.ID
 				break

@@ -414,6 +414,8 @@ func validBody(id string) string {
 			`"settings_version":0}`
 	case "upsertMessageStatusAttributes":
 		return `{"change_type":"reading","is_read":true}`
+	case "searchMessages":
+		return `{"query":"x"}`
 	}
 	return ""
 }

@@ -88,6 +88,7 @@ func TestCallsAreRepeatedOnlyWhenHarmless(t *testing.T) {
 	}{{wire.MethodGetProfile, true}, {wire.MethodLogin, true}, {wire.MethodLogout, true},
 		{wire.MethodSetProfile, false}, {wire.MethodSetPreference, false},
 		{wire.MethodSetMessageStatus, false}, {wire.MethodOpenSession, true},
+		{wire.MethodDeleteMessage, true},
 		{wire.MethodEndSessions, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "lazio")

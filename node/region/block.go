@@ -163,12 +163,17 @@ func lookUp(r wire.Recipient, id wire.MessageID,
 	get func(*wideKey) ([]byte, bool, error)) (v wire.Verdict, ok bool, err error) {
 	key := inboxKey(r, id)
 	if _, ok, err = get(&key); err != nil || ok {
-		return wire.Verdict{Status: wire.Processed}, ok, err
+		return processed, ok, err
 	}
 	key = rejectedKey(r, id)
 	value, ok, err := get(&key)
-	if err != nil || !ok {
+	if err != nil {
 		return v, false, err
+	}
+	if !ok {
+		key = deletedKey(r, id)
+		_, ok, err = get(&key)
+		return processed, ok, err
 	}
 	var row rejectedRow
 	if err := decodeRow(key[:], value, &row); err != nil {

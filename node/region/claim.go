@@ -215,6 +215,9 @@ func (s *State) importRow(c *change, r wire.Recipient, row *wire.Row) error {
 		if _, ok, err := c.getWide(&delivered); c.version >= wire.VersionOwners && (ok || err != nil) {
 			return err // a message has one verdict
 		}
+		if deleted, err := c.isDeleted(r, key.tail()); deleted || err != nil {
+			return err
+		}
 		c.rejected = append(c.rejected, key[1:]...)
 		s.noteID(c, r, key.tail())
 	}

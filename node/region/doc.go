@@ -74,6 +74,9 @@
 //	explain.go   all that is known of a message, and the search for its recipient
 //	inbox.go     what citizens ask, and what they do with a message
 //	list.go      pages of the inbox
+//	delete.go    messages that their citizens delete
+//	search.go    messages that have some words, fold.go how words are compared
+//	counts.go    how many messages a citizen has
 //	arrivals.go  the order in which messages arrived, and pages in it
 //	content.go   decoded blocks for reading
 package region

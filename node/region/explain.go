@@ -25,6 +25,12 @@ func (s *State) Explain(q *wire.Explain) (*wire.Explanation, error) {
 	if e.Found {
 		e.Service, e.Verdict = delivered.Service, processed
 		e.Block, e.Position = delivered.Block, uint32(delivered.Position)
+	} else if view, deleted, err := s.findDeleted(wire.FindMessage{Recipient: q.Recipient,
+		ID: q.ID}); deleted || err != nil {
+		if err != nil {
+			return e, err
+		}
+		e.Found, e.Service, e.Verdict = true, view.Service, view.Verdict
 	} else {
 		var refused rejectedRow
 		key = rejectedKey(q.Recipient, q.ID)

@@ -204,5 +204,8 @@ func (h *history) statusCommand() wire.Command {
 	} else if len(h.sent) > 0 {
 		m.ID = h.sent[h.rng.IntN(len(h.sent))].ID
 	}
+	if h.rng.IntN(5) == 0 {
+		return command(wire.CmdDeleteMessage, &wire.DeleteMessage{Token: token, ID: m.ID})
+	}
 	return command(wire.CmdSetMessageStatus, m)
 }

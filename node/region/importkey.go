@@ -47,6 +47,9 @@ func (c *change) keyed(r wire.Recipient, key wire.Idempotency, value []byte) (k 
 	if _, k.delivered, err = c.getWide(&delivered); err != nil || k.delivered {
 		return k, err
 	}
+	if k.delivered, err = c.isDeleted(r, k.id); err != nil || k.delivered {
+		return k, err
+	}
 	rej, ok, err := c.rejection(r, k.id)
 	k.rejected, k.at = ok && rej.Idempotency == key, rej.At
 	return k, err

@@ -9,6 +9,7 @@ import (
 // The first byte of a key says what it holds. All numbers are big endian, so keys sort as they
 // count. No key holds a fiscal code. What becomes of each kind of row is in rowkinds.go.
 //
+//	D <recipient 16> <id 16>             message that its citizen deleted
 //	a <slot 2>                           anchor slot: epoch, and whether it is held
 //	b <index 8>                          block: its frame, as it travelled
 //	c                                    what copies of the state are sealed with
@@ -39,6 +40,7 @@ import (
 //	w <recipient 16>                     work pending for the leader
 //	x, y, z                              the spool and region keys, see spool.go
 const (
+	deletedPrefix     = 'D'
 	slotPrefix        = 'a'
 	blockPrefix       = 'b'
 	copyKeyPrefix     = 'c'

@@ -19,6 +19,7 @@ var kinds = map[wire.CommandKind]func(*State, *change, []byte) (wire.Result, err
 	wire.CmdSetPreference: applied((*State).setPreference),
 
 	wire.CmdSetMessageStatus: applied((*State).setMessageStatus),
+	wire.CmdDeleteMessage:    applied((*State).deleteMessage),
 
 	wire.CmdClaimIntent: applied((*State).claimIntent),
 	wire.CmdClaimAbort:  applied((*State).claimAbort),

@@ -143,6 +143,7 @@ type settler struct {
 	delivered []wire.Record    // in log order
 	rejected  []wire.Record
 	neighbour []wire.Record
+	deleted   []wire.Record
 }
 
 const otherService wire.ServiceID = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
@@ -179,6 +180,10 @@ func settle(f *fixture, name string, blocks int) *settler {
 		f.mark(p.token, p.delivered[0], true, wire.Yes)
 		f.mark(p.token, p.delivered[1], false, wire.Yes)
 		f.mark(p.token, p.delivered[1], false, wire.No)
+		gone := f.keyed(f.message(p.code, someService, "deleted"), "deleted")
+		f.submit(gone)
+		f.must(wire.CmdDeleteMessage, &wire.DeleteMessage{Token: p.token, ID: gone.ID})
+		p.deleted = append(p.deleted, gone)
 	}
 	if f.ActiveVersion() >= wire.CmdOpenSession.Since() {
 		for i := range 3 {
@@ -232,6 +237,9 @@ func (f *fixture) checkAllThere(p *settler) {
 		if err != nil || view.Verdict != serviceNotAllowed {
 			f.t.Errorf("the sender of %v finds %+v, %v", m.ID, view, err)
 		}
+	}
+	for _, m := range p.deleted {
+		f.checkDeleted(p.token, m)
 	}
 	placed, err := f.Messages(r)
 	if err != nil || len(placed) != len(p.delivered) {

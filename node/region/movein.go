@@ -181,23 +181,32 @@ func (s *State) takeMessage(c *change, r wire.Recipient, rec *wire.Record, posit
 	var row inboxRow
 	row.fill(c.index, position, rec, &summary)
 	if c.version >= wire.VersionOwners {
-		// Refused here once, as an anchor that had lost what another one decided: a message has one
-		// verdict, and its key must not go when the rejection would.
-		rejected := rejectedKey(r, rec.ID)
-		if _, ok, err := c.getWide(&rejected); err != nil {
+		if err := c.delRejection(r, rec.ID); err != nil {
 			return err
-		} else if ok {
-			if err := c.del(rejected[:]); err != nil {
-				return err
-			}
 		}
 	}
 	key := inboxKey(r, rec.ID)
+	if deleted, err := c.isDeleted(r, rec.ID); err != nil {
+		return err
+	} else if deleted { // no honest region hands over both
+		return c.eraseRecord(wire.Row{Key: key[:], Value: wire.Encode(&row)})
+	}
 	if err := c.setRow(key[:], &row); err != nil {
 		return err
 	}
 	s.noteID(c, r, rec.ID)
 	return nil
+}
+
+// delRejection removes the rejection of a message that another region accepted. It was refused here
+// once, as an anchor that had lost what another one decided: a message has one verdict, and its key
+// must not go when the rejection would.
+func (c *change) delRejection(r wire.Recipient, id wire.MessageID) error {
+	key := rejectedKey(r, id)
+	if _, ok, err := c.getWide(&key); err != nil || !ok {
+		return err
+	}
+	return c.del(key[:])
 }
 
 // taking stores the rows of a page that was checked.

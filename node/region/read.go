@@ -31,7 +31,8 @@ func (s *State) mine(r wire.Recipient) (wire.Ownership, error) {
 	return own, nil
 }
 
-// FindMessage answers a sender: the verdict, and the content when the message was delivered.
+// FindMessage answers a sender: the verdict, and the content when the message was delivered and its
+// citizen has not deleted it.
 // NotFound when the recipient has no such message, Moved when another region answers for it. A
 // rejection is answered by whoever decided it, also after the code went elsewhere: a handover is
 // bounded and may have left it behind.
@@ -55,6 +56,9 @@ func (s *State) FindMessage(q wire.FindMessage) (*wire.MessageView, error) {
 		}
 		return &wire.MessageView{ID: q.ID, Service: row.Service, Verdict: processed,
 			TimeToLive: row.TimeToLive, FeatureLevel: row.FeatureLevel, Content: content}, nil
+	}
+	if view, ok, err := s.findDeleted(q); ok || err != nil {
+		return view, err
 	}
 	return s.findRejected(q)
 }

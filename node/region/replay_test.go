@@ -214,6 +214,11 @@ func TestInvariants(t *testing.T) {
 			if rec.ID != id || rec.RecipientUnder(h.hasher) != r {
 				t.Errorf("the row of %v leads to another record", id)
 			}
+		case deletedPrefix:
+			_, in := rows[string(inboxPrefix)+k[1:]]
+			if _, out := rows[string(rejectedPrefix)+k[1:]]; in || out {
+				t.Errorf("a message is deleted, and delivered or rejected")
+			}
 		case statusPrefix, latePrefix:
 			if _, in := rows[string(inboxPrefix)+k[1:]]; !in {
 				t.Errorf("a row of kind %q outlives its message", key[0])
@@ -239,7 +244,8 @@ func TestInvariants(t *testing.T) {
 			id := use.id()
 			_, in := rows[string(inboxPrefix)+k[1:17]+string(id[:])]
 			_, out := rows[string(rejectedPrefix)+k[1:17]+string(id[:])]
-			if !in && !out {
+			_, gone := rows[string(deletedPrefix)+k[1:17]+string(id[:])]
+			if !in && !out && !gone {
 				t.Errorf("an idempotency key outlives its message")
 			}
 		case sessionPrefix:

@@ -19,6 +19,7 @@ type State struct {
 	db        *store.DB
 	standings *standings
 	contents  *contents
+	texts     *texts
 
 	clock atomic.Pointer[clock]
 	slots atomic.Pointer[slotTable]
@@ -61,6 +62,7 @@ func Open(cfg Config) (*State, error) {
 		expected:   expected{blocks: map[*byte]*wire.Block{}}}
 	s.standings = newStandings(cfg.CitizenCacheBytes, cfg.CacheBytes/6)
 	s.contents = newContents(cfg.CacheBytes / 2)
+	s.texts = newTexts()
 	s.recent = newRecent(cfg.CacheBytes / 6)
 	if err := s.load(); err != nil {
 		db.Close()
@@ -94,6 +96,7 @@ func (s *State) load() error {
 	s.endWarming()
 	s.standings.clear()
 	s.contents.clear()
+	s.texts.clear()
 	s.recent.reset(k.NewestID)
 	s.wake()
 	s.wakeSpool()
