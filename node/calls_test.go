@@ -157,7 +157,8 @@ func TestAskers(t *testing.T) {
 // in its log.
 func TestSessionsAreLookedAt(t *testing.T) {
 	others := []wire.Method{wire.MethodLogout, // of a session that has ended is done
-		wire.MethodMove, wire.MethodAbortMove} // look themselves: an operator's have none
+		wire.MethodMove, wire.MethodAbortMove, // look themselves: an operator's have none
+		wire.MethodUnlockAccess} // looks itself: whom a provider named has none
 	n := made(t)
 	looked := 0
 	for m, c := range n.seat.Table {

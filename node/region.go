@@ -68,6 +68,13 @@ func (c *citizens) calls() []seat.Call {
 			*wire.Session, error) {
 			return c.Region.Session(q.Token, now)
 		}),
+		seat.Changes[wire.LockAccess, seat.None](c.Seat, wire.MethodLockAccess, wire.CmdLockAccess,
+			func(q *wire.LockAccess) wire.TokenHash { return q.Token }),
+		seat.Answers(c.Seat, wire.MethodUnlockAccess, gateways, seat.RegionLeads, c.unlock),
+		seat.Reads(c.Seat, wire.MethodAccessState, func(q *wire.SessionRef, now wire.Time) (
+			*wire.AccessState, error) {
+			return c.Region.Access(q.Token, now)
+		}),
 		seat.Reads(c.Seat, wire.MethodListSessions, func(q *wire.SessionRef, now wire.Time) (
 			*wire.SessionList, error) {
 			return c.Region.Sessions(q.Token, now)
@@ -138,6 +145,27 @@ func (c *citizens) openSession(ctx context.Context, _ link.Identity, o *wire.Ope
 		return nil, err
 	}
 	return c.logIn(ctx, wire.CmdOpenSession, o, o.Session.FiscalCode)
+}
+
+// unlock answers MethodUnlockAccess, of a session or of whom a gateway has had identified.
+func (c *citizens) unlock(ctx context.Context, _ link.Identity, u *wire.UnlockAccess) (
+	*wire.AccessState, error) {
+	err := c.LookTwice(ctx, func() error {
+		err := c.CheckKind(wire.CmdUnlockAccess)
+		if err != nil || u.Token == (wire.TokenHash{}) {
+			return err
+		}
+		now, err := c.RegionTime(ctx)
+		if err == nil {
+			_, err = c.Region.Session(u.Token, now)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	state := new(wire.AccessState)
+	return state, c.RegionQueue.Do(ctx, wire.CmdUnlockAccess, u, state)
 }
 
 // logIn logs the command of a login. A code that this region does not own yet is claimed first,

@@ -47,6 +47,8 @@ const (
 	Overloaded
 	// AwaitsApproval: the request was logged, and waits for a second operator. Nothing else changed.
 	AwaitsApproval
+	// Locked: the citizen has locked access, and the login's level does not open it. Nothing changed.
+	Locked
 
 	codesEnd
 )
@@ -75,6 +77,7 @@ var codeTable = [codesEnd]codeInfo{
 	UnknownKind:     {"unknown-kind", 503, "Service unavailable"},
 	Overloaded:      {"overloaded", 503, "Service unavailable"},
 	AwaitsApproval:  {"awaits-approval", 409, "Conflict"},
+	Locked:          {"locked", 403, "Access is locked"},
 }
 
 // Error makes a Code usable as a target of errors.Is, and as an error without detail.

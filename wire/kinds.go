@@ -64,6 +64,9 @@ const (
 	CmdExpire        CommandKind = 12
 	CmdOpenSession   CommandKind = 13
 	CmdEndSessions   CommandKind = 14
+	CmdEndSessionsOf CommandKind = 15
+	CmdLockAccess    CommandKind = 16
+	CmdUnlockAccess  CommandKind = 17
 
 	CmdRegionKey   CommandKind = 20
 	CmdSpool       CommandKind = 21
@@ -195,6 +198,9 @@ var commandKinds = [256]Kind{
 	CmdSpoolOffer:    {"SpoolOffer", OfRegion, 3, new(SpoolOffer), nil},
 	CmdOpenSession:   {"OpenSession", OfRegion, 3, new(OpenSession), new(Session)},
 	CmdEndSessions:   {"EndSessions", OfRegion, 3, new(EndSessions), new(EndedSessions)},
+	CmdEndSessionsOf: {"EndSessionsOf", OfRegion, 3, new(EndSessionsOf), new(EndedSessions)},
+	CmdLockAccess:    {"LockAccess", OfRegion, 3, new(LockAccess), nil},
+	CmdUnlockAccess:  {"UnlockAccess", OfRegion, 3, new(UnlockAccess), new(AccessState)},
 
 	CmdFound:          {"Found", OfFederation, 1, new(Map), nil},
 	CmdPutInstitution: {"PutInstitution", OfFederation, 1, new(Institution), nil},

@@ -67,7 +67,8 @@ func messages() []codec.Message {
 		new(OpenSession), new(SessionList), new(SessionView), new(EndSessions), new(EndedSessions),
 		new(Arrival),
 		new(ListCatalogue), new(CataloguePage), new(CatalogueService), new(CatalogueInstitution),
-		new(DeleteMessage), new(MessageCounts), new(SearchInbox)}
+		new(DeleteMessage), new(MessageCounts), new(SearchInbox),
+		new(SessionsOf), new(EndSessionsOf), new(LockAccess), new(UnlockAccess), new(AccessState)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed

@@ -134,9 +134,14 @@ const (
 	// time.
 	MethodRecall Method = 180
 
-	MethodOpenSession  Method = 190
-	MethodListSessions Method = 191
-	MethodEndSessions  Method = 192
+	MethodOpenSession   Method = 190
+	MethodListSessions  Method = 191
+	MethodEndSessions   Method = 192
+	MethodSessionsOf    Method = 193
+	MethodEndSessionsOf Method = 194
+	MethodLockAccess    Method = 195
+	MethodUnlockAccess  Method = 196
+	MethodAccessState   Method = 197
 
 	MethodDeleteMessage Method = 210
 	MethodCountMessages Method = 211
@@ -309,6 +314,12 @@ var methods = [...]Call{
 	MethodListSessions: {"ListSessions", OfRegion, ReadOnly, new(SessionRef), new(SessionList)},
 	// A session that is opened meanwhile is not to end by a copy.
 	MethodEndSessions: {"EndSessions", OfRegion, Once, new(EndSessions), new(EndedSessions)},
+	MethodSessionsOf:  {"SessionsOf", OfRegion, ReadOnly, new(SessionsOf), new(SessionList)},
+	MethodEndSessionsOf: {"EndSessionsOf", OfRegion, Once, new(EndSessionsOf),
+		new(EndedSessions)},
+	MethodLockAccess:   {"LockAccess", OfRegion, Once, new(LockAccess), nil},
+	MethodUnlockAccess: {"UnlockAccess", OfRegion, Once, new(UnlockAccess), new(AccessState)},
+	MethodAccessState:  {"AccessState", OfRegion, ReadOnly, new(SessionRef), new(AccessState)},
 
 	MethodCatalogue: {"Catalogue", OfFederation, ReadOnly, new(ListCatalogue), new(CataloguePage)},
 }

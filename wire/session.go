@@ -132,3 +132,72 @@ type EndedSessions struct{ Count uint32 }
 
 // Fields declares the message.
 func (e *EndedSessions) Fields(c *codec.Codec) { codec.Uint(c, 1, &e.Count) }
+
+// SessionsOf asks for a citizen's sessions as an operator.
+type SessionsOf struct{ Recipient Recipient }
+
+// Fields declares the message.
+func (s *SessionsOf) Fields(c *codec.Codec) { codec.Fixed(c, 1, s.Recipient[:]) }
+
+// EndSessionsOf ends a citizen's session, or with a zero id all of them, as an operator.
+type EndSessionsOf struct {
+	Recipient Recipient
+	ID        SessionID
+}
+
+// Fields declares the message.
+func (e *EndSessionsOf) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, e.Recipient[:])
+	codec.Fixed(c, 2, e.ID[:])
+}
+
+// Proof shows that somebody knows an unlock code: a slow hash of it, which a gateway makes, salted
+// by whose it is.
+type Proof [32]byte
+
+// LockAccess ends all sessions of a session's citizen, and has logins below level 3 refused with
+// Locked. Conflict when access is locked already.
+type LockAccess struct {
+	Token TokenHash
+	Proof Proof // of the code that unlocks
+}
+
+// Fields declares the message.
+func (l *LockAccess) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, l.Token[:])
+	codec.Fixed(c, 2, l.Proof[:])
+}
+
+// UnlockAccess ends a lock: of a session's citizen, if the session is of level 3; or of one whom an
+// identity provider has just named to the gateway and who knows the code. A wrong code is no error:
+// the answer says that access is still locked. After UnlockTriesMax wrong ones only level 3
+// unlocks.
+type UnlockAccess struct {
+	Token     TokenHash
+	Recipient Recipient // instead of a token
+	Proof     Proof
+}
+
+// UnlockTriesMax bounds the tries of a code of nine digits.
+const UnlockTriesMax = 5
+
+// Fields declares the message.
+func (u *UnlockAccess) Fields(c *codec.Codec) {
+	codec.Fixed(c, 1, u.Token[:])
+	codec.Fixed(c, 2, u.Recipient[:])
+	codec.Fixed(c, 3, u.Proof[:])
+}
+
+// AccessState says whether a citizen's access is locked.
+type AccessState struct {
+	Locked bool
+	Since  Time
+	Tries  uint32 // of the code that were wrong
+}
+
+// Fields declares the message.
+func (a *AccessState) Fields(c *codec.Codec) {
+	codec.Bool(c, 1, &a.Locked)
+	codec.Int(c, 2, &a.Since)
+	codec.Uint(c, 3, &a.Tries)
+}

@@ -103,6 +103,7 @@ func TestDryRunAsksWhetherOneMay(t *testing.T) {
 		"backup":        {"--target", here("copies"), "--key-file", here("backup.key"), "--all"},
 		"spool discard": {"--home", "lazio", "--owner", "umbria"},
 		"restore moved": {"--region", "lazio", "--from", "umbria"},
+		"session end":   {"--recipient-file", clitest.File(t, "code.txt", "RSSMRA85T10A562S")},
 	}
 	bob := []string{"--cert", here("bob.crt"), "--key", here("bob.key"), "--ca", pki("ca.crt"),
 		"--node", first, "--dry-run"}

@@ -46,7 +46,8 @@ type citizen struct {
 	preferences map[wire.ServiceID]wire.Preference
 	deleted     []wire.MessageID
 	inbox       []wire.InboxMessage // any order
-	passes      int                 // how many messages a list passes over; 0: any
+	lock        wire.Proof
+	passes      int // how many messages a list passes over; 0: any
 }
 
 const (
@@ -199,7 +200,17 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 		if err != nil {
 			return nil, err
 		}
+		if c := f.citizens[o.Session.FiscalCode]; c != nil && c.lock != (wire.Proof{}) &&
+			o.Session.Level < wire.Level3 {
+			return nil, wire.Locked
+		}
 		return f.login(region, o)
+	case wire.MethodUnlockAccess:
+		q, err := decode[wire.UnlockAccess](b)
+		if err != nil {
+			return nil, err
+		}
+		return f.unlock(&q)
 	case wire.MethodLogout:
 		l, err := decode[wire.Logout](b)
 		delete(f.sessions, l.Token)
@@ -224,6 +235,15 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 	switch m {
 	case wire.MethodGetSession:
 		return &s, nil
+	case wire.MethodLockAccess:
+		q, _ := decode[wire.LockAccess](b)
+		if c.lock != (wire.Proof{}) {
+			return nil, wire.Conflict
+		}
+		c.lock = q.Proof
+		return f.endSessions(&s, wire.EndSessions{})
+	case wire.MethodAccessState:
+		return &wire.AccessState{Locked: c.lock != wire.Proof{}}, nil
 	case wire.MethodListSessions:
 		return f.listSessions(&s), nil
 	case wire.MethodEndSessions:
@@ -310,6 +330,24 @@ func (f *federation) arrive(code fiscalcode.Code, from, to wire.RegionID, epoch 
 	c := f.citizens[code]
 	c.left[from] = next{to, epoch}
 	c.owner, c.to = to, ""
+}
+
+// unlock opens the lock of the session's citizen, or of the recipient's.
+func (f *federation) unlock(q *wire.UnlockAccess) (codec.Message, error) {
+	s, under := f.sessions[q.Token]
+	for code, c := range f.citizens {
+		if under && code != s.FiscalCode || !under && f.hasher.Recipient(code) != q.Recipient {
+			continue
+		}
+		if c.lock == q.Proof || under && s.Level == wire.Level3 {
+			c.lock = wire.Proof{}
+		}
+		return &wire.AccessState{Locked: c.lock != wire.Proof{}}, nil
+	}
+	if q.Recipient.IsZero() {
+		return nil, wire.Unauthenticated
+	}
+	return nil, wire.NotFound
 }
 
 func (f *federation) listSessions(own *wire.Session) *wire.SessionList {

@@ -412,6 +412,8 @@ func validBody(id string) string {
 	case "upsertServicePreferences":
 		return `{"is_inbox_enabled":true,"is_email_enabled":true,"is_webhook_enabled":true,` +
 			`"settings_version":0}`
+	case "lockSession", "unlockSession":
+		return `{"unlock_code":"123456789"}`
 	case "upsertMessageStatusAttributes":
 		return `{"change_type":"reading","is_read":true}`
 	case "searchMessages":

@@ -74,6 +74,7 @@ func (c *call) opening() (*session.Opening, error) {
 	device := o.Text("device", "name of at most 128 bytes", false, func(s string) bool {
 		return s != "" && session.CutDevice(s) == s
 	})
+	unlock := o.Text("unlock_code", "code of nine digits", false, session.ValidUnlockCode)
 	if err := bodyProblem(o.Err()); err != nil {
 		return nil, err
 	}
@@ -91,6 +92,9 @@ func (c *call) opening() (*session.Opening, error) {
 	opening := c.api.opening(code)
 	opening.Level, opening.Named = wire.Level(level), region
 	opening.Device = cmp.Or(device, session.DeviceName(c.R))
+	if opening.UnlockCode = unlock; unlock != "" {
+		opening.Recipient = c.api.relay.Hasher().Recipient(code)
+	}
 	if key != nil {
 		opening.Ref, opening.Key = key.Ref, key.JWK
 	}

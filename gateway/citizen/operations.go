@@ -14,12 +14,11 @@ type row = operation.Row[*call]
 // jsonBody is the body of every operation that has one.
 var jsonBody = operation.Body{Type: "application/json", Max: problem.BodyBytesMax}
 
-// served are the operations. Their statuses are the contract's, without those that nothing here
-// can cause (412: the uniqueness of e-mail addresses is not checked; 403: a message of another
-// citizen is one that is not there). The contract's test login
-// knows 200, 401 and 500 only; ours adds 400 for a body that is none, 404 where it is switched off,
-// and 409 for another home region than the citizen's. The home region is ours; the contract knows
-// none.
+// served are the operations. Their statuses are the contract's, without those that nothing here can
+// cause (412: the uniqueness of e-mail addresses is not checked; 403: a message of another citizen
+// is one that is not there). The contract's test login knows 200, 401 and 500 only; ours adds 400
+// for a body that is none, 403 for who has locked access, 404 where it is switched off, and 409 for
+// another home region than the citizen's. The home region is ours; the contract knows none.
 var served = []row{
 	testLogin("testLogin", "/test-login"),
 	testLogin("testLoginUnderAuth", "/api/auth/v1/test-login"),
@@ -45,6 +44,16 @@ var served = []row{
 	{Serve: (*call).healthcheck, Operation: operation.Operation{ID: "healthcheck",
 		Method: http.MethodGet, Path: "/api/auth/v1/healthcheck", By: operation.Anyone,
 		Answers: []int{200, 500}}},
+	{Serve: (*call).getAccess, Operation: operation.Operation{ID: "getSessionAccess",
+		Method: http.MethodGet, Path: "/ioweb/backend/api/v1/session-state", By: operation.Session,
+		Answers: []int{200, 401, 429, 500}}},
+	{Serve: (*call).lockAccess, Operation: operation.Operation{ID: "lockSession",
+		Method: http.MethodPost, Path: "/ioweb/backend/api/v1/lock-session", By: operation.Session,
+		Body: jsonBody, Answers: []int{204, 400, 401, 409, 429, 500},
+		Conflict: "Access is locked already."}},
+	{Serve: (*call).unlockAccess, Operation: operation.Operation{ID: "unlockSession",
+		Method: http.MethodPost, Path: "/ioweb/backend/api/v1/unlock-session",
+		By: operation.Session, Body: jsonBody, Answers: []int{204, 400, 401, 403, 429, 500}}},
 	{Serve: (*call).getProfile, Operation: operation.Operation{ID: "getUserProfile",
 		Method: http.MethodGet, Path: "/api/identity/v1/profile", By: operation.Session,
 		Answers: []int{200, 400, 401, 429, 500}}},
@@ -115,7 +124,7 @@ var served = []row{
 func testLogin(id, path string) row {
 	return row{Serve: (*call).testLogin, Operation: operation.Operation{ID: id,
 		Method: http.MethodPost, Path: path, By: operation.Anyone, Body: jsonBody,
-		Answers:  []int{200, 400, 401, 404, 409, 500},
+		Answers:  []int{200, 400, 401, 403, 404, 409, 500},
 		Missing:  "The test login is not enabled here.",
 		Conflict: "The citizen belongs to another region."}}
 }

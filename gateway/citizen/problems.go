@@ -20,6 +20,8 @@ var (
 	problemSession     = problem.Problem{Type: "citizen-session", Status: 401, Title: "Unauthorized"}
 	problemCredentials = problem.Problem{Type: "citizen-credentials", Status: 401,
 		Title: "Unauthorized"}
+	problemLocked = problem.Problem{Type: "citizen-locked", Status: 403,
+		Title: "Access is locked"}
 	problemMissing = problem.Problem{Type: "citizen-not-found", Status: 404,
 		Title: "Not found"}
 	problemConflict = problem.Problem{Type: "citizen-conflict", Status: 409,
@@ -34,8 +36,8 @@ var (
 		Title: "Internal server error"}
 
 	problems = []problem.Problem{problemBody, problemParameter, problemRegion, problemSession,
-		problemCredentials, problemMissing, problemConflict, problemOtherRegion, problemBusy,
-		problemUnavailable, problemInternal}
+		problemCredentials, problemLocked, problemMissing, problemConflict, problemOtherRegion,
+		problemBusy, problemUnavailable, problemInternal}
 )
 
 // Problems lists what this API can answer: of package problem's, only that nobody serves an
@@ -73,6 +75,8 @@ func fromWire(op *operation.Operation, e *wire.Error) problem.Problem {
 	switch e.Code {
 	case wire.Unauthenticated, wire.Moved: // Moved: of a login that found no end
 		return problemSession.With("The session does not exist or has ended.")
+	case wire.Locked:
+		return problemLocked.With("The citizen has locked access. A login of level 3 is let in.")
 	case wire.NotFound:
 		return problemMissing.With(op.Missing)
 	case wire.Conflict:

@@ -175,3 +175,43 @@ func TestLoginRefusesKeys(t *testing.T) {
 		t.Errorf("%d sessions were opened", n)
 	}
 }
+
+func TestLock(t *testing.T) {
+	b := newBench(t)
+	token, other := b.loginWith("", "", 200), b.loginWith("", "", 200)
+	state := func(token string, enabled bool) {
+		t.Helper()
+		got := b.do("GET", "/ioweb/backend/api/v1/session-state", token, "", 200)
+		if got["access_enabled"] != enabled {
+			t.Errorf("got %v, want access enabled: %v", got, enabled)
+		}
+	}
+	state(token, true)
+	lock, unlock := "/ioweb/backend/api/v1/lock-session", "/ioweb/backend/api/v1/unlock-session"
+	for _, bad := range []string{`{}`, `{"unlock_code":"12345678"}`, `{"unlock_code":"12345678x"}`} {
+		b.doInvalid("POST", lock, token, bad, 400)
+	}
+	const code = `{"unlock_code":"123456789"}`
+	b.do("POST", lock, token, code, 204)
+	for _, ended := range []string{token, other} {
+		b.do("GET", "/api/auth/v1/session", ended, "", 401)
+	}
+	b.loginWith("", "", 403)
+	b.loginWith(`,"unlock_code":"987654321"`, "", 403)
+	high := b.loginWith(`,"spid_level":"SpidL3"`, "", 200)
+	state(high, false)
+	b.do("POST", lock, high, code, 409)
+	b.do("POST", unlock, high, `{}`, 204)
+	state(high, true)
+	b.do("POST", lock, high, code, 204)
+	low := b.loginWith(`,"unlock_code":"123456789"`, "", 200)
+	state(low, true)
+	b.do("POST", unlock, low, `{}`, 204) // nothing is locked
+	b.do("POST", lock, low, code, 204)
+	for p := range b.fed.citizens[codeA].lock {
+		if b.fed.citizens[codeA].lock[p] != 0 {
+			return
+		}
+	}
+	t.Error("nothing is kept of the code")
+}

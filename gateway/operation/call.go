@@ -64,6 +64,13 @@ func (c *Call) AnswerJSON(b []byte) error {
 	return nil
 }
 
+// AnswerNothing answers the success of an operation that has nothing to say, 204.
+func (c *Call) AnswerNothing() error {
+	c.W.Header().Set("Cache-Control", "no-store")
+	c.W.WriteHeader(c.Op.Success())
+	return nil
+}
+
 // Prefers reports whether the client has a preference (RFC 7240), whose value is the last part of
 // "name=value", and says in the answer that it is followed. Preferences that nobody asks for are
 // not for us.

@@ -36,6 +36,7 @@ type Directory interface {
 // Opening is a session to open: whose, and on whose word.
 type Opening struct {
 	Code        fiscalcode.Code
+	Recipient   wire.Recipient // of the code; needed with an UnlockCode only
 	Name        string
 	FamilyName  string
 	Email       string
@@ -47,8 +48,10 @@ type Opening struct {
 	Ref, Key string
 	// Named is the region that the citizen chose; empty: the owner's, or the gateway's own.
 	Named wire.RegionID
-	TTL   time.Duration
-	One   bool // it ends the citizen's other sessions
+	// UnlockCode opens the lock of a citizen whose level is below 3; empty: none was given.
+	UnlockCode string
+	TTL        time.Duration
+	One        bool // it ends the citizen's other sessions
 }
 
 // ErrElsewhere refuses a login at a region that was named and is not the citizen's.
@@ -106,6 +109,14 @@ func (r *Regions) openIn(ctx context.Context, o *Opening, id wire.RegionID) (str
 	}
 	defer leave()
 	token := Mint(region.Tag)
+	if o.UnlockCode != "" {
+		var state wire.AccessState
+		err := r.relay.CallRegion(ctx, id, wire.MethodUnlockAccess, &wire.UnlockAccess{
+			Recipient: o.Recipient, Proof: Prove(o.UnlockCode, o.Recipient)}, &state)
+		if err != nil && !errors.Is(err, wire.NotFound) { // NotFound: the first login is to come
+			return "", err
+		}
+	}
 	ask := o.request(token, wire.TimeOf(time.Now()))
 	for pauses := (backoff.Backoff{Min: openPauseMin, Max: openPauseMax}); ; {
 		err := r.askToOpen(ctx, id, ask)

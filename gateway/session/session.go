@@ -14,6 +14,7 @@
 //	token.go    tokens
 //	open.go     opening a session where its citizen is
 //	logins.go   Logins: logins, counted
+//	lock.go     what shows that somebody knows an unlock code
 package session
 
 import (

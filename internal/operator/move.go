@@ -44,46 +44,75 @@ func (c *Client) AbortMove(ctx context.Context, r wire.Recipient) (*wire.Move, e
 	return c.askOwner(ctx, wire.MethodAbortMove, r, &wire.MoveRef{Recipient: r})
 }
 
-// askOwner makes a call about a move to the leader of the region that owns the code, beginning
-// with the one that the directory names.
+// askOwner makes a call about a move to the leader of the region that owns the code.
 func (c *Client) askOwner(ctx context.Context, method wire.Method, r wire.Recipient,
 	req codec.Message) (*wire.Move, error) {
+	move := new(wire.Move)
+	return move, c.callOwner(ctx, method, r, req, move)
+}
+
+// callOwner makes a call to the leader of the region that owns a code, beginning with the one that
+// the directory names.
+func (c *Client) callOwner(ctx context.Context, method wire.Method, r wire.Recipient,
+	req, resp codec.Message) error {
 	m, err := c.Map(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the federation's map: %w", err)
+		return fmt.Errorf("the federation's map: %w", err)
 	}
 	var resolved wire.Resolved
 	q := &wire.Resolve{Recipients: []wire.Recipient{r}}
 	if err := c.read(ctx, wire.MethodResolve, q, &resolved); err != nil {
-		return nil, fmt.Errorf("the directory: %w", err)
+		return fmt.Errorf("the directory: %w", err)
 	}
 	if len(resolved.Entries) != 1 {
-		return nil, errors.New("the directory answered something else")
+		return errors.New("the directory answered something else")
 	}
 	owner := resolved.Entries[0]
 	if owner.State != wire.Claimed {
-		return nil, wire.Errorf(wire.NotFound, "nobody has claimed the fiscal code")
+		return wire.Errorf(wire.NotFound, "nobody has claimed the fiscal code")
 	}
-	return followMove(owner, func(region wire.RegionID) ([]byte, error) {
+	return followOwner(owner, resp, func(region wire.RegionID) ([]byte, error) {
 		return c.callRegion(ctx, m, region, method, wire.Encode(req))
 	})
 }
 
-// followMove makes a call about a move to the owner that the directory names, and to whom that one
-// names. A region that names nobody is handing the citizen over: the operator asks again.
-func followMove(owner wire.DirectoryEntry, ask func(wire.RegionID) ([]byte, error)) (*wire.Move,
-	error) {
+// followOwner makes a call to the owner that the directory names, and to whom that one names. A
+// region that names nobody is handing the citizen over: the operator asks again.
+func followOwner(owner wire.DirectoryEntry, resp codec.Message,
+	ask func(wire.RegionID) ([]byte, error)) error {
 	for way := trail.New(owner.Region, owner.Epoch); ; {
 		asked := way.Region
 		answer, err := ask(asked)
 		switch step := way.Heard(err); {
+		case err == nil && resp == nil:
+			return nil
 		case err == nil:
-			move := new(wire.Move)
-			return move, wire.Decode(answer, move)
+			return wire.Decode(answer, resp)
 		case step != trail.Named:
-			return nil, fmt.Errorf("region %s: %w", asked, err)
+			return fmt.Errorf("region %s: %w", asked, err)
 		}
 	}
+}
+
+// Sessions lists a citizen's sessions, oldest first.
+func (c *Client) Sessions(ctx context.Context, r wire.Recipient) ([]wire.SessionView, error) {
+	var list wire.SessionList
+	err := c.callOwner(ctx, wire.MethodSessionsOf, r, &wire.SessionsOf{Recipient: r}, &list)
+	return list.List, err
+}
+
+// EndSessions ends the session of an id, or for a zero one all of a citizen's, and says how many
+// there were. In a rehearsal nothing ends, and the count is 0.
+func (c *Client) EndSessions(ctx context.Context, r wire.Recipient, id wire.SessionID) (uint32,
+	error) {
+	m, req, dry := rehearsed(ctx, wire.MethodEndSessionsOf,
+		&wire.EndSessionsOf{Recipient: r, ID: id})
+	if dry {
+		return 0, unrehearsed(dry, c.callOwner(ctx, m, r, req, nil))
+	}
+	var ended wire.EndedSessions
+	err := c.callOwner(ctx, m, r, req, &ended)
+	return ended.Count, err
 }
 
 // FetchMoved has a restored region fetch what another one still has of citizens who moved from

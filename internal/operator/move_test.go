@@ -32,7 +32,7 @@ func TestFollowMove(t *testing.T) {
 			[]wire.RegionID{"lazio"}},
 	} {
 		var asks []wire.RegionID
-		got, err := followMove(wire.DirectoryEntry{Region: "lazio", Epoch: 4},
+		got, err := followed(wire.DirectoryEntry{Region: "lazio", Epoch: 4},
 			func(region wire.RegionID) ([]byte, error) {
 				asks = append(asks, region)
 				return wire.Encode(&wire.Move{Region: region}), c.says[region]
@@ -45,7 +45,7 @@ func TestFollowMove(t *testing.T) {
 		}
 	}
 	epoch, asked := wire.Epoch(4), 0
-	_, err := followMove(wire.DirectoryEntry{Region: "lazio", Epoch: epoch},
+	_, err := followed(wire.DirectoryEntry{Region: "lazio", Epoch: epoch},
 		func(wire.RegionID) ([]byte, error) {
 			asked++
 			epoch++
@@ -54,4 +54,14 @@ func TestFollowMove(t *testing.T) {
 	if !errors.Is(err, wire.Moved) || asked != 1+trail.HopsMax {
 		t.Errorf("sent on for ever: %v after %d regions", err, asked)
 	}
+}
+
+func followed(owner wire.DirectoryEntry, ask func(wire.RegionID) ([]byte, error)) (*wire.Move,
+	error) {
+	move := new(wire.Move)
+	err := followOwner(owner, move, ask)
+	if err != nil {
+		move = nil
+	}
+	return move, err
 }

@@ -12,6 +12,7 @@
 //	operators.go    what operators ask about themselves
 //	approve.go      requests that wait for a second operator
 //	reads.go        what operators read, as the region's log has it
+//	sessions.go     a citizen's sessions, and their end
 //	digest.go       a leader compares the replicas of its group
 //	disk.go, disk_linux.go, disk_other.go  watermarks of free space, ballast
 //	rooms.go        inodes and file descriptors, watched as the disk is

@@ -57,6 +57,7 @@
 //	remains.go   what is left of a citizen who moved away
 //	sessions.go  logins, sessions, logouts
 //	sessionset.go a citizen's set of sessions
+//	lock.go      a citizen's lock of their own access
 //	preferences.go what a citizen chose for one service
 //	profile.go   the registry entry and its update
 //	expire.go    sessions and rejections past their time

@@ -184,8 +184,18 @@ func (h *history) sessionCommand() wire.Command {
 		}
 		return command(wire.CmdEndSessions, m)
 	}
+	switch h.rng.IntN(12) {
+	case 0:
+		return command(wire.CmdLockAccess, &wire.LockAccess{Token: h.token(), Proof: wire.Proof{1}})
+	case 1, 2:
+		return command(wire.CmdUnlockAccess, &wire.UnlockAccess{Recipient: h.recipient(),
+			Proof: wire.Proof{byte(h.rng.IntN(2))}})
+	case 3:
+		return command(wire.CmdEndSessionsOf, &wire.EndSessionsOf{Recipient: h.recipient()})
+	}
 	h.logins++
 	o := h.openAs(h.codes[h.rng.IntN(3)], fmt.Sprint(h.logins))
+	o.Session.Level = wire.Level(2 + h.rng.IntN(2))
 	o.Session.ExpiresAt = h.now.Add(time.Duration(1+h.rng.IntN(180)) * time.Minute)
 	if o.One = h.rng.IntN(20) == 0; h.rng.IntN(3) == 0 {
 		o.Session.EndsAt = o.Session.ExpiresAt.Add(time.Hour)

@@ -24,6 +24,7 @@ import (
 //	i <recipient 16> <id 16>             inbox row of a delivered message
 //	j <recipient 16> <id 16>             rejected message
 //	k <recipient 16> <idempotency 16>    idempotency key: message id and request digest
+//	l <recipient 16>                     the citizen has locked access
 //	m c <recipient 16>                   what was fetched from an earlier owner: how far it is
 //	m i <recipient 16>                   a move to here: how far it is, or that it was refused
 //	m o <recipient 16>                   a move away from here: how far it is
@@ -51,6 +52,7 @@ const (
 	inboxPrefix       = 'i'
 	rejectedPrefix    = 'j'
 	idempotencyPrefix = 'k'
+	lockPrefix        = 'l'
 	movePrefix        = 'm'
 	clockPrefix       = 'n'
 	ownerPrefix       = 'o'

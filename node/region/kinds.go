@@ -12,8 +12,11 @@ var kinds = map[wire.CommandKind]func(*State, *change, []byte) (wire.Result, err
 	wire.CmdLogin:  applied((*State).login),
 	wire.CmdLogout: applied((*State).logout),
 
-	wire.CmdOpenSession: applied((*State).openSession),
-	wire.CmdEndSessions: applied((*State).endSessions),
+	wire.CmdOpenSession:   applied((*State).openSession),
+	wire.CmdEndSessions:   applied((*State).endSessions),
+	wire.CmdEndSessionsOf: applied((*State).endSessionsOf),
+	wire.CmdLockAccess:    applied((*State).lockAccess),
+	wire.CmdUnlockAccess:  applied((*State).unlockAccess),
 
 	wire.CmdSetProfile:    applied((*State).setProfile),
 	wire.CmdSetPreference: applied((*State).setPreference),

@@ -117,7 +117,12 @@ func pagesAreChecked(t *testing.T, raised bool) {
 	}
 	p := settle(lazio, "anna", 2)
 	m := lazio.fence(p.code, "sicilia")
-	good := wire.Encode(lazio.page(m, nil))
+	whole := lazio.page(m, nil)
+	if raised { // a lock, under which there would be less
+		whole.Rows = append(whole.Rows, wire.Row{Key: recipientKey(lockPrefix, m.Recipient),
+			Value: wire.Encode(&lockRow{Proof: wire.Proof{1}})})
+	}
+	good := wire.Encode(whole)
 	other := lazio.hasher.Recipient(codeOf("anna's neighbour"))
 	excerpt := func(records ...wire.Record) []byte {
 		b, err := lazio.coder.Decode(lazio.seal(records...))
@@ -205,7 +210,7 @@ func pagesAreChecked(t *testing.T, raised bool) {
 			spoilt[name+"at all"] = func(p *wire.MovePage) { row(p, 'r').Key = k.key(p.Recipient) }
 			continue
 		}
-		row(lazio.page(m, nil), k.prefix) // there is one to spoil
+		row(whole, k.prefix) // there is one to spoil
 		spoilt[name+"of another"] = func(p *wire.MovePage) { copy(row(p, k.prefix).Key[1:], other[:]) }
 		spoilt[name+"with a long key"] = func(p *wire.MovePage) {
 			row(p, k.prefix).Key = append(row(p, k.prefix).Key, 0)

@@ -81,8 +81,8 @@ func (e *export) messages(k *rowKind, key []byte) (full bool, err error) {
 }
 
 // lastRows are the rows for which every page has room: the profile, the session that a Login
-// opened, and the set.
-const lastRows = 2 + wire.SessionsMax
+// opened, the set, and the lock.
+const lastRows = 3 + wire.SessionsMax
 
 // rows adds the citizen's rows of one kind above a key.
 func (e *export) rows(k *rowKind, above []byte) (full bool, err error) {

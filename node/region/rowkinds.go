@@ -108,6 +108,12 @@ var rowKinds = []rowKind{
 		take: (*taking).member, lost: "its citizen logs in again, as after any restore",
 		erase: (*erasure).rows},
 
+	{prefix: lockPrefix, of: ofCitizen, value: &lockRow{},
+		since:  wire.CmdLockAccess.Since(),
+		export: (*export).one, check: (*pageCheck).lock, copiedFirst: true,
+		// Of a lock that was lost the citizen is to be on the safe side.
+		take: (*taking).asItIs, fill: (*taking).missing, erase: (*erasure).one},
+
 	{prefix: ownerPrefix, of: ofCitizen, value: &ownerRow{},
 		stays: "the new owner makes its own", kept: "the mark says for ever who has the code"},
 	{prefix: pendingPrefix, of: ofCitizen, value: &pendingRow{},

@@ -235,6 +235,11 @@ func everyKind(t *testing.T, raised bool) {
 	sicilia.spool(newAway(t, "puglia"), early)
 	s := &rowStory{settler: settle(sicilia, "anna", 70), seen: map[*rowKind]bool{}} // two pages
 	s.r = sicilia.hasher.Recipient(s.code)
+	if raised {
+		s.at(sicilia)
+		sicilia.lock(s.token)
+		sicilia.openHigh(s.code, "under the lock")
+	}
 	before := s.at(sicilia)
 
 	m := sicilia.intend(s.code, "lazio")

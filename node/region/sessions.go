@@ -45,6 +45,13 @@ func (s *State) admitLogin(c *change, t *wire.Session) (r wire.Recipient, owner 
 	case wire.NotOwned, wire.Claiming:
 		return refuse(wire.Errorf(wire.Conflict, "this region does not own the fiscal code yet"))
 	}
+	barred, err := c.barred(r, t.Level)
+	switch {
+	case err != nil:
+		return r, owner, nil, err
+	case barred != nil:
+		return refuse(barred)
+	}
 	var there wire.Session
 	ok, err := c.getRow(sessionKey(t.Token), &there)
 	switch {

@@ -210,6 +210,30 @@ func (s *State) endSessions(c *change, m *wire.EndSessions) (wire.Result, error)
 	if err != nil || refusal != nil {
 		return wire.Fail(refusal), err
 	}
+	own := m.Token
+	if !m.KeepOwn {
+		own = wire.TokenHash{}
+	}
+	return c.endSome(r, m.ID, own)
+}
+
+// endSessionsOf is what an operator orders.
+func (s *State) endSessionsOf(c *change, m *wire.EndSessionsOf) (wire.Result, error) {
+	own, err := c.ownership(m.Recipient)
+	switch {
+	case err != nil:
+		return wire.Result{}, err
+	case own.State == wire.Released:
+		return wire.Fail(movedTo(own)), nil
+	case own.State != wire.Owned:
+		return failf(wire.NotFound, "this region does not own the fiscal code")
+	}
+	return c.endSome(m.Recipient, m.ID, wire.TokenHash{})
+}
+
+// endSome ends the session of an id, or all for a zero one, but for the one of a token.
+func (c *change) endSome(r wire.Recipient, id wire.SessionID, keep wire.TokenHash) (wire.Result,
+	error) {
 	list, err := c.sessionsOf(r)
 	if err != nil {
 		return wire.Result{}, err
@@ -217,7 +241,7 @@ func (s *State) endSessions(c *change, m *wire.EndSessions) (wire.Result, error)
 	var ended wire.EndedSessions
 	for i := range list {
 		t := &list[i]
-		if m.ID != (wire.SessionID{}) && t.PublicID() != m.ID || m.KeepOwn && t.Token == m.Token {
+		if id != (wire.SessionID{}) && t.PublicID() != id || t.Token == keep {
 			continue
 		}
 		if err := c.end(r, t); err != nil {
@@ -225,7 +249,7 @@ func (s *State) endSessions(c *change, m *wire.EndSessions) (wire.Result, error)
 		}
 		ended.Count++
 	}
-	if ended.Count == 0 && m.ID != (wire.SessionID{}) {
+	if ended.Count == 0 && id != (wire.SessionID{}) {
 		return failf(wire.NotFound, "the citizen has no such session")
 	}
 	return wire.OK(&ended), nil
@@ -237,6 +261,25 @@ func (s *State) Sessions(token wire.TokenHash, now wire.Time) (*wire.SessionList
 	if err != nil {
 		return nil, err
 	}
+	return s.listSessions(r, token, now)
+}
+
+// SessionsOf lists a citizen's sessions for an operator.
+func (s *State) SessionsOf(r wire.Recipient, now wire.Time) (*wire.SessionList, error) {
+	own, _, err := s.Ownership(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case own.State == wire.Released:
+		return nil, movedTo(own)
+	case own.State != wire.Owned:
+		return nil, wire.Errorf(wire.NotFound, "this region does not own the fiscal code")
+	}
+	return s.listSessions(r, wire.TokenHash{}, now)
+}
+
+func (s *State) listSessions(r wire.Recipient, token wire.TokenHash, now wire.Time) (
+	*wire.SessionList, error) {
 	tokens, err := s.tokensOf(r)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ var times = map[string]dated{
 	"e.Time":               {stays: "no line is written anew, and none of later is repeated"},
 	"f.Since":              {stays: "at worst a message is shown once more"},
 	"j.At":                 {},
+	"l.Since":              {stays: "shown, and nothing follows"},
 	"mo.Since":             {},
 	"mr.Since":             {},
 	"mt.Session.CreatedAt": {stays: "as s.RenewedAt"},
@@ -254,6 +255,7 @@ func (f *fixture) everythingAhead() (p aheadSpool) {
 	f.longLogin(goes.code)
 	f.must(wire.CmdMoveDone, leaving(f.fence(goes.code, "sicilia")))
 	f.activate(stays)
+	f.lock(f.activate(codeOf("who locks while it is ahead")))
 	f.longLogin(stays)
 	f.intend(stays, "sicilia")
 	p.owner = newAway(f.t, "puglia")

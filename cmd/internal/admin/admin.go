@@ -22,7 +22,8 @@ func NewCommand() *cobra.Command {
 		newExplainCommand(), newGatewayAdminCommand(), newInitCommand(), newInstitutionCommand(),
 		newMapCommand(), newMoveCommand(), newNodeAdminCommand(), newRegionCommand(),
 		newRegionKeyCommand(), newRestoreCommand(), newRevokeCommand(), newServiceCommand(),
-		newServiceKeyCommand(), newSlotsCommand(), newSpoolCommand(), newStatusCommand(),
+		newServiceKeyCommand(), newSessionCommand(), newSlotsCommand(), newSpoolCommand(),
+		newStatusCommand(),
 		newUpgradeCommand(), newVotersCommand(), newWhoamiCommand())
 	completeHelp(cmd)
 	return cmd

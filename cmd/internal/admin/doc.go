@@ -39,6 +39,7 @@
 //	restore.go          a group restored from a copy
 //	restore_fence.go    the end of a region's incarnation before it is restored
 //	service.go          services
+//	session.go          sessions of citizens
 //	slots.go            slots of unclaimed codes
 //	status.go           how the federation does
 //	trust.go            authorities and revocations
