@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -65,4 +66,49 @@ func holds(p *wire.InboxPage, id wire.MessageID) bool {
 		}
 	}
 	return false
+}
+
+// TestDeletedStaysAway: what a citizen deleted does not come back by a retry of its sender, when the
+// leader changes, or with a move.
+func TestDeletedStaysAway(t *testing.T) {
+	inScene(t, func(t *testing.T, s *scene) {
+		code := s.citizens[3] // of sicilia
+		rec := s.Message(code)
+		send := func() {
+			t.Helper()
+			o, err := s.Submit(t.Context(), rec, Institution)
+			if err != nil || o.ID != rec.ID || o.Verdict.Status != wire.Processed {
+				t.Fatalf("the sender is told %+v, %v", o, err)
+			}
+		}
+		gone := func(region wire.RegionID) {
+			t.Helper()
+			send()
+			if page := s.list(t, region, code, wire.ListInbox{}); holds(&page, rec.ID) {
+				t.Errorf("it is listed in %s", region)
+			}
+			err := s.CallRegion(t.Context(), region, wire.MethodGetInbox,
+				&wire.GetInbox{Token: Token(code), ID: rec.ID}, new(wire.InboxMessage))
+			if !errors.Is(err, wire.NotFound) {
+				t.Errorf("it is read in %s: %v", region, err)
+			}
+		}
+		send()
+		for range 2 {
+			err := s.CallRegion(t.Context(), "sicilia", wire.MethodDeleteMessage,
+				&wire.DeleteMessage{Token: Token(code), ID: rec.ID}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		gone("sicilia")
+		leader := s.Leader("sicilia")
+		leader.Crash()
+		leader.Start()
+		s.Leader("sicilia")
+		gone("sicilia")
+		s.mustOrder(t, code, "sicilia", "lazio")
+		s.awaitMoved(code, "sicilia", "lazio", 2)
+		gone("lazio")
+	})
 }
