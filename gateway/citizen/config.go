@@ -34,11 +34,6 @@ const (
 	senderWait    = 2 * time.Second
 	// sessionMax bounds a session's life; a region takes no longer one.
 	sessionMax = 365 * 24 * time.Hour
-	// loginWait bounds a login: the first one claims the code, which takes a few rounds between
-	// three groups. loginPauseMin and loginPauseMax bound the pause between tries.
-	loginWait     = 10 * time.Second
-	loginPauseMin = 50 * time.Millisecond
-	loginPauseMax = time.Second
 	// featuredMax bounds the featured services: a client shows them on one screen.
 	featuredMax = 50
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
