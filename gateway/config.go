@@ -81,6 +81,8 @@ type Identity struct {
 	Providers []identity.Provider
 	// Published are documents that providers' machines look for at the gateway, by pattern.
 	Published map[string]http.Handler
+	// Metadata is the federation's as SAML's providers want it. Empty: nobody speaks SAML.
+	Metadata []byte
 	// AgeMin is the age in years from which people are let in; 0: any.
 	AgeMin int
 	// LevelMin is the least level that a login may ask for. 0: identity.Level2.

@@ -137,7 +137,8 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	if g.logins, err = login.New(login.Config{Relay: g.router, Regions: citizens.Regions(),
 		Logins: logins, SessionTTL: citizens.SessionTTL(), OneSession: g.cfg.OneSession,
 		Providers: g.cfg.Identity.Providers, Published: g.cfg.Identity.Published,
-		Rules: identity.Rules{AgeMin: g.cfg.Identity.AgeMin}, LevelMin: g.cfg.Identity.LevelMin,
+		Metadata: g.cfg.Identity.Metadata,
+		Rules:    identity.Rules{AgeMin: g.cfg.Identity.AgeMin}, LevelMin: g.cfg.Identity.LevelMin,
 		Logger: g.cfg.Logger}); err != nil {
 		return nil, err
 	}

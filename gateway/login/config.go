@@ -53,6 +53,8 @@ type Config struct {
 	Providers []identity.Provider
 	// Published are the documents that providers' machines look for here, by pattern.
 	Published map[string]http.Handler
+	// Metadata is the federation's as SAML's providers want it. Empty: nobody speaks SAML.
+	Metadata []byte
 	// Rules of every login.
 	Rules identity.Rules
 	// LevelMin is the least level that a login may ask for. 0: Level2.

@@ -57,7 +57,10 @@ func Operations() []operation.Operation { return operation.Of(served) }
 
 type row = operation.Row[*call]
 
-const pageType = "text/html; charset=utf-8"
+const (
+	pageType     = "text/html; charset=utf-8"
+	metadataType = "application/samlmetadata+xml"
+)
 
 // formBody is a provider's answer that its site posts.
 var formBody = operation.Body{Type: "application/x-www-form-urlencoded",
@@ -71,6 +74,14 @@ var served = []row{
 	{Serve: (*call).finish, Operation: operation.Operation{
 		Method: http.MethodPost, Path: "/api/auth/v1/assertionConsumerService", Body: formBody,
 		Answers: []int{302, 303, 400, 413, 415, 500}}},
+	{Serve: (*call).finish, Operation: operation.Operation{ // before the contract had base paths
+		Method: http.MethodPost, Path: "/assertionConsumerService", Body: formBody,
+		Answers: []int{302, 303, 400, 413, 415, 500}}},
+	{Serve: (*call).metadata, Operation: operation.Operation{
+		Method: http.MethodGet, Path: "/api/auth/v1/metadata", Type: metadataType,
+		Answers: []int{200, 501}}},
+	{Serve: (*call).metadata, Operation: operation.Operation{
+		Method: http.MethodGet, Path: "/metadata", Type: metadataType, Answers: []int{200, 501}}},
 	{Serve: (*call).beginBrowser, Operation: operation.Operation{
 		Method: http.MethodGet, Path: "/login", Answers: []int{200, 302, 303, 400, 500}}},
 	{Serve: (*call).finish, Operation: operation.Operation{
@@ -105,6 +116,16 @@ func Problems() []problem.Problem { return problems }
 
 func (c *call) admit() error {
 	c.W.Header().Set("Cache-Control", "no-store")
+	return nil
+}
+
+// metadata shows what SAML's providers have to know of the federation.
+func (c *call) metadata() error {
+	if len(c.flow.cfg.Metadata) == 0 {
+		return problem.NotServed
+	}
+	c.W.Header().Set("Content-Type", metadataType)
+	c.W.Write(c.flow.cfg.Metadata) // what fails is the client's connection: nobody is left to tell
 	return nil
 }
 
