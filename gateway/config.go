@@ -81,6 +81,8 @@ type Identity struct {
 	Providers []identity.Provider
 	// Published are documents that providers' machines look for at the gateway, by pattern.
 	Published map[string]http.Handler
+	// Sources are what the providers publish. The gateway keeps them fresh.
+	Sources []identity.Source
 	// Metadata is the federation's as SAML's providers want it. Empty: nobody speaks SAML.
 	Metadata []byte
 	// AgeMin is the age in years from which people are let in; 0: any.

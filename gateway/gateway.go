@@ -9,6 +9,7 @@ import (
 
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/identity"
+	"github.com/staffetta/staffetta/gateway/identity/keeper"
 	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/gateway/login"
 	"github.com/staffetta/staffetta/gateway/route"
@@ -35,6 +36,7 @@ type Gateway struct {
 	institutions *institution.API
 	pages        *web.Web
 	logins       *login.Flow
+	keeper       *keeper.Keeper
 	descriptors  *room.Room // file descriptors of the process
 
 	draining atomic.Bool
@@ -143,6 +145,10 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		return nil, err
 	}
 	g.logins.Register(mux)
+	if g.keeper, err = keeper.New(g.cfg.Identity.Sources, g.cfg.Now, g.cfg.Logger,
+		g.cfg.Registry); err != nil {
+		return nil, err
+	}
 	own.Register(mux, statuses(g.Ready))
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }
@@ -166,6 +172,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.watchDescriptors(inner)
 		return nil
 	})
+	group.Go(func() error { return g.keeper.Run(inner) })
 	if g.holder != nil {
 		group.Go(func() error { return g.holder.Run(inner) })
 	}
@@ -217,6 +224,9 @@ func (g *Gateway) Health() adminhttp.Health {
 		if late := g.holder.Concern(); late != "" {
 			h.Degraded = append(h.Degraded, late)
 		}
+	}
+	if g.keeper != nil {
+		h.Degraded = append(h.Degraded, g.keeper.Concerns()...)
 	}
 	h.Ready = len(h.Reasons) == 0
 	return h

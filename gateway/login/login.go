@@ -82,6 +82,9 @@ var served = []row{
 		Answers: []int{200, 501}}},
 	{Serve: (*call).metadata, Operation: operation.Operation{
 		Method: http.MethodGet, Path: "/metadata", Type: metadataType, Answers: []int{200, 501}}},
+	{Serve: (*call).loggedOut, Operation: operation.Operation{
+		Method: http.MethodPost, Path: "/slo", Body: formBody,
+		Answers: []int{303, 400, 413, 415}}},
 	{Serve: (*call).beginBrowser, Operation: operation.Operation{
 		Method: http.MethodGet, Path: "/login", Answers: []int{200, 302, 303, 400, 500}}},
 	{Serve: (*call).finish, Operation: operation.Operation{
@@ -116,6 +119,13 @@ func Problems() []problem.Problem { return problems }
 
 func (c *call) admit() error {
 	c.W.Header().Set("Cache-Control", "no-store")
+	return nil
+}
+
+// loggedOut is the address of SAML's single logout, which metadata has to name. A login leaves no
+// session at the provider that could be ended with ours: nothing is read, nothing ends.
+func (c *call) loggedOut() error {
+	c.leave(false, "/")
 	return nil
 }
 

@@ -63,12 +63,13 @@ func newSAMLBench(t *testing.T) *samlBench {
 	if err := b.entity.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	opener, err := session.NewOpener(b.fed, session.New(b.fed, 0), 0, nil)
+	logins, err := session.NewLogins(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range b.gateways {
-		f, err := New(Config{Relay: b.fed, Opener: opener, Metadata: b.entity.Metadata(),
+		f, err := New(Config{Relay: b.fed, Regions: session.New(b.fed, 0), Logins: logins,
+			SessionTTL: ttl, Metadata: b.entity.Metadata(),
 			Providers: []identity.Provider{b.entity.Providers()[0]},
 			Rules:     identity.Rules{AgeMin: identity.AgeMinDefault, Now: clock}})
 		if err != nil {

@@ -46,6 +46,7 @@ type gatewayFlags struct {
 	tlsCert, tlsKey  string
 	nodes, proxies   []string
 	testLogin        string
+	providers        string
 	session, keysFor time.Duration
 	capacity         int
 	acceptUnserved   bool
@@ -70,6 +71,8 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"believed, as CIDR; may be repeated")
 	flags.StringVar(&f.testLogin, "test-login", "", "file of citizens who may use POST /test-login "+
 		"with password \"test\"; for tests only")
+	flags.StringVar(&f.providers, "identity-providers", "", "file of the identity providers at "+
+		"which citizens log in (JSON)")
 	flags.DurationVar(&f.session, "session", 30*24*time.Hour, "how long a citizen's session lives")
 	flags.BoolVar(&f.oneSession, "one-session", false, "a login ends the citizen's other sessions")
 	flags.DurationVar(&f.keysFor, "key-grace", 24*time.Hour, "how long known keys are accepted "+
@@ -107,6 +110,9 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	}
 	if cfg.TestLogin, err = f.readTestLogin(); err != nil {
 		return err
+	}
+	if cfg.Identity, err = readIdentity(f.providers, cfg.Now); err != nil {
+		return fmt.Errorf("--identity-providers: %w", err)
 	}
 	if cfg.TLS, err = f.readTLS(); err != nil {
 		return err
