@@ -10,6 +10,15 @@ import (
 
 // object reads the request's body. Places for that are bounded apart: a client may take its time.
 func (c *call) object() (*strictjson.Object, error) {
+	body, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	return parseObject(body)
+}
+
+// body reads the request's body as it came.
+func (c *call) body() ([]byte, error) {
 	leave, err := take(c.api.bodies, "This gateway is busy.")
 	if err != nil {
 		return nil, err
@@ -19,7 +28,7 @@ func (c *call) object() (*strictjson.Object, error) {
 	if err != nil { // whatever it is, the contract has 400 only
 		return nil, refuse(problemBody, "%s", problem.From(err).Detail)
 	}
-	return parseObject(body)
+	return body, nil
 }
 
 // parseObject reads a body that must be one JSON object.

@@ -28,6 +28,7 @@
 //	login.go        test login
 //	session.go      what a session is, the citizen's others, logout
 //	lock.go         a citizen's lock of their own access
+//	signed.go       what a device has signed
 //	testcitizens.go the file of citizens that may use the test login
 //	profile.go      reading the profile, profileupdate.go writing it
 //	preference.go   service preferences

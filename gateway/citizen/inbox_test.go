@@ -414,6 +414,8 @@ func validBody(id string) string {
 			`"settings_version":0}`
 	case "lockSession", "unlockSession":
 		return `{"unlock_code":"123456789"}`
+	case "signMessage":
+		return `{"message":"ciao"}`
 	case "upsertMessageStatusAttributes":
 		return `{"change_type":"reading","is_read":true}`
 	case "searchMessages":

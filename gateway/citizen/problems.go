@@ -15,6 +15,8 @@ var (
 	problemBody      = problem.Problem{Type: "citizen-body", Status: 400, Title: "Bad request"}
 	problemParameter = problem.Problem{Type: "citizen-parameter", Status: 400,
 		Title: "Bad request"}
+	problemSignature = problem.Problem{Type: "citizen-signature", Status: 400,
+		Title: "Bad request"}
 	problemRegion = problem.Problem{Type: "citizen-region-unknown", Status: 400,
 		Title: "Bad request"}
 	problemSession     = problem.Problem{Type: "citizen-session", Status: 401, Title: "Unauthorized"}
@@ -35,7 +37,8 @@ var (
 	problemInternal = problem.Problem{Type: "citizen-internal", Status: 500,
 		Title: "Internal server error"}
 
-	problems = []problem.Problem{problemBody, problemParameter, problemRegion, problemSession,
+	problems = []problem.Problem{problemBody, problemParameter, problemSignature,
+		problemRegion, problemSession,
 		problemCredentials, problemLocked, problemMissing, problemConflict, problemOtherRegion,
 		problemBusy, problemUnavailable, problemInternal}
 )

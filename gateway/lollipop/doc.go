@@ -10,6 +10,7 @@
 //
 // Map of the files:
 //
-//	key.go     Key: what a client sends of its device's key, and its reference
-//	header.go  the headers in which a login brings a key
+//	key.go        Key: what a client sends of its device's key, and its reference
+//	header.go     the headers in which a login brings a key
+//	signature.go  signatures of requests
 package lollipop

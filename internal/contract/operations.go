@@ -113,7 +113,7 @@ var Citizens = slices.Concat(
 		{"POST", "/user-data-processing", ""},
 		{"GET", "/user-data-processing/{choice}", ""},
 		{"DELETE", "/user-data-processing/{choice}", ""},
-		{"POST", "/first-lollipop/sign", ""},
+		{"POST", "/first-lollipop/sign", "response"},
 	}),
 	under("/api/communication/v1", []Operation{
 		{"GET", "/messages", "items{" + inboxItem + "} prev next"},
