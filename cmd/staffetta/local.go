@@ -45,6 +45,7 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 				}
 			}
 			cfg.Binary, cfg.Events = binary, cmd.ErrOrStderr()
+			cfg.IdentityProvider = true
 			return runLocal(cmd.Context(), cfg, demo, cmd.OutOrStdout())
 		},
 	}

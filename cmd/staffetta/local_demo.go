@@ -179,6 +179,14 @@ as the operator:
   curl -s %[7]s/status
 
 Ctrl-C ends the federation; --dir %[5]s brings it back.
-`, gateway, key, code, "Questo messaggio ha almeno ottanta caratteri, come chiede il contratto "+
-		"delle istituzioni.", dir, file.Services[0].ServiceID, file.Nodes[0].Admin)
+%[8]s`, gateway, key, code, "Questo messaggio ha almeno ottanta caratteri, come chiede il "+
+		"contratto delle istituzioni.", dir, file.Services[0].ServiceID, file.Nodes[0].Admin, linkOf(file))
+}
+
+// linkOf says where to log in, in a browser: the first citizen stands first on the page behind it.
+func linkOf(file *localfile.File) string {
+	if file.Provider == nil {
+		return ""
+	}
+	return "\nOpen this in a browser and be the first citizen:\n\n  " + file.Provider.Login + "\n"
 }

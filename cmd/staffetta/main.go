@@ -24,6 +24,6 @@ Start here:
   staffetta local     a whole federation on this machine, with a first message sent`,
 	}, admin.Contexts)
 	root.AddCommand(newLocalCommand(), server.NewNodeCommand(nil), server.NewGatewayCommand(nil),
-		newSendCommand(), admin.NewCommand())
+		newSendCommand(), admin.NewCommand(), newTestProviderCommand())
 	return root
 }

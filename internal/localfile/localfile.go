@@ -36,6 +36,15 @@ type File struct {
 	Services []Service `json:"services"`
 	Citizens []Citizen `json:"citizens"` // the first hundred; citizens.txt has all active ones
 	Nodes    []Node    `json:"nodes"`
+	Provider *Provider `json:"identity_provider,omitempty"`
+}
+
+// Provider is the identity provider of invented citizens.
+type Provider struct {
+	ID    string `json:"id"`
+	URL   string `json:"url"`   // http://host:port
+	Login string `json:"login"` // where a login at it begins, at the first gateway
+	PID   int    `json:"pid"`
 }
 
 // Gateway is one gateway process.

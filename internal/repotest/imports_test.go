@@ -87,8 +87,8 @@ var onlyRules = []only{
 	{module + "/internal/synthetic", "invented citizens are for local federations and load",
 		[]string{"testcluster/process", "internal/load", "internal/scale", "internal/testidp/..."},
 		[]string{"..."}},
-	{module + "/internal/testidp", "a provider of invented citizens stays out of the product",
-		[]string{"internal/testidp/..."}, []string{"gateway/..."}},
+	{module + "/internal/testidp", "invented citizens log in at local federations and in tests only",
+		[]string{"internal/testidp/...", "cmd/staffetta"}, []string{"gateway/..."}},
 }
 
 var neverRules = []never{

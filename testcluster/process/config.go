@@ -8,6 +8,8 @@
 //	founding.json      regions, nodes, addresses
 //	directory.key      the federation's secret
 //	pki/               the authority and one certificate per process, and the operator's
+//	identity-providers.json, identity-provider.secret
+//	                   where citizens log in
 //	services.json      institutions, services and their keys
 //	test-login.tsv     who may log in with the test login
 //	citizens.txt       the active citizens' codes, one a line
@@ -73,6 +75,9 @@ type Config struct {
 	// NodeFlags and GatewayFlags are more flags of every node and gateway, each as name=value. In
 	// a value {id} stands for the process's name.
 	NodeFlags, GatewayFlags []string
+	// IdentityProvider runs an identity provider of invented citizens, whom everybody on this machine
+	// can be, and has the gateways believe it.
+	IdentityProvider bool
 	// Env is what children find in their environment besides this process's own, as NAME=value.
 	Env []string
 	// Indirect has every process's socket on another address than the map says. Whoever asks for

@@ -24,7 +24,8 @@ type Federation struct {
 	provisioned *provisioned
 	people      []person
 	gateways    []gateway
-	ports       Ports // held until Run ends
+	provider    *provider // nil: none
+	ports       Ports     // held until Run ends
 	ready       chan struct{}
 
 	// Guarded by members; nodes that were retired are not among them.
@@ -132,7 +133,7 @@ func (f *Federation) children() error {
 		return f.newChild(id, append(args, c.pki(id)...)...)
 	}
 	nodes, gateways := f.layout.founding.Nodes, f.layout.founding.Gateways
-	addrs, err := f.ports.TCP(len(nodes) + 2*len(gateways))
+	addrs, err := f.ports.TCP(len(nodes) + 2*len(gateways) + 1)
 	if err != nil {
 		return err
 	}
@@ -157,14 +158,21 @@ func (f *Federation) children() error {
 			file: localfile.Node{ID: id, Region: region, Addr: n.Addr, Admin: "http://" + admin,
 				Dir: c.path("nodes", id), Log: c.path("logs", id+".log")}})
 	}
+	var providers []string
 	for i, g := range gateways {
 		admin, addr := next(), next()
 		if i == 0 && c.HTTP != "" {
 			addr = c.HTTP
 		}
+		if i == 0 {
+			if providers, err = f.makeProvider(next(), addr); err != nil {
+				return err
+			}
+		}
 		socket := sockets[len(nodes)+i]
 		args := []string{"gateway", "--http", addr, "--admin", admin, "--link", socket,
 			"--test-login", c.path(testLoginFile), "--accept-unserved"}
+		args = append(args, providers...)
 		for _, home := range homes[string(g.Region)] {
 			args = append(args, "--node", home)
 		}
@@ -196,6 +204,11 @@ func (f *Federation) File() *localfile.File {
 	for _, g := range f.gateways {
 		g.file.PID = g.PID()
 		file.Gateways = append(file.Gateways, g.file)
+	}
+	if f.provider != nil {
+		p := f.provider.file
+		p.PID = f.provider.PID()
+		file.Provider = &p
 	}
 	return file
 }
@@ -243,6 +256,9 @@ func (f *Federation) start(ctx context.Context, gateways *errgroup.Group) error 
 	defer cancel()
 	for _, g := range f.gateways {
 		gateways.Go(func() error { return g.run(ctx) })
+	}
+	if f.provider != nil {
+		gateways.Go(func() error { return f.provider.run(ctx) })
 	}
 	err := f.startIn(wait)
 	if ctx.Err() != nil {

@@ -28,6 +28,7 @@ type identityFile struct {
 	AgeMin   *int           `json:"age_min"`
 	LevelMin string         `json:"level_min"`
 	SAML     *samlProviders `json:"saml"`
+	OIDC     *oidcProviders `json:"oidc"`
 }
 
 // samlProviders are the providers that speak SAML, and this federation towards them.
@@ -83,33 +84,53 @@ func readIdentity(name string, now func() time.Time) (gateway.Identity, error) {
 		}
 		id.LevelMin = level
 	}
-	if file.SAML == nil {
+	if file.SAML == nil && file.OIDC == nil {
 		return id, fmt.Errorf("%s: no providers", name)
 	}
-	cfg, err := file.SAML.config(filepath.Dir(name))
+	dir := filepath.Dir(name)
+	if file.SAML != nil {
+		if err := file.SAML.add(&id, dir, now); err != nil {
+			return id, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if file.OIDC != nil {
+		within := func(name string) string { return within(dir, name) }
+		if err := file.OIDC.add(&id, within, now); err != nil {
+			return id, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return id, nil
+}
+
+// within is a file's name in a directory, if it is not whole.
+func within(dir, name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// add adds the providers to those of a gateway.
+func (s *samlProviders) add(id *gateway.Identity, dir string, now func() time.Time) error {
+	cfg, err := s.config(dir)
 	if err != nil {
-		return id, fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	cfg.Now = now
 	entity, err := saml.New(cfg)
 	if err != nil {
-		return id, fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	for _, p := range entity.Providers() {
 		id.Providers = append(id.Providers, p)
 	}
 	id.Sources, id.Metadata = append(id.Sources, entity), entity.Metadata()
-	return id, nil
+	return nil
 }
 
 // config is what the entry says, with what is in the files that it names.
 func (s *samlProviders) config(dir string) (saml.Config, error) {
-	within := func(name string) string {
-		if name == "" || filepath.IsAbs(name) {
-			return name
-		}
-		return filepath.Join(dir, name)
-	}
+	within := func(name string) string { return within(dir, name) }
 	o := &s.Organization
 	cfg := saml.Config{EntityID: s.EntityID,
 		Callback: s.Address + "/api/auth/v1/assertionConsumerService", Logout: s.Address + "/slo",

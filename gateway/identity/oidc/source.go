@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/identity/jwt"
 )
 
@@ -124,7 +125,7 @@ func (k *Kept) ask(ctx context.Context) error {
 	return nil
 }
 
-// Refresh asks for a newer copy, whatever its age.
+// Refresh is identity.Source's: it asks for a newer copy, however new the one is that is there.
 func (k *Kept) Refresh(ctx context.Context) error {
 	k.asking.Lock()
 	defer k.asking.Unlock()
@@ -136,6 +137,16 @@ func (k *Kept) Refresh(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", k.id, err)
 	}
 	return nil
+}
+
+// Expiries is identity.Source's.
+func (k *Kept) Expiries() []identity.Expiry {
+	c := k.copy.Load()
+	if c == nil || c.Expires.IsZero() {
+		return nil
+	}
+	return []identity.Expiry{{Provider: k.id, What: "what the provider has published",
+		At: c.Expires}}
 }
 
 // before returns the keys that were believed until just now; nil: none.

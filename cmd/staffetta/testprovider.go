@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/staffetta/staffetta/cmd/internal/cli"
+	"github.com/staffetta/staffetta/internal/testidp"
+)
+
+// newTestProviderCommand is the identity provider of a local federation, which starts it.
+func newTestProviderCommand() *cobra.Command {
+	var (
+		log                    cli.LogFlags
+		listen, client, secret string
+		seed                   uint64
+	)
+	cmd := &cobra.Command{
+		Use:    "test-provider",
+		Short:  "Run an identity provider of invented citizens",
+		Hidden: true, // what local starts itself
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := log.Logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			text, err := os.ReadFile(secret)
+			if err != nil {
+				return fmt.Errorf("--secret: %w", err)
+			}
+			host, _, err := net.SplitHostPort(listen)
+			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+				return fmt.Errorf("--listen %q is no address of this machine alone", listen)
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return fmt.Errorf("--listen: %w", err)
+			}
+			logger.Info("test provider started", "http", listen)
+			return serveTestProvider(cmd.Context(), l, testidp.New(testidp.Config{
+				Issuer: "http://" + listen, ClientID: client,
+				Secret: strings.TrimSpace(string(text)), Seed: seed}))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", "127.0.0.1:9400", "TCP address, of this machine alone")
+	f.StringVar(&client, "client", "staffetta", "id of the client")
+	f.StringVar(&secret, "secret", "", "file with the client's secret")
+	f.Uint64Var(&seed, "seed", 1, "seed of the invented citizens")
+	cmd.MarkFlagRequired("secret")
+	log.Register(cmd)
+	return cmd
+}
+
+func serveTestProvider(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
