@@ -52,6 +52,9 @@ type Config struct {
 	// AcceptUnserved has messages taken whose payment or third-party data nothing here can serve
 	// yet, and marked in the answer. Else they are refused.
 	AcceptUnserved bool
+	// RemoteAllow are addresses at which institutions' servers may be although they are not public,
+	// and without TLS.
+	RemoteAllow []netip.Prefix
 	// Featured are the services that the catalogue shows first.
 	Featured []wire.ServiceID
 	// Contact is whom the OpenAPI documents that it serves name as its operator, https://… or

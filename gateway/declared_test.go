@@ -62,8 +62,10 @@ func TestDeclared(t *testing.T) {
 			if o.ID == "" || documentOf(&o) != d {
 				continue
 			}
-			op := left[o.Pattern()]
-			delete(left, o.Pattern())
+			// A document does not tell the last part of a path from the rest of one.
+			pattern := strings.ReplaceAll(o.Pattern(), "...}", "}")
+			op := left[pattern]
+			delete(left, pattern)
 			if op == nil {
 				t.Errorf("%s is served and not documented", o.Pattern())
 				continue

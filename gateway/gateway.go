@@ -12,6 +12,7 @@ import (
 	"github.com/staffetta/staffetta/gateway/identity/keeper"
 	"github.com/staffetta/staffetta/gateway/institution"
 	"github.com/staffetta/staffetta/gateway/login"
+	"github.com/staffetta/staffetta/gateway/remote"
 	"github.com/staffetta/staffetta/gateway/route"
 	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/gateway/web"
@@ -37,6 +38,7 @@ type Gateway struct {
 	pages        *web.Web
 	logins       *login.Flow
 	keeper       *keeper.Keeper
+	remote       *remote.Client
 	descriptors  *room.Room // file descriptors of the process
 
 	draining atomic.Bool
@@ -61,7 +63,8 @@ func build(cfg Config) (*Gateway, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, descriptors: room.Descriptors()}
+	g := &Gateway{cfg: cfg, descriptors: room.Descriptors(),
+		remote: remote.New(remote.Config{Allow: cfg.RemoteAllow})}
 	cfg.Link.Logger, cfg.Link.Registerer = cfg.Logger, cfg.Registry
 	var err error
 	if g.link, err = link.New(cfg.Link); err != nil {
@@ -125,7 +128,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	}
 	citizens, err := citizen.New(citizen.Config{Relay: g.router, TestLogin: g.cfg.TestLogin,
 		SessionTTL: g.cfg.SessionTTL, OneSession: g.cfg.OneSession, Featured: g.cfg.Featured,
-		Logins: logins, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
+		Remote: g.remote, Logins: logins, Logger: g.cfg.Logger, Registerer: g.cfg.Registry})
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +191,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return g.serve(ctx, inner)
 	})
 	err := group.Wait()
+	g.remote.Close()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}

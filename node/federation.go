@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -62,6 +63,14 @@ func (d *services) calls() []seat.Call {
 			"institution put", wire.CmdPutInstitution).ByOne(seat.Undone),
 		seat.Answers(d.Seat, wire.MethodSetKey, administrators, seat.FederationLeads,
 			d.setKey).ByOne(seat.Urgent),
+		seat.Answers(d.Seat, wire.MethodRemoteContent, seat.Only(link.RoleGateway), seat.AnyNode, func(
+			_ context.Context, _ link.Identity, q *wire.RemoteContentRef) (*wire.RemoteContent, error) {
+			return d.Federation.RemoteContent(q.ID)
+		}),
+		seat.Administers[wire.RemoteContentRef](d.Seat, wire.MethodRemoveRemoteContent, administrators,
+			"remote-content remove", wire.CmdRemoveRemoteContent).ByOne(seat.Undone),
+		seat.Answers(d.Seat, wire.MethodPutRemoteContent, administrators, seat.FederationLeads,
+			d.putRemoteContent).ByOne(seat.Undone),
 		seat.Answers(d.Seat, wire.MethodPutService, administrators, seat.FederationLeads,
 			d.putService).ByOne(seat.Undone),
 	}
@@ -218,5 +227,21 @@ func (d *services) putService(ctx context.Context, from link.Identity, spec *wir
 		s.SealedRecipients = before.Service.SealedRecipients
 	}
 	_, err = d.Administrate(ctx, from, "service put", wire.CmdPutService, s)
+	return nil, err
+}
+
+// putRemoteContent answers MethodPutRemoteContent. Keys and fiscal codes are sealed and hashed
+// here, before anything is logged.
+func (d *services) putRemoteContent(ctx context.Context, from link.Identity,
+	spec *wire.RemoteContentSpec) (*seat.None, error) {
+	before, err := d.Federation.RemoteContent(spec.Content.ID)
+	if err != nil && !errors.Is(err, wire.NotFound) {
+		return nil, err
+	}
+	r, err := federation.NewRemoteContent(spec, before, d.Hasher)
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.Administrate(ctx, from, "remote-content put", wire.CmdPutRemoteContent, r)
 	return nil, err
 }

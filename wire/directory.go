@@ -299,10 +299,7 @@ func (s *Service) Fields(c *codec.Codec) {
 	codec.String(c, 3, &s.Name)
 	codec.String(c, 4, &s.Department)
 	codec.Bool(c, 5, &s.RequireSecureChannels)
-	recipients := make([]byte, 0, 16*len(s.AuthorizedRecipients))
-	for _, r := range s.AuthorizedRecipients {
-		recipients = append(recipients, r[:]...)
-	}
+	recipients := joinRecipients(s.AuthorizedRecipients)
 	codec.Bytes(c, 6, &recipients)
 	if c.Decoding() {
 		s.AuthorizedRecipients = cutRecipients(c, recipients)

@@ -45,6 +45,7 @@
 //	seal.go        region keys, sealing and opening a block
 //	catalogue.go   the list of all services
 //	directory.go   the federation's map, services, keys and directory
+//	remote.go      configurations of remote content
 //	members.go     who takes part: changes of the map, join tokens, membership
 //	trust.go       authorities, revocations, and the certificates that members show
 //	renew.go       certificates that are renewed unattended

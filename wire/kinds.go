@@ -150,7 +150,9 @@ const (
 	CmdWithdraw     CommandKind = 187
 	CmdSetApprovals CommandKind = 188
 	// CmdSetRecoveryKey puts a recovery key on the map.
-	CmdSetRecoveryKey CommandKind = 190
+	CmdSetRecoveryKey      CommandKind = 190
+	CmdPutRemoteContent    CommandKind = 191
+	CmdRemoveRemoteContent CommandKind = 192
 )
 
 // commandKinds has every kind of command under its number. A kind of a new version is one constant
@@ -228,10 +230,12 @@ var commandKinds = [256]Kind{
 
 	CmdConfirmFederationTime: {"ConfirmFederationTime", OfFederation, 3, new(ConfirmTime),
 		new(TimeConfirmed)},
-	CmdAsk:            {"Ask", OfFederation, 3, new(PendingRequest), new(PendingRequest)},
-	CmdWithdraw:       {"Withdraw", OfFederation, 3, new(PendingRef), nil},
-	CmdSetApprovals:   {"SetApprovals", OfFederation, 3, new(Approvals), nil},
-	CmdSetRecoveryKey: {"SetRecoveryKey", OfFederation, 3, new(SetRecoveryKey), nil},
+	CmdAsk:                 {"Ask", OfFederation, 3, new(PendingRequest), new(PendingRequest)},
+	CmdWithdraw:            {"Withdraw", OfFederation, 3, new(PendingRef), nil},
+	CmdSetApprovals:        {"SetApprovals", OfFederation, 3, new(Approvals), nil},
+	CmdSetRecoveryKey:      {"SetRecoveryKey", OfFederation, 3, new(SetRecoveryKey), nil},
+	CmdPutRemoteContent:    {"PutRemoteContent", OfFederation, 3, new(RemoteContent), nil},
+	CmdRemoveRemoteContent: {"RemoveRemoteContent", OfFederation, 3, new(RemoteContentRef), nil},
 }
 
 // Since is the version that introduced the kind; 0 for one that this program does not know.

@@ -68,7 +68,9 @@ func messages() []codec.Message {
 		new(Arrival),
 		new(ListCatalogue), new(CataloguePage), new(CatalogueService), new(CatalogueInstitution),
 		new(DeleteMessage), new(MessageCounts), new(SearchInbox),
-		new(SessionsOf), new(EndSessionsOf), new(LockAccess), new(UnlockAccess), new(AccessState)}
+		new(SessionsOf), new(EndSessionsOf), new(LockAccess), new(UnlockAccess), new(AccessState),
+		new(RemoteContent), new(RemoteServer), new(RemoteContentSpec), new(RemoteContentRef),
+		new(RemoteContentPage)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed

@@ -147,7 +147,11 @@ const (
 	MethodCountMessages Method = 211
 	MethodSearchInbox   Method = 212
 
-	MethodCatalogue Method = 230
+	MethodCatalogue           Method = 230
+	MethodPutRemoteContent    Method = 231
+	MethodRemoveRemoteContent Method = 232
+	MethodListRemoteContents  Method = 233
+	MethodRemoteContent       Method = 234
 )
 
 // Effect says what a second copy of a call's request does.
@@ -321,6 +325,13 @@ var methods = [...]Call{
 	MethodUnlockAccess: {"UnlockAccess", OfRegion, Once, new(UnlockAccess), new(AccessState)},
 	MethodAccessState:  {"AccessState", OfRegion, ReadOnly, new(SessionRef), new(AccessState)},
 
+	MethodPutRemoteContent: {"PutRemoteContent", OfFederation, Once, new(RemoteContentSpec), nil},
+	MethodRemoveRemoteContent: {"RemoveRemoteContent", OfFederation, Once,
+		new(RemoteContentRef), nil},
+	MethodListRemoteContents: {"ListRemoteContents", OfFederation, ReadOnly, new(ListRegistry),
+		new(RemoteContentPage)},
+	MethodRemoteContent: {"RemoteContent", OfFederation, ReadOnly, new(RemoteContentRef),
+		new(RemoteContent)},
 	MethodCatalogue: {"Catalogue", OfFederation, ReadOnly, new(ListCatalogue), new(CataloguePage)},
 }
 

@@ -67,6 +67,10 @@ func TestDryRunAsksWhetherOneMay(t *testing.T) {
 		"department_name": "Servizi", "authorized_cidrs": [], "max_allowed_payment_amount": 1,
 		"service_metadata": {"scope": "LOCAL", "description": "Avvisi.",
 		"privacy_url": "https://comune.example/privacy"}}`)
+	remote := clitest.File(t, "remote.json", `{"configuration_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+		"organization_fiscal_code": "80000000010", "name": "Atti", "description": "Gli atti.",
+		"has_precondition": "NEVER", "prod_environment": {"base_url": "https://atti.example",
+		"details_authentication": {"header_key_name": "X-Api-Key", "key": "secret"}}}`)
 	f.admin("region", "add", "umbria", "--tag", "10")
 	f.admin("institution", "put", "--file", institution)
 	f.admin("service", "put", "--file", service)
@@ -85,7 +89,9 @@ func TestDryRunAsksWhetherOneMay(t *testing.T) {
 	key := []string{"--service", "01KZZZZZZZSERV1CE000000001", "--name", "primary"}
 	calls := map[string][]string{
 		"institution put": {"--file", institution}, "service put": {"--file", service},
-		"key revoke": key, "key rotate": key, "node token": token("lazio-3")[2:],
+		"remote-content put":    {"--file", remote},
+		"remote-content remove": {"--configuration", "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+		"key revoke":            key, "key rotate": key, "node token": token("lazio-3")[2:],
 		"node sign":    append([]string{"lazio-2"}, signer...),
 		"node replace": append([]string{"lazio-1"}, append(token("lazio-4")[2:3:3], token("lazio-4")[5:]...)...),
 		"node remove":  {"lazio-1"}, "node promote": {"lazio-1"}, "node demote": {"lazio-1"},

@@ -88,9 +88,14 @@ func runLocal(ctx context.Context, cfg process.Config, demo bool, out io.Writer)
 	if err != nil {
 		return err
 	}
+	remote, err := newSample()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "Starting a federation in %s\n", f.Dir())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.Run(ctx) })
+	g.Go(func() error { return remote.run(ctx) })
 	g.Go(func() error {
 		select {
 		case <-f.Ready():
@@ -98,6 +103,9 @@ func runLocal(ctx context.Context, cfg process.Config, demo bool, out io.Writer)
 			return nil
 		}
 		file := f.File()
+		if err := remote.configure(ctx, f.Dir(), file); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("the sample institution: %w", err)
+		}
 		plural := "s"
 		if len(file.Gateways) == 1 {
 			plural = ""

@@ -67,6 +67,11 @@ func demonstrate(ctx context.Context, file *localfile.File, c localfile.Citizen)
 	if err != nil {
 		return "", "", err
 	}
+	if err := sendSample(ctx, file, c, http.Header{
+		institution.KeyHeader: {file.Services[0].PrimaryKey},
+		"Idempotency-Key":     {operator.NewKey()}}); err != nil {
+		return "", "", err
+	}
 	if verdict = sent.Status; sent.Reason != "" {
 		verdict += " (" + sent.Reason + ")"
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staffetta/staffetta/gateway/operation"
+	"github.com/staffetta/staffetta/gateway/remote"
 	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/problem"
@@ -21,6 +22,7 @@ type API struct {
 	// Set at construction.
 	cfg    Config
 	relay  Relay
+	remote *remote.Client
 	log    *slog.Logger
 	bodies chan struct{} // one element per request whose body is being read
 
@@ -28,8 +30,9 @@ type API struct {
 
 	catalogue atomic.Pointer[catalogue] // of the last list that was looked through
 
-	logins      *session.Logins
-	substitutes prometheus.Counter
+	logins       *session.Logins
+	substitutes  prometheus.Counter
+	remoteFaults *prometheus.CounterVec
 }
 
 // New makes an API. It starts nothing.
@@ -39,7 +42,7 @@ func New(cfg Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, relay: cfg.Relay, log: cfg.Logger,
+		cfg: cfg, relay: cfg.Relay, remote: cfg.Remote, log: cfg.Logger,
 		bodies:  make(chan struct{}, cfg.InFlightMax),
 		regions: session.New(cfg.Relay, cfg.InFlightMax),
 		logins:  cfg.Logins,
@@ -47,12 +50,18 @@ func New(cfg Config) (*API, error) {
 			Name: "staffetta_citizen_sender_substitutes_total",
 			Help: "Messages shown without their sender's names, because no node knew them in time.",
 		}),
+		remoteFaults: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "staffetta_citizen_remote_faults_total",
+			Help: "Reads of content that institutions keep which failed, by the problem's type.",
+		}, []string{"problem"}),
 	}
 	if cfg.Registerer == nil {
 		return a, nil
 	}
-	if err := cfg.Registerer.Register(a.substitutes); err != nil {
-		return nil, fmt.Errorf("citizen: register metrics: %w", err)
+	for _, c := range []prometheus.Collector{a.substitutes, a.remoteFaults} {
+		if err := cfg.Registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("citizen: register metrics: %w", err)
+		}
 	}
 	return a, nil
 }

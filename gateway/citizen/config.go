@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staffetta/staffetta/gateway/remote"
 	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
@@ -36,6 +37,8 @@ const (
 	sessionMax = 365 * 24 * time.Hour
 	// featuredMax bounds the featured services: a client shows them on one screen.
 	featuredMax = 50
+	// remoteRetry is when an attachment may be made whose institution does not say.
+	remoteRetry = 10 * time.Second
 	// retryAfter is when an answer may be better: a region elects a leader within seconds.
 	retryAfter = 2 * time.Second
 )
@@ -54,6 +57,8 @@ type Relay interface {
 	CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
 		req, resp codec.Message) error
 	ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.ServiceAccess, error)
+	// RemoteContent returns a configuration of remote content, or NotFound.
+	RemoteContent(ctx context.Context, id wire.RemoteContentID) (*wire.RemoteContent, error)
 	// Catalogue returns every service, as of a few seconds ago: the same value until it changes.
 	Catalogue(ctx context.Context) (*wire.CataloguePage, error)
 }
@@ -94,6 +99,8 @@ type Config struct {
 	// are being read; more are answered 429 (500 where the contract has no 429). Default 1024: a
 	// request waits for a region a few milliseconds, and holds less than 1 MiB.
 	InFlightMax int
+	// Remote fetches what institutions keep of their messages; nil: from public addresses.
+	Remote *remote.Client
 	// Featured are the services that the catalogue shows first, with their institutions.
 	Featured   []wire.ServiceID
 	Logger     *slog.Logger          // default: none
@@ -123,6 +130,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SessionTTL == 0 {
 		c.SessionTTL = 30 * 24 * time.Hour
+	}
+	if c.Remote == nil {
+		c.Remote = remote.New(remote.Config{})
 	}
 	if c.InFlightMax == 0 {
 		c.InFlightMax = 1024

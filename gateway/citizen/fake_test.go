@@ -25,6 +25,7 @@ type federation struct {
 	citizens map[fiscalcode.Code]*citizen
 	sessions map[wire.TokenHash]wire.Session
 	services map[wire.ServiceID]*wire.ServiceAccess
+	remotes  map[wire.RemoteContentID]*wire.RemoteContent
 	calls    map[wire.Method]int
 	// fault, when it is not nil, may fail a call before it is applied, or after.
 	fault func(m wire.Method, applied bool) error
@@ -121,6 +122,19 @@ func (f *federation) ServiceByID(ctx context.Context, id wire.ServiceID) (*wire.
 	}
 	if s := f.services[id]; s != nil {
 		return s, nil
+	}
+	return nil, wire.NotFound
+}
+
+func (f *federation) RemoteContent(_ context.Context, id wire.RemoteContentID) (
+	*wire.RemoteContent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deaf != nil {
+		return nil, f.deaf
+	}
+	if c := f.remotes[id]; c != nil {
+		return c, nil
 	}
 	return nil, wire.NotFound
 }

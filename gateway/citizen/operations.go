@@ -105,6 +105,23 @@ var served = []row{
 		Method: http.MethodPut, Path: "/api/communication/v1/messages/{id}/status",
 		By: operation.Session, Body: jsonBody, Answers: []int{200, 400, 401, 404, 429, 500},
 		Missing: "No message of the citizen has this id."}},
+	{Serve: (*call).getPrecondition, Operation: operation.Operation{
+		ID: "getThirdPartyMessagePrecondition", Method: http.MethodGet,
+		Path: "/api/communication/v1/third-party-messages/{id}/precondition",
+		By:   operation.Session, Answers: []int{200, 204, 400, 401, 403, 404, 410, 429, 500, 504},
+		Missing: "No message of the citizen has this id."}},
+	{Serve: (*call).getThirdParty, Operation: operation.Operation{ID: "getThirdPartyMessage",
+		Method: http.MethodGet, Path: "/api/communication/v1/third-party-messages/{id}",
+		By:      operation.Session,
+		Answers: []int{200, 400, 401, 403, 404, 410, 429, 500, 502, 504},
+		Missing: "No message of the citizen has this id."}},
+	// 503 is no status of the contract's document: its client waits for an attachment by it.
+	{Serve: (*call).getAttachment, Operation: operation.Operation{
+		ID: "getThirdPartyMessageAttachment", Method: http.MethodGet,
+		Path: "/api/communication/v1/third-party-messages/{id}/attachments/{attachment_url...}",
+		By:   operation.Session, Type: "application/octet-stream",
+		Answers: []int{200, 400, 401, 403, 404, 410, 415, 429, 500, 503, 504},
+		Missing: "No message of the citizen has this id."}},
 	{Serve: (*call).findInstitutions, Operation: operation.Operation{ID: "findInstitutions",
 		Method: http.MethodGet, Path: "/api/catalog/v1/institutions", By: operation.Session,
 		Answers: []int{200, 400, 401, 500}}},

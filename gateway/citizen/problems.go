@@ -34,13 +34,41 @@ var (
 		Title: "Too many requests", RetryAfter: retryAfter}
 	problemUnavailable = problem.Problem{Type: "citizen-unavailable", Status: 500,
 		Title: "Internal server error", RetryAfter: retryAfter}
+	problemRemoteGone = problem.Problem{Type: "remote-gone", Status: 410, Title: "Gone",
+		Detail: "The institution no longer gives the content of this message."}
+	problemRemoteFailed = problem.Problem{Type: "remote-failed", Status: 500,
+		Title: "Internal server error"}
+	problemRemoteLate = problem.Problem{Type: "remote-late", Status: 504,
+		Title: "Gateway timeout"}
+	problemRemoteForbidden = problem.Problem{Type: "remote-forbidden", Status: 403,
+		Title: "Forbidden"}
+	problemRemoteMissing = problem.Problem{Type: "remote-missing", Status: 404,
+		Title: "Not found"}
+	problemRemoteBusy = problem.Problem{Type: "remote-busy", Status: 429,
+		Title: "Too many requests", RetryAfter: retryAfter}
+	problemRemoteNotReady = problem.Problem{Type: "remote-not-ready", Status: 503,
+		Title: "Service unavailable", RetryAfter: remoteRetry}
+	// The titles of the next ones are the contract's: clients compare them.
+	problemNoPDF = problem.Problem{Type: "remote-no-pdf", Status: 415,
+		Title: "The requested file is not a valid PDF"}
+	problemNoAttachments = problem.Problem{Type: "remote-no-attachments", Status: 502,
+		Title: "ATTACHMENTS_NOT_PRESENT", Detail: "ATTACHMENTS_NOT_PRESENT"}
+	problemNoContent = problem.Problem{Type: "remote-no-content", Status: 502,
+		Title: "REMOTE_CONTENT_NOT_PRESENT", Detail: "REMOTE_CONTENT_NOT_PRESENT"}
+	problemBadMarkdown = problem.Problem{Type: "remote-bad-markdown", Status: 502,
+		Title: "MARKDOWN_VALIDATION_ERROR", Detail: "MARKDOWN_VALIDATION_ERROR"}
+	problemBadSubject = problem.Problem{Type: "remote-bad-subject", Status: 502,
+		Title: "SUBJECT_VALIDATION_ERROR", Detail: "SUBJECT_VALIDATION_ERROR"}
 	problemInternal = problem.Problem{Type: "citizen-internal", Status: 500,
 		Title: "Internal server error"}
 
 	problems = []problem.Problem{problemBody, problemParameter, problemSignature,
 		problemRegion, problemSession,
 		problemCredentials, problemLocked, problemMissing, problemConflict, problemOtherRegion,
-		problemBusy, problemUnavailable, problemInternal}
+		problemBusy, problemUnavailable, problemRemoteGone, problemRemoteFailed, problemRemoteLate,
+		problemRemoteForbidden, problemRemoteMissing, problemRemoteBusy, problemRemoteNotReady,
+		problemNoPDF, problemNoAttachments, problemNoContent, problemBadMarkdown,
+		problemBadSubject, problemInternal}
 )
 
 // Problems lists what this API can answer: of package problem's, only that nobody serves an

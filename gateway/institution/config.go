@@ -34,6 +34,8 @@ type Relay interface {
 	SenderProfile(ctx context.Context, code fiscalcode.Code, service wire.ServiceID) (
 		*wire.SenderProfile, error)
 	ServiceByKey(ctx context.Context, key wire.KeyHash) (*wire.ServiceAccess, error)
+	// RemoteContent returns a configuration of remote content, or NotFound.
+	RemoteContent(ctx context.Context, id wire.RemoteContentID) (*wire.RemoteContent, error)
 }
 
 // Config says what an API works with.
@@ -53,8 +55,8 @@ type Config struct {
 	// RateCallsRaised is the same with the scope ApiRateLimit250; 0: the contract's 250.
 	RateCallsRaised int
 	// AcceptUnserved has messages taken with parts that nothing here can serve yet, a payment or
-	// content that the institution keeps, and the answer name them in UnservedHeader. Else such a
-	// message is refused: a citizen could read of a payment and not make it.
+	// content of a configuration that is not there, and the answer name them in UnservedHeader. Else
+	// such a message is refused: a citizen could read of a payment and not make it.
 	AcceptUnserved bool
 	// Capacity is how many submissions a second are taken, of all institutions together; more
 	// are refused with 503 before their body is read. 0: no limit.

@@ -35,10 +35,12 @@ type fakeRelay struct {
 
 	mu       sync.Mutex
 	services map[wire.KeyHash]*wire.ServiceAccess
+	remotes  map[wire.RemoteContentID]*wire.RemoteContent
 	messages map[wire.MessageID]*fakeMessage
 	keys     map[fakeKey]*fakeMessage
-	asked    int   // calls on citizens
-	keyFail  error // answered to every look-up of a key
+	last     wire.Record // submitted
+	asked    int         // calls on citizens
+	keyFail  error       // answered to every look-up of a key
 }
 
 type fakeMessage struct {
@@ -64,6 +66,16 @@ func (f *fakeRelay) Hasher() *wire.Hasher { return f.hasher }
 
 func (f *fakeRelay) NewID() wire.MessageID {
 	return wire.NewMessageID(1_700_000_000_123, homeTag)
+}
+
+func (f *fakeRelay) RemoteContent(_ context.Context, id wire.RemoteContentID) (
+	*wire.RemoteContent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.remotes[id]; c != nil {
+		return c, nil
+	}
+	return nil, wire.Errorf(wire.NotFound, "no such configuration")
 }
 
 func (f *fakeRelay) ServiceByKey(_ context.Context, key wire.KeyHash) (
@@ -97,6 +109,7 @@ func (f *fakeRelay) Submit(_ context.Context, rec *wire.Record, _ wire.Instituti
 		}
 		return wire.Outcome{Kind: wire.Decided, ID: first.rec.ID, Verdict: first.verdict}, nil
 	}
+	f.last = *rec
 	m := &fakeMessage{rec: *rec, verdict: wire.Verdict{Status: wire.Processed}}
 	switch rec.FiscalCode {
 	case unknown:

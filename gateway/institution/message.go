@@ -18,6 +18,7 @@ type newMessage struct {
 	level      wire.FeatureLevel
 	content    wire.Content
 	payeeGiven bool
+	configured bool // what the institution keeps of it can be fetched
 
 	key string // the member's; empty: none
 

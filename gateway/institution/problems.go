@@ -66,6 +66,12 @@ var (
 		Status: http.StatusForbidden, Title: "No configuration id for remote content",
 		Detail: "You did not send any configuration id for your remote content in " +
 			"third_party_data"}
+	configurationNotFound = problem.Problem{Type: "configuration-not-found",
+		Status: http.StatusNotFound, Title: "Configuration not found",
+		Detail: "No configuration of remote content has the configuration_id of third_party_data."}
+	notYourConfiguration = problem.Problem{Type: "configuration-of-another",
+		Status: http.StatusForbidden, Title: "Not your configuration",
+		Detail: "The configuration_id of third_party_data is another institution's."}
 	attachmentsForbidden = problem.Problem{Type: "attachments-forbidden",
 		Status: http.StatusForbidden, Title: "Attachments call forbidden",
 		Detail: "You are not allowed to send messages with attachmens with STANDARD messages, " +
@@ -92,7 +98,8 @@ var (
 func Problems() []problem.Problem {
 	return []problem.Problem{malformedJSON, invalidMessage, invalidFiscalCode, invalidPayload,
 		invalidIdempotencyKey, badParameters, amountExceeded, noValidScope, scopeMissing,
-		sourceForbidden, notSender, recipientForbidden, noConfiguration, attachmentsForbidden,
+		sourceForbidden, notSender, recipientForbidden, noConfiguration,
+		configurationNotFound, notYourConfiguration, attachmentsForbidden,
 		profileNotFound, messageNotFound, bulkTimeout, keyConflict, addressUnknown,
 		keyMissing.Problem, keyInvalid.Problem, rateExceeded, streamsExceeded}
 }

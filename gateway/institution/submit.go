@@ -102,8 +102,8 @@ func (c *call) checkMessage(m *newMessage, code fiscalcode.Code, source error) (
 		code = m.fiscalCode
 	}
 	if third := m.content.ThirdParty; third != nil {
-		if third.ConfigurationID == "" {
-			return "", noConfiguration
+		if err := c.checkConfiguration(m); err != nil {
+			return "", err
 		}
 		if third.HasAttachments && m.level == wire.Standard {
 			return "", attachmentsForbidden

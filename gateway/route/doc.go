@@ -35,6 +35,7 @@
 //	resolve.go    looking owners up, in batches
 //	services.go   services by key and by id
 //	catalogue.go  the list of all services
+//	remote.go     configurations of remote content
 //	owner.go      calling a region's leader
 //	lane.go       what waits for one region, and its bounds
 //	share.go      whose turn it is in a lane

@@ -25,6 +25,7 @@ type Router struct {
 	resolver  *resolver
 	services  *services
 	catalogue catalogue
+	remotes   remotes
 	stats     *stats
 	spare     sync.Pool // submissions, for the next records
 
@@ -108,6 +109,7 @@ func New(cfg Config) (*Router, error) {
 	r.directory = newDirectory(cfg.Limits.DirectoryBytes)
 	r.resolver = newResolver(cfg.Limits.ResolveWaiting)
 	r.services = newServices(cfg.Limits.ServiceBytes)
+	r.remotes = newRemotes(cfg.Limits.ServiceBytes)
 	return r, nil
 }
 

@@ -65,6 +65,11 @@ func (f *federation) RegionByID(id wire.RegionID) (wire.Region, bool) {
 func (f *federation) RegionOf(context.Context, fiscalcode.Code) (wire.RegionID, bool, error) {
 	return lazio.ID, true, nil
 }
+func (f *federation) RemoteContent(context.Context, wire.RemoteContentID) (*wire.RemoteContent,
+	error) {
+	return nil, wire.NotFound // nor this
+}
+
 func (f *federation) Catalogue(context.Context) (*wire.CataloguePage, error) {
 	return nil, wire.NotFound // no page shows it
 }

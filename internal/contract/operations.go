@@ -119,9 +119,10 @@ var Citizens = slices.Concat(
 		{"GET", "/messages", "items{" + inboxItem + "} prev next"},
 		{"GET", "/messages/{id}", inboxItem + " " + content},
 		{"PUT", "/messages/{id}/status", "is_read is_archived"},
-		{"GET", "/third-party-messages/{id}/precondition", ""},
-		{"GET", "/third-party-messages/{id}", ""},
-		{"GET", "/third-party-messages/{id}/attachments/{attachment_url...}", ""},
+		{"GET", "/third-party-messages/{id}/precondition", "title markdown"},
+		{"GET", "/third-party-messages/{id}", head + " " + content +
+			" third_party_message{attachments{id url content_type name category} details*}"},
+		{"GET", "/third-party-messages/{id}/attachments/{attachment_url...}", "*"},
 		{"GET", "/send/activation", ""},
 		{"POST", "/send/activation", ""},
 		{"PUT", "/installations/{installation_id}", ""},

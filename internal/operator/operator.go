@@ -187,6 +187,16 @@ func (c *Client) PutService(ctx context.Context, s wire.ServiceSpec) error {
 	return c.call(ctx, wire.MethodPutService, &s)
 }
 
+// PutRemoteContent creates or replaces a configuration of remote content. Keys that are empty stay.
+func (c *Client) PutRemoteContent(ctx context.Context, s wire.RemoteContentSpec) error {
+	return c.call(ctx, wire.MethodPutRemoteContent, &s)
+}
+
+// RemoveRemoteContent removes a configuration of remote content.
+func (c *Client) RemoveRemoteContent(ctx context.Context, id wire.RemoteContentID) error {
+	return c.call(ctx, wire.MethodRemoveRemoteContent, &wire.RemoteContentRef{ID: id})
+}
+
 // RevokeKey makes a key worthless. On return every gateway whose node reaches the federation's
 // leader refuses it within a second.
 func (c *Client) RevokeKey(ctx context.Context, service wire.ServiceID, name wire.KeyName) error {

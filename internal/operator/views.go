@@ -172,6 +172,13 @@ func (c *Client) Institution(ctx context.Context, id wire.InstitutionID) (*wire.
 	return &page.List[0], nil
 }
 
+// RemoteContents returns a page of the configurations of remote content, without keys.
+func (c *Client) RemoteContents(ctx context.Context, q wire.ListRegistry) (*wire.RemoteContentPage,
+	error) {
+	page := new(wire.RemoteContentPage)
+	return page, c.read(ctx, wire.MethodListRemoteContents, &q, page)
+}
+
 // Services returns a page of the services, without their authorized recipients.
 func (c *Client) Services(ctx context.Context, q wire.ListRegistry) (*wire.ServicePage, error) {
 	page := new(wire.ServicePage)

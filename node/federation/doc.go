@@ -26,6 +26,7 @@
 //	i/<institution>        an institution
 //	s/<service>            a service
 //	k/<hash of a key>      the service that has it
+//	r/<id>                 a configuration of remote content
 //	j/…                    join tokens, and names that are not given again
 //	u, u/…                 the audit: its bounds, its lines
 //	w/<id>                 a request that waits for a second operator, or had one
@@ -59,5 +60,6 @@
 //	feed.go        recent changes, for caches elsewhere
 //	rows.go        keys and values
 //	validate.go    what is refused
+//	remote.go      configurations of remote content
 //	service.go     a service as an operator gives it; sealing
 package federation

@@ -32,6 +32,9 @@ var kinds = map[wire.CommandKind]func(*tx, []byte) wire.Result{
 
 	wire.CmdSetRecoveryKey: applied((*tx).setRecoveryKey),
 
+	wire.CmdPutRemoteContent:    applied((*tx).putRemoteContent),
+	wire.CmdRemoveRemoteContent: applied((*tx).removeRemoteContent),
+
 	wire.CmdAsk:          applied((*tx).ask),
 	wire.CmdWithdraw:     applied((*tx).withdraw),
 	wire.CmdSetApprovals: applied((*tx).setApprovals),

@@ -20,7 +20,8 @@ import (
 var stored = map[string]codec.Message{
 	"timeKey": nil, "confirmedKey": nil, // see confirmTime
 	"mapKey": &wire.Map{}, "institutionKey": &wire.Institution{}, "serviceKey": &wire.Service{},
-	"keyKey": nil, "appendDirectoryKey": nil, "auditBoundsKey": nil, "auditKey": &wire.AuditLine{},
+	"remoteKey": &wire.RemoteContent{},
+	"keyKey":    nil, "appendDirectoryKey": nil, "auditBoundsKey": nil, "auditKey": &wire.AuditLine{},
 	"goneNodeKey": nil, "goneRegionKey": nil, "goneTagKey": nil, "reportsKey": &reportsRow{},
 	"tokenKey": &wire.JoinToken{}, "pendingKey": &wire.PendingRequest{},
 }

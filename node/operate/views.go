@@ -35,6 +35,15 @@ func (d *Desk) viewCalls() []seat.Call {
 				}
 				return page, err
 			}),
+		seat.Answers(d.Seat, wire.MethodListRemoteContents, seat.Observers, seat.AnyNode,
+			func(_ context.Context, _ link.Identity, q *wire.ListRegistry) (*wire.RemoteContentPage,
+				error) {
+				page, err := d.Federation.RemoteContents(q)
+				if err == nil {
+					page.Fresh = d.freshness(page.Fresh.Index)
+				}
+				return page, err
+			}),
 		seat.Answers(d.Seat, wire.MethodExplain, readers, seat.AnyNode, d.explain).Because(notes),
 		seat.Answers(d.Seat, wire.MethodFindRecipients, readers, seat.AnyNode,
 			d.findRecipients).Because(notes),

@@ -171,7 +171,8 @@ func (f *Federation) children() error {
 		}
 		socket := sockets[len(nodes)+i]
 		args := []string{"gateway", "--http", addr, "--admin", admin, "--link", socket,
-			"--test-login", c.path(testLoginFile), "--accept-unserved"}
+			"--test-login", c.path(testLoginFile), "--accept-unserved",
+			"--remote-allow", "127.0.0.0/8"}
 		args = append(args, providers...)
 		for _, home := range homes[string(g.Region)] {
 			args = append(args, "--node", home)

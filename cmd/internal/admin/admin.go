@@ -21,9 +21,9 @@ func NewCommand() *cobra.Command {
 		newCACommand(), newCertCommand(), newContextCommand(), newDiskCommand(), newDoctorCommand(),
 		newExplainCommand(), newGatewayAdminCommand(), newInitCommand(), newInstitutionCommand(),
 		newMapCommand(), newMoveCommand(), newNodeAdminCommand(), newRegionCommand(),
-		newRegionKeyCommand(), newRestoreCommand(), newRevokeCommand(), newServiceCommand(),
-		newServiceKeyCommand(), newSessionCommand(), newSlotsCommand(), newSpoolCommand(),
-		newStatusCommand(),
+		newRegionKeyCommand(), newRemoteCommand(), newRestoreCommand(), newRevokeCommand(),
+		newServiceCommand(), newServiceKeyCommand(), newSessionCommand(), newSlotsCommand(),
+		newSpoolCommand(), newStatusCommand(),
 		newUpgradeCommand(), newVotersCommand(), newWhoamiCommand())
 	completeHelp(cmd)
 	return cmd

@@ -14,6 +14,7 @@ var onlyShows = []string{"map", "status", "doctor", "explain", "audit", "whoami"
 	"region list", "node list", "gateway list", "institution list", "institution show",
 	"service list", "service show", "slots show", "ca list", "region-key show", "move status",
 	"session list",
+	"remote-content list",
 	"backup list", "backup verify", "restore status", "upgrade status",
 	// An operator's own file of contexts, and what waits for a second operator.
 	"context list", "context use", "context remove", "context add", "approvals"}

@@ -52,6 +52,7 @@ type gatewayFlags struct {
 	acceptUnserved   bool
 	contact          string
 	featured         []string
+	remoteAllow      []string
 	renew            bool
 	weights          map[string]int
 	oneSession       bool
@@ -79,8 +80,12 @@ func (f *gatewayFlags) register(cmd *cobra.Command) {
 		"while the federation cannot be reached")
 	flags.IntVar(&f.capacity, "capacity", 0, "submissions a second that are taken, of all "+
 		"institutions; more are answered 503; 0: no limit")
-	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data or "+
-		"third_party_data, which nothing serves yet, and mark them in the answer; else they are 501")
+	flags.BoolVar(&f.acceptUnserved, "accept-unserved", false, "take messages with payment_data, or "+
+		"third_party_data of no configuration, which nothing serves, and mark them in the answer; "+
+		"else they are refused")
+	flags.StringSliceVar(&f.remoteAllow, "remote-allow", nil, "addresses, as CIDR, at which "+
+		"institutions' servers of remote content may be although they are not public, and without "+
+		"TLS; may be repeated")
 	flags.StringSliceVar(&f.featured, "featured", nil, "id of a service that the catalogue shows "+
 		"first; may be repeated")
 	flags.StringVar(&f.contact, "contact", "", "whom the served OpenAPI documents name as the "+
@@ -117,12 +122,11 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	if cfg.TLS, err = f.readTLS(); err != nil {
 		return err
 	}
-	for _, p := range f.proxies {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return fmt.Errorf("--trusted-proxy: %w", err)
-		}
-		cfg.TrustedProxies = append(cfg.TrustedProxies, prefix)
+	if cfg.TrustedProxies, err = readPrefixes("trusted-proxy", f.proxies); err != nil {
+		return err
+	}
+	if cfg.RemoteAllow, err = readPrefixes("remote-allow", f.remoteAllow); err != nil {
+		return err
 	}
 	certs, err := f.pki.load("")
 	if err != nil {
@@ -155,6 +159,17 @@ func (f *gatewayFlags) run(cmd *cobra.Command) error {
 	err = g.Run(cmd.Context())
 	logger.Info("gateway stopped", "gateway", certs.Identity.Name)
 	return err
+}
+
+func readPrefixes(flag string, list []string) (prefixes []netip.Prefix, err error) {
+	for _, p := range list {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
 }
 
 func (f *gatewayFlags) institutionWeights() map[wire.InstitutionID]int {
