@@ -185,7 +185,8 @@ as the operator:
 
 Ctrl-C ends the federation; --dir %[5]s brings it back.
 %[8]s`, gateway, key, code, "Questo messaggio ha almeno ottanta caratteri, come chiede il "+
-		"contratto delle istituzioni.", dir, file.Services[0].ServiceID, file.Nodes[0].Admin, linkOf(file))
+		"contratto delle istituzioni.", dir, file.Services[0].ServiceID, file.Nodes[0].Admin,
+		linkOf(file))
 }
 
 // linkOf says where to log in, in a browser: the first citizen stands first on the page behind it.
