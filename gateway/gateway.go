@@ -134,7 +134,8 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	}
 	citizens.Register(mux)
 	g.pages, err = web.New(web.Config{Relay: g.router, Citizens: citizens,
-		TestLogin: g.cfg.TestLogin != nil, Contact: g.cfg.Contact, Logger: g.cfg.Logger})
+		TestLogin: g.cfg.TestLogin != nil, Providers: infosOf(g.cfg.Identity.Providers),
+		Contact: g.cfg.Contact, Logger: g.cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +145,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		Providers: g.cfg.Identity.Providers, Published: g.cfg.Identity.Published,
 		Metadata: g.cfg.Identity.Metadata,
 		Rules:    identity.Rules{AgeMin: g.cfg.Identity.AgeMin}, LevelMin: g.cfg.Identity.LevelMin,
+		Show:   g.pages.ShowLogin,
 		Logger: g.cfg.Logger}); err != nil {
 		return nil, err
 	}
@@ -154,6 +156,15 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 	}
 	own.Register(mux, statuses(g.Ready))
 	return mux, registerDocuments(mux, g.cfg.Contact)
+}
+
+// infosOf is what the pages say of identity providers.
+func infosOf(list []identity.Provider) []identity.Info {
+	all := make([]identity.Info, len(list))
+	for i, p := range list {
+		all[i] = p.Info()
+	}
+	return all
 }
 
 // Run serves until ctx ends, or until it cannot: the link's socket or a listener fails. When

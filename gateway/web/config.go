@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/session"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	Citizens *citizen.API // required: what it serves to clients, the pages show
 	// TestLogin shows a form for the test login, which Citizens has enabled.
 	TestLogin bool
+	// Providers are those that a citizen may choose among, in the order in which they are shown.
+	Providers []identity.Info
 	// Contact is whom citizens can write to, https://… or mailto:…. "": nobody is named.
 	Contact string
 	Logger  *slog.Logger // default: none

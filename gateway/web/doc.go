@@ -27,6 +27,7 @@
 //	catalogue.go   the texts of a language
 //	format.go      dates in Rome, numbers and amounts
 //	form.go        what a form posts
+//	login.go       the ways to sign in, and what a login shows
 //	welcome.go     the first page, the test login
 //	terms.go       the terms, and what to receive
 //	inbox.go       the list

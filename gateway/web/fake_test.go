@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
@@ -235,6 +236,8 @@ type bench struct {
 	mux *http.ServeMux
 	log *bytes.Buffer
 	jar map[string]string
+
+	pages *Web
 }
 
 func newBench(t testing.TB) *bench {
@@ -248,11 +251,13 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	pages, err := New(Config{Relay: b.fed, Citizens: citizens, TestLogin: true,
-		Contact: "mailto:help@example.com", Logger: logger})
+		Providers: b.providers(),
+		Contact:   "mailto:help@example.com", Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pages.Register(b.mux)
+	b.pages = pages
 	t.Cleanup(func() {
 		for _, secret := range []string{string(codeA), "Maria", "example.com"} {
 			if strings.Contains(b.log.String(), secret) {
@@ -261,6 +266,12 @@ func newBench(t testing.TB) *bench {
 		}
 	})
 	return b
+}
+
+func (b *bench) providers() []identity.Info {
+	return []identity.Info{{ID: "cie", Name: "CIE", Kind: identity.CIE},
+		{ID: "poste", Name: "<i>Poste</i>", Kind: identity.SPID},
+		{ID: "regione", Name: "Regione", Kind: identity.OIDC}}
 }
 
 // entered is a bench whose citizen is signed in and has accepted the terms.

@@ -102,16 +102,21 @@ func (c *call) ask(m wire.Method, req, resp codec.Message) error {
 // What every page says of itself: whatever it holds comes from here, it is in nobody's frame, and
 // its forms go nowhere else. Nobody may change the elements.
 var (
-	contentPolicy = []string{"default-src 'none'; style-src 'self'; script-src 'self'; " +
-		"font-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"}
-	noStore    = []string{"no-store"}
-	sameOrigin = []string{"same-origin"}
-	permitted  = []string{"camera=(), microphone=(), geolocation=(), payment=(), usb=()"}
-	vary       = []string{"Cookie, Accept-Language"}
+	contentPolicy = []string{policyFor("'self'")}
+	noStore       = []string{"no-store"}
+	sameOrigin    = []string{"same-origin"}
+	permitted     = []string{"camera=(), microphone=(), geolocation=(), payment=(), usb=()"}
+	vary          = []string{"Cookie, Accept-Language"}
 	// A referrer goes to our own pages only; with none at all, an older browser would not say either
 	// that a form is ours.
 	ownReferrer = []string{"same-origin"}
 )
+
+// policyFor is the policy of a page whose forms go to targets.
+func policyFor(targets string) string {
+	return "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; " +
+		"img-src 'self'; form-action " + targets + "; frame-ancestors 'none'; base-uri 'none'"
+}
 
 func setHeaders(h http.Header) {
 	h["Content-Security-Policy"] = contentPolicy

@@ -13,6 +13,7 @@ import (
 type welcome struct {
 	*page
 	TestLogin bool
+	Ways      ways
 }
 
 func (c *call) welcome() error {
@@ -25,7 +26,8 @@ func (c *call) welcome() error {
 
 // showWelcome shows the first page; wrong is the text of why nobody could sign in.
 func (c *call) showWelcome(status int, wrong string) error {
-	w := welcome{page: c.page("welcome.title"), TestLogin: c.web.cfg.TestLogin}
+	w := welcome{page: c.page("welcome.title"), TestLogin: c.web.cfg.TestLogin,
+		Ways: c.ways(pathInbox)}
 	w.Index = true
 	q := c.R.URL.Query()
 	switch {
