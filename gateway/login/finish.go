@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -66,6 +67,9 @@ func (c *call) welcome(ctx context.Context, b *begun, p identity.Provider,
 		FamilyName: id.FamilyName, Email: id.Email, DateOfBirth: id.DateOfBirth,
 		Level: wire.Level(id.Level), Provider: id.Provider, Device: session.DeviceName(c.R),
 		Ref: b.Ref, Key: b.Key, TTL: cfg.SessionTTL, One: cfg.OneSession})
+	if errors.Is(err, wire.Locked) {
+		return c.deny(b, p, identity.Refuse(identity.Locked, "access is locked"))
+	}
 	if err != nil {
 		cfg.Logger.Warn("no session for a login", "provider", id.Provider,
 			"error", wire.AsError(err).Code.String())

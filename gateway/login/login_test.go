@@ -152,6 +152,8 @@ func TestRefused(t *testing.T) {
 			"errorMessage=away"},
 		"region away": {func(b *bench) { b.fed.fault = wire.Errorf(wire.NotFound, "x") },
 			identity.Away, "errorMessage=away"},
+		"access locked": {func(b *bench) { b.fed.fault = wire.Errorf(wire.Locked, "x") },
+			identity.Locked, "errorCode=1002&errorMessage=locked"},
 		"denied": {func(b *bench) { b.uno.fault = identity.Refuse(identity.Suspended, "") },
 			identity.Suspended, "errorCode=23&errorMessage=nr23"},
 	} {
