@@ -2,6 +2,7 @@ package citizen
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"strconv"
@@ -88,15 +89,20 @@ func (c *call) catalogue() (*catalogue, error) {
 	if err := c.alive(); err != nil {
 		return nil, err
 	}
-	list, err := c.api.relay.Catalogue(c.R.Context())
+	return c.api.readCatalogue(c.R.Context())
+}
+
+// readCatalogue is the list of services as of now.
+func (a *API) readCatalogue(ctx context.Context) (*catalogue, error) {
+	list, err := a.relay.Catalogue(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if d := c.api.catalogue.Load(); d != nil && d.of == list {
+	if d := a.catalogue.Load(); d != nil && d.of == list {
 		return d, nil
 	}
 	d := newCatalogue(list)
-	c.api.catalogue.Store(d)
+	a.catalogue.Store(d)
 	return d, nil
 }
 

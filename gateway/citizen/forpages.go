@@ -61,3 +61,25 @@ func (a *API) Regions() *session.Regions { return a.regions }
 
 // SessionTTL is how long a session lives.
 func (a *API) SessionTTL() time.Duration { return a.cfg.SessionTTL }
+
+// Institution is an institution of the catalogue, with its services by name: shared, not to be
+// changed.
+type Institution struct {
+	Name     string
+	Services []*wire.CatalogueService
+}
+
+// Institutions returns those with a name like asked, the most like it first; of nothing asked all,
+// by name. count is how many there are, of which the list has at most limit from offset on.
+func (a *API) Institutions(ctx context.Context, asked string, offset, limit int) (
+	list []Institution, count int, err error) {
+	d, err := a.readCatalogue(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := span{Offset: offset, Limit: limit}
+	for _, i := range cut(&s, d.find(fold(asked), "")) {
+		list = append(list, Institution{i.name, i.services})
+	}
+	return list, s.Count, nil
+}

@@ -93,3 +93,39 @@ func TestUnread(t *testing.T) {
 	b.want(b.get("/inbox/"+id.String()+"?view=unread"), 200, `<a href="/inbox?view=unread">`)
 	b.want(b.get("/inbox?view=unread"), 200, "Hai letto tutto")
 }
+
+// TestServices: institutions with their services, found by name.
+func TestServices(t *testing.T) {
+	b := entered(t)
+	b.want(b.get("/services"), 200, "Comune di Prova", `href="/services/`+string(serviceA)+`"`)
+	b.want(b.get("/services?q=PROVA"), 200, "Comune di Prova", `value="PROVA"`)
+	b.want(b.get("/services?q=Palermo"), 200, "Nessun ente con questo nome")
+	hostile := `"><script>alert(1)</script>`
+	got := b.want(b.get("/services?from=-1&q="+url.QueryEscape(hostile)), 200)
+	checkPage(t, "/services", got.body)
+	b.fed.fault = wire.Unavailable
+	b.want(b.get("/services"), 503)
+}
+
+// TestSearch: what is looked for is in no address, and is text on the page.
+func TestSearch(t *testing.T) {
+	b := entered(t)
+	b.fed.deliver(wire.Content{Subject: "Carta d’identità pronta", Markdown: "Testo."})
+	b.want(b.get("/search"), 200, `<form method="post" action="/search"`)
+	b.want(b.post("/search", url.Values{"words": {"Carta"}}), 200, "Carta d’identità pronta")
+	b.want(b.post("/search", url.Values{"words": {"nulla"}}), 200, "Nessun messaggio con queste")
+	for _, wrong := range []string{"", " ", "1 2 3 4 5 6 7 8 9", strings.Repeat("x", 300)} {
+		b.want(b.post("/search", url.Values{"words": {wrong}}), 422, `href="#words"`)
+	}
+	got := b.want(b.post("/search", url.Values{"words": {`"><script>alert(1)</script>`}}), 200)
+	checkPage(t, "/search", got.body)
+}
+
+func TestDelete(t *testing.T) {
+	b := entered(t)
+	id := b.fed.deliver(wire.Content{Subject: "Un avviso qualunque", Markdown: "Testo."})
+	b.want(b.get("/inbox/"+id.String()), 200, "non si può recuperare")
+	b.wantAt(b.post("/inbox/"+id.String()+"/delete", nil), "/inbox?done=deleted")
+	b.want(b.get("/inbox?done=deleted"), 200, "è stato cancellato")
+	b.want(b.get("/inbox/"+id.String()), 404)
+}

@@ -35,6 +35,8 @@
 //	markdown.go    markdown from outside, without its teeth
 //	buttons.go     the buttons of a message's front matter
 //	calendar.go    a due date for a calendar
+//	search.go      looking for messages
+//	services.go    institutions and their services
 //	service.go     what to receive from a service
 //	profile.go     the profile, the home region
 //	devices.go     the sessions

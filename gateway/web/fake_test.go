@@ -72,7 +72,11 @@ func (f *federation) RemoteContent(context.Context, wire.RemoteContentID) (*wire
 }
 
 func (f *federation) Catalogue(context.Context) (*wire.CataloguePage, error) {
-	return nil, wire.NotFound // no page shows it
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &wire.CataloguePage{Services: []wire.CatalogueService{{ID: serviceA,
+		Institution: payeeA, Name: f.sender.Service.Name}},
+		Institutions: []wire.CatalogueInstitution{{ID: payeeA, Name: "Comune di Prova"}}}, f.fault
 }
 
 func (f *federation) ServiceByID(_ context.Context, id wire.ServiceID) (*wire.ServiceAccess, error) {
@@ -155,6 +159,21 @@ func (f *federation) applyOther(m wire.Method, req codec.Message) (codec.Message
 		}
 		f.choice = &req.Preference
 		return f.choice, nil
+	case *wire.DeleteMessage:
+		i := f.find(req.ID)
+		if i < 0 {
+			return nil, wire.NotFound
+		}
+		f.inbox = slices.Delete(f.inbox, i, i+1)
+		return &empty{}, nil
+	case *wire.SearchInbox:
+		page := &wire.InboxPage{FiscalCode: codeA}
+		for _, m := range f.inbox {
+			if strings.Contains(m.Item.Subject, req.Query) {
+				page.Items = append(page.Items, m.Item)
+			}
+		}
+		return page, nil
 	case *wire.EndSessions:
 		kept := slices.DeleteFunc(slices.Clone(f.others), func(v wire.SessionView) bool {
 			return req.ID == wire.SessionID{} || v.ID == req.ID

@@ -92,13 +92,7 @@ func (c *call) inbox() error {
 	}
 	p := inboxPage{page: c.page(viewTitles[at.view]), View: at.view, First: at.before.IsZero(),
 		Newest: pathInbox + place{view: at.view}.query()}
-	senders := c.web.cfg.Citizens.Senders(c.R.Context(), got.Items)
-	for i := range got.Items {
-		item := &got.Items[i]
-		item.Subject = plain(item.Subject)
-		p.Items = append(p.Items, inboxItem{*item, c.senderOf(item.Service, senders[item.Service]),
-			pathInbox + "/" + item.ID.String() + at.query()})
-	}
+	p.Items = c.itemsOf(got.Items, at.query())
 	if next := got.Next(); !next.IsZero() {
 		p.Older = pathInbox + place{at.view, next}.query()
 	}
@@ -107,10 +101,24 @@ func (c *call) inbox() error {
 		p.Notice = c.lang.text("inbox.welcome")
 	case q.Get("done") == "archived":
 		p.Notice = c.lang.text("inbox.archived")
+	case q.Get("done") == "deleted":
+		p.Notice = c.lang.text("inbox.deleted")
 	case q.Get("done") == "unarchived":
 		p.Notice = c.lang.text("inbox.unarchived")
 	}
 	return c.show("inbox", p)
+}
+
+// itemsOf are messages as a list shows them; query goes along with their links.
+func (c *call) itemsOf(list []wire.InboxItem, query string) (items []inboxItem) {
+	senders := c.web.cfg.Citizens.Senders(c.R.Context(), list)
+	for i := range list {
+		item := &list[i]
+		item.Subject = plain(item.Subject)
+		items = append(items, inboxItem{*item, c.senderOf(item.Service, senders[item.Service]),
+			pathInbox + "/" + item.ID.String() + query})
+	}
+	return items
 }
 
 // At is when the message was made.

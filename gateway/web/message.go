@@ -93,6 +93,19 @@ func isOpened(h map[string][]string) bool {
 	return dest == "" || dest == "document"
 }
 
+// deleteMessage deletes a message for ever, for who has said so twice: the page asks first.
+func (c *call) deleteMessage() error {
+	id, err := c.messageID()
+	if err != nil {
+		return err
+	}
+	req := &wire.DeleteMessage{Token: c.token, ID: id}
+	if err := c.ask(wire.MethodDeleteMessage, req, &empty{}); err != nil {
+		return err
+	}
+	return redirect(pathInbox + "?done=deleted")
+}
+
 // archive takes a message into the archive or out of it.
 func (c *call) archive() error {
 	id, err := c.messageID()

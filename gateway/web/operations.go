@@ -17,6 +17,9 @@ const (
 	pathMessage    = "/inbox/{id}"
 	pathArchive    = "/inbox/{id}/archive"
 	pathCalendar   = "/inbox/{id}/due.ics"
+	pathServices   = "/services"
+	pathDelete     = "/inbox/{id}/delete"
+	pathSearch     = "/search"
 	pathService    = "/services/{id}"
 	pathProfile    = "/profile"
 	pathRegion     = "/profile/region"
@@ -53,6 +56,10 @@ func init() {
 		get(pathMessage, operation.Session, (*call).message),
 		post(pathArchive, operation.Session, (*call).archive),
 		get(pathCalendar, operation.Session, (*call).dueDate),
+		post(pathDelete, operation.Session, (*call).deleteMessage),
+		get(pathSearch, operation.Session, (*call).searchForm),
+		post(pathSearch, operation.Session, (*call).search),
+		get(pathServices, operation.Session, (*call).services),
 		get(pathService, operation.Session, (*call).service),
 		post(pathService, operation.Session, (*call).saveService),
 		get(pathProfile, operation.Session, (*call).showProfile),

@@ -88,6 +88,7 @@ func (c *call) page(title string) *page {
 // menu is the menu of who is signed in.
 var menu = []struct{ path, text string }{
 	{pathInbox, "nav.inbox"},
+	{pathServices, "nav.services"},
 	{pathProfile, "nav.profile"},
 	{pathDevices, "nav.devices"},
 	{pathHelp, "nav.help"},
