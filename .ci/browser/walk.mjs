@@ -160,10 +160,20 @@ async function visit() {
 
 // others are the pages beside the messages.
 async function others(page) {
-	for (const name of ["profile", "devices", "help", "privacy", "accessibility"]) {
+	for (const name of ["services", "search", "profile", "devices", "help", "privacy", "accessibility"]) {
 		await go(page, "/" + name);
 		await look(page, name);
 	}
+	await go(page, "/search");
+	await page.type("#words", "avviso comune");
+	await click(page, "main button");
+	await expectText(page, "Avviso numero 1 del comune");
+	await look(page, "found");
+	await click(page, ".messages a");
+	await page.click("details.choose summary");
+	await look(page, "delete");
+	await click(page, "form[action*='/delete'] button");
+	await expectText(page, "è stato cancellato");
 	page.expected.push("404");
 	await go(page, "/inbox/01GQQDPM127KFGG6T3660D5TXD");
 	await look(page, "absent");
