@@ -31,7 +31,7 @@ type Config struct {
 	Joined, Founds bool
 	// DirectoryKey is the federation's secret under which fiscal codes are hashed.
 	DirectoryKey wire.DirectoryKey
-	// Dir is the data directory, made when missing.
+	// Dir is the data directory, created if missing.
 	Dir string
 	// Program is what the program calls its version, for operators; default "unknown".
 	Program string
@@ -56,7 +56,7 @@ type Config struct {
 	EraseAfter time.Duration
 	// RejectionRetention is how long a rejection stays readable; default three years.
 	RejectionRetention time.Duration
-	// KeepMoved is how long a copy of what a citizen had stays after a move to another region;
+	// KeepMoved is how long the data of a citizen who moved to another region is kept here;
 	// default 7 days.
 	KeepMoved time.Duration
 	// Disk holds the watermarks of free disk space; BallastBytes is how much of it is kept for an

@@ -55,7 +55,7 @@ the flags that shape it (--regions, --nodes, --gateways, --citizens, --seed) hol
 	f.IntVar(&cfg.Nodes, "nodes", 3, "relay nodes per region")
 	f.IntVar(&cfg.Gateways, "gateways", 1, "gateways")
 	f.StringVar(&cfg.HTTP, "http", "127.0.0.1:8080", "address of the first gateway")
-	f.StringVar(&cfg.LogStore, "log-store", "wal", "where the Raft logs lie: wal or bolt")
+	f.StringVar(&cfg.LogStore, "log-store", "wal", "store of the Raft logs: wal or bolt")
 	f.BoolVar(&cfg.Restart, "restart", true, "start a process again that dies")
 	f.IntVar(&cfg.Citizens, "citizens", 2, "active synthetic citizens per region")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "seed of the synthetic citizens")

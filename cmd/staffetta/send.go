@@ -27,7 +27,7 @@ func newSendCommand() *cobra.Command {
 	var flags sendFlags
 	cmd := &cobra.Command{
 		Use:   "send --gateway URL --key-file FILE --file messages.ndjson [--results out.ndjson]",
-		Short: "Send a file of messages, each of them once",
+		Short: "Send a file of messages, each exactly once",
 		Long: `Send a file of messages: one a line, each a NewMessage as POST /api/v1/messages takes it,
 with its fiscal_code.
 

@@ -43,7 +43,7 @@ const (
 
 // JoinConfig says how a node comes into being without a founding file.
 type JoinConfig struct {
-	// Dir is the data directory, made when missing.
+	// Dir is the data directory, created if missing.
 	Dir string
 	// Token admits the node. Nil goes on with what Dir has.
 	Token *Token

@@ -16,7 +16,7 @@ const adminWait = 30 * time.Second
 
 // NewCommand is the command admin.
 func NewCommand() *cobra.Command {
-	cmd := group("admin", "An operator's commands, over the link under an operator's certificate",
+	cmd := group("admin", "Operate a federation, with an operator's certificate",
 		newApprovalsCommand(), newApproveCommand(), newAuditCommand(), newBackupCommand(),
 		newCACommand(), newCertCommand(), newContextCommand(), newDiskCommand(), newDoctorCommand(),
 		newExplainCommand(), newGatewayAdminCommand(), newInitCommand(), newInstitutionCommand(),

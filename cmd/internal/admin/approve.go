@@ -40,7 +40,7 @@ func newApproveCommand() *cobra.Command {
 	var list, withdraw bool
 	return command{
 		use:   "approve ID | --list",
-		short: "Carry out what another operator asked for and what takes two",
+		short: "Approve a request of another operator, and carry it out",
 		long: `Carry out what another operator asked for. Where the federation is set so (see
 "approvals set"), what hurts a region waits for a second operator, for ` +
 			wire.ApprovalWait.String() + `: the slots of a lost
@@ -115,7 +115,7 @@ type approvalsReport struct {
 func newApprovalsCommand() *cobra.Command {
 	return command{
 		use:   "approvals",
-		short: "Show how many operators it takes to do what hurts a region",
+		short: "Show how many operators must approve what can harm a region",
 		ask: func(c *invocation) (report, error) {
 			pending, err := c.op.Pending(c.ctx)
 			if err != nil {
@@ -132,8 +132,9 @@ func newApprovalsSetCommand() *cobra.Command {
 	var a wire.Approvals
 	return command{
 		use:   "set 1|2",
-		short: "Set how many operators it takes to do what hurts a region",
-		long: `Set how many operators it takes to do what hurts a region, see "approve". From 2 to 1 takes
+		short: "Set how many operators must approve what can harm a region",
+		long: `Set how many operators must approve what can harm a region, see "approve".
+From 2 to 1 takes
 two itself. Have three operators before you say 2: of two, neither could revoke the other's stolen
 certificate.`,
 		args: cobra.ExactArgs(1),

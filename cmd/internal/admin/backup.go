@@ -28,10 +28,10 @@ type repositoryFlags struct {
 func (f *repositoryFlags) register(s *flagSet) {
 	s.need(&f.target, "target", "where the copies lie: a directory, or s3://bucket/prefix")
 	s.StringVar(&f.keyFile, "key-file", "",
-		"file with the repository's key, without which nobody reads anything of what lies there")
+		"file with the repository's key, without which nothing in it can be read")
 	s.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the S3-compatible store, https://host; "+
 		"account in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
-	s.StringVar(&f.s3Region, "s3-region", "", "the store's region; empty: it is asked for")
+	s.StringVar(&f.s3Region, "s3-region", "", "the store's region; empty: the store is asked")
 	s.required("key-file")
 }
 
@@ -136,7 +136,7 @@ func newBackupCommand() *cobra.Command {
 	)
 	return command{
 		use:   "backup",
-		short: "Take copies of groups' states, list, verify and prune them",
+		short: "Take, list, verify and prune copies of groups' states",
 		long: `Take copies of groups' states, from nodes that follow, while they work. Only what is not in
 the repository yet is fetched; the same node is asked as the last time, if it follows. A copy of a
 region is sealed by the node that gives it, to the region's recovery key ("region recovery-key"),
@@ -318,7 +318,7 @@ func newBackupInitCommand() *cobra.Command {
 	var repo repositoryFlags
 	return command{
 		use:   "init",
-		short: "Make a repository, and its key unless the key file is there",
+		short: "Create a repository, and its key unless the key file exists",
 		long: `Make a repository of copies in an empty directory or prefix, and its key unless the key
 file is there. Keep the key where the repository is not, and more than once: without it no copy can
 be read. A repository that is there under this key is left as it is.`,
@@ -358,7 +358,7 @@ func newBackupListCommand() *cobra.Command {
 	var copies copiesFlags
 	return command{
 		use:   "list [--region R | --federation]",
-		short: "List the copies that there are",
+		short: "List the copies in a repository",
 		flags: copies.register,
 		do: func(c *invocation) (report, error) {
 			_, list, err := copies.list(c.ctx)

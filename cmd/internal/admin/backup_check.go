@@ -12,7 +12,7 @@ func newBackupVerifyCommand() *cobra.Command {
 	var f verifyFlags
 	return command{
 		use:   "verify [--region R | --federation]",
-		short: "Read copies back and see whether a group can be restored from them",
+		short: "Read copies back and check that a group can be restored from them",
 		long: `Read the newest copy of each group back, or with --every all of them: every piece is held
 against its hash, then the state is put together below --scratch, its identity, position and digest
 are compared with what was noted when the copy was taken, and every row is read. The scratch
@@ -132,15 +132,15 @@ func newBackupPruneCommand() *cobra.Command {
 	)
 	return command{
 		use:   "prune --keep N [--keep-within 720h]",
-		short: "Remove old copies, and what no copy needs any more",
+		short: "Remove old copies and the pieces that no copy needs any more",
 		long: `Remove the copies of each group but for the newest N and those younger than --keep-within,
 then what no copy needs any more and is a day old. No backup may be under way.`,
 		dry: "only say what would be removed",
 		flags: func(f *flagSet) {
 			repo.register(f)
-			f.IntVar(&keep.Last, "keep", 0, "copies of each group that stay, at least 1")
+			f.IntVar(&keep.Last, "keep", 0, "copies of each group to keep, at least 1")
 			f.DurationVar(&keep.Within, "keep-within", 0,
-				"copies younger than this stay, however many")
+				"keep all copies younger than this")
 			f.required("keep")
 		},
 		do: func(c *invocation) (report, error) {

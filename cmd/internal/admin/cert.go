@@ -31,7 +31,7 @@ const (
 
 func newCertCommand() *cobra.Command {
 	return group("cert",
-		"Request, sign and install certificates, for a federation without an authority of its own",
+		"Request, sign and install certificates, for a federation that uses an external authority",
 		newCertRequestCommand(), newCertSignCommand(), newCertInstallCommand(),
 		newCertIssueCommand(), newCertRenewCommand(), newCertServeCommand())
 }
@@ -163,7 +163,7 @@ func newCertIssueCommand() *cobra.Command {
 	)
 	return command{
 		use:   "issue --identity spiffe://… --ca-cert F --ca-key F --cert F --key F",
-		short: "Make a key and a certificate for a node, gateway or operator",
+		short: "Create a key and a certificate for a node, gateway or operator",
 		long: `Make a key (ECDSA P-256) and a certificate for a node, gateway or operator, and write
 both to files that do not exist yet.
 
@@ -405,7 +405,7 @@ func newCACreateCommand() *cobra.Command {
 	)
 	return command{
 		use:   "create --federation NAME --ca-cert F --ca-key F",
-		short: "Make a new authority: a key, and a certificate that it signs itself",
+		short: "Create a new authority: a key and a self-signed certificate",
 		dry:   dryWrite,
 		flags: func(f *flagSet) {
 			f.need(&federation, "federation", "the federation's name")
@@ -413,7 +413,7 @@ func newCACreateCommand() *cobra.Command {
 			f.need(&keyFile, "ca-key", "file to write the key to, which opens the "+
 				"federation to whoever has it: keep it off the machines that run it")
 			f.IntVar(&days, "days", caDaysDefault,
-				fmt.Sprintf("days that it is valid, 1-%d", caDaysMax))
+				fmt.Sprintf("days of validity, 1-%d", caDaysMax))
 		},
 		do: func(c *invocation) (report, error) {
 			return createCA(c.dry, federation, certFile, keyFile, days)

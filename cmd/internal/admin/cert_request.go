@@ -20,7 +20,7 @@ func newCertRequestCommand() *cobra.Command {
 	)
 	return command{
 		use:   "request --cert F --key F --out F [--identity spiffe://…]",
-		short: "Make a key on the machine that will use it, and a request for its certificate",
+		short: "Create a key on the machine that will use it, and a certificate request",
 		long: `Make a key (ECDSA P-256) on the machine that will use it, and a request (PKCS #10, PEM)
 for its certificate. The request is no secret: have it signed where the authority's key is, by
 "cert sign" or any other authority, and bring the certificate back for "cert install". Until then
@@ -95,7 +95,7 @@ want to certify: a request for any other is refused. The certificate is no secre
 			s.StringSliceVar(&grants, "grant", nil, "what an operator's certificate allows, such as "+
 				"operator:lazio; may be repeated")
 			s.StringVar(&cert, "cert", "",
-				"file to write the certificate to; one that is there is replaced")
+				"file to write the certificate to; an existing one is replaced")
 			s.required("cert")
 		},
 		do: func(c *invocation) (report, error) {
@@ -154,7 +154,7 @@ func newCertInstallCommand() *cobra.Command {
 	var f installFlags
 	return command{
 		use:   "install --signed F --cert F --key F --ca F",
-		short: "Put a certificate and the key that waits for it in place, on its machine",
+		short: "Install a signed certificate and its waiting key, on the machine that uses them",
 		long: `Put a certificate, which was signed for a request of "cert request", and the key that waits
 for it in place of those in use. A running process takes them up within ten seconds, without a
 restart or a dropped request. It is refused when the authorities in --ca would not believe the

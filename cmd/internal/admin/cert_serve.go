@@ -46,7 +46,8 @@ map, not revoked, and of this region. --dry-run checks that all of this can be d
 		flags: func(s *flagSet) {
 			f.signerFlags.register(s)
 			f.log.Register(s.cmd)
-			s.StringSliceVar(&f.regions, "region", nil, "whose certificates; may be repeated")
+			s.StringSliceVar(&f.regions, "region", nil,
+				"region whose certificates are renewed; may be repeated")
 			s.required("region")
 		},
 		check: func(c *invocation) error { return f.prepare(c) },

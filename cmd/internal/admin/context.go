@@ -15,7 +15,7 @@ import (
 func newContextCommand() *cobra.Command {
 	return command{
 		use:   "context",
-		short: "Name the federations that you operate, so that no command needs to be told",
+		short: "Manage contexts: named federations, so that commands need no connection flags",
 		long: `Name the federations that you operate: where their nodes are, and the certificate, key and
 authorities that you have there. The current one is meant by every command of admin that is told
 nothing else; --context NAME means another.

@@ -26,8 +26,8 @@ func newDoctorCommand() *cobra.Command {
 	var only string
 	return command{
 		use:   "doctor [--only NODE]",
-		short: "Find out what is wrong with nodes and with the ways between them",
-		long: `Find out what is wrong with nodes and with the ways between them, and say what to mend.
+		short: "Diagnose nodes and the connections between them",
+		long: `Diagnose nodes and the connections between them, and say what to mend.
 
 Every node looks at its own machine (disk, fsync, UDP buffers, open files, certificate) and reaches
 for every other node with a fresh handshake: address, UDP both ways, certificate, clock, round trip.
@@ -38,7 +38,7 @@ answers.
 The exit code is 1 when something is wrong, and 0 when there are only warnings.`,
 		flags: func(f *flagSet) {
 			f.who.registerFounding(f.cmd)
-			f.StringVar(&only, "only", "", "only this node, and the ways to and from it")
+			f.StringVar(&only, "only", "", "only this node, and the connections to and from it")
 		},
 		bound: within(doctorWait),
 		ask: func(c *invocation) (report, error) {

@@ -42,8 +42,9 @@ func newExplainCommand() *cobra.Command {
 	)
 	return command{
 		use:   "explain MESSAGE-ID [--recipient-file FILE | --recipient HASH]",
-		short: "Tell the whole way of a message, without its body",
-		long: `Tell the whole way of a message, without its body: where its id was minted, who owns its
+		short: "Trace a message through the federation, without its body",
+		long: `Trace a message through the federation, without its body:
+where its id was minted, who owns its
 recipient, what each region decided and by which rule, in which entry of which log it is, whether it
 waited in a spool, and whether its recipient moves.
 

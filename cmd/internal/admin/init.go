@@ -32,8 +32,8 @@ func newInitCommand() *cobra.Command {
 	var f initFlags
 	return command{
 		use:   "init --out DIR --federation NAME --region NAME=TAG --node NAME=REGION@HOST:PORT",
-		short: "Make everything that a new federation starts from",
-		long: `Make everything that a new federation starts from, in a directory that is
+		short: "Create all files that a new federation starts from",
+		long: `Create all files that a new federation starts from, in a directory that is
 not there yet: the founding file, the directory key, an authority, and the certificates of the
 nodes, the gateways and a first operator. Nothing is started. Copy to each node what is its own,
 and keep pki/ca.key away from all of them.

@@ -105,7 +105,7 @@ func reportInstitution(i *wire.Institution) institutionFile {
 }
 
 func newInstitutionCommand() *cobra.Command {
-	return group("institution", "Put, list and show institutions, which services belong to",
+	return group("institution", "Put, list and show institutions, which own services",
 		newInstitutionPutCommand(), newInstitutionListCommand(), newInstitutionShowCommand())
 }
 
@@ -116,8 +116,8 @@ func newInstitutionPutCommand() *cobra.Command {
 	)
 	return command{
 		use:   "put --file FILE",
-		short: "Make an institution, or replace it as a whole",
-		long: `Make an institution, or replace it as a whole, from a JSON file:
+		short: "Create an institution, or replace it as a whole",
+		long: `Create an institution, or replace it as a whole, from a JSON file:
 
   {"organization_fiscal_code": "80000000010", "organization_name": "Comune di Prova",
    "scopes": ["ApiMessageWrite", "ApiMessageRead", "ApiLimitedProfileRead"]}`,

@@ -89,7 +89,7 @@ process: it is hashed here. The same order again changes nothing.`,
 		flags: func(s *flagSet) {
 			f.register(s)
 			s.StringVar(&f.to, "to", "", "the region to move to")
-			s.BoolVar(&f.abort, "abort", false, "end the move that is under way")
+			s.BoolVar(&f.abort, "abort", false, "abort the move that is in flight")
 			s.BoolVar(&f.wait, "wait", false, "return when the move, or its end, is done")
 		},
 		check: func(c *invocation) error {
@@ -208,7 +208,7 @@ func newMoveStatusCommand() *cobra.Command {
 	var f moveFlags
 	return command{
 		use:   "status",
-		short: "Say in which region a citizen is, and how a move stands",
+		short: "Show a citizen's region and the progress of a move",
 		flags: f.register,
 		check: f.check,
 		ask: func(c *invocation) (report, error) {

@@ -14,7 +14,7 @@ import (
 )
 
 func newNodeAdminCommand() *cobra.Command {
-	return group("node", "Let nodes join, remove and replace them, and take them into maintenance",
+	return group("node", "Add, remove and replace nodes, and put them into maintenance",
 		newNodeListCommand(), newNodeTokenCommand(), newNodeSignCommand(), newNodeRemoveCommand(),
 		newNodeReplaceCommand(),
 		newNodeVoteCommand(true, "promote NODE",
@@ -76,7 +76,7 @@ type nodeNow struct {
 func newNodeListCommand() *cobra.Command {
 	return command{
 		use:   "list",
-		short: "List the nodes, and how they do in their groups",
+		short: "List the nodes and their state in their groups",
 		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
 			lines := linesOfNodes(m)
 			askGroups(c, m, lines)
@@ -129,7 +129,7 @@ func askGroups(c *invocation, m *wire.Map, lines nodeLines) {
 func newNodeRemoveCommand() *cobra.Command {
 	return command{
 		use:   "remove NODE",
-		short: "Remove a node, for good: it hands over what it leads, stops, and does not start again",
+		short: "Remove a node for good: it transfers leadership, stops, and does not start again",
 		long: `Remove a node. It hands over what it leads, leaves its groups, and ends by
 itself; when it votes in the federation group, another node gets its vote. Its name is not given
 again.
@@ -224,12 +224,12 @@ func newNodeHandOverCommand() *cobra.Command {
 	var group, to string
 	return command{
 		use:   "handover NODE",
-		short: "Have a node hand over what it leads; nothing keeps it from leading again",
+		short: "Transfer a node's leadership; nothing keeps it from leading again",
 		args:  cobra.ExactArgs(1),
 		dry:   dryChange,
 		flags: func(f *flagSet) {
 			f.StringVar(&group, "group", "", "region or federation; default: both")
-			f.StringVar(&to, "to", "", "who is to lead; default: who is furthest")
+			f.StringVar(&to, "to", "", "the node that is to lead; default: the most up to date")
 		},
 		ask: func(c *invocation) (report, error) {
 			return handOver(c, wire.NodeID(c.args[0]), wire.NodeID(to), group)
@@ -367,7 +367,7 @@ func newNodeMaintenanceCommand() *cobra.Command {
 func newNodeAddressCommand() *cobra.Command {
 	return command{
 		use:   "address NODE HOST:PORT",
-		short: "Say where a node is to be reached from now on",
+		short: "Set the address at which a node can be reached",
 		args:  cobra.ExactArgs(2),
 		check: func(c *invocation) error { return link.CheckAddr(c.args[1]) },
 		change: func(c *invocation) (*wire.MemberChange, error) {

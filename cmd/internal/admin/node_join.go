@@ -129,7 +129,7 @@ func newNodeTokenCommand() *cobra.Command {
 	)
 	return command{
 		use:   "token NODE --region REGION --addr HOST:PORT --out FILE",
-		short: "Make a join token for a new node, and with --wait sign its certificate",
+		short: "Create a join token for a new node, and with --wait sign its certificate",
 		long: `Make a join token for a new node. The node that is started with it makes
 its key and asks for its certificate; with --wait this command signs the request as soon as it is
 there, else 'admin node sign' does. The token is good for one node, once, until it expires. The
@@ -313,7 +313,7 @@ func newNodeReplaceCommand() *cobra.Command {
 	var f tokenFlags
 	return command{
 		use:   "replace OLD NEW --addr HOST:PORT --out FILE",
-		short: "Let a new node take an old one's place: token, signature, vote, removal",
+		short: "Replace a node by a new one: token, signature, vote, removal",
 		long: `Let a new node take the place of an old one in its region, whether that
 still runs or not. The command makes a join token, waits for the new node and signs its
 certificate, waits until it votes, and removes the old one. Interrupted, the same command goes on
@@ -322,7 +322,7 @@ where it was.`,
 		dry:  dryChange,
 		flags: func(s *flagSet) {
 			f.register(s)
-			s.DurationVar(&f.wait, "wait", time.Hour, "how long to wait, altogether")
+			s.DurationVar(&f.wait, "wait", time.Hour, "how long to wait in total")
 		},
 		bound: func() time.Duration { return adminWait + f.wait },
 		ask: func(c *invocation) (report, error) {

@@ -13,7 +13,7 @@ import (
 const fetchWait = time.Hour
 
 func newSpoolCommand() *cobra.Command {
-	return group("spool", "Give up what waits for a region that cannot read it",
+	return group("spool", "Discard spooled messages that their region cannot read",
 		newSpoolDiscardCommand())
 }
 
@@ -103,7 +103,7 @@ func newRestoreMovedCommand() *cobra.Command {
 	var region, from string
 	return command{
 		use:   "moved --region R --from R",
-		short: "Fetch what citizens who moved to a restored region left where they came from",
+		short: "Fetch what a restored region's citizens still have in the regions that they moved from",
 		long: `A region that was restored from a copy owns citizens who moved there after the copy was
 made, and has nothing of them. The region that they came from keeps what it handed over for a time,
 see --keep-moved of its nodes. Fetch it: messages, verdicts and idempotency keys, and the profile

@@ -65,8 +65,8 @@ func newRecoveryKeyCommand() *cobra.Command {
 	var k recoveryKey
 	return command{
 		use:   "recovery-key [--region R] --out FILE | --region R --public FILE",
-		short: "Make a recovery key, and have a region's copies sealed to it",
-		long: `Make a recovery key, and have a region's copies sealed to it. Nodes seal copies before
+		short: "Create a recovery key, and seal a region's copies to it",
+		long: `Create a recovery key, and seal a region's copies to it. Nodes seal copies before
 they give them, so that who takes and keeps copies does not read them: that takes the key's private
 half, in FILE. Without it no copy that is taken from now on can be restored. The public half goes
 into FILE.pub. A FILE that is there is used as it is, so that the command may be repeated.

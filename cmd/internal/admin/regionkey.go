@@ -60,8 +60,8 @@ func newRegionKeyRotateCommand() *cobra.Command {
 	)
 	return command{
 		use:   "rotate --region REGION [--after KEY]",
-		short: "Have a region make a new key, and put it on the map",
-		long: `Have a region make a new key, and put it on the map. What was sealed to older keys still
+		short: "Create a new key of a region, and put it on the map",
+		long: `Create a new key of a region, and put it on the map. What was sealed to older keys still
 opens: the region keeps them. With --after a new one is made only when there is none newer than
 that, so that the same command again changes nothing; without it each run makes one.`,
 		dry: dryDo,

@@ -52,7 +52,7 @@ func newRestoreCommand() *cobra.Command {
 	var f restoreFlags
 	return command{
 		use:   "restore",
-		short: "Make a node's data directory of a copy of a group's state",
+		short: "Restore a node's data directory from a copy of a group's state",
 		long: `Make the part of a node's data directory that holds one group of a copy, as a new
 incarnation of the group: nodes of an earlier one take no part any more. Run it for every node of
 the group, each time with the same copy, incarnation and founder; then start the founder, and the
@@ -205,7 +205,7 @@ func newRestoreWaiveCommand() *cobra.Command {
 	)
 	return command{
 		use:   "waive --region R",
-		short: "Let a restored federation go on without the report of a region that is lost, too",
+		short: "Waive the report of a lost region, so that a restored federation goes on without it",
 		long: `A restored federation takes no claim and no move before every region has reported what it
 owns. A region that will not come back, or not soon, can be left out: codes that it had got since
 the federation's copy was made can then be claimed again elsewhere. When it is restored later, the
@@ -240,7 +240,7 @@ type restoreStatus struct {
 func newRestoreStatusCommand() *cobra.Command {
 	return command{
 		use:   "status",
-		short: "Show which groups were restored, how far they are, and what was lost",
+		short: "Show which groups were restored, their progress, and what was lost",
 		bound: within(unbounded),
 		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
 			return restoreStatuses(c, m), nil

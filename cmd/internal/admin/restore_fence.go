@@ -17,7 +17,7 @@ func newRestoreFenceCommand() *cobra.Command {
 	)
 	return command{
 		use:   "fence --region R --incarnation N",
-		short: "End a region's present incarnation, before it is restored",
+		short: "Fence a region's present incarnation, before the region is restored",
 		long: `Make N the region's incarnation in the map: one more than the present one, which
 --dry-run shows. When it is N already, nothing changes. Every node of the region that still runs
 stops when it hears of it, for good, and what it says to the directory is refused. The region serves

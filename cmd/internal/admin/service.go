@@ -96,8 +96,8 @@ func newServicePutCommand() *cobra.Command {
 	var s servicePut
 	return command{
 		use:   "put --file FILE [--recipients FILE]",
-		short: "Make a service, or replace it as a whole but for its keys",
-		long: `Make a service, or replace it as a whole but for its keys, from a JSON file in the
+		short: "Create a service, or replace all of it except its keys",
+		long: `Create a service, or replace all of it except its keys, from a JSON file in the
 contract's words. A new service has no keys: "key rotate" makes them.
 
   {"service_id": "01KZZZZZZZSERV1CE000000001", "organization_fiscal_code": "80000000010",

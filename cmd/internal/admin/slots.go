@@ -12,7 +12,7 @@ import (
 
 func newSlotsCommand() *cobra.Command {
 	return group("slots",
-		"Show and deal the anchor slots, which say who decides about codes that nobody claimed",
+		"Show and reassign anchor slots, which say which region decides about unclaimed codes",
 		newSlotsShowCommand(), newSlotsDealCommand(), newSlotsWriteOffCommand())
 }
 
@@ -83,7 +83,7 @@ func (r slotsReport) text(p *page) {
 func newSlotsShowCommand() *cobra.Command {
 	return command{
 		use:   "show",
-		short: "Show which region holds how many anchor slots, and which are on their way",
+		short: "Show how many anchor slots each region holds, and which are in transfer",
 		ask: withMap(func(c *invocation, m *wire.Map) (report, error) {
 			return reportSlots(m), nil
 		}),
@@ -195,8 +195,8 @@ func newSlotsDealCommand() *cobra.Command {
 	var deal dealFlags
 	return command{
 		use:   "deal --even | --from REGION [--force] | --to REGION [--count N]",
-		short: "Deal anchor slots to other regions",
-		long: `Deal anchor slots to other regions: evenly over all that have nodes, away from one, or
+		short: "Reassign anchor slots to other regions",
+		long: `Reassign anchor slots to other regions: evenly over all that have nodes, away from one, or
 to one. As few as can be change hands. The new holder takes over what the old one knows; until it
 has, a moment for each slot, codes of that slot that nobody claimed are answered 503.
 
@@ -211,7 +211,7 @@ unless --even-if-healthy. A region that does not answer is given nothing.`,
 			f.BoolVar(&deal.even, "even", false, "evenly over all regions that have nodes")
 			f.StringVar(&deal.from, "from", "", "all slots of this region, to the others")
 			f.StringVar(&deal.to, "to", "", "an even share to this region")
-			f.IntVar(&deal.count, "count", 0, "with --to: at most so many slots")
+			f.IntVar(&deal.count, "count", 0, "with --to: the most slots to reassign")
 			f.BoolVar(&deal.force, "force", false, "with --from: the region is lost")
 			f.healthy(&deal.healthy)
 			f.BoolVar(&deal.wait, "wait", false, "return when the slots have arrived")
@@ -292,7 +292,7 @@ func newSlotsWriteOffCommand() *cobra.Command {
 	)
 	return command{
 		use:   "write-off --from REGION",
-		short: "Give up what a lost region knew about slots that were taken from it by force",
+		short: "Write off what a lost region knew about slots that were taken from it by force",
 		dry:   dryDo,
 		flags: func(f *flagSet) {
 			f.need(&from, "from", "the lost region")

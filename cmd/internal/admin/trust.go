@@ -126,7 +126,7 @@ func join[T ~string](list []T, between string) string {
 func newCAListCommand() *cobra.Command {
 	return command{
 		use:   "list",
-		short: "Show the authorities, who needs them, and the identities that are revoked",
+		short: "Show the authorities, who needs them, and the revoked identities",
 		ask: func(c *invocation) (report, error) {
 			m, ws, err := c.op.Witnesses(c.ctx)
 			if err != nil {
@@ -169,10 +169,11 @@ func newCAAddCommand() *cobra.Command {
 	)
 	return command{
 		use:   "add FILE…",
-		short: "Make the whole federation believe the authorities of files (PEM), at once",
-		long: `Make the whole federation believe the authorities of files (PEM), at once and without a
-restart, besides those that each process's --ca names. It is the first step of replacing one: then
-every process gets a new certificate, then ` + "`ca remove`" + ` takes the old authority away.
+		short: "Add the authorities of files (PEM) to those that the whole federation believes",
+		long: `Add the authorities of files (PEM) to those that the whole federation believes,
+without a restart, besides those that each process's --ca names. It is the first step of
+replacing one: then every process gets a new certificate, then ` + "`ca remove`" + ` takes the old
+authority away.
 
 With --region an authority speaks for these regions only: certificates of nodes and gateways of
 others are refused, and operators have the rights that it grants there and nowhere else. Adding it
@@ -218,8 +219,9 @@ func newCARemoveCommand() *cobra.Command {
 	var silent bool
 	return command{
 		use:   "remove FINGERPRINT",
-		short: "Make the federation believe an authority no more",
-		long: `Make the federation believe an authority no more. Its fingerprint, or the first ` +
+		short: "Remove an authority from those that the federation believes",
+		long: `Remove an authority from those that the federation believes.
+Its fingerprint, or the first ` +
 			fmt.Sprint(fingerprintMin) + ` digits of it,
 are as ` + "`ca list`" + ` shows them. It is refused while a running member's certificate
 comes from it alone, while a node's --ca file names it, and for the last one: when the command
@@ -310,7 +312,7 @@ func newRevokeCommand() *cobra.Command {
 	var force bool
 	return command{
 		use:   "revoke node|gateway|operator NAME | spiffe://…",
-		short: "Make an identity's certificates worthless: it is cut off at once, everywhere",
+		short: "Revoke an identity's certificates: it is disconnected at once, everywhere",
 		long: `Make all certificates of an identity worthless that are valid from now or earlier. Every
 process that hears of it cuts the identity's open connections, streams included, and refuses it
 from then on: within a second where the federation's leader is reached, elsewhere when it is again.

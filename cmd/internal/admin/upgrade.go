@@ -9,7 +9,7 @@ import (
 )
 
 func newUpgradeCommand() *cobra.Command {
-	return group("upgrade", "Show how far an upgrade is, and finalise it",
+	return group("upgrade", "Show the progress of an upgrade, and finalise it",
 		newUpgradeStatusCommand(), newUpgradeFinaliseCommand())
 }
 
@@ -84,7 +84,7 @@ func newUpgradeStatusCommand() *cobra.Command {
 func newUpgradeFinaliseCommand() *cobra.Command {
 	return command{
 		use:   "finalise",
-		short: "Begin to use the newest version that every node's program knows",
+		short: "Finalise an upgrade: use the newest version that every node's program knows",
 		long: `Begin to use the newest version of the logs that every node's program knows. Until then
 any node may go back to the program before; from then on none may, and one that is started all the
 same refuses its data. Each region follows by itself once all its nodes answer. Again it changes
@@ -152,10 +152,10 @@ func (r releasedBallast) text(p *page) {
 }
 
 func newDiskCommand() *cobra.Command {
-	return group("disk", "Make room on a node's disk", command{
+	return group("disk", "Free space on a node's disk", command{
 		use:   "release-ballast NODE",
-		short: "Delete a node's ballast, to have its space at once",
-		long: `Delete a node's ballast, to have its space at once. The node makes a new one at its next
+		short: "Delete a node's ballast, to free its space at once",
+		long: `Delete a node's ballast, to free its space at once. The node makes a new one at its next
 start, if there is room for it above the low watermark. Again it changes nothing.`,
 		args: cobra.ExactArgs(1),
 		dry:  dryDo,

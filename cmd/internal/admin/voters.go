@@ -14,7 +14,7 @@ func newVotersCommand() *cobra.Command {
 	var spread bool
 	return command{
 		use:   "voters NODE… | --spread",
-		short: "Say which nodes vote in the federation group: an odd number, over several regions",
+		short: "Set which nodes vote in the federation group: an odd number, across several regions",
 		long: `Say which nodes vote in the federation group, all of them: three, five or
 seven, or one as long as there are fewer than three nodes. The others follow. A voter that is
 removed is replaced by itself. 'admin node list' shows who votes.

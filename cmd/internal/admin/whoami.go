@@ -31,8 +31,8 @@ func (w whoami) text(p *page) {
 func newWhoamiCommand() *cobra.Command {
 	return command{
 		use:   "whoami",
-		short: "Say who you are to the federation, and what you may do there",
-		long: `Say who you are to the federation, and what you may do there: the rights that your
+		short: "Show your identity and your rights in the federation",
+		long: `Show your identity and your rights in the federation: the rights that your
 certificate grants, less what its authority may not give. "cert issue --help" says what they are.
 The --dry-run of a command says whether you might run it.`,
 		ask: func(c *invocation) (report, error) {

@@ -334,7 +334,7 @@ func settingsHint(cmd *cobra.Command) string {
 func newSettingsTopic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "settings",
-		Short: "Where flags have their values from: command line, environment, file, context",
+		Short: "Where flags take their values from: command line, environment, file, context",
 		Long: `A flag has its value from the first of these that says something of it:
 
   1. the command line;

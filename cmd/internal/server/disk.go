@@ -23,9 +23,10 @@ func (f *diskFlags) register(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.low, "disk-low",
 		"free space below which submissions are refused: a size, a percentage, or both")
 	cmd.Flags().Var(&f.critical, "disk-critical",
-		"free space below which leadership is handed over; at a quarter of its size the node ends")
+		"free space below which the node gives up leadership; below a quarter of it the node stops")
 	cmd.Flags().Var(&f.ballast, "ballast",
-		"size of a file that is deleted when the disk is full, to end well; 0: none")
+		"size of a file that is deleted when the disk is full, so that the node can stop cleanly; "+
+			"0: none")
 }
 
 func (f *diskFlags) limits() operate.DiskLimits {

@@ -61,13 +61,13 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.region, "region", "", "its region")
 	flags.StringVar(&f.listen, "listen", ":7400", "UDP address of the link")
 	flags.StringVar(&f.admin, "admin", "127.0.0.1:7401", "TCP address of health, metrics and status")
-	flags.StringVar(&f.dir, "dir", "", "data directory, made when missing")
+	flags.StringVar(&f.dir, "dir", "", "data directory, created if missing")
 	flags.StringVar(&f.foundingFile, "founding", "founding.json", "the federation's founding file")
 	flags.StringVar(&f.directoryKeyFile, "directory-key", "directory.key",
 		"file with the federation's directory key, 64 hexadecimal digits")
-	flags.StringVar(&f.logStore, "log-store", "wal", "where the Raft logs lie: wal or bolt")
+	flags.StringVar(&f.logStore, "log-store", "wal", "store of the Raft logs: wal or bolt")
 	flags.DurationVar(&f.keepMoved, "keep-moved", 7*24*time.Hour,
-		"how long a copy of what a citizen had stays after a move to another region")
+		"how long the data of a citizen who moved to another region is kept here")
 	flags.DurationVar(&f.eraseAfter, "erase-after", 24*time.Hour,
 		"how long refused content may stay on disk, at most 720h")
 	flags.StringVar(&f.joinFile, "join", "", "file with the join token of a node that is to come "+

@@ -16,9 +16,9 @@ type spoolFlags struct {
 func (f *spoolFlags) register(cmd *cobra.Command) {
 	f.bytes = 1 << 30
 	cmd.Flags().Var(&f.bytes, "spool-bytes",
-		"what may wait in the region for regions that are away; beyond it nothing more is taken")
+		"how much may wait here for regions that are away; beyond it messages for them are refused")
 	cmd.Flags().DurationVar(&f.age, "spool-age", 7*24*time.Hour,
-		"how long a region may have been away for which more is taken; what waits stays")
+		"how long a region may be away before messages for it are refused; what waits already stays")
 	cmd.Flags().DurationVar(&f.keyAge, "region-key-age", 90*24*time.Hour,
 		"age at which the region makes a new key pair")
 }
