@@ -53,6 +53,7 @@ type Signature struct {
 	KeyID      string
 	components []string
 	created    time.Time
+	expires    time.Time // zero: it does not say
 	algorithm  string
 	params     string // as they are signed
 	label      string
@@ -139,12 +140,9 @@ func (s *Signature) readParams(text string) (rest string, ok bool) {
 func (s *Signature) set(name, value string) (ok bool) {
 	switch name {
 	case "created":
-		n, err := strconv.ParseInt(value, 10, 64)
-		s.created = time.Unix(n, 0)
-		return err == nil && n > 0 && n < 1<<40
+		s.created, ok = instant(value)
 	case "expires":
-		n, err := strconv.ParseInt(value, 10, 64)
-		return err == nil && n > 0
+		s.expires, ok = instant(value)
 	case "nonce":
 		s.Nonce, ok = unquote(value)
 	case "alg":
@@ -153,6 +151,12 @@ func (s *Signature) set(name, value string) (ok bool) {
 		s.KeyID, ok = unquote(value)
 	}
 	return ok
+}
+
+// instant reads a time in seconds since 1970.
+func instant(value string) (time.Time, bool) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	return time.Unix(n, 0), err == nil && n > 0 && n < 1<<40
 }
 
 // unquote reads a quoted text of visible ASCII without escapes.
@@ -173,6 +177,8 @@ func (s *Signature) Verify(k *Key, r *http.Request, body []byte, now time.Time) 
 	case s.KeyID != thumbprint && s.KeyID != k.Ref:
 		return errAnother
 	case now.Sub(s.created) > signatureAge || s.created.Sub(now) > signatureAhead:
+		return errTime
+	case !s.expires.IsZero() && !now.Before(s.expires):
 		return errTime
 	case r.Header.Get(headerMethod) != r.Method || !isOf(r.Header.Get(headerURL), r):
 		return errAnother

@@ -121,6 +121,24 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// What a signature says of its own end is held to, and does not prolong it.
+func TestVerifyExpires(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	d := ecDevice(t, false)
+	for expires, last := range map[string]time.Duration{"1800000010": 9 * time.Second,
+		"1899999999": signatureAge} {
+		r := d.request(whole, now)
+		r.Header.Set(headerInput, r.Header.Get(headerInput)+";expires="+expires)
+		d.resign(r)
+		if err := verify(d.key, r, signedBody, now.Add(last)); err != nil {
+			t.Errorf("expires %s, after %v: %v", expires, last, err)
+		}
+		if err := verify(d.key, r, signedBody, now.Add(last+time.Second)); err == nil {
+			t.Errorf("expires %s: verified after %v", expires, last+time.Second)
+		}
+	}
+}
+
 func TestVerifyRefuses(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	d, other := ecDevice(t, false), ecDevice(t, false)
@@ -159,6 +177,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"a parameter of one":   input(`"content-digest"`, `"content-digest";req`),
 		"no time":              input(";created=1800000000", ""),
 		"two times":            input(";created", ";created=1;created"),
+		"expired":              input(";nonce", ";expires=1800000000;nonce"),
 		"another algorithm":    input("ecdsa-p256-sha256", "hmac-sha256"),
 		"RSA's":                input("ecdsa-p256-sha256", "rsa-pss-sha256"),
 		"an unknown parameter": input(";nonce", ";tag=\"x\";nonce"),
