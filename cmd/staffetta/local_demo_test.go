@@ -44,7 +44,12 @@ func TestDemoWaits(t *testing.T) {
 	if err := runDemo(t.Context(), file, &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), `"T" from O`) || len(keys) != 1 || keys[""] != 0 {
-		t.Errorf("%s, keys used: %v", out.String(), keys)
+	if !strings.Contains(out.String(), `"T" from O`) || len(keys) != 2 || keys[""] != 0 {
+		t.Errorf("%s, keys used: %v, want one for each of two messages", out.String(), keys)
+	}
+	for key, times := range keys {
+		if times != 2 {
+			t.Errorf("key %s: used %d times, want 2: refused, then taken", key, times)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -45,9 +46,9 @@ func newTestProviderCommand() *cobra.Command {
 				return fmt.Errorf("--listen: %w", err)
 			}
 			logger.Info("test provider started", "http", listen)
-			return serveTestProvider(cmd.Context(), l, testidp.New(testidp.Config{
-				Issuer: "http://" + listen, ClientID: client,
-				Secret: strings.TrimSpace(string(text)), Seed: seed}))
+			provider := testidp.New(testidp.Config{Issuer: "http://" + listen, ClientID: client,
+				Secret: strings.TrimSpace(string(text)), Seed: seed})
+			return serveTestProvider(cmd.Context(), l, logged(provider, logger))
 		},
 	}
 	f := cmd.Flags()
@@ -58,6 +59,14 @@ func newTestProviderCommand() *cobra.Command {
 	cmd.MarkFlagRequired("secret")
 	log.Register(cmd)
 	return cmd
+}
+
+// logged has each request told by its route, which names nobody.
+func logged(h http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		log.Debug("request", "route", r.Pattern)
+	})
 }
 
 func serveTestProvider(ctx context.Context, l net.Listener, h http.Handler) error {

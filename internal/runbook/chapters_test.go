@@ -30,6 +30,7 @@ const (
 	maintenance  = "Maintenance"
 	growth       = "Regions"
 	moves        = "Citizens who move"
+	sessions     = "Sessions that must end"
 	gateways     = "Gateways"
 	certificates = "Certificates"
 	renewed      = "Renewed unattended"
@@ -57,6 +58,7 @@ func TestRunbooks(t *testing.T) {
 	w.nodesComeAndGo()
 	w.regionComes()
 	w.citizenMoves()
+	w.sessionsEnd()
 	w.run(spool)
 	w.run(upgrades)
 	w.run(keys)
@@ -450,6 +452,16 @@ func (w *world) citizenMoves() {
 	out := w.run(moves)
 	if !strings.Contains(out[len(out)-1], "in region sicilia") {
 		w.t.Errorf("move status says %q", out[len(out)-1])
+	}
+	w.login("sicilia-edge")
+}
+
+// sessionsEnd ends what citizenMoves left of the citizen's sessions.
+func (w *world) sessionsEnd() {
+	w.t.Helper()
+	out := w.run(sessions)
+	if !strings.Contains(out[0], "level 2") || strings.Contains(out[1], "ended 0") {
+		w.t.Errorf("the sessions: %q, their end: %q", out[0], out[1])
 	}
 	w.login("sicilia-edge")
 }

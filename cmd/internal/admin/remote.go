@@ -111,8 +111,9 @@ and shown.
 
 Keys are sealed and fiscal codes hashed before anything is logged, and no command shows them. A key
 that is left out stays as it is, as long as the server's scheme and host do.`,
-		dry:   dryPut,
-		flags: f.register,
+		example: `  staffetta admin remote-content put --dir DIR --file atti.json --dry-run`,
+		dry:     dryPut,
+		flags:   f.register,
 		check: func(c *invocation) error {
 			var file remoteFile
 			if err := f.read(c, &file); err != nil {
@@ -205,6 +206,9 @@ func newRemoteListCommand() *cobra.Command {
 	return command{
 		use:   "list [--institution CODE]",
 		short: "List the configurations of remote content, without their keys",
+		long: `List the configurations of remote content: whose they are, and from where a citizen's
+gateway fetches what their messages refer to. Keys of servers are never shown.`,
+		example: `  staffetta admin remote-content list --dir DIR --institution 80000000010`,
 		flags: func(f *flagSet) {
 			f.StringVar(&institution, "institution", "", "only those of this institution")
 		},
@@ -228,6 +232,8 @@ func newRemoteRemoveCommand() *cobra.Command {
 		long: `Remove a configuration of remote content. Messages that name it can be listed and read as
 before, but what the institution keeps of them cannot be fetched any more: clients are answered
 410.`,
+		example: `  staffetta admin remote-content remove --dir DIR \
+    --configuration 01ARZ3NDEKTSV4RRFFQ69G5FAV --dry-run`,
 		dry: dryChange,
 		flags: func(f *flagSet) {
 			f.need(&id, "configuration", "its id, 26 characters")
