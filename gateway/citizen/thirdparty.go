@@ -1,6 +1,7 @@
 package citizen
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -19,29 +20,36 @@ type thirdPartyMessage struct {
 	Remote *remote.Content `json:"third_party_message"`
 }
 
-// opened is a message whose content its institution keeps, and where.
-type opened struct {
-	got          wire.InboxMessage
+// Remote is a message whose content its institution keeps, and where.
+type Remote struct {
+	api          *API
+	got          *wire.InboxMessage
 	target       *remote.Target
 	precondition string
 }
 
 // openRemote reads the citizen's message and finds the server that keeps the rest of it.
-func (c *call) openRemote() (*opened, error) {
+func (c *call) openRemote() (*Remote, error) {
 	id, ok := parseID(c.R.PathValue("id"))
 	if !ok {
 		return nil, badParameter("id", "MessageId")
 	}
-	o := new(opened)
-	if err := c.ask(wire.MethodGetInbox, &wire.GetInbox{Token: c.token, ID: id}, &o.got); err != nil {
+	got := new(wire.InboxMessage)
+	if err := c.ask(wire.MethodGetInbox, &wire.GetInbox{Token: c.token, ID: id}, got); err != nil {
 		return nil, err
 	}
-	third := o.got.Content.ThirdParty
-	if third == nil {
+	if got.Content.ThirdParty == nil {
 		return nil, refuse(problemParameter, "The message has no third_party_data.")
 	}
-	conf, err := c.api.relay.RemoteContent(c.R.Context(),
-		wire.RemoteContentIDOf(third.ConfigurationID))
+	return c.api.Remote(c.R.Context(), got, c.R.Header)
+}
+
+// Remote finds the server that keeps the rest of a message that has third-party data. Of h, the
+// headers of the citizen's request, it is passed the signatures if it wants them; nil: none are.
+// A problem of status 410 says that the institution names no server any more.
+func (a *API) Remote(ctx context.Context, got *wire.InboxMessage, h http.Header) (*Remote, error) {
+	third := got.Content.ThirdParty
+	conf, err := a.relay.RemoteContent(ctx, wire.RemoteContentIDOf(third.ConfigurationID))
 	switch {
 	case errors.Is(err, wire.NotFound):
 		return nil, problemRemoteGone
@@ -49,8 +57,8 @@ func (c *call) openRemote() (*opened, error) {
 		return nil, err
 	}
 	// Only a citizen whom the directory key names is one of a list of the configuration's.
-	hasher := c.api.relay.Hasher()
-	who := hasher.Recipient(o.got.FiscalCode)
+	hasher := a.relay.Hasher()
+	who := hasher.Recipient(got.FiscalCode)
 	server := conf.Of(who)
 	if server == nil {
 		return nil, problemRemoteGone
@@ -59,15 +67,50 @@ func (c *call) openRemote() (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.target = &remote.Target{Content: conf, Server: server, Key: key, ID: third.ID,
-		Code: o.got.FiscalCode}
+	r := &Remote{api: a, got: got, precondition: third.HasPrecondition, target: &remote.Target{
+		Content: conf, Server: server, Key: key, ID: third.ID, Code: got.FiscalCode}}
 	if conf.PassesSignatures(who) {
-		o.target.Signatures = signatures(c.R.Header, string(o.got.FiscalCode))
+		r.target.Signatures = signatures(h, string(got.FiscalCode))
 	}
-	if o.precondition = third.HasPrecondition; o.precondition == "" {
-		o.precondition = conf.Precondition
+	if r.precondition == "" {
+		r.precondition = conf.Precondition
 	}
-	return o, nil
+	return r, nil
+}
+
+// Asks reports whether the citizen has to accept something before the message opens.
+func (r *Remote) Asks() bool {
+	return r.precondition == "ALWAYS" || r.precondition == "ONCE" && !r.got.Item.Read
+}
+
+// Precondition fetches what the citizen has to accept. What the institution's server is to blame
+// for is a *remote.Fault, of Content and Attachment too.
+func (r *Remote) Precondition(ctx context.Context) (*remote.Precondition, error) {
+	p, err := r.api.remote.Precondition(ctx, r.target)
+	return p, r.api.counted(err)
+}
+
+// Content fetches what the message says that the institution keeps of it.
+func (r *Remote) Content(ctx context.Context) (*remote.Content, error) {
+	third := r.got.Content.ThirdParty
+	content, err := r.api.remote.Read(ctx, r.target, remote.Promise{
+		Attachments: third.HasAttachments, Details: third.HasRemoteContent})
+	return content, r.api.counted(err)
+}
+
+// Attachment hands an attachment on, see remote.Client.
+func (r *Remote) Attachment(ctx context.Context, path string,
+	begin func(size int64) io.Writer) error {
+	return r.api.counted(r.api.remote.Attachment(ctx, r.target, path, begin))
+}
+
+// counted counts what an institution's server is to blame for.
+func (a *API) counted(err error) error {
+	var fault *remote.Fault
+	if errors.As(err, &fault) {
+		a.remoteFaults.WithLabelValues(string(remoteProblems[fault.Kind].Type)).Inc()
+	}
+	return err
 }
 
 // signedBy are the headers of a request by which an institution can tell that the citizen's own
@@ -96,11 +139,11 @@ func (c *call) getPrecondition() error {
 	if err != nil {
 		return err
 	}
-	if o.precondition != "ALWAYS" && (o.precondition != "ONCE" || o.got.Item.Read) {
+	if !o.Asks() {
 		c.W.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	p, err := c.api.remote.Precondition(c.R.Context(), o.target)
+	p, err := o.Precondition(c.R.Context())
 	if err != nil {
 		return c.remoteProblem(err)
 	}
@@ -113,9 +156,7 @@ func (c *call) getThirdParty() error {
 	if err != nil {
 		return err
 	}
-	third := o.got.Content.ThirdParty
-	content, err := c.api.remote.Read(c.R.Context(), o.target, remote.Promise{
-		Attachments: third.HasAttachments, Details: third.HasRemoteContent})
+	content, err := o.Content(c.R.Context())
 	if err != nil {
 		return c.remoteProblem(err)
 	}
@@ -137,7 +178,7 @@ func (c *call) getAttachment() error {
 		return refuse(problemMissing, "The message has no attachments.")
 	}
 	begun := false
-	err = c.api.remote.Attachment(c.R.Context(), o.target,
+	err = o.Attachment(c.R.Context(),
 		strings.TrimPrefix(c.R.PathValue("attachment_url"), "/"), func(size int64) io.Writer {
 			begun = true
 			h := c.W.Header()
@@ -179,7 +220,6 @@ func (c *call) remoteProblem(err error) error {
 	if !errors.As(err, &fault) {
 		return err
 	}
-	c.api.remoteFaults.WithLabelValues(string(remoteProblems[fault.Kind].Type)).Inc()
 	p := remoteProblems[fault.Kind]
 	if !c.Op.Has(p.Status) { // a server that is away for now, where the contract has no 503
 		p = problemRemoteFailed

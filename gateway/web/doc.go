@@ -34,6 +34,8 @@
 //	message.go     one message
 //	markdown.go    markdown from outside, without its teeth
 //	buttons.go     the buttons of a message's front matter
+//	remote.go      what an institution keeps of a message, and asks before
+//	attachment.go  a message's documents
 //	calendar.go    a due date for a calendar
 //	search.go      looking for messages
 //	services.go    institutions and their services

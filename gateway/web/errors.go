@@ -22,6 +22,9 @@ var (
 	errOrigin    = errors.New("a form of another origin")
 	errForm      = errors.New("not a form")
 	errAbsent    = errors.New("nothing is here")
+	// errAhead is of a request that only looks ahead at what is not asked for before it is opened; a
+	// browser keeps nothing of an answer that is no success.
+	errAhead = errors.New("nobody opened this")
 )
 
 // retrySeconds is when a region may answer again: it elects a leader within seconds.
@@ -55,14 +58,18 @@ func (c *call) refuse(err error) {
 		}
 		return
 	}
+	retry := ""
+	if c.R.Method == http.MethodGet {
+		retry = c.R.URL.RequestURI()
+	}
+	if trouble, wait, ok := troubleOf(err); ok {
+		c.failRemote(trouble, wait, retry)
+		return
+	}
 	status := statusOf(err)
 	if status >= 500 && c.R.Context().Err() == nil {
 		c.web.cfg.Logger.Warn("page failed", "page", c.Op.Pattern(), "status", status,
 			"error", wire.AsError(err).Code.String())
-	}
-	retry := ""
-	if c.R.Method == http.MethodGet {
-		retry = c.R.URL.RequestURI()
 	}
 	c.fail(status, retry)
 }
@@ -80,6 +87,8 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.As(err, &p):
 		return p.Status
+	case errors.Is(err, errAhead):
+		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/identity"
+	"github.com/staffetta/staffetta/gateway/remote"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
@@ -38,6 +40,7 @@ type federation struct {
 	others   []wire.SessionView // sessions besides the browser's
 	calls    map[wire.Method]int
 	fault    error // of every call
+	remote   *wire.RemoteContent
 }
 
 func newFederation() *federation {
@@ -68,7 +71,10 @@ func (f *federation) RegionOf(context.Context, fiscalcode.Code) (wire.RegionID, 
 }
 func (f *federation) RemoteContent(context.Context, wire.RemoteContentID) (*wire.RemoteContent,
 	error) {
-	return nil, wire.NotFound // nor this
+	if f.remote == nil {
+		return nil, wire.NotFound
+	}
+	return f.remote, nil
 }
 
 func (f *federation) Catalogue(context.Context) (*wire.CataloguePage, error) {
@@ -187,6 +193,14 @@ func (f *federation) applyOther(m wire.Method, req codec.Message) (codec.Message
 	switch m {
 	case wire.MethodGetProfile:
 		return &f.profile, nil
+	case wire.MethodCountMessages:
+		n := &wire.MessageCounts{}
+		for _, m := range f.inbox {
+			if !m.Item.Read && !m.Item.Archived {
+				n.Unread++
+			}
+		}
+		return n, nil
 	case wire.MethodGetMove:
 		return &f.move, nil
 	case wire.MethodListSessions:
@@ -238,6 +252,8 @@ func (f *federation) list(q *wire.ListInbox) *wire.InboxPage {
 	return page
 }
 
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
 // deliver puts a message on top of the inbox.
 func (f *federation) deliver(c wire.Content) wire.MessageID {
 	id := wire.MessageID{1, 0x9c}
@@ -265,7 +281,8 @@ func newBench(t testing.TB) *bench {
 		jar: map[string]string{}}
 	login := &citizen.TestLogin{Codes: map[fiscalcode.Code]citizen.TestCitizen{codeA: {}}}
 	logger := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	citizens, err := citizen.New(citizen.Config{Relay: b.fed, TestLogin: login, Logger: logger})
+	citizens, err := citizen.New(citizen.Config{Relay: b.fed, TestLogin: login, Logger: logger,
+		Remote: remote.New(remote.Config{Allow: []netip.Prefix{loopback}})})
 	if err != nil {
 		t.Fatal(err)
 	}

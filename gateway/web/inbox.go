@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"strconv"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/wire"
@@ -15,6 +16,10 @@ type inboxPage struct {
 	First  bool   // the newest messages are on this page
 	Newest string // addresses
 	Older  string // "": none
+	// Unread is how many messages are unread, as a number and as it is written; 0: nobody knows, or
+	// none.
+	Unread      int
+	UnreadShown string
 }
 
 // inboxItem is a message of the list.
@@ -93,6 +98,14 @@ func (c *call) inbox() error {
 	p := inboxPage{page: c.page(viewTitles[at.view]), View: at.view, First: at.before.IsZero(),
 		Newest: pathInbox + place{view: at.view}.query()}
 	p.Items = c.itemsOf(got.Items, at.query())
+	// The list is what was asked for; without the number it is as good.
+	var n wire.MessageCounts
+	if c.ask(wire.MethodCountMessages, &wire.SessionRef{Token: c.token}, &n) == nil && n.Unread > 0 {
+		p.Unread, p.UnreadShown = int(n.Unread), c.lang.format.number(strconv.Itoa(int(n.Unread)))
+		if n.More {
+			p.UnreadShown += "+"
+		}
+	}
 	if next := got.Next(); !next.IsZero() {
 		p.Older = pathInbox + place{at.view, next}.query()
 	}

@@ -2,8 +2,10 @@ package web
 
 import (
 	"html/template"
+	"net/http"
 	"strings"
 
+	"github.com/staffetta/staffetta/gateway/remote"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -20,6 +22,11 @@ type messagePage struct {
 	List    string // where the list goes on
 	Query   string // the place in it
 	Text    string // the language of subject and body
+	// Documents are the attachments; Trouble and TroubleDo say why what the institution keeps is not
+	// there, Here is where to try again.
+	Documents          []document
+	Trouble, TroubleDo string
+	Here               string
 }
 
 // bodyLang is the language of what institutions write: no field says it, and Italian it is.
@@ -42,20 +49,59 @@ func (c *call) getMessage() (*wire.InboxMessage, error) {
 	return got, c.ask(wire.MethodGetInbox, &wire.GetInbox{Token: c.token, ID: id}, got)
 }
 
-// message shows a message, and marks it as read.
+// message shows a message, and marks it as read. Of one that an institution keeps a part of, the
+// precondition comes first; a part that is not to be had leaves the message unread.
 func (c *call) message() error {
 	got, err := c.getMessage()
 	if err != nil {
 		return err
 	}
-	c.markRead(&got.Item)
+	kept := new(remote.Content)
+	var trouble remoteTrouble
+	if third := got.Content.ThirdParty; third != nil {
+		if !isOpened(c.R.Header) { // the institution is not to hear of what nobody opened
+			return errAhead
+		}
+		from, asks, err := c.remoteOf(got)
+		if asks {
+			return c.askFirst(got, from)
+		}
+		if err == nil && (third.HasAttachments || third.HasRemoteContent) {
+			kept, err = from.Content(c.R.Context())
+		}
+		if err != nil {
+			var ok bool
+			if trouble, _, ok = troubleOf(err); !ok || from == nil {
+				return err
+			}
+		}
+	}
+	if trouble.what == "" {
+		c.markRead(&got.Item)
+	}
+	return c.showMessage(got, kept, trouble)
+}
+
+// showMessage shows a message with what its institution keeps of it, or says why it is not there.
+func (c *call) showMessage(got *wire.InboxMessage, kept *remote.Content,
+	trouble remoteTrouble) error {
 	at := placeOf(c.R.URL.Query())
 	p := messagePage{page: c.page("message.title"), Item: got.Item, Text: bodyLang,
 		List: pathInbox + at.query(), Query: at.query()}
-	p.Subject = plain(got.Content.Subject)
+	subject, text := got.Content.Subject, got.Content.Markdown
+	if kept != nil {
+		p.Documents = c.documentsOf(got.Item.ID, kept.Attachments)
+		if kept.Details != nil {
+			subject, text = kept.Details.Subject, kept.Details.Markdown
+		}
+	}
+	if p.Trouble, p.TroubleDo = trouble.what, trouble.do; trouble.status > 500 {
+		p.Here = c.R.URL.RequestURI()
+	}
+	p.Subject = plain(subject)
 	senders := c.web.cfg.Citizens.Senders(c.R.Context(), []wire.InboxItem{got.Item})
 	p.Sender = c.senderOf(got.Item.Service, senders[got.Item.Service])
-	markdown, buttons := cutButtons(got.Content.Markdown, c.lang.Code)
+	markdown, buttons := cutButtons(text, c.lang.Code)
 	p.Body, p.Buttons = renderMarkdown(markdown), buttons
 	if got.Content.DueDate != nil {
 		p.Due = got.Content.DueDate.At
@@ -81,16 +127,19 @@ func (c *call) markRead(item *wire.InboxItem) {
 
 // isOpened reports whether a person opened the page, by what browsers say of a request; those that
 // say nothing are believed.
-func isOpened(h map[string][]string) bool {
-	first := func(name string) string {
-		return strings.ToLower(strings.Join(h[name], ","))
+func isOpened(h http.Header) bool {
+	dest := strings.ToLower(h.Get("Sec-Fetch-Dest"))
+	return !isAhead(h) && (dest == "" || dest == "document")
+}
+
+// isAhead reports whether a browser only looks ahead.
+func isAhead(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
+		if strings.Contains(strings.ToLower(strings.Join(h.Values(name), ",")), "prefetch") {
+			return true
+		}
 	}
-	if strings.Contains(first("Sec-Purpose"), "prefetch") ||
-		strings.Contains(first("Purpose"), "prefetch") || strings.Contains(first("X-Moz"), "prefetch") {
-		return false
-	}
-	dest := first("Sec-Fetch-Dest")
-	return dest == "" || dest == "document"
+	return false
 }
 
 // deleteMessage deletes a message for ever, for who has said so twice: the page asks first.

@@ -16,6 +16,8 @@ const (
 	pathInbox      = "/inbox"
 	pathMessage    = "/inbox/{id}"
 	pathArchive    = "/inbox/{id}/archive"
+	pathOpen       = "/inbox/{id}/open"
+	pathAttachment = "/inbox/{id}/attachment"
 	pathCalendar   = "/inbox/{id}/due.ics"
 	pathServices   = "/services"
 	pathDelete     = "/inbox/{id}/delete"
@@ -55,6 +57,8 @@ func init() {
 		get(pathInbox, operation.Session, (*call).inbox),
 		get(pathMessage, operation.Session, (*call).message),
 		post(pathArchive, operation.Session, (*call).archive),
+		post(pathOpen, operation.Session, (*call).openMessage),
+		get(pathAttachment, operation.Session, (*call).attachment),
 		get(pathCalendar, operation.Session, (*call).dueDate),
 		post(pathDelete, operation.Session, (*call).deleteMessage),
 		get(pathSearch, operation.Session, (*call).searchForm),
