@@ -12,10 +12,10 @@ const freePort = () =>
 		});
 	});
 
-export async function start(binary, work) {
+export async function start(binary, work, regions = "lazio,sicilia") {
 	const dir = path.join(work, "federation");
 	const http = `127.0.0.1:${await freePort()}`;
-	const child = spawn(binary, ["local", "--regions", "lazio,sicilia", "--nodes", "1", "--dir", dir,
+	const child = spawn(binary, ["local", "--regions", regions, "--nodes", "1", "--dir", dir,
 		"--http", http, "--log-level", "error"], { stdio: ["ignore", "pipe", "pipe"] });
 	let text = "";
 	child.stdout.on("data", (b) => (text += b));
@@ -44,6 +44,7 @@ export async function start(binary, work) {
 				headers: { "Ocp-Apim-Subscription-Key": key },
 				body: JSON.stringify({ fiscal_code: code, content }) });
 			if (answer.status !== 201) throw new Error("not sent: " + (await answer.text()));
+			return (await answer.json()).id;
 		},
 		// nodeOf is the process of a region's only node.
 		nodeOf: (region) => {

@@ -186,6 +186,24 @@ var guidelines = []guideline{
 		}
 		return faults
 	}},
+	// IO's generator of clients writes no type in the place of a body whose schema has no name, which
+	// is an error of syntax, and takes an answer that is an anyOf for nothing.
+	{"bodies and answers with a name", func(d *described) (faults []string) {
+		named := func(at string, content openapi3.Content) {
+			if c := content["application/json"]; c != nil && c.Schema != nil {
+				faults = append(faults, unless(c.Schema.Ref != "", at)...)
+			}
+		}
+		for at, o := range d.operations {
+			if o.RequestBody != nil {
+				named(at, o.RequestBody.Value.Content)
+			}
+		}
+		for at, r := range d.responses {
+			named(at, r.Content)
+		}
+		return faults
+	}},
 	// IO's generator of models makes nothing of an anyOf that has a name, and refers to it.
 	{"models without anyOf", func(d *described) (faults []string) {
 		for name, s := range d.Components.Schemas {
