@@ -11,6 +11,17 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
+// Who has locked access is told so, and no error of ours.
+func TestSignInLocked(t *testing.T) {
+	b := newBench(t)
+	b.fed.fault = wire.Locked
+	got := b.post("/sign-in", url.Values{"code": {string(codeA)}, "password": {"test"}})
+	b.want(got, 422, "L’accesso è bloccato")
+	if set := got.Header["Set-Cookie"]; set != nil {
+		t.Errorf("got cookies %v, want none", set)
+	}
+}
+
 // TestFirstVisit: from the first page to the first message and out again.
 func TestFirstVisit(t *testing.T) {
 	b := newBench(t)

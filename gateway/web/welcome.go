@@ -7,6 +7,7 @@ import (
 
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/session"
+	"github.com/staffetta/staffetta/wire"
 )
 
 // welcome is the first page: what this is, and the ways to sign in.
@@ -55,6 +56,9 @@ func (c *call) signIn() error {
 		session.DeviceName(c.R))
 	if errors.Is(err, citizen.ErrCredentials) {
 		return c.showWelcome(http.StatusUnprocessableEntity, "welcome.test.refused")
+	}
+	if errors.Is(err, wire.Locked) {
+		return c.showWelcome(http.StatusUnprocessableEntity, "login.locked")
 	}
 	if err != nil {
 		return err
