@@ -25,7 +25,7 @@ export async function start(binary, work, regions = "lazio,sicilia") {
 		child.kill("SIGINT");
 		await ended;
 	};
-	for (let tries = 0; !text.includes("Ctrl-C ends"); tries++) {
+	for (let tries = 0; !/be the first citizen:\s+\S+\n/.test(text); tries++) {
 		if (tries > 600 || child.exitCode !== null) {
 			await stop();
 			throw new Error("the federation did not start:\n" + text);
@@ -37,6 +37,7 @@ export async function start(binary, work, regions = "lazio,sicilia") {
 	const base = `http://${http}`;
 	return {
 		base, stop, text,
+		login: text.match(/be the first citizen:\s+(\S+)\n/)[1], // the link that it prints
 		active: citizen("PROCESSED"),
 		newcomer: citizen("REJECTED \\(SERVICE_NOT_ALLOWED\\)"),
 		send: async (code, content) => {

@@ -36,7 +36,7 @@ async function newPage({ language = "it", script = true } = {}) {
 	});
 	page.on("pageerror", (e) => fault(`${page.url()}: ${e}`));
 	page.on("request", (r) => {
-		if (!r.url().startsWith(federation.base + "/")) fault(`asks ${r.url()}`);
+		if (!r.url().startsWith(federation.base + "/") && !page.elsewhere) fault(`asks ${r.url()}`);
 	});
 	return page;
 }
@@ -76,6 +76,31 @@ async function signIn(page, code) {
 	await page.type("#code", code);
 	await page.type("#password", "test");
 	await click(page, ".panel button");
+}
+
+// byLink: the link that local prints leads through the test provider to the first citizen's inbox,
+// and from there to a document that an institution keeps.
+async function byLink() {
+	const page = await newPage();
+	page.elsewhere = true; // the provider, which has no icon
+	page.expected.push("404");
+	await page.goto(federation.login);
+	await click(page, "button");
+	page.elsewhere = false;
+	await expectAt(page, "/inbox");
+	await look(page, "inbox-unread");
+	const link = await page.evaluateHandle(() =>
+		[...document.querySelectorAll(".messages a")].find((a) => a.textContent.includes("ricevuta")));
+	await Promise.all([page.waitForNavigation(), link.click()]);
+	await expectText(page, "ricevuta.pdf");
+	await look(page, "message-documents");
+	const href = await page.$eval("a[href*='/attachment']", (a) => a.href);
+	const cookie = (await page.cookies()).map((c) => `${c.name}=${c.value}`).join("; ");
+	const got = await fetch(href, { headers: { Cookie: cookie } });
+	const body = await got.text();
+	if (!got.headers.get("Content-Disposition")?.startsWith("attachment; filename=ricevuta.pdf") ||
+		!body.startsWith("%PDF-")) fault(`the document is ${got.status}`);
+	await page.browserContext().close();
 }
 
 // firstPage: six languages, and what it weighs.
@@ -249,7 +274,7 @@ async function killed() {
 	await page.browserContext().close();
 }
 
-for (const part of [firstPage, visit, keyboard, plain, killed]) {
+for (const part of [byLink, firstPage, visit, keyboard, plain, killed]) {
 	const began = Date.now();
 	await part().catch((e) => fault(`${part.name}: ${e.stack}`));
 	console.log(`${part.name}: ${((Date.now() - began) / 1000).toFixed(0)} s`);
