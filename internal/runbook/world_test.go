@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -117,13 +118,16 @@ func (w *world) here(text string) string {
 func (w *world) addr(documented string) string {
 	w.addrs.mu.Lock()
 	defer w.addrs.mu.Unlock()
-	if _, known := w.addrs.of[documented]; !known {
+	for is := w.addrs.of[documented]; is == ""; is = w.addrs.of[documented] {
 		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		defer udp.Close()
-		w.addrs.of[documented] = udp.LocalAddr().String()
+		free := udp.LocalAddr().String()
+		if !slices.Contains(slices.Collect(maps.Values(w.addrs.of)), free) {
+			w.addrs.of[documented] = free
+		}
 	}
 	return w.addrs.of[documented]
 }
