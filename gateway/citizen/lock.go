@@ -89,5 +89,5 @@ func (c *call) prove(code string) (p wire.Proof, err error) {
 	if err := c.ask(wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
 		return p, err
 	}
-	return session.Prove(code, c.api.relay.Hasher().Recipient(s.FiscalCode)), nil
+	return session.Prove(c.R.Context(), code, c.api.relay.Hasher().Recipient(s.FiscalCode))
 }

@@ -110,9 +110,13 @@ func (r *Regions) openIn(ctx context.Context, o *Opening, id wire.RegionID) (str
 	defer leave()
 	token := Mint(region.Tag)
 	if o.UnlockCode != "" {
+		proof, err := Prove(ctx, o.UnlockCode, o.Recipient)
+		if err != nil {
+			return "", err
+		}
 		var state wire.AccessState
-		err := r.relay.CallRegion(ctx, id, wire.MethodUnlockAccess, &wire.UnlockAccess{
-			Recipient: o.Recipient, Proof: Prove(o.UnlockCode, o.Recipient)}, &state)
+		err = r.relay.CallRegion(ctx, id, wire.MethodUnlockAccess, &wire.UnlockAccess{
+			Recipient: o.Recipient, Proof: proof}, &state)
 		if err != nil && !errors.Is(err, wire.NotFound) { // NotFound: the first login is to come
 			return "", err
 		}
