@@ -29,11 +29,10 @@ func (a *API) OpenTest(ctx context.Context, username, password, device string) (
 	o := a.opening(code)
 	o.Level, o.Device = wire.Level2, device
 	token, err = a.regions.Open(ctx, a.relay, o)
+	a.countOpened(err)
 	if err != nil {
-		a.logins.Count(testKind, session.Failed)
 		return "", err
 	}
-	a.logins.Count(testKind, session.Opened)
 	return token, nil
 }
 

@@ -35,19 +35,24 @@ func (c *call) testLogin() error {
 	if errors.Is(err, session.ErrElsewhere) {
 		err = refuse(problemOtherRegion, "%s", c.Op.Conflict)
 	}
-	var refused problem.Problem
-	switch {
-	case errors.As(err, &refused) && refused.Status < 500:
-		c.api.logins.Count(testKind, session.Refused)
-	case err != nil:
-		c.api.logins.Count(testKind, session.Failed)
-	default:
-		c.api.logins.Count(testKind, session.Opened)
-	}
+	c.api.countOpened(err)
 	if err != nil {
 		return err
 	}
 	return c.Answer(tokenAnswer{token})
+}
+
+// countOpened counts what became of a test login whose credentials were right.
+func (a *API) countOpened(err error) {
+	var refused problem.Problem
+	switch {
+	case err == nil:
+		a.logins.Count(testKind, session.Opened)
+	case errors.Is(err, wire.Locked), errors.As(err, &refused) && refused.Status < 500:
+		a.logins.Count(testKind, session.Refused)
+	default:
+		a.logins.Count(testKind, session.Failed)
+	}
 }
 
 // opening reads the body {username, password, home_region?, spid_level?, device?} and checks who it
