@@ -94,6 +94,31 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// TestStaleReads: what may be answered without a leader is a citizen's read, under a session.
+func TestStaleReads(t *testing.T) {
+	n := made(t)
+	for m, declared := range wire.Methods() {
+		c := n.seat.Table[m]
+		if !m.Stale() {
+			continue
+		}
+		_, session := declared.Request.(*wire.SessionRef)
+		if !session {
+			f, ok := reflect.TypeOf(declared.Request).Elem().FieldByName("Token")
+			session = ok && f.Type == reflect.TypeFor[wire.TokenHash]()
+		}
+		if !m.ReadOnly() || declared.Group != wire.OfRegion || c.Applied == nil || !session {
+			t.Errorf("%s is answered without a leader", declared.Name)
+		}
+	}
+	for _, m := range []wire.Method{wire.MethodSetProfile, wire.MethodFindMessage, 60000} {
+		_, err := n.seat.StaleRead(t.Context(), link.Identity{}, &wire.StaleRead{Method: m})
+		if !errors.Is(err, wire.Forbidden) {
+			t.Errorf("method %d: got %v, want forbidden", m, err)
+		}
+	}
+}
+
 // TestGuards asks a node that leads nothing for everything, and then one of a region that was
 // restored without it: no answerer is reached past its guards.
 func TestGuards(t *testing.T) {
@@ -113,7 +138,8 @@ func TestGuards(t *testing.T) {
 	restored.Regions[0].Incarnation = 1
 	n.seat.Founding = &restored
 	for m, c := range n.seat.Table {
-		ofRegion := c.At == seat.RegionLeads || c.At == seat.RegionDecides || c.At == seat.RegionShows
+		ofRegion := c.At == seat.RegionLeads || c.At == seat.RegionDecides ||
+			c.At == seat.RegionShows || c.At == seat.RegionStale
 		if ofRegion && !errors.Is(ask(c), wire.NotReady) {
 			t.Errorf("%s: got %v, want not ready", m.Call().Name, ask(c))
 		}

@@ -59,6 +59,9 @@ type Config struct {
 	// KeepMoved is how long the data of a citizen who moved to another region is kept here;
 	// default 7 days.
 	KeepMoved time.Duration
+	// StaleReadsFor is how old the answer to a citizen's read may be that a region without a majority
+	// gives; 0: it gives none.
+	StaleReadsFor time.Duration
 	// Disk holds the watermarks of free disk space; BallastBytes is how much of it is kept for an
 	// emergency, none by default.
 	Disk         operate.DiskLimits
@@ -168,6 +171,7 @@ func (c *Config) validate() error {
 	}
 	check(c.EraseAfter > 0 && c.EraseAfter <= 30*24*time.Hour, "erase-after is not in (0, 30 days]")
 	check(c.KeepMoved > 0, "keep-moved of %v, more than 0 needed", c.KeepMoved)
+	check(c.StaleReadsFor >= 0, "stale reads for %v", c.StaleReadsFor)
 	if check(c.Founding != nil, "no founding map"); c.Founding != nil {
 		n, ok := c.Founding.Node(c.ID)
 		check(ok && n.Region == c.Region, "the founding map has no node %s in region %s", c.ID, c.Region)

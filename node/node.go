@@ -53,7 +53,8 @@ func New(cfg Config) (*Node, error) {
 func open(cfg Config) (_ *Node, err error) {
 	n := &Node{seat: &seat.Seat{ID: cfg.ID, RegionID: cfg.Region, Founding: cfg.Founding,
 		Version: cfg.Version, Log: cfg.Logger, Clock: cfg.Now, Uptime: cfg.Uptime,
-		Stopping: make(chan struct{}), Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg}
+		StaleFor: cfg.StaleReadsFor, Stopping: make(chan struct{}),
+		Hasher: wire.NewHasher(cfg.DirectoryKey)}, cfg: cfg}
 	n.seat.Dir, err = datadir.Open(cfg.Dir, datadir.Owner{Format: datadir.Format, Node: cfg.ID,
 		Federation: cfg.Founding.Federation, Region: cfg.Region})
 	if err != nil {
@@ -243,6 +244,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.recovery.WatchIncarnations(ctx) })
 	g.Go(func() error { return n.desk.KeepFormat(ctx) })
 	g.Go(func() error { return n.seat.KeepContact(ctx) })
+	g.Go(func() error { return n.seat.KeepFresh(ctx) })
 	g.Go(func() error {
 		return n.seat.Dir.NoteDamage("region", fatal(ctx, "region state", n.seat.Region.Err()))
 	})

@@ -103,6 +103,8 @@ func (c *citizens) calls() []seat.Call {
 			*wire.InboxMessage, error) {
 			return c.Region.GetInbox(*q, now)
 		}),
+		seat.Answers(c.Seat, wire.MethodStaleRead, gateways, seat.RegionStale, c.StaleRead).
+			Because("it is for a region without a leader"),
 	}
 }
 

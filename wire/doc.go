@@ -36,6 +36,7 @@
 //	citizen.go     sessions, profiles, preferences, inbox pages
 //	session.go     a citizen's set of sessions
 //	inbox.go       what a citizen does with messages
+//	stale.go       reads of a region without a leader
 //	arrival.go     a place in the order in which messages arrived
 //	claim.go       ownership: claim, release, import
 //	move.go        ownership: a citizen's move to another region

@@ -70,7 +70,8 @@ func messages() []codec.Message {
 		new(DeleteMessage), new(MessageCounts), new(SearchInbox),
 		new(SessionsOf), new(EndSessionsOf), new(LockAccess), new(UnlockAccess), new(AccessState),
 		new(RemoteContent), new(RemoteServer), new(RemoteContentSpec), new(RemoteContentRef),
-		new(RemoteContentPage)}
+		new(RemoteContentPage),
+		new(StaleRead), new(StaleAnswer)}
 }
 
 // late are fields that came after their message's golden bytes, by message and name, each with a seed

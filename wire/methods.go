@@ -146,6 +146,8 @@ const (
 	MethodDeleteMessage Method = 210
 	MethodCountMessages Method = 211
 	MethodSearchInbox   Method = 212
+	// MethodStaleRead goes to every node of a region that has no leader.
+	MethodStaleRead Method = 213
 
 	MethodCatalogue           Method = 230
 	MethodPutRemoteContent    Method = 231
@@ -209,6 +211,7 @@ var methods = [...]Call{
 	MethodDeleteMessage: {"DeleteMessage", OfRegion, Repeatable, new(DeleteMessage), nil},
 	MethodSearchInbox:   {"SearchInbox", OfRegion, ReadOnly, new(SearchInbox), new(InboxPage)},
 	MethodCountMessages: {"CountMessages", OfRegion, ReadOnly, new(SessionRef), new(MessageCounts)},
+	MethodStaleRead:     {"StaleRead", OfRegion, ReadOnly, new(StaleRead), new(StaleAnswer)},
 	MethodSetMessageStatus: {"SetMessageStatus", OfRegion, Once, new(SetMessageStatus),
 		new(MessageStatus)},
 

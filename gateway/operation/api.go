@@ -3,10 +3,12 @@ package operation
 import (
 	"net/http"
 
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/internal/problem"
 )
 
-// API is what the operations of one kind of client share.
+// API is what the operations of one kind of client share. A citizen's reads may be answered as of
+// an earlier time, which the answer then says; see package asof.
 type API[C any] struct {
 	// Begin makes what checks and handler are given.
 	Begin func(Call) C
@@ -30,7 +32,11 @@ func (a *API[C]) Register(mux *http.ServeMux, rows []Row[C]) {
 }
 
 func (a *API[C]) handler(row *Row[C]) http.Handler {
+	reads := row.By != Key && (row.Method == http.MethodGet || row.Reads)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if reads {
+			r = r.WithContext(asof.Allow(r.Context(), w.Header()))
+		}
 		c := a.Begin(Call{W: w, R: r, Op: &row.Operation})
 		if err := a.serve(c, row); err != nil {
 			a.Refuse(c, err)

@@ -40,6 +40,8 @@ type Operation struct {
 	// Metered is true of what counts against the gateway's capacity.
 	Metered bool
 	Body    Body
+	// Reads is true of what changes nothing though it is no GET.
+	Reads bool
 	// Answers are the only statuses that it has; the first is its success.
 	Answers []int
 	// Type is the media type of its success. "": JSON.

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/internal/contract"
 	"github.com/staffetta/staffetta/internal/problem"
 )
@@ -147,5 +149,32 @@ func TestComplete(t *testing.T) {
 	if len(list) != 2 || list[0].ID != "a" || list[1].Pattern() != "PUT /a" || list[1].Served() ||
 		list[1].By != Session || rows[1].Serve != nil {
 		t.Errorf("got %+v", list)
+	}
+}
+
+// TestAsOf: what changes nothing may be answered as of an earlier time, which the answer says.
+func TestAsOf(t *testing.T) {
+	for _, c := range []struct {
+		op   Operation
+		want string
+	}{
+		{Operation{Method: "GET", Path: "/a", By: Session}, "2026-03-04T11:00:00Z"},
+		{Operation{Method: "POST", Path: "/b", By: Session, Reads: true}, "2026-03-04T11:00:00Z"},
+		{Operation{Method: "POST", Path: "/c", By: Session}, ""},
+		{Operation{Method: "GET", Path: "/d", By: Key}, ""},
+	} {
+		c.op.Answers = []int{204}
+		api := API[*Call]{Begin: func(c Call) *Call { return &c },
+			Admit: func(*Call) error { return nil }, Refuse: func(*Call, error) {}}
+		mux := http.NewServeMux()
+		api.Register(mux, []Row[*Call]{{Operation: c.op, Serve: func(c *Call) error {
+			asof.From(c.R.Context()).Note(time.Date(2026, 3, 4, 11, 0, 0, 0, time.UTC))
+			return c.AnswerNothing()
+		}}})
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(c.op.Method, c.op.Path, nil))
+		if got := w.Header().Get(asof.Header); got != c.want || w.Code != 204 {
+			t.Errorf("%s: got status %d as of %q, want %q", c.op.Pattern(), w.Code, got, c.want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/internal/trail"
@@ -14,7 +15,9 @@ import (
 // CallRegion makes a call to a region's leader and decodes its answer into resp, which may be
 // nil. It finds the leader and goes on until ctx ends, at most OwnerWait when ctx has no
 // deadline. Errors are the leader's own; Unavailable when surely nothing was appended;
-// OutcomeUnknown when something may have been. resp aliases nothing of the caller's.
+// OutcomeUnknown when something may have been. resp aliases nothing of the caller's. Where ctx
+// allows it (package asof), a read without a leader is answered by a node of the region from what
+// it has, which the mark of ctx is told.
 func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Method,
 	req, resp codec.Message) error {
 	if _, err := r.known(); err != nil {
@@ -37,7 +40,13 @@ func (r *Router) CallRegion(ctx context.Context, region wire.RegionID, m wire.Me
 	case wire.MethodAskRenewal:
 		c.Wait = 0 // somebody else decides, and the leader keeps the question meanwhile
 	}
-	answer, _, err := o.Ask(ctx, c)
+	var answer []byte
+	var err error
+	if mark := asof.From(ctx); mark != nil && m.Stale() {
+		answer, err = r.askAnyhow(ctx, o, c, mark)
+	} else {
+		answer, _, err = o.Ask(ctx, c)
+	}
 	if errors.Is(err, wire.OutcomeUnknown) && m.ReadOnly() {
 		err = wire.Errorf(wire.Unavailable, "region %s: the answer was lost", region)
 	}

@@ -44,6 +44,7 @@
 //	submit.go     one submission, from hint to verdict
 //	bulk.go       bulk submissions, begun without being waited for
 //	spool.go      regions that are away: finding out, sealing, spooling
+//	stale.go      reads of a region without a leader
 //	spoolread.go  a message, wherever it is
 //	call.go       reads, and citizens' calls
 //	status.go     readiness, status

@@ -1,6 +1,8 @@
 package route
 
 import (
+	"time"
+
 	"github.com/staffetta/staffetta/wire"
 	"github.com/staffetta/staffetta/wire/link"
 )
@@ -13,11 +15,14 @@ type owner struct {
 	lane     *lane
 	spool    *lane
 	presence *presence
+	// absence is of the region's leader, as reads that may be stale find it.
+	absence absence
 }
 
 func newOwner(id wire.RegionID, cfg *Config, st *stats) *owner {
 	o := &owner{Group: link.NewGroup("region "+string(id), cfg.Caller), id: id,
-		lane: newLane(cfg, st), spool: newLane(cfg, st), presence: newPresence()}
+		lane: newLane(cfg, st), spool: newLane(cfg, st), presence: newPresence(),
+		absence: absence{began: time.Now()}}
 	o.lane.spool, o.lane.presence = o.spool, o.presence
 	return o
 }

@@ -24,6 +24,7 @@ type stats struct {
 	refused       *prometheus.CounterVec
 	bulkBlocked   prometheus.Counter
 	spoolRefused  prometheus.Counter
+	stale         prometheus.Counter
 	// Of their families, at hand because every submission or block counts there.
 	processed       prometheus.Counter
 	directoryHits   prometheus.Counter
@@ -67,8 +68,11 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 	moved := counter("moved_total", "Times a region answered that it is not the owner.")
 	spoolRefused := counter("spool_refused_total",
 		"Blocks that the home region's spool did not take, being full or too old.")
+	stale := counter("stale_reads_total",
+		"Citizens' reads that a region without a leader answered, as of an earlier time.")
 	s := &stats{
 		spoolRefused: spoolRefused.WithLabelValues(),
+		stale:        stale.WithLabelValues(),
 		submissions: counter("submissions_total",
 			"Submissions by verdict, or by error where there was none.", "outcome"),
 		submitSeconds: histogram("submit_seconds",
@@ -104,7 +108,7 @@ func newStats(reg prometheus.Registerer, r *Router) (*stats, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{s.submissions, s.submitSeconds, moved, s.retries,
 		s.blockRecords, s.blockBytes, s.blockSeconds, s.resolved, s.cacheHits, s.cacheMisses,
-		feedEvents, feedEnds, s.refused, bulkBlocked, blocks, spoolRefused, s} {
+		feedEvents, feedEnds, s.refused, bulkBlocked, blocks, spoolRefused, stale, s} {
 		errs = append(errs, reg.Register(c))
 	}
 	return s, errors.Join(errs...)

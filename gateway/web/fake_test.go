@@ -13,10 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/staffetta/staffetta/gateway/citizen"
 	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/remote"
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
@@ -41,6 +43,7 @@ type federation struct {
 	calls    map[wire.Method]int
 	fault    error // of every call
 	remote   *wire.RemoteContent
+	asOf     time.Time // of when what is read is; zero: of now
 }
 
 func newFederation() *federation {
@@ -92,10 +95,13 @@ func (f *federation) ServiceByID(_ context.Context, id wire.ServiceID) (*wire.Se
 	return &f.sender, nil
 }
 
-func (f *federation) CallRegion(_ context.Context, _ wire.RegionID, m wire.Method,
+func (f *federation) CallRegion(ctx context.Context, _ wire.RegionID, m wire.Method,
 	req, resp codec.Message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if m.Stale() && !f.asOf.IsZero() {
+		asof.From(ctx).Note(f.asOf)
+	}
 	f.calls[m]++
 	if f.fault != nil {
 		return f.fault

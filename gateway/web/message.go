@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/staffetta/staffetta/gateway/remote"
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -113,9 +114,10 @@ func (c *call) showMessage(got *wire.InboxMessage, kept *remote.Content,
 // markRead marks a message that somebody opened. It happens with the GET: a page that works without
 // JavaScript has no other moment, and what a script marks is lost when a page is closed fast. A
 // browser that only looks ahead says so, and so do pages in frames and images; they mark nothing.
-// What cannot be marked now is shown all the same, and stays unread.
+// What cannot be marked now is shown all the same, and stays unread; a region that answers as of an
+// earlier time is not asked.
 func (c *call) markRead(item *wire.InboxItem) {
-	if item.Read || !isOpened(c.R.Header) {
+	if item.Read || !isOpened(c.R.Header) || !asof.From(c.R.Context()).Time().IsZero() {
 		return
 	}
 	var got wire.MessageStatus

@@ -62,7 +62,7 @@ func init() {
 		get(pathCalendar, operation.Session, (*call).dueDate),
 		post(pathDelete, operation.Session, (*call).deleteMessage),
 		get(pathSearch, operation.Session, (*call).searchForm),
-		post(pathSearch, operation.Session, (*call).search),
+		reads(post(pathSearch, operation.Session, (*call).search)),
 		get(pathServices, operation.Session, (*call).services),
 		get(pathService, operation.Session, (*call).service),
 		post(pathService, operation.Session, (*call).saveService),
@@ -82,4 +82,10 @@ func get(path string, by operation.By, serve func(*call) error) row {
 func post(path string, by operation.By, serve func(*call) error) row {
 	return row{Serve: serve, Operation: operation.Operation{Method: http.MethodPost, Path: path,
 		By: by, Body: formBody, Answers: []int{http.StatusSeeOther}}}
+}
+
+// reads is a row of what is posted and changes nothing.
+func reads(r row) row {
+	r.Reads = true
+	return r
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -51,8 +52,9 @@ type page struct {
 	Assets   *assets
 	SignedIn bool
 	Nav      []navItem
-	Back     string // this page's address, for the choice of a language; "": none
-	Notice   string // what the last form did
+	Back     string    // this page's address, for the choice of a language; "": none
+	Notice   string    // what the last form did
+	AsOf     wire.Time // of when the page is; 0: of now
 	Faults   []fault
 	Index    bool // false: search engines are to leave the page out
 	Contact  string
@@ -72,6 +74,9 @@ func (c *call) page(title string) *page {
 	p := &page{Lang: c.lang, Langs: langs, Title: c.lang.text(title), Assets: c.web.assets,
 		SignedIn: c.profile.FiscalCode != "" && c.profile.AcceptedTos != 0,
 		Contact:  c.web.cfg.Contact}
+	if at := asof.From(c.R.Context()).Time(); !at.IsZero() {
+		p.AsOf = wire.TimeOf(at)
+	}
 	if c.R.Method == http.MethodGet {
 		p.Back = c.R.URL.RequestURI()
 	}

@@ -7,7 +7,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/staffetta/staffetta/internal/asof"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -137,6 +139,25 @@ func TestReadOnly(t *testing.T) {
 		if got := b.fed.inbox[0].Item.Read; got != want {
 			t.Errorf("%v: read %v, want %v", header, got, want)
 		}
+	}
+}
+
+// TestAsOf: while the region answers as of an earlier time every page says so, and marks nothing.
+func TestAsOf(t *testing.T) {
+	b := entered(t)
+	id := b.fed.deliver(wire.Content{Subject: "Un avviso qualunque", Markdown: "Testo."})
+	if a := b.get("/inbox"); a.Header.Get(asof.Header) != "" || strings.Contains(a.body, "11:07") {
+		t.Error("a page of now says that it is of an earlier time")
+	}
+	b.fed.asOf = time.Date(2026, 3, 4, 10, 7, 0, 0, time.UTC)
+	for _, path := range []string{"/inbox", "/inbox/" + id.String(), "/profile"} {
+		a := b.want(b.get(path), 200, "11:07. Quel che è arrivato dopo può mancare")
+		if got := a.Header.Get(asof.Header); got != "2026-03-04T10:07:00Z" {
+			t.Errorf("%s: as of %q", path, got)
+		}
+	}
+	if n := b.fed.calls[wire.MethodSetMessageStatus]; n != 0 {
+		t.Errorf("%d changes were tried", n)
 	}
 }
 

@@ -149,19 +149,7 @@ func (d *Recovery) catchUp(ctx context.Context, name string, group *consensus.Gr
 	if err := group.Ready(); err != nil {
 		return wire.Errorf(wire.NotReady, "the replica is not ready: %s", err)
 	}
-	if group.IsLeader() {
-		return group.Read(ctx)
-	}
-	leader, ok := group.Leader()
-	if !ok {
-		return wire.Errorf(wire.NotReady, "the group has no leader")
-	}
-	var at wire.ReadIndex
-	err := d.CallNode(ctx, leader, wire.MethodReadIndex, &wire.GroupRef{Group: name}, &at)
-	if err != nil {
-		return wire.Errorf(wire.NotReady, "the leader does not say how far it is: %s", err)
-	}
-	return group.WaitApplied(ctx, at.Index)
+	return d.CatchUp(ctx, name)
 }
 
 // readIndex answers MethodReadIndex.

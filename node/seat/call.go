@@ -27,6 +27,8 @@ type Call struct {
 
 	Answer link.Handler
 	Stream link.StreamHandler // instead of answer
+	// Applied answers a region's read of what is applied here, as it is; nil: of no other call.
+	Applied func(req []byte, now wire.Time) ([]byte, error)
 	// Session: the session that the request names is looked at before anything is logged.
 	Session bool
 	// Request and Reply are the types that the answerer takes and gives; both nil: bytes.
@@ -47,6 +49,8 @@ const (
 	// RegionShows is the region's leader after a barrier, so that a read sees everything that was
 	// acknowledged before it, of a region that serves.
 	RegionShows
+	// RegionStale is any of the region's nodes that may answer of what it has, see CheckStale.
+	RegionStale
 	// FederationLeads is the federation's leader, with room on its disk.
 	FederationLeads
 	// FederationShows is the federation's leader after a barrier.
@@ -68,6 +72,8 @@ func (s *Seat) Guard(ctx context.Context, at Site) error {
 			return err
 		}
 		return s.RegionGroup.Read(ctx)
+	case RegionStale:
+		return s.CheckStale()
 	case FederationLeads:
 		return s.CheckFederates()
 	case FederationShows:
@@ -113,7 +119,7 @@ func Answers[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method, by 
 // a majority bears out.
 func Reads[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method,
 	f func(PQ, wire.Time) (PA, error)) Call {
-	return Answers(s, m, Only(link.RoleGateway), RegionShows,
+	c := Answers(s, m, Only(link.RoleGateway), RegionShows,
 		func(ctx context.Context, _ link.Identity, q PQ) (PA, error) {
 			now, err := s.RegionTime(ctx)
 			if err != nil {
@@ -121,6 +127,18 @@ func Reads[Q, A any, PQ Message[Q], PA Message[A]](s *Seat, m wire.Method,
 			}
 			return f(q, now)
 		})
+	c.Applied = func(req []byte, now wire.Time) ([]byte, error) {
+		q := PQ(new(Q))
+		if err := wire.Decode(req, q); err != nil {
+			return nil, err
+		}
+		a, err := f(q, now)
+		if err != nil || a == nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	}
+	return c
 }
 
 // Changes makes a gateway's call that is one command of the region's log. The request is decoded

@@ -43,6 +43,7 @@ func NewContact(uptime func() time.Duration, ago time.Duration) *Contact {
 // after it, which restarts must not stretch. A node that never wrote it begins now.
 func (s *Seat) OpenContact() error {
 	s.contact = NewContact(s.Uptime, 0)
+	s.fresh = fresh{contact: NewContact(s.Uptime, LongAgo), began: s.Uptime()}
 	b, err := s.Dir.Read(contactFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.Dir.IsFounded():

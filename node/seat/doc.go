@@ -26,6 +26,7 @@
 //	gate.go         what keeps new kinds out of older groups' logs
 //	clock.go        the time of a group's entries
 //	contact.go      when the federation was last heard, across restarts
+//	stale.go        reads of a region without a leader, and as of when they are
 //	uptime.go, uptime_linux.go, uptime_other.go  a clock that goes on while the machine is suspended
 //	lead.go         what is done for as long as a node leads
 package seat

@@ -28,6 +28,8 @@ type Seat struct {
 	// Clock is the wall clock, Uptime the time since some moment by a clock that nobody sets.
 	Clock  func() time.Time
 	Uptime func() time.Duration
+	// StaleFor is how old an answer may be that the region gives without a leader; 0: none is given.
+	StaleFor time.Duration
 	// Stopping is closed when the node begins to stop.
 	Stopping chan struct{}
 
@@ -53,6 +55,7 @@ type Seat struct {
 	Table map[wire.Method]*Call
 
 	contact *Contact // with the federation
+	fresh   fresh    // contact with the region's majority
 	cache   *pebble.Cache
 	addrs   sync.Map // of wire.NodeID to the last address known, a string
 }

@@ -49,7 +49,7 @@ type nodeFlags struct {
 	spool                                    spoolFlags
 	id, region, listen, admin, dir           string
 	foundingFile, directoryKeyFile, logStore string
-	eraseAfter, keepMoved                    time.Duration
+	eraseAfter, keepMoved, staleReadsFor     time.Duration
 	joinFile                                 string
 	seedRate                                 size
 	renew                                    bool
@@ -70,6 +70,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"how long the data of a citizen who moved to another region is kept here")
 	flags.DurationVar(&f.eraseAfter, "erase-after", 24*time.Hour,
 		"how long refused content may stay on disk, at most 720h")
+	flags.DurationVar(&f.staleReadsFor, "stale-reads-for", 24*time.Hour,
+		"how old citizens' reads may be that a region without a majority answers; 0: none")
 	flags.StringVar(&f.joinFile, "join", "", "file with the join token of a node that is to come "+
 		"into a federation that is there, instead of the flags about the founding and certificates")
 	flags.Var(&f.seedRate, "seed-rate", "how much of its states' copies a node that joins fetches in "+
@@ -140,7 +142,8 @@ func (f *nodeFlags) config(o *origin, conn net.PacketConn, logger *slog.Logger,
 		LogStore: f.logStore, PacketConn: conn, Certificate: o.certs.Certificate,
 		Authorities: o.certs.Authorities, Problem: o.certs.Problem, Renew: o.files.renewed(f.renew),
 		EraseAfter: f.eraseAfter,
-		KeepMoved:  f.keepMoved, Disk: f.disk.limits(), Spool: f.spool.config(),
+		KeepMoved:  f.keepMoved, StaleReadsFor: f.staleReadsFor,
+		Disk: f.disk.limits(), Spool: f.spool.config(),
 		BallastBytes: uint64(f.disk.ballast), Now: f.clock.now(), Uptime: seat.Uptime,
 		Logger: logger.With("node", string(o.id)), Registerer: registry}
 }
