@@ -131,7 +131,7 @@ func TestPublicStatus(t *testing.T) {
 		}
 	}
 	mux := http.NewServeMux()
-	own.Register(mux, statuses(func() error { return errBusy }))
+	own.Register(mux, statuses(func() error { return errBusy }, nil))
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", "/status", nil))
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" {

@@ -21,7 +21,7 @@ import (
 func declared() []operation.Operation {
 	ready := func() error { return nil }
 	return slices.Concat(institution.Operations(), citizen.Operations(), login.Operations(),
-		operation.Of(statuses(ready)))
+		operation.Of(statuses(ready, nil)))
 }
 
 // document is one of api/*.yaml: which paths it describes, below what, and how a caller is known.

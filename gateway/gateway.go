@@ -154,7 +154,7 @@ func (g *Gateway) routes() (*http.ServeMux, error) {
 		g.cfg.Registry); err != nil {
 		return nil, err
 	}
-	own.Register(mux, statuses(g.Ready))
+	own.Register(mux, statuses(g.Ready, g.logins.Providers))
 	return mux, registerDocuments(mux, g.cfg.Contact)
 }
 

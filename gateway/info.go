@@ -3,18 +3,21 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/operation"
 )
 
 // publics are what the app of the contract asks before anybody has logged in: whether its backend
-// is there, which of its own versions may go on, and whom it can log in with. Nothing of it is a
-// person's. What is a file there has no operation of a document: the catalogue's rules for paths
-// have no room for its name.
-func publics(ready func() error) []operation.Row[*operation.Call] {
+// is there, which of its own versions may go on, and whom it can log in with, of idps. Nothing of
+// it is a person's. What is a file there has no operation of a document: the catalogue's rules for
+// paths have no room for its name.
+func publics(ready func() error, idps func() []identity.Info) []operation.Row[*operation.Call] {
 	return []operation.Row[*operation.Call]{
 		public("getInfo", "/info", info{Version: operation.BuildVersion(), versions: anyVersion}),
 		public("", "/status/versionInfo.json", anyVersion),
-		public("", "/spid/idps/list.json", providers{Items: []struct{}{}}),
+		{Operation: operation.Operation{Method: http.MethodGet, Path: "/spid/idps/list.json",
+			Answers: []int{200}},
+			Serve: func(c *operation.Call) error { return c.Answer(providersOf(idps())) }},
 		{Operation: operation.Operation{Method: http.MethodGet,
 			Path: "/status/backend.json", Answers: []int{200}},
 			Serve: func(c *operation.Call) error {
@@ -64,9 +67,27 @@ type info struct {
 	versions
 }
 
-// providers are the identity providers that a login can be begun with.
+// providers are SPID's that a login can be begun with.
 type providers struct {
-	Items []struct{} `json:"items"`
+	Items []provider `json:"items"`
+}
+
+// provider is one of them. The contract has the address of a profile beside these, which no gateway
+// holds.
+type provider struct {
+	ID   string `json:"id"` // what a login calls entityID
+	Name string `json:"name"`
+	Logo string `json:"logo,omitzero"`
+}
+
+func providersOf(all []identity.Info) providers {
+	list := providers{Items: []provider{}}
+	for _, p := range all {
+		if p.Kind == identity.SPID {
+			list.Items = append(list.Items, provider{p.ID, p.Name, p.Logo})
+		}
+	}
+	return list
 }
 
 // backendStatus is what the app shows instead of its first page where the backend is not alive.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -32,7 +33,8 @@ func TestPublics(t *testing.T) {
 		{"/api/v1/ping", wire.NotReady, 204, ""},
 	} {
 		mux := http.NewServeMux()
-		own.Register(mux, statuses(func() error { return c.err }))
+		own.Register(mux, statuses(func() error { return c.err },
+			func() []identity.Info { return nil }))
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			answer := httptest.NewRecorder()
 			mux.ServeHTTP(answer, httptest.NewRequest(method, c.path, nil))
@@ -41,5 +43,23 @@ func TestPublics(t *testing.T) {
 					c.status, c.body)
 			}
 		}
+	}
+}
+
+// TestProvidersList: what a login can be begun with is listed as the contract has it, and nothing
+// that is not known of it.
+func TestProvidersList(t *testing.T) {
+	mux := http.NewServeMux()
+	own.Register(mux, statuses(nil, func() []identity.Info {
+		return []identity.Info{{ID: "posteid", Name: "Poste ID", Kind: identity.SPID, Posts: true},
+			{ID: "cie", Name: "CIE", Kind: identity.CIE},
+			{ID: "hub", Name: "Hub", Kind: identity.OIDC},
+			{ID: "lepidaid", Name: "Lepida ID", Kind: identity.SPID, Logo: "/lepida.svg"}}
+	}))
+	answer := httptest.NewRecorder()
+	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/spid/idps/list.json", nil))
+	if got, want := answer.Body.String(), `{"items":[{"id":"posteid","name":"Poste ID"},`+
+		`{"id":"lepidaid","name":"Lepida ID","logo":"/lepida.svg"}]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/staffetta/staffetta/gateway/identity"
 	"github.com/staffetta/staffetta/gateway/operation"
 	"github.com/staffetta/staffetta/internal/problem"
 )
@@ -10,7 +11,7 @@ import (
 // statuses serve /status to clients, beside either API: whether calls are answered here now, and
 // nothing else; and what the contract's app asks before a login. The operator's /status says how
 // the gateway is, elsewhere.
-func statuses(ready func() error) []operation.Row[*operation.Call] {
+func statuses(ready func() error, idps func() []identity.Info) []operation.Row[*operation.Call] {
 	var list []operation.Row[*operation.Call]
 	for _, path := range []string{"/status", "/api/v1/status"} {
 		list = append(list, operation.Row[*operation.Call]{
@@ -23,7 +24,7 @@ func statuses(ready func() error) []operation.Row[*operation.Call] {
 				return c.Answer(publicStatus{"ready"})
 			}})
 	}
-	return append(list, publics(ready)...)
+	return append(list, publics(ready, idps)...)
 }
 
 type publicStatus struct {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,14 +16,16 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/staffetta/staffetta/cmd/internal/cli"
 	"github.com/staffetta/staffetta/internal/testidp"
+	"github.com/staffetta/staffetta/internal/testidp/saml"
 )
 
 // newTestProviderCommand is the identity provider of a local federation, which starts it.
 func newTestProviderCommand() *cobra.Command {
 	var (
-		log                    cli.LogFlags
-		listen, client, secret string
-		seed                   uint64
+		log                       cli.LogFlags
+		listen, client, secret    string
+		gateway, key, certificate string
+		seed                      uint64
 	)
 	cmd := &cobra.Command{
 		Use:    "test-provider",
@@ -37,6 +41,10 @@ func newTestProviderCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--secret: %w", err)
 			}
+			signer, err := readSigner(certificate, key)
+			if err != nil {
+				return fmt.Errorf("--certificate, --key: %w", err)
+			}
 			host, _, err := net.SplitHostPort(listen)
 			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 				return fmt.Errorf("--listen %q is no address of this machine alone", listen)
@@ -46,19 +54,40 @@ func newTestProviderCommand() *cobra.Command {
 				return fmt.Errorf("--listen: %w", err)
 			}
 			logger.Info("test provider started", "http", listen)
-			provider := testidp.New(testidp.Config{Issuer: "http://" + listen, ClientID: client,
-				Secret: strings.TrimSpace(string(text)), Seed: seed})
-			return serveTestProvider(cmd.Context(), l, logged(provider, logger))
+			at := "http://" + listen
+			faces := http.NewServeMux()
+			faces.Handle("/", testidp.New(testidp.Config{Issuer: at, ClientID: client,
+				Secret: strings.TrimSpace(string(text)), Seed: seed}))
+			faces.Handle("/saml/", http.StripPrefix("/saml",
+				saml.Local(at+"/saml", gateway, signer, seed)))
+			return serveTestProvider(cmd.Context(), l, logged(faces, logger))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:9400", "TCP address, of this machine alone")
 	f.StringVar(&client, "client", "staffetta", "id of the client")
 	f.StringVar(&secret, "secret", "", "file with the client's secret")
+	f.StringVar(&gateway, "gateway", "", "address of the gateways, for SAML")
+	f.StringVar(&key, "key", "", "file with the private key of SAML")
+	f.StringVar(&certificate, "certificate", "", "file with the key's certificate")
 	f.Uint64Var(&seed, "seed", 1, "seed of the invented citizens")
-	cmd.MarkFlagRequired("secret")
+	for _, name := range []string{"secret", "gateway", "key", "certificate"} {
+		cmd.MarkFlagRequired(name)
+	}
 	log.Register(cmd)
 	return cmd
+}
+
+func readSigner(certificate, key string) (*saml.Signer, error) {
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the key signs nothing")
+	}
+	return &saml.Signer{Key: private, Certificate: pair.Leaf}, nil
 }
 
 // logged has each request told by its route, which names nobody.

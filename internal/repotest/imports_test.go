@@ -88,7 +88,7 @@ var onlyRules = []only{
 		[]string{"testcluster/process", "internal/load", "internal/scale", "internal/testidp/..."},
 		[]string{"..."}},
 	{module + "/internal/testidp", "invented citizens log in at local federations and in tests only",
-		[]string{"internal/testidp/...", "cmd/staffetta"}, []string{"gateway/..."}},
+		[]string{"internal/testidp/...", "cmd/staffetta", "testcluster/process"}, []string{"gateway/..."}},
 }
 
 var neverRules = []never{

@@ -1,12 +1,16 @@
 package process_test
 
 import (
+	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/staffetta/staffetta/internal/localfile"
 )
 
 // browser keeps cookies as a browser does for 127.0.0.1: whatever the port, and secure ones too,
@@ -112,5 +116,58 @@ func TestLogin(t *testing.T) {
 	back = b.location(b.do("POST", asks, url.Values{"citizen": {"0"}, "fault": {"minor"}}))
 	if to := b.location(b.do("GET", back, nil)); !strings.Contains(to, "errorCode=1001") {
 		t.Errorf("a child's login leads to %s", to)
+	}
+	samlLogin(t, file, first)
+}
+
+// hidden are a form's values that nobody sees.
+var hidden = regexp.MustCompile(`type="hidden" name="(\w+)" value="([^"]*)"`)
+
+func hiddenOf(page string) url.Values {
+	all := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		all.Set(m[1], html.UnescapeString(m[2]))
+	}
+	return all
+}
+
+// samlLogin logs the first citizen in at the same provider by SAML, from the page that lists both
+// ways: it begins at one gateway, and the provider's form is posted to the other.
+func samlLogin(t *testing.T, file *localfile.File, first string) {
+	t.Helper()
+	at, other := file.Gateways[0].URL, file.Gateways[1].URL
+	b := &browser{t: t, cookies: map[string]string{}}
+	_, page := b.do("GET", at+"/login", nil)
+	for _, id := range []string{"provider=test&", "provider=test-saml&"} {
+		if !strings.Contains(html.UnescapeString(page), id) {
+			t.Fatalf("the page of ways to log in lacks %s:\n%s", id, page)
+		}
+	}
+	asks := b.location(b.do("GET", at+"/login?provider=test-saml", nil))
+	if !strings.HasPrefix(asks, file.Provider.URL+"/saml/sso?") {
+		t.Fatalf("a login by SAML leads to %s", asks)
+	}
+	_, page = b.do("GET", asks, nil)
+	choice := hiddenOf(page)
+	choice.Set("citizen", first)
+	_, page = b.do("POST", file.Provider.URL+"/saml/answer", choice)
+	const callback = "/api/auth/v1/assertionConsumerService"
+	if !strings.Contains(page, `action="`+at+callback+`"`) {
+		t.Fatalf("the provider's form goes elsewhere:\n%s", page)
+	}
+	if to := b.location(b.do("POST", other+callback, hiddenOf(page))); to != other+"/" {
+		t.Fatalf("the login by SAML leads to %s", to)
+	}
+	var profile struct {
+		Code string `json:"fiscal_code"`
+	}
+	insist(t, http.StatusOK, http.MethodGet, at+"/api/identity/v1/profile", nil,
+		"Authorization", "Bearer "+b.cookies["__Host-staffetta"]).decode(t, &profile)
+	if profile.Code != first {
+		t.Error("the session that SAML opened is another citizen's")
+	}
+	if _, list := b.do("GET", at+"/spid/idps/list.json", nil); list !=
+		`{"items":[{"id":"test-saml","name":"Provider di prova (SAML)"}]}` {
+		t.Errorf("the providers that are listed: %s", list)
 	}
 }

@@ -53,10 +53,14 @@ func (f *Federation) makeProvider(listen, gateway string) ([]string, error) {
 			return nil, err
 		}
 	}
+	saml, err := c.makeSAML("http://"+listen+"/saml", address)
+	if err != nil {
+		return nil, err
+	}
 	b, err := json.MarshalIndent(map[string]any{"oidc": map[string]any{"address": address,
 		"providers": []map[string]string{{"id": providerID, "name": "Provider di prova",
 			"issuer": "http://" + listen, "client_id": providerClient,
-			"secret": providerSecret}}}}, "", "  ")
+			"secret": providerSecret}}}, "saml": saml}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +69,8 @@ func (f *Federation) makeProvider(listen, gateway string) ([]string, error) {
 	}
 	f.provider = &provider{child: f.newChild(providerChild, providerChild, "--listen", listen,
 		"--client", providerClient, "--secret", c.path(providerSecret),
-		"--seed", strconv.FormatUint(c.Seed, 10)),
+		"--gateway", address, "--key", c.path(providerKey), "--certificate",
+		c.path(providerCertificate), "--seed", strconv.FormatUint(c.Seed, 10)),
 		file: localfile.Provider{ID: providerID, URL: "http://" + listen,
 			Login: address + "/login?provider=" + providerID}}
 	return []string{"--identity-providers", c.path(providerFile)}, nil

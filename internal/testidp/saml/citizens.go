@@ -3,21 +3,11 @@ package saml
 import (
 	"sync"
 
-	"github.com/staffetta/staffetta/internal/synthetic"
+	"github.com/staffetta/staffetta/internal/testidp"
 )
 
 // Citizen is a person who does not exist.
-type Citizen struct{ Code, Name, FamilyName, DateOfBirth, Email string }
+type Citizen = testidp.Citizen
 
-// Citizens are ten, always the same: the first ones of the citizens that are invented for local
-// federations. They must not be changed.
-var Citizens = sync.OnceValue(func() []Citizen {
-	invented := synthetic.NewCitizens(1)
-	all := make([]Citizen, 10)
-	for i := range all {
-		c := invented.Next()
-		all[i] = Citizen{Code: string(c.FiscalCode), Name: c.Name, FamilyName: c.FamilyName,
-			DateOfBirth: c.DateOfBirth, Email: "citizen" + string(rune('0'+i)) + "@example.org"}
-	}
-	return all
-})
+// Citizens are ten, always the same. They must not be changed.
+var Citizens = sync.OnceValue(func() []Citizen { return testidp.Citizens(1) })

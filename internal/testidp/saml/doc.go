@@ -1,5 +1,6 @@
-// Package saml is an identity provider of SPID's kind for tests: ten invented citizens, and a
-// switch for every fault that a provider, or whoever stands between, can put into an answer.
+// Package saml is an identity provider of SPID's kind for tests and local federations: ten invented
+// citizens, and a switch for every fault that a provider, or whoever stands between, can put into
+// an answer.
 //
 // It is a counterpart, and shares nothing with what it tests but the library that signs.
 //
@@ -11,4 +12,5 @@
 //	wrap.go      those that wrap what is signed
 //	signer.go    keys
 //	citizens.go  the citizens
+//	local.go     the provider of a local federation
 package saml

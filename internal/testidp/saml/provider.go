@@ -30,6 +30,7 @@ type Provider struct {
 	Signer   *Signer
 	// Services are those that it answers: an entity ID to the address for answers.
 	Services map[string]string
+	Citizens []Citizen        // nil: those of Citizens
 	Now      func() time.Time // nil: time.Now
 }
 
@@ -38,6 +39,13 @@ func (p *Provider) now() time.Time {
 		return time.Now()
 	}
 	return p.Now()
+}
+
+func (p *Provider) citizens() []Citizen {
+	if p.Citizens == nil {
+		return Citizens()
+	}
+	return p.Citizens
 }
 
 // newID is a new identifier.
@@ -167,7 +175,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		show(w, choice, map[string]any{"Base": p.Base, "Request": request,
-			"State": r.FormValue("RelayState"), "Citizens": Citizens(), "Faults": Faults()})
+			"State": r.FormValue("RelayState"), "Citizens": p.citizens(), "Faults": Faults()})
 	case "/answer":
 		p.answer(w, r)
 	default:
@@ -184,7 +192,7 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request) {
 	if f, ok := FaultNamed(r.PostFormValue("fault")); ok {
 		faults = append(faults, f)
 	}
-	for _, c := range Citizens() {
+	for _, c := range p.citizens() {
 		if c.Code != r.PostFormValue("citizen") || request.Callback == "" {
 			continue
 		}
