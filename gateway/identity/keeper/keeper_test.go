@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,14 +18,31 @@ import (
 
 // published is a source that a test makes fail.
 type published struct {
+	expiries []identity.Expiry
+
+	// Guarded by mu.
+	mu        sync.Mutex
 	fault     error
-	refreshed []time.Time
-	expiries  []identity.Expiry
+	refreshed int
 }
 
 func (p *published) Refresh(context.Context) error {
-	p.refreshed = append(p.refreshed, time.Now())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshed++
 	return p.fault
+}
+
+func (p *published) times() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refreshed
+}
+
+func (p *published) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = nil
 }
 
 func (p *published) Expiries() []identity.Expiry { return p.expiries }
@@ -48,16 +66,16 @@ func TestKeeper(t *testing.T) {
 		go func() { done <- k.Run(ctx) }()
 		time.Sleep(72 * time.Hour)
 		synctest.Wait()
-		if n := len(good.refreshed); n < 3 || n > 6 {
+		if n := good.times(); n < 3 || n > 6 {
 			t.Errorf("%d refreshes in three days", n)
 		}
-		if n := len(bad.refreshed); n < 48 || n > 160 {
+		if n := bad.times(); n < 48 || n > 160 {
 			t.Errorf("%d tries in three days", n)
 		}
 		if got := k.Concerns(); len(got) != 1 || !strings.Contains(got[0], "nobody answers") {
 			t.Errorf("concerns: %v", got)
 		}
-		bad.fault = nil
+		bad.mend()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		if got := k.Concerns(); got != nil {
