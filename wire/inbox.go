@@ -36,13 +36,16 @@ func (m *MessageCounts) Fields(c *codec.Codec) {
 // have each word of a query in their title, text, or sender's names. The answer is an InboxPage.
 type SearchInbox struct {
 	Token  TokenHash
-	Query  string // up to SearchBytesMax
+	Query  string // see SearchBytesMax
 	Size   uint32 // 1-PageMax
 	Before MessageID
 }
 
-// SearchBytesMax bounds a query.
-const SearchBytesMax = 256
+// SearchBytesMax and SearchWordsMax bound a query, which has one word at least.
+const (
+	SearchBytesMax = 256
+	SearchWordsMax = 8
+)
 
 // Fields declares the message.
 func (s *SearchInbox) Fields(c *codec.Codec) {

@@ -11,6 +11,9 @@ import (
 // opened or renewed longest ago.
 const SessionsMax = 10
 
+// DeviceBytesMax bounds what a session calls its device.
+const DeviceBytesMax = 128
+
 // SessionID names a session to its citizen and to operators. Nothing can be done with it alone,
 // unlike with the token, whose place it takes wherever a session has to be named.
 type SessionID [16]byte

@@ -42,7 +42,7 @@ func newCatalogue(list *wire.CataloguePage) *catalogue {
 		services: make(map[wire.ServiceID]*wire.CatalogueService, len(list.Services))}
 	for _, i := range list.Institutions {
 		d.institutions = append(d.institutions, institution{id: i.ID, name: i.Name,
-			folded: fold(i.Name)})
+			folded: words(i.Name)})
 	}
 	slices.SortFunc(d.institutions, func(a, b institution) int {
 		return cmp.Or(strings.Compare(a.folded, b.folded), cmp.Compare(a.id, b.id))
@@ -59,7 +59,7 @@ func newCatalogue(list *wire.CataloguePage) *catalogue {
 	}
 	for i := range d.institutions {
 		slices.SortStableFunc(d.institutions[i].services, func(a, b *wire.CatalogueService) int {
-			return strings.Compare(fold(a.Name), fold(b.Name))
+			return strings.Compare(words(a.Name), words(b.Name))
 		})
 	}
 	return d
@@ -196,7 +196,7 @@ func (c *call) findInstitutions() error {
 		Institutions []institutionShown `json:"institutions"`
 		span
 	}{Institutions: []institutionShown{}, span: part}
-	for _, i := range cut(&out.span, d.find(fold(asked), scope)) {
+	for _, i := range cut(&out.span, d.find(words(asked), scope)) {
 		out.Institutions = append(out.Institutions, i.shown())
 	}
 	return c.Answer(out)

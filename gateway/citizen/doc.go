@@ -34,7 +34,7 @@
 //	preference.go   service preferences
 //	move.go         the home region
 //	health.go       whether logins are answered
-//	catalogue.go    services and institutions, fold.go how names are looked for
+//	catalogue.go    services and institutions, words.go how names are looked for
 //	thirdparty.go   what institutions keep of messages, fetched for who opens them
 //	inbox.go        the list, message.go one message, sender.go the senders' names
 //	forpages.go     what the pages of package web have from here

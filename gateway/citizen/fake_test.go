@@ -185,6 +185,9 @@ func (f *federation) CallRegion(ctx context.Context, region wire.RegionID, m wir
 			return err
 		}
 	}
+	if answer == nil || resp == nil {
+		return nil
+	}
 	return wire.Decode(wire.Encode(answer), resp)
 }
 
@@ -228,7 +231,7 @@ func (f *federation) apply(region wire.RegionID, m wire.Method, b []byte) (codec
 	case wire.MethodLogout:
 		l, err := decode[wire.Logout](b)
 		delete(f.sessions, l.Token)
-		return &empty{}, err
+		return nil, err
 	}
 	// Every other request begins with the session's token.
 	ref, err := decode[wire.SessionRef](b)
@@ -501,11 +504,11 @@ func (c *citizen) delete(q wire.DeleteMessage) (codec.Message, error) {
 		if c.inbox[i].Item.ID == q.ID {
 			c.inbox = slices.Delete(c.inbox, i, i+1)
 			c.deleted = append(c.deleted, q.ID)
-			return &empty{}, nil
+			return nil, nil
 		}
 	}
 	if slices.Contains(c.deleted, q.ID) {
-		return &empty{}, nil
+		return nil, nil
 	}
 	return nil, wire.NotFound
 }

@@ -77,7 +77,7 @@ func (a *API) Institutions(ctx context.Context, asked string, offset, limit int)
 		return nil, 0, err
 	}
 	s := span{Offset: offset, Limit: limit}
-	for _, i := range cut(&s, d.find(fold(asked), "")) {
+	for _, i := range cut(&s, d.find(words(asked), "")) {
 		list = append(list, Institution{i.name, i.services})
 	}
 	return list, s.Count, nil

@@ -43,7 +43,7 @@ func (c *call) lockAccess() error {
 	if err != nil {
 		return err
 	}
-	err = c.ask(wire.MethodLockAccess, &wire.LockAccess{Token: c.token, Proof: proof}, &empty{})
+	err = c.ask(wire.MethodLockAccess, &wire.LockAccess{Token: c.token, Proof: proof}, nil)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (c *call) deleteMessage() error {
 		return badParameter("id", "MessageId")
 	}
 	req := &wire.DeleteMessage{Token: c.token, ID: id}
-	if err := c.ask(wire.MethodDeleteMessage, req, &empty{}); err != nil {
+	if err := c.ask(wire.MethodDeleteMessage, req, nil); err != nil {
 		return err
 	}
 	c.W.WriteHeader(http.StatusNoContent)

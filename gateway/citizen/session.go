@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staffetta/staffetta/internal/codec"
 	"github.com/staffetta/staffetta/internal/fiscalcode"
 	"github.com/staffetta/staffetta/wire"
 )
@@ -190,15 +189,8 @@ func (c *call) logout() error {
 	if err := c.ask(wire.MethodGetSession, &wire.SessionRef{Token: c.token}, &s); err != nil {
 		return err
 	}
-	err := c.ask(wire.MethodLogout, &wire.Logout{Token: c.token}, &empty{})
-	if err != nil {
+	if err := c.ask(wire.MethodLogout, &wire.Logout{Token: c.token}, nil); err != nil {
 		return err
 	}
 	return c.Answer(success{"ok"})
 }
-
-// empty is the answer of a call that answers nothing.
-type empty struct{}
-
-// Fields declares the message.
-func (*empty) Fields(*codec.Codec) {}

@@ -21,8 +21,6 @@ const (
 	openWait     = 10 * time.Second
 	openPauseMin = 50 * time.Millisecond
 	openPauseMax = time.Second
-	// deviceBytesMax bounds a device's name; a region takes no longer one.
-	deviceBytesMax = 128
 )
 
 // Directory says where a citizen logs in: a *route.Router.
@@ -66,8 +64,16 @@ func (r *Regions) Open(ctx context.Context, d Directory, o *Opening) (token stri
 	if err != nil {
 		return "", err
 	}
+	var unlock *wire.UnlockAccess
+	if o.UnlockCode != "" { // before any place is taken, and once: it is slow
+		proof, err := Prove(ctx, o.UnlockCode, o.Recipient)
+		if err != nil {
+			return "", err
+		}
+		unlock = &wire.UnlockAccess{Recipient: o.Recipient, Proof: proof}
+	}
 	for way := trail.New(region, 0); ; {
-		token, err := r.openIn(ctx, o, way.Region)
+		token, err := r.openIn(ctx, o, unlock, way.Region)
 		step := way.Heard(err)
 		if step == trail.Answered {
 			return token, err
@@ -97,8 +103,10 @@ func homeOf(ctx context.Context, d Directory, o *Opening) (wire.RegionID, error)
 }
 
 // openIn opens a session in one region. It retries with the same bytes until the context ends: a
-// login of the same token is the same login, however often it is applied.
-func (r *Regions) openIn(ctx context.Context, o *Opening, id wire.RegionID) (string, error) {
+// login of the same token is the same login, however often it is applied. unlock comes before it,
+// where it is not nil.
+func (r *Regions) openIn(ctx context.Context, o *Opening, unlock *wire.UnlockAccess,
+	id wire.RegionID) (string, error) {
 	region, ok := r.relay.RegionByID(id)
 	if !ok {
 		return "", wire.Errorf(wire.Unavailable, "no region in the map")
@@ -109,14 +117,8 @@ func (r *Regions) openIn(ctx context.Context, o *Opening, id wire.RegionID) (str
 	}
 	defer leave()
 	token := Mint(region.Tag)
-	if o.UnlockCode != "" {
-		proof, err := Prove(ctx, o.UnlockCode, o.Recipient)
-		if err != nil {
-			return "", err
-		}
-		var state wire.AccessState
-		err = r.relay.CallRegion(ctx, id, wire.MethodUnlockAccess, &wire.UnlockAccess{
-			Recipient: o.Recipient, Proof: proof}, &state)
+	if unlock != nil {
+		err := r.relay.CallRegion(ctx, id, wire.MethodUnlockAccess, unlock, nil)
 		if err != nil && !errors.Is(err, wire.NotFound) { // NotFound: the first login is to come
 			return "", err
 		}
@@ -167,7 +169,7 @@ func DeviceName(r *http.Request) string {
 // CutDevice cuts a name to what a region takes.
 func CutDevice(s string) string {
 	s = strings.ToValidUTF8(s, "")
-	for len(s) > deviceBytesMax {
+	for len(s) > wire.DeviceBytesMax {
 		_, n := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-n]
 	}

@@ -110,6 +110,9 @@ func (f *federation) CallRegion(ctx context.Context, _ wire.RegionID, m wire.Met
 	if err != nil {
 		return wire.AsError(err)
 	}
+	if answer == nil || resp == nil {
+		return nil
+	}
 	return wire.Decode(wire.Encode(answer), resp)
 }
 
@@ -125,7 +128,7 @@ func (f *federation) apply(m wire.Method, req codec.Message) (codec.Message, err
 	switch req := req.(type) {
 	case *wire.Logout:
 		delete(f.sessions, req.Token)
-		return &empty{}, nil
+		return nil, nil
 	case *wire.SetProfile:
 		return f.setProfile(&req.Update)
 	case *wire.ListInbox:
@@ -177,7 +180,7 @@ func (f *federation) applyOther(m wire.Method, req codec.Message) (codec.Message
 			return nil, wire.NotFound
 		}
 		f.inbox = slices.Delete(f.inbox, i, i+1)
-		return &empty{}, nil
+		return nil, nil
 	case *wire.SearchInbox:
 		page := &wire.InboxPage{FiscalCode: codeA}
 		for _, m := range f.inbox {

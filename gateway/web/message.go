@@ -151,7 +151,7 @@ func (c *call) deleteMessage() error {
 		return err
 	}
 	req := &wire.DeleteMessage{Token: c.token, ID: id}
-	if err := c.ask(wire.MethodDeleteMessage, req, &empty{}); err != nil {
+	if err := c.ask(wire.MethodDeleteMessage, req, nil); err != nil {
 		return err
 	}
 	return redirect(pathInbox + "?done=deleted")

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -104,6 +105,7 @@ func TestHostileInstitution(t *testing.T) {
 		checkPage(t, to, b.want(b.get(to), 200).body)
 		got := b.want(b.get(path+"/attachment?id=a/1"), 200)
 		if d := got.Header.Get("Content-Disposition"); !strings.HasPrefix(d, "attachment; filename") ||
+			d != mime.FormatMediaType("attachment", map[string]string{"filename": fileName(s.name)}) ||
 			strings.ContainsAny(d, "\r\n<>") || len(got.Cookies()) > 0 ||
 			got.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%q: %v", text, got.Header)

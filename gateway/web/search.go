@@ -7,9 +7,6 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-// searchWordsMax is how many words the region looks for.
-const searchWordsMax = 8
-
 // searchPage is what was looked for, and what was found.
 type searchPage struct {
 	*page
@@ -32,7 +29,7 @@ func (c *call) search() error {
 	}
 	p := searchPage{page: c.page("search.title"), Asked: true,
 		Words: strings.Join(strings.Fields(plain(form.Get("words"))), " ")}
-	if n := len(strings.Fields(p.Words)); n == 0 || n > searchWordsMax ||
+	if n := len(strings.Fields(p.Words)); n == 0 || n > wire.SearchWordsMax ||
 		len(p.Words) > wire.SearchBytesMax {
 		p.Asked, p.Faults = false, []fault{{"words", c.lang.text("search.wrong")}}
 		return c.write(http.StatusUnprocessableEntity, "search", p)

@@ -4,13 +4,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/staffetta/staffetta/internal/codec"
+	"github.com/staffetta/staffetta/gateway/login"
 	"github.com/staffetta/staffetta/wire"
 )
 
-// cookieName is the session's: the prefix makes a browser insist on a secure origin, the whole host
-// and no domain, so that no other host below the same domain can put one in its place.
-const cookieName = "__Host-staffetta"
+// cookieName is the session's, which a login sets too: the prefix makes a browser insist on a
+// secure origin, the whole host and no domain, so that no other host below the same domain can put
+// one in its place.
+const cookieName = login.SessionCookie
 
 // cookieToken returns the token of the request's cookie, or nothing when there is not exactly one.
 func cookieToken(r *http.Request) string {
@@ -38,7 +39,7 @@ func clearCookie(w http.ResponseWriter) {
 // kept. While the region cannot be reached the session is not ended, and the page says so: whoever
 // leaves a machine of others has to know.
 func (c *call) signOut() error {
-	err := c.ask(wire.MethodLogout, &wire.Logout{Token: c.token}, &empty{})
+	err := c.ask(wire.MethodLogout, &wire.Logout{Token: c.token}, nil)
 	if err != nil && wire.AsError(err).Code != wire.Unauthenticated {
 		return err
 	}
@@ -46,9 +47,3 @@ func (c *call) signOut() error {
 	c.W.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return redirect(pathWelcome + "?signed-out=1")
 }
-
-// empty is the answer of a call that answers nothing.
-type empty struct{}
-
-// Fields declares the message.
-func (*empty) Fields(*codec.Codec) {}

@@ -31,7 +31,7 @@ func New(cfg Config) (*Web, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Web{cfg: cfg, regions: session.New(cfg.Relay, 0), origin: http.NewCrossOriginProtection()}
+	w := &Web{cfg: cfg, regions: cfg.Citizens.Regions(), origin: http.NewCrossOriginProtection()}
 	if w.assets, err = newAssets(); err != nil {
 		return nil, err
 	}

@@ -136,6 +136,7 @@ var nothingElseRules = []nothingElse{
 	{"internal/codec", "the lowest layer", nil},
 	{"internal/fiscalcode", "the lowest layer", nil},
 	{"internal/cache", "the lowest layer", nil},
+	{"internal/fold", "the lowest layer", nil},
 }
 
 // matches reports whether name is what pattern stands for.

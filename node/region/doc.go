@@ -76,7 +76,7 @@
 //	inbox.go     what citizens ask, and what they do with a message
 //	list.go      pages of the inbox
 //	delete.go    messages that their citizens delete
-//	search.go    messages that have some words, fold.go how words are compared
+//	search.go    messages that have some words
 //	counts.go    how many messages a citizen has
 //	arrivals.go  the order in which messages arrived, and pages in it
 //	content.go   decoded blocks for reading

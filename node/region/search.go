@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/staffetta/staffetta/internal/cache"
+	"github.com/staffetta/staffetta/internal/fold"
 	"github.com/staffetta/staffetta/wire"
 )
 
@@ -17,8 +18,6 @@ const (
 	// is not in memory: each may have a block decoded for it, which takes some 0.3 ms.
 	searchRowsMax  = 1 << 14
 	searchReadsMax = 256
-	// searchWordsMax bounds the words of a query. More are Malformed.
-	searchWordsMax = 8
 	// searchCacheBytes is room for the texts of those who search: of 12,000 letters, whoever comes
 	// next to them. Half of it is sure to be kept.
 	searchCacheBytes = 40 << 20
@@ -65,9 +64,9 @@ func (s *State) SearchInbox(q wire.SearchInbox, now wire.Time,
 		return nil, wire.Malformedf("page of %d messages, 1-%d allowed", q.Size, wire.PageMax)
 	}
 	f := finder{s: s, sender: sender, senders: map[wire.ServiceID]string{}}
-	f.words = strings.Fields(fold(q.Query))
-	if len(q.Query) > wire.SearchBytesMax || len(f.words) < 1 || len(f.words) > searchWordsMax {
-		return nil, wire.Malformedf("a search has 1-%d words, in %d bytes", searchWordsMax,
+	f.words = strings.Fields(fold.Text(q.Query))
+	if len(q.Query) > wire.SearchBytesMax || len(f.words) < 1 || len(f.words) > wire.SearchWordsMax {
+		return nil, wire.Malformedf("a search has 1-%d words, in %d bytes", wire.SearchWordsMax,
 			wire.SearchBytesMax)
 	}
 	t, r, err := s.sessionCitizen(q.Token, now)
@@ -123,7 +122,7 @@ type finder struct {
 func (f *finder) has(k wideKey, row *inboxRow) (bool, error) {
 	from, known := f.senders[row.Service]
 	if !known {
-		from = fold(f.sender(row.Service))
+		from = fold.Text(f.sender(row.Service))
 		f.senders[row.Service] = from
 	}
 	text, known := f.s.texts.get(k)
@@ -133,7 +132,7 @@ func (f *finder) has(k wideKey, row *inboxRow) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		text = fold(content.Subject + "\n" + content.Markdown)
+		text = fold.Text(content.Subject + "\n" + content.Markdown)
 		f.s.texts.put(k, text)
 	}
 	for _, word := range f.words {

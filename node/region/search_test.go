@@ -12,28 +12,6 @@ import (
 	"github.com/staffetta/staffetta/wire"
 )
 
-func TestFold(t *testing.T) {
-	for _, c := range [][2]string{
-		{"Città di FORLÌ", "citta di forli"}, {"perche\u0301", "perche"}, {"E\u0300 COSI\u0300", "e cosi"},
-		{"l’avviso", "l'avviso"}, {"Straße, Müller", "strasse, muller"}, {"Čšž ČŠŽ", "csz csz"},
-		{"a\tb\n\u00a0c", "a b  c"}, {"Ελλάδα", "ελλάδα"}, {"\xff", "\ufffd"}, {"", ""},
-	} {
-		if got := fold(c[0]); got != c[1] {
-			t.Errorf("%q: got %q, want %q", c[0], got, c[1])
-		}
-	}
-}
-
-func FuzzFold(f *testing.F) {
-	f.Add("Città di FORLÌ")
-	f.Add("\xff\u0301ß")
-	f.Fuzz(func(t *testing.T, s string) {
-		if once := fold(s); fold(once) != once {
-			t.Errorf("%q is folded to %q, and that to %q", s, once, fold(once))
-		}
-	})
-}
-
 func senderOf(id wire.ServiceID) string {
 	return map[wire.ServiceID]string{someService: "Anagrafe\nComune di Forlì"}[id]
 }
@@ -92,7 +70,7 @@ func TestSearch(t *testing.T) {
 	for name, q := range map[string]wire.SearchInbox{
 		"no word": {Token: token, Query: " \n", Size: 1}, "no size": {Token: token, Query: "x"},
 		"size":  {Token: token, Query: "x", Size: wire.PageMax + 1},
-		"words": {Token: token, Query: strings.Repeat("x ", searchWordsMax+1), Size: 1},
+		"words": {Token: token, Query: strings.Repeat("x ", wire.SearchWordsMax+1), Size: 1},
 		"bytes": {Token: token, Query: strings.Repeat("x", wire.SearchBytesMax+1), Size: 1},
 	} {
 		if _, err := f.SearchInbox(q, f.now, senderOf); !errors.Is(err, wire.Malformed) {

@@ -17,8 +17,7 @@ import (
 // that opened it does not open it again; at its time it goes as any forward does.
 
 const (
-	// The sizes of what a session says of its citizen's device, and of who vouches for them.
-	deviceBytesMax   = 128
+	// The sizes of what a session says of its citizen's device, besides its name, and of who vouches.
 	providerBytesMax = 256
 	refBytesMax      = 96   // sha512- and 88 characters
 	keyBytesMax      = 1024 // of an RSA key of 4,096 bits: 700
@@ -84,8 +83,8 @@ func checkMember(t *wire.Session, now wire.Time) *wire.Error {
 		return wire.Malformedf("session without id")
 	case !t.Level.Valid():
 		return wire.Malformedf("session without level")
-	case !shortText(t.Device, deviceBytesMax):
-		return wire.Malformedf("device is not text of at most %d bytes", deviceBytesMax)
+	case !shortText(t.Device, wire.DeviceBytesMax):
+		return wire.Malformedf("device is not text of at most %d bytes", wire.DeviceBytesMax)
 	case !shortText(t.Provider, providerBytesMax):
 		return wire.Malformedf("provider is not text of at most %d bytes", providerBytesMax)
 	case (t.Ref == "") != (t.Key == "") || !strings.HasPrefix(t.Ref, "sha") && t.Ref != "":

@@ -1,4 +1,5 @@
-package region
+// Package fold compares texts as people look for them: without case, accents and kinds of quotes.
+package fold
 
 import (
 	"strings"
@@ -21,9 +22,9 @@ var folds = func() map[rune]string {
 	return m
 }()
 
-// fold is a text as searches compare it: in lower case, without accents, with one kind of quotes,
+// Text is a text as searches compare it: in lower case, without accents, with one kind of quotes,
 // dashes and spaces.
-func fold(s string) string {
+func Text(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range s {
